@@ -1,0 +1,1 @@
+//! Modbus bridge: request planning, decoding, bus arbiter, client

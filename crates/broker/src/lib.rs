@@ -1,0 +1,1 @@
+//! An embedded MQTT broker: listeners, sessions, routing, retained messages, in-process links

@@ -1,0 +1,1 @@
+//! Samples, values, commands and the one place that builds topics and payloads

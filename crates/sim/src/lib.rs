@@ -1,0 +1,1 @@
+//! Simulated devices: Modbus servers with values that move

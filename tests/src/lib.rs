@@ -1,0 +1,1 @@
+//! What the whole-gateway tests and benches share.
