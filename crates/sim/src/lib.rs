@@ -1,1 +1,21 @@
-//! Simulated devices: Modbus servers with values that move
+//! Simulated devices: a Modbus TCP server whose values move.
+//!
+//! `wave` and `image` are pure functions of the time since the start; `pdu` answers one request
+//! without I/O; only `server` opens a socket. Nothing here knows YAML, device types or how a
+//! value is spread over registers: the caller hands in words and bits.
+//!
+//! The frames are handled here and not by a library's server, because tests need what a proper
+//! server cannot do: a wrong transaction identifier, a cut reply, a closed connection. It also
+//! answers a bad count with the exception that the specification names instead of hanging up.
+
+mod fault;
+mod image;
+mod pdu;
+mod server;
+mod wave;
+
+pub use fault::{Fault, Times};
+pub use image::{Image, Table, Unit};
+pub use pdu::Exception;
+pub use server::{CLIENTS_MAX, ModbusServer};
+pub use wave::Wave;
