@@ -1,3 +1,5 @@
 //! The gateway daemon.
 
+mod yaml;
+
 fn main() {}

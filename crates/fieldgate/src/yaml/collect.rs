@@ -1,0 +1,182 @@
+//! Reads a value out of a tree and goes on after each mistake, so that all of them are found.
+//!
+//! serde stops at the first mistake. So the wrong key or element is reported, left out of the
+//! tree, and the whole is read again, until it is read or nothing is left to leave out. What is
+//! only a consequence of something left out is not reported.
+
+use serde::de::DeserializeOwned;
+
+use super::de::Reader;
+use super::error::Problem;
+use super::tree::{Kind, Mark, Node, Pruned, Step, cut, path_text};
+
+/// One mistake: where it stands, the path of the value, and what is wrong with it.
+pub(crate) struct Mistake {
+    pub(crate) mark: Mark,
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+/// Mistakes after which the reading of one file ends: nobody reads more of them at once.
+pub(crate) const MISTAKES_MAX: usize = 100;
+/// Readings of one tree. Consequences cost a reading each and are not reported.
+const READINGS_MAX: usize = 1000;
+
+/// Reads the whole tree. Mistakes go into `mistakes`, and what they are about is pruned from the
+/// tree; the value is what the rest of it says, or nothing when the rest says nothing.
+pub(crate) fn read<T: DeserializeOwned>(root: &mut Node, mistakes: &mut Vec<Mistake>) -> Option<T> {
+    for _ in 0..READINGS_MAX {
+        let error = match T::deserialize(Reader { node: root }) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let (problem, steps) = error.into_parts();
+        let is_noise = root
+            .at(&steps)
+            .is_some_and(|node| is_consequence(node, &problem));
+        if !is_noise {
+            mistakes.push(describe(root, &problem, &steps));
+            if mistakes.len() >= MISTAKES_MAX {
+                return None;
+            }
+        }
+        let why = match &problem {
+            Problem::UnknownKey { key, expected } => match nearest(key, expected) {
+                Some(name) => Pruned::Misspelt(name.to_owned()),
+                None => Pruned::Unknown,
+            },
+            _ => Pruned::Value,
+        };
+        if !root.prune(&steps, why) {
+            return None;
+        }
+    }
+    None
+}
+
+/// Whether the problem of a container only comes from an entry that was left out of it.
+fn is_consequence(node: &Node, problem: &Problem) -> bool {
+    match (&node.kind, problem) {
+        (_, Problem::UnknownKey { .. } | Problem::UnknownName { .. }) => false,
+        (Kind::Map(entries), Problem::MissingKey(missing)) => {
+            entries.iter().any(|entry| match &entry.pruned {
+                Some(Pruned::Value) => entry.key.text() == Some(missing),
+                Some(Pruned::Misspelt(meant)) => meant == missing,
+                Some(Pruned::Unknown) | None => false,
+            })
+        }
+        (Kind::Map(entries), _) => entries
+            .iter()
+            .any(|entry| matches!(entry.pruned, Some(Pruned::Value | Pruned::Misspelt(_)))),
+        (Kind::List(items), _) => items.iter().any(|item| item.pruned),
+        _ => false,
+    }
+}
+
+fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
+    let found = root.at(steps);
+    let found_text = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    let mut mark = found.map_or(root.mark, |node| node.mark);
+    let message = match problem {
+        Problem::UnknownKey { key, expected } => {
+            mark = key_mark(root, steps).unwrap_or(mark);
+            format!("unknown key{}", suggestion(key, expected))
+        }
+        Problem::UnknownName { name, expected } => {
+            let name_text = cut(&name.escape_debug().to_string());
+            format!("unknown name \"{name_text}\"{}", suggestion(name, expected))
+        }
+        Problem::MissingKey(key) => {
+            mark = key_mark(root, steps).unwrap_or(mark);
+            format!("the key \"{key}\" is missing")
+        }
+        Problem::Kind { expected } => {
+            let quotes = match found.map(|node| &node.kind) {
+                Some(Kind::Bool(_) | Kind::Int(_) | Kind::Float(_)) if expected == "a string" => {
+                    " (text that looks like a number or like true and false needs quotes)"
+                }
+                _ => "",
+            };
+            format!("expected {}, found {found_text}{quotes}", plain(expected))
+        }
+        Problem::Value { expected } => {
+            format!("{found_text} does not fit: expected {}", plain(expected))
+        }
+        Problem::Length { length, expected } => {
+            format!("{length} elements, expected {}", plain(expected))
+        }
+        Problem::Custom(message) => {
+            mark = match found.map(|node| &node.kind) {
+                // What is wrong with a mapping as a whole is shown at the key before it.
+                Some(Kind::Map(_) | Kind::List(_) | Kind::Null) => {
+                    key_mark(root, steps).unwrap_or(mark)
+                }
+                _ => mark,
+            };
+            message.clone()
+        }
+    };
+    Mistake {
+        mark,
+        path: path_text(root, steps),
+        message,
+    }
+}
+
+/// Where the key that the steps end at stands.
+fn key_mark(root: &Node, steps: &[Step]) -> Option<Mark> {
+    let (Step::Entry(index), parents) = steps.split_last()? else {
+        return None;
+    };
+    let entry = root.at(parents)?.entries().get(*index)?;
+    Some(entry.key.mark)
+}
+
+/// serde's names for what a reader wants, in the words of a person who writes YAML.
+fn plain(expected: &str) -> String {
+    match expected {
+        "u8" => "a whole number from 0 to 255".to_owned(),
+        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "u32" | "u64" | "u128" | "usize" => "a whole number, not negative".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        "a string" => "text".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "a mapping".to_owned(),
+        "field identifier" => "a key".to_owned(),
+        _ if expected.starts_with("struct ") => "a mapping".to_owned(),
+        _ => expected.to_owned(),
+    }
+}
+
+/// `; expected one of …; did you mean "…"?`
+pub(crate) fn suggestion(name: &str, expected: &[impl AsRef<str>]) -> String {
+    let mut text = match expected {
+        [] => String::new(),
+        [only] => format!("; expected {}", only.as_ref()),
+        _ => {
+            let names: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
+            format!("; expected one of {}", names.join(", "))
+        }
+    };
+    if let Some(nearest) = nearest(name, expected) {
+        text.push_str(&format!("; did you mean \"{nearest}\"?"));
+    }
+    text
+}
+
+/// The valid name that a person most likely meant, when one is close enough.
+pub(crate) fn nearest<'a, S: AsRef<str>>(name: &str, valid: &'a [S]) -> Option<&'a str> {
+    if name.len() > 100 {
+        return None;
+    }
+    let name = name.to_lowercase();
+    let distance = |other: &str| strsim::damerau_levenshtein(&name, &other.to_lowercase());
+    valid
+        .iter()
+        .map(|other| (distance(other.as_ref()), other.as_ref()))
+        .filter(|(distance, other)| *distance <= other.chars().count().max(3) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
+}

@@ -1,0 +1,419 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::collect::{Mistake, read};
+use super::parse::{BYTES_MAX, DEPTH_MAX, parse};
+use super::tree::{Kind, Node};
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Sample {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    unit: u8,
+    #[serde(default)]
+    wide: i128,
+    #[serde(default)]
+    ratio: f64,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    list: Vec<u16>,
+    #[serde(default)]
+    pair: Option<(i8, bool)>,
+    #[serde(default)]
+    map: BTreeMap<String, Inner>,
+    #[serde(default)]
+    labels: BTreeMap<u16, String>,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    #[default]
+    OnChange,
+    EveryPoll,
+    Every(u32),
+    Window {
+        low: i32,
+        high: i32,
+    },
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(try_from = "RawInner")]
+struct Inner {
+    min: i64,
+    max: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawInner {
+    min: i64,
+    max: i64,
+    #[serde(default)]
+    only: Vec<u8>,
+}
+
+impl TryFrom<RawInner> for Inner {
+    type Error = String;
+
+    fn try_from(raw: RawInner) -> Result<Self, String> {
+        if raw.min > raw.max {
+            return Err(format!("max: {} is below min", raw.max));
+        }
+        if raw.only.len() == 1 {
+            return Err("one value is not enough".to_owned());
+        }
+        Ok(Self {
+            min: raw.min,
+            max: raw.max,
+        })
+    }
+}
+
+fn mistakes_of(text: &str) -> (Option<Sample>, Vec<String>) {
+    let line = |mistake: &Mistake| {
+        let Mistake {
+            mark,
+            path,
+            message,
+        } = mistake;
+        format!("{}:{}: {path}: {message}", mark.line, mark.column)
+    };
+    match parse(text) {
+        Err(faults) => {
+            let lines = faults
+                .iter()
+                .map(|(mark, why)| format!("{}:{}: {why}", mark.line, mark.column));
+            (None, lines.collect())
+        }
+        Ok(mut root) => {
+            let mut mistakes = Vec::new();
+            let value = read(&mut root, &mut mistakes);
+            (value, mistakes.iter().map(line).collect())
+        }
+    }
+}
+
+#[test]
+fn derived_types_read_every_kind_of_value() {
+    let text = "
+name: &n on
+unit: 0xff
+wide: -170141183460469231731687303715884105728
+ratio: 3
+mode: {every: 5}
+list: [1, 0o17, 65535]
+pair: [-1, true]
+map: {*n : {min: 1, max: 2}}
+labels: {1: day, 2: night}
+";
+    let (value, mistakes) = mistakes_of(text);
+    assert_eq!(mistakes, [""; 0]);
+    let inner = Inner { min: 1, max: 2 };
+    let want = Sample {
+        name: Some("on".to_owned()),
+        unit: 255,
+        wide: i128::MIN,
+        ratio: 3.0,
+        mode: Mode::Every(5),
+        list: vec![1, 15, 65535],
+        pair: Some((-1, true)),
+        map: BTreeMap::from([("on".to_owned(), inner)]),
+        labels: BTreeMap::from([(1, "day".to_owned()), (2, "night".to_owned())]),
+    };
+    assert_eq!(value, Some(want));
+}
+
+#[test]
+fn variants_with_content_and_empty_containers_are_read() {
+    let (value, mistakes) = mistakes_of("mode: {window: {low: -1, high: 1}}\nmap:\nlist:\nname: ~");
+    assert_eq!(mistakes, [""; 0]);
+    let value = value.unwrap();
+    assert_eq!(value.mode, Mode::Window { low: -1, high: 1 });
+    assert_eq!(
+        (value.name, value.map.len(), value.list.len()),
+        (None, 0, 0)
+    );
+}
+
+#[test]
+fn each_mistake_names_its_place_what_was_expected_and_the_nearest_name() {
+    for (text, want) in [
+        (
+            "unti: 1",
+            "1:1: unti: unknown key; expected one of name, unit, wide, ratio, mode, list, pair, map, labels; did you mean \"unit\"?",
+        ),
+        (
+            "unit: x",
+            "1:7: unit: expected a whole number from 0 to 255, found \"x\"",
+        ),
+        (
+            "unit: 256",
+            "1:7: unit: 256 does not fit: expected a whole number from 0 to 255",
+        ),
+        (
+            "unit: 1.5",
+            "1:7: unit: expected a whole number from 0 to 255, found 1.5",
+        ),
+        (
+            "name: 12",
+            "1:7: name: expected text, found 12 (text that looks like a number or like true and false needs quotes)",
+        ),
+        ("name: [a]", "1:7: name: expected text, found a list"),
+        ("list: 5", "1:7: list: expected a list, found 5"),
+        (
+            "list: [1, 2, no]",
+            "1:14: list[2]: expected a whole number from 0 to 65535, found \"no\"",
+        ),
+        (
+            "mode: on_chnage",
+            "1:7: mode: unknown name \"on_chnage\"; expected one of on_change, every_poll, every, window; did you mean \"on_change\"?",
+        ),
+        (
+            "mode: 7",
+            "1:7: mode: expected one of on_change, every_poll, every, window, found 7",
+        ),
+        (
+            "mode: {every: x}",
+            "1:15: mode.every: expected a whole number, not negative, found \"x\"",
+        ),
+        (
+            "mode: every",
+            "1:7: mode: expected every: with a value, found \"every\"",
+        ),
+        (
+            "pair: [1]",
+            "1:7: pair: 1 elements, expected a tuple of size 2",
+        ),
+        (
+            "map:\n  a: {min: 3, max: 2}",
+            "2:20: map.a.max: 2 is below min",
+        ),
+        (
+            "map:\n  a: {min: 3, max: 4, only: [1]}",
+            "2:3: map.a: one value is not enough",
+        ),
+        (
+            "map:\n  a: {min: 3}",
+            "2:3: map.a: the key \"max\" is missing",
+        ),
+        (
+            "map: {3: {min: 3, max: 4}}",
+            "1:7: map.3: the key 3 does not fit: expected text (quotes make it text)",
+        ),
+        (
+            "labels: {day: night}",
+            "1:15: labels.day: the key \"day\" does not fit: expected u16",
+        ),
+        (
+            "7: a",
+            "1:1: 7: the key 7 does not fit: expected text (quotes make it text)",
+        ),
+        ("[]", "1:1: : expected a mapping, found a list"),
+    ] {
+        assert_eq!(mistakes_of(text).1, [want], "{text}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_found_and_consequences_are_not_reported() {
+    let text = "
+unit: many
+list: [1, -1, 2, x]
+map:
+  a: {min: 1, mx: 2}
+  b: {min: one, max: 2}
+  c: {min: 1, max: 2}
+  d: {colour: red}
+";
+    let (value, mistakes) = mistakes_of(text);
+    let places: Vec<&str> = mistakes
+        .iter()
+        .map(|line| line.rsplit_once(": ").map_or("", |(place, _)| place))
+        .map(|place| place.split(": ").next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        places,
+        ["2:7", "3:11", "3:18", "5:15", "6:12", "8:7", "8:3"],
+        "{mistakes:#?}"
+    );
+    let left = value.unwrap();
+    assert_eq!((left.unit, left.list), (0, vec![1, 2]));
+    assert_eq!(left.map.keys().collect::<Vec<_>>(), ["c"]);
+}
+
+#[test]
+fn broken_text_is_reported_at_its_line() {
+    let deep = format!("{}{}", "[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1));
+    let laughs = (1..9).fold("l0: &l0 [x]\n".to_owned(), |text, level| {
+        let inner = format!("*l{}, ", level - 1).repeat(10);
+        format!("{text}l{level}: &l{level} [{inner}]\n")
+    });
+    for (text, line, words) in [
+        ("a: 1\nb: 2\na: 3", 3, "already at line 1"),
+        ("a: 1\n\tb: 2", 2, "tab"),
+        ("a: [1, 2", 1, "flow"),
+        ("a: \"x", 1, "quote"),
+        ("a: b: c", 1, "mapping values"),
+        ("a: *nowhere", 1, "anchor"),
+        ("a: &x [*x]", 1, "not complete"),
+        ("a: 1\n---\nb: 2", 2, "second document"),
+        ("a: !env HOME", 1, "tag"),
+        ("a: !!int x", 1, "no int"),
+        ("? [1]\n: 2", 1, "cannot be a key"),
+        (&deep, 1, "deeper"),
+        (&laughs, 6, "values"),
+        (&" ".repeat(BYTES_MAX + 1), 1, "larger"),
+    ] {
+        let faults = parse(text).expect_err(words);
+        let (mark, message) = faults.last().unwrap();
+        assert!(message.contains(words), "{words:?} not in {message:?}");
+        assert!(mark.line >= line, "{words}: {mark:?} {message}");
+        assert!(mark.line <= line + 1, "{words}: {mark:?}");
+    }
+}
+
+/// What serde_yaml, an independent reader, makes of the same text.
+fn reference(node: &Node) -> serde_yaml::Value {
+    use serde_yaml::Value;
+    match &node.kind {
+        Kind::Null => Value::Null,
+        Kind::Bool(value) => Value::Bool(*value),
+        Kind::Int(value) => match (u64::try_from(*value), i64::try_from(*value)) {
+            (Ok(value), _) => Value::Number(value.into()),
+            (_, Ok(value)) => Value::Number(value.into()),
+            _ => Value::String(value.to_string()),
+        },
+        Kind::Float(value) => Value::Number((*value).into()),
+        Kind::Text(value) => Value::String(value.clone()),
+        Kind::List(items) => items.iter().map(|item| reference(&item.value)).collect(),
+        Kind::Map(entries) => entries
+            .iter()
+            .map(|entry| (reference(&entry.key), reference(&entry.value)))
+            .collect::<serde_yaml::Mapping>()
+            .into(),
+    }
+}
+
+#[test]
+fn shipped_files_read_the_same_as_with_the_reference_reader() {
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config");
+    let mut files = vec![];
+    for folder in [config.to_owned(), format!("{config}/types")] {
+        for file in std::fs::read_dir(folder).unwrap() {
+            files.push(file.unwrap().path());
+        }
+    }
+    files.retain(|path| path.extension().is_some_and(|end| end == "yaml"));
+    assert!(!files.is_empty());
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let want: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        let got = reference(&parse(&text).unwrap());
+        assert_eq!(got, want, "{}", path.display());
+    }
+}
+
+/// Documents made of pieces that mean something in YAML, so that many of them are valid.
+fn documents() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("a: "),
+        Just("b: "),
+        Just("- "),
+        Just("\n"),
+        Just("\n  "),
+        Just("\n    "),
+        Just("{"),
+        Just("}"),
+        Just("["),
+        Just("]"),
+        Just(", "),
+        Just("'x y'"),
+        Just("\"q\\n\""),
+        Just("12"),
+        Just("-7"),
+        Just("0x1F"),
+        Just("1.5"),
+        Just("1e3"),
+        Just("true"),
+        Just("on"),
+        Just("null"),
+        Just("~"),
+        Just("word"),
+        Just("&a "),
+        Just("*a"),
+        Just("# c"),
+        Just("|"),
+        Just(">-"),
+        Just(": "),
+        Just("? "),
+        Just("%"),
+        Just("@"),
+        Just("\t"),
+        Just("---"),
+        Just("..."),
+        Just("!!str "),
+        Just("é"),
+        Just("<<: "),
+        Just("\r\n"),
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// Values that can be written down as YAML by the reference writer.
+fn values() -> impl Strategy<Value = serde_yaml::Value> {
+    use serde_yaml::Value;
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(|value| Value::Number(value.into())),
+        any::<u64>().prop_map(|value| Value::Number(value.into())),
+        (-1e9..1e9).prop_map(|value: f64| Value::Number(value.into())),
+        "[ -~é\n]{0,20}".prop_map(Value::String),
+    ];
+    leaf.prop_recursive(4, 64, 8, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Sequence),
+            prop::collection::btree_map("[a-z:#,& ]{0,6}", inner, 0..6).prop_map(|map| {
+                let pairs = map.into_iter().map(|(key, value)| (key.into(), value));
+                Value::Mapping(pairs.collect())
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<String>()) {
+        let _ = mistakes_of(&text);
+    }
+
+    #[test]
+    fn no_document_makes_the_reader_panic_and_what_both_accept_is_equal(text in documents()) {
+        let _ = mistakes_of(&text);
+        // serde_yaml reads the null tag and a tagged or merged value in its own way.
+        if text.contains('!') { return Ok(()); }
+        let text = text + "\n";
+        let ours = parse(&text);
+        let theirs: Result<serde_yaml::Value, _> = serde_yaml::from_str(&text);
+        if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
+            prop_assert_eq!(reference(&ours), theirs, "{:?}", text);
+        }
+    }
+
+    #[test]
+    fn what_the_reference_writes_is_read_back_equal(value in values()) {
+        let text = serde_yaml::to_string(&value).unwrap();
+        let ours = parse(&text);
+        prop_assert!(ours.is_ok(), "{:?}\n{}", ours, text);
+        prop_assert_eq!(reference(&ours.unwrap()), value, "{}", text);
+    }
+}

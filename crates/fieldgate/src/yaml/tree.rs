@@ -1,0 +1,210 @@
+//! A YAML document in memory: values, and where in the file each one stands.
+
+use std::fmt;
+
+/// A place in a file. Both numbers count from one, and columns count characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+/// A value and the place where it starts. A value that an alias repeats keeps the place where it
+/// was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) mark: Mark,
+    pub(crate) kind: Kind,
+}
+
+/// What a node holds, resolved by the core schema of YAML 1.2.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Item>),
+    Map(Vec<Entry>),
+}
+
+/// One element of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) value: Node,
+    /// The element was reported as wrong, and the rest is read without it.
+    pub(crate) pruned: bool,
+}
+
+/// One key of a mapping and its value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) key: Node,
+    pub(crate) value: Node,
+    pub(crate) pruned: Option<Pruned>,
+}
+
+/// Why the rest of the file is read without an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pruned {
+    /// Its value was wrong.
+    Value,
+    /// Its key is unknown and looks like this other one.
+    Misspelt(String),
+    /// Its key is unknown.
+    Unknown,
+}
+
+/// One step from a node to a value inside it: the index of an entry or of an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Entry(usize),
+    Item(usize),
+}
+
+impl Node {
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The entries of a mapping; none for anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.kind {
+            Kind::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The entry with this key, also when it was pruned.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries()
+            .iter()
+            .find(|entry| entry.key.text() == Some(key))
+    }
+
+    /// The node at a path of mapping keys, also when it was pruned.
+    pub(crate) fn get(&self, path: &[&str]) -> Option<&Self> {
+        path.iter()
+            .try_fold(self, |node, key| Some(&node.entry(key)?.value))
+    }
+
+    /// Where the last key of the path stands. When it is absent: where the nearest key that
+    /// leads to it stands.
+    pub(crate) fn mark_of(&self, path: &[&str]) -> Mark {
+        let mut node = self;
+        let mut mark = self.mark;
+        for key in path {
+            let Some(entry) = node.entry(key) else { break };
+            mark = entry.key.mark;
+            node = &entry.value;
+        }
+        mark
+    }
+
+    /// The node that the steps lead to.
+    pub(crate) fn at(&self, steps: &[Step]) -> Option<&Self> {
+        steps.iter().try_fold(self, |node, step| match *step {
+            Step::Entry(index) => node.entries().get(index).map(|entry| &entry.value),
+            Step::Item(index) => match &node.kind {
+                Kind::List(items) => items.get(index).map(|item| &item.value),
+                _ => None,
+            },
+        })
+    }
+
+    /// Leaves the value that the steps lead to out of all further reading. False when there are
+    /// no steps: the whole document cannot be left out.
+    pub(crate) fn prune(&mut self, steps: &[Step], why: Pruned) -> bool {
+        let Some((last, parents)) = steps.split_last() else {
+            return false;
+        };
+        let mut node = self;
+        for step in parents {
+            let child = match (*step, &mut node.kind) {
+                (Step::Entry(index), Kind::Map(entries)) => {
+                    entries.get_mut(index).map(|entry| &mut entry.value)
+                }
+                (Step::Item(index), Kind::List(items)) => {
+                    items.get_mut(index).map(|item| &mut item.value)
+                }
+                _ => None,
+            };
+            match child {
+                Some(child) => node = child,
+                None => return false,
+            }
+        }
+        match (*last, &mut node.kind) {
+            (Step::Entry(index), Kind::Map(entries)) => match entries.get_mut(index) {
+                Some(entry) => entry.pruned.replace(why).is_none(),
+                None => false,
+            },
+            (Step::Item(index), Kind::List(items)) => match items.get_mut(index) {
+                Some(item) => !std::mem::replace(&mut item.pruned, true),
+                None => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// The path of a value as a person writes it: `devices.plc.units[2]`.
+pub(crate) fn path_text(root: &Node, steps: &[Step]) -> String {
+    let mut text = String::new();
+    let mut node = Some(root);
+    for step in steps {
+        match *step {
+            Step::Entry(index) => {
+                let entry = node.and_then(|node| node.entries().get(index));
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                if let Some(entry) = entry {
+                    text.push_str(&short(&entry.key));
+                }
+                node = entry.map(|entry| &entry.value);
+            }
+            Step::Item(index) => {
+                text.push_str(&format!("[{index}]"));
+                node = node.and_then(|node| node.at(&[*step]));
+            }
+        }
+    }
+    text
+}
+
+/// A key in a path. A key may be as long as the file, so it is cut.
+fn short(key: &Node) -> String {
+    let whole = match &key.kind {
+        Kind::Text(text) => text.escape_debug().to_string(),
+        _ => key.to_string(),
+    };
+    cut(&whole)
+}
+
+/// At most 60 characters of a text from the file.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// Names a value in a message: `"abc"`, `300`, `a list`.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Null => f.write_str("nothing"),
+            Kind::Bool(value) => write!(f, "{value}"),
+            Kind::Int(value) => write!(f, "{value}"),
+            Kind::Float(value) => write!(f, "{value}"),
+            Kind::Text(value) => write!(f, "\"{}\"", cut(&value.escape_debug().to_string())),
+            Kind::List(_) => f.write_str("a list"),
+            Kind::Map(_) => f.write_str("a mapping"),
+        }
+    }
+}
