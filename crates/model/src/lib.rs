@@ -1,1 +1,21 @@
-//! Samples, values, commands and the one place that builds topics and payloads
+//! Samples, values, commands, and the one place that builds topics and payloads.
+//!
+//! Pure: no I/O, no clock, no async. Nothing here knows a field bus or an MQTT library; a topic is
+//! a string and a payload is bytes. Drivers make [`Sample`]s and take [`Command`]s, the gateway
+//! turns them into messages with [`Topics`] and [`payload`].
+
+mod command;
+mod decimal;
+mod labels;
+pub mod payload;
+mod point;
+mod topic;
+mod value;
+
+pub use command::{Command, Outcome, parse_command_value};
+pub use decimal::{Decimal, DecimalError};
+pub use labels::Labels;
+pub use payload::{DeviceState, PayloadFormat};
+pub use point::{Point, Quality, Sample};
+pub use topic::{TopicError, Topics, check_name};
+pub use value::Value;

@@ -1,0 +1,158 @@
+//! Commands from clients, and what became of them.
+
+use serde_json::value::RawValue;
+
+use crate::Value;
+
+/// Set one point of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Index in the device's list of points.
+    pub point: usize,
+    /// What to set it to, as the client wrote it; the driver gives it its type.
+    pub value: Value,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The device took it.
+    Done {
+        /// The value as it was written, in the point's own type.
+        value: Value,
+        /// The value that was read back, if the device can be read.
+        readback: Option<Value>,
+    },
+    /// The device acknowledged the write, but holds another value.
+    Mismatch {
+        /// The value as it was written.
+        value: Value,
+        /// The value that the device holds; `None` if it cannot be decoded.
+        readback: Option<Value>,
+    },
+    /// It was refused, or it failed; the text says why, for the client.
+    Failed(String),
+}
+
+/// Reads the payload of a command.
+///
+/// A JSON object must have the member `value`, a boolean, a number or a text; other members are
+/// ignored, so that a published sample can be sent back as a command. Anything else is a bare
+/// value: `true`, `false`, a JSON number, a quoted text, or else the payload itself as text.
+/// Numbers stay exact. `007` is no JSON number, so it stays a text; the driver decides whether
+/// the point takes a text or reads it as a number.
+///
+/// # Errors
+///
+/// The text says what is wrong, for the client: not UTF-8, empty, not JSON, no usable `value`.
+pub fn parse_command_value(payload: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(payload).map_err(|_| "the payload is not UTF-8 text")?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("the payload is empty".into());
+    }
+    if text.starts_with('{') {
+        let members: Members =
+            serde_json::from_str(text).map_err(|error| format!("not a JSON command: {error}"))?;
+        return scalar(members.value.get());
+    }
+    if text.starts_with('[') || text == "null" {
+        return Err("expected a value or {\"value\": ...}".into());
+    }
+    Ok(scalar(text).unwrap_or_else(|_| Value::Text(text.to_owned())))
+}
+
+#[derive(serde::Deserialize)]
+struct Members<'a> {
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+/// Reads a JSON scalar. A number is read from its text, as a double would lose digits.
+fn scalar(json: &str) -> Result<Value, String> {
+    let first = json.bytes().next().unwrap_or_default();
+    match first {
+        b't' | b'f' => serde_json::from_str(json).map(Value::Bool),
+        b'"' => serde_json::from_str(json).map(Value::Text),
+        b'-' | b'0'..=b'9' => {
+            return match serde_json::from_str::<&RawValue>(json) {
+                Ok(number) => number
+                    .get()
+                    .parse()
+                    .map(Value::Decimal)
+                    .map_err(|error| format!("value: {error}")),
+                Err(error) => Err(format!("value: {error}")),
+            };
+        }
+        _ => return Err("value: expected a boolean, a number or a text".into()),
+    }
+    .map_err(|error| format!("value: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bare_and_json_payloads_are_read_exactly() {
+        let number = |text: &str| Value::Decimal(text.parse().unwrap());
+        let text = |text: &str| Value::Text(text.into());
+        for (payload, want) in [
+            ("1", number("1")),
+            (" 21.5\n", number("21.5")),
+            ("-3e2", number("-300")),
+            ("18446744073709551615", number("18446744073709551615")),
+            ("true", Value::Bool(true)),
+            ("truely", text("truely")),
+            ("day", text("day")),
+            ("ON", text("ON")),
+            ("007", text("007")),
+            ("1 2", text("1 2")),
+            ("\"007\"", text("007")),
+            ("NaN", text("NaN")),
+            ("{\"value\": 9007199254740993}", number("9007199254740993")),
+            ("{\"value\":0.1,\"unit\":\"V\",\"ts\":null}", number("0.1")),
+            (
+                "{\"value\": 12345678901234567.25}",
+                number("12345678901234567.25"),
+            ),
+            ("{\"value\":\"night\"}", text("night")),
+            ("{\"value\":false}", Value::Bool(false)),
+        ] {
+            assert_eq!(
+                parse_command_value(payload.as_bytes()),
+                Ok(want),
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_with_a_reason() {
+        for (payload, want) in [
+            (&b"\xFF"[..], "UTF-8"),
+            (b"", "empty"),
+            (b" \n", "empty"),
+            (b"null", "expected a value"),
+            (b"[1]", "expected a value"),
+            (b"{", "not a JSON command"),
+            (b"{}", "missing field `value`"),
+            (b"{\"value\":1,\"value\":2}", "duplicate"),
+            (b"{\"value\":null}", "expected a boolean"),
+            (b"{\"value\":{}}", "expected a boolean"),
+            (b"{\"value\":[1]}", "expected a boolean"),
+            (b"{\"value\":1e999}", "too many digits"),
+        ] {
+            let error = parse_command_value(payload).unwrap_err();
+            assert!(error.contains(want), "{payload:?}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_read_or_refused(payload in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parse_command_value(&payload);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Payloads: samples, states and results as bytes.
+//!
+//! Knows no topic and no clock: the caller says whether the system clock has been set.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::{Outcome, Point, Quality, Sample, Value};
+
+/// How samples and states are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadFormat {
+    /// A JSON object with value, unit, time and quality.
+    #[default]
+    Json,
+    /// The bare value.
+    Raw,
+}
+
+/// Whether a device can be reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeviceState {
+    /// It answers.
+    Online,
+    /// It does not.
+    Offline {
+        /// Why, for people.
+        error: String,
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// The state of the gateway itself, and of its devices under [`PayloadFormat::Raw`].
+pub const ONLINE: &[u8] = b"online";
+/// The will of the gateway, and the state of an offline device under [`PayloadFormat::Raw`].
+pub const OFFLINE: &[u8] = b"offline";
+
+/// The payload of a sample; `None` if nothing is to be published.
+///
+/// JSON: `{"value":21.5,"unit":"°C","ts":"2026-11-22T17:16:00.123Z","quality":"good"}`, with
+/// `"clock":"unsynchronised"` until the clock is set. A bad value is `null`. The time has
+/// milliseconds and is UTC.
+///
+/// Raw: the bare value when it is good. A bad one is an empty payload, which clears the retained
+/// value, so that nobody takes an old one for valid. A stale one is not published: the retained
+/// value stays, and the device's state topic says that it is old.
+pub fn render_sample(
+    format: PayloadFormat,
+    point: &Point,
+    sample: &Sample,
+    clock_synchronised: bool,
+) -> Option<Vec<u8>> {
+    let value = sample.value.as_ref().filter(|value| value.is_finite());
+    if format == PayloadFormat::Raw {
+        return match (sample.quality, value) {
+            (Quality::Stale, _) => None,
+            (Quality::Good, Some(value)) => Some(value.to_string().into_bytes()),
+            (Quality::Good | Quality::Bad, _) => Some(Vec::new()),
+        };
+    }
+    let quality = match sample.quality {
+        Quality::Good if value.is_some() => "good",
+        Quality::Stale => "stale",
+        Quality::Good | Quality::Bad => "bad",
+    };
+    let mut json = String::with_capacity(96);
+    json.push_str("{\"value\":");
+    push_value(&mut json, value.filter(|_| quality != "bad"));
+    if let Some(unit) = &point.unit {
+        json.push_str(",\"unit\":");
+        push_text(&mut json, unit);
+    }
+    json.push_str(",\"ts\":\"");
+    json.push_str(&time(sample.at));
+    json.push_str("\",\"quality\":\"");
+    json.push_str(quality);
+    json.push('"');
+    if !clock_synchronised {
+        json.push_str(",\"clock\":\"unsynchronised\"");
+    }
+    json.push('}');
+    Some(json.into_bytes())
+}
+
+/// The payload of a device's state: `online`, or `offline` with, under JSON, error and time:
+/// `{"state":"offline","error":"no answer within 300 ms","since":"2026-11-22T17:16:00.123Z"}`.
+pub fn render_state(format: PayloadFormat, state: &DeviceState) -> Vec<u8> {
+    match (format, state) {
+        (_, DeviceState::Online) => ONLINE.to_vec(),
+        (PayloadFormat::Raw, DeviceState::Offline { .. }) => OFFLINE.to_vec(),
+        (PayloadFormat::Json, DeviceState::Offline { error, since }) => {
+            let mut json = String::from("{\"state\":\"offline\",\"error\":");
+            push_text(&mut json, error);
+            json.push_str(",\"since\":\"");
+            json.push_str(&time(*since));
+            json.push_str("\"}");
+            json.into_bytes()
+        }
+    }
+}
+
+/// The answer to a command, JSON in every format: `{"status":"ok","value":1,"readback":1}` or
+/// `{"status":"error","error":"…"}`. A write that reads back differently is an error with both.
+pub fn render_outcome(outcome: &Outcome) -> Vec<u8> {
+    let mut json = String::with_capacity(64);
+    match outcome {
+        Outcome::Done { value, readback } => {
+            json.push_str("{\"status\":\"ok\",\"value\":");
+            push_value(&mut json, Some(value));
+            if readback.is_some() {
+                json.push_str(",\"readback\":");
+                push_value(&mut json, readback.as_ref());
+            }
+        }
+        Outcome::Mismatch { value, readback } => {
+            let held = readback
+                .as_ref()
+                .map_or_else(|| "an invalid value".to_owned(), Value::to_string);
+            json.push_str("{\"status\":\"error\",\"error\":");
+            push_text(&mut json, &format!("wrote {value} but read back {held}"));
+            json.push_str(",\"value\":");
+            push_value(&mut json, Some(value));
+            json.push_str(",\"readback\":");
+            push_value(&mut json, readback.as_ref());
+        }
+        Outcome::Failed(error) => {
+            json.push_str("{\"status\":\"error\",\"error\":");
+            push_text(&mut json, error);
+        }
+    }
+    json.push('}');
+    json.into_bytes()
+}
+
+/// UTC with milliseconds, `2026-11-22T17:16:00.123Z`.
+fn time(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+fn push_value(json: &mut String, value: Option<&Value>) {
+    match value {
+        Some(value @ (Value::Text(_) | Value::Bytes(_))) => push_text(json, &value.to_string()),
+        Some(value) if value.is_finite() => json.push_str(&value.to_string()),
+        Some(_) | None => json.push_str("null"),
+    }
+}
+
+fn push_text(json: &mut String, text: &str) {
+    // The JSON writer of the standard `Display` escapes as the format demands.
+    json.push_str(&serde_json::Value::from(text).to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Decimal;
+
+    fn at() -> Timestamp {
+        "2026-11-22T17:16:00.123456Z".parse().unwrap()
+    }
+
+    fn point(unit: Option<&str>) -> Point {
+        Point {
+            name: "t".into(),
+            unit: unit.map(str::to_owned),
+            writable: false,
+            labels: None,
+        }
+    }
+
+    fn sample(value: Option<Value>, quality: Quality) -> Sample {
+        Sample {
+            point: 0,
+            value,
+            quality,
+            at: at(),
+        }
+    }
+
+    fn text(payload: Vec<u8>) -> String {
+        String::from_utf8(payload).unwrap()
+    }
+
+    #[test]
+    fn a_json_sample_has_exactly_the_documented_shape() {
+        let number = |text: &str| Some(Value::Decimal(text.parse().unwrap()));
+        let ts = "\"ts\":\"2026-11-22T17:16:00.123Z\"";
+        for (value, quality, unit, clock, want) in [
+            (
+                number("21.5"),
+                Quality::Good,
+                Some("°C"),
+                true,
+                format!("{{\"value\":21.5,\"unit\":\"°C\",{ts},\"quality\":\"good\"}}"),
+            ),
+            (
+                number("18446744073709551615"),
+                Quality::Good,
+                None,
+                false,
+                format!(
+                    "{{\"value\":18446744073709551615,{ts},\"quality\":\"good\",\"clock\":\"unsynchronised\"}}"
+                ),
+            ),
+            (
+                Some(Value::F32(0.1)),
+                Quality::Stale,
+                None,
+                true,
+                format!("{{\"value\":0.1,{ts},\"quality\":\"stale\"}}"),
+            ),
+            (
+                None,
+                Quality::Bad,
+                None,
+                true,
+                format!("{{\"value\":null,{ts},\"quality\":\"bad\"}}"),
+            ),
+            (
+                Some(Value::F32(f32::NAN)),
+                Quality::Good,
+                None,
+                true,
+                format!("{{\"value\":null,{ts},\"quality\":\"bad\"}}"),
+            ),
+            (
+                number("1"),
+                Quality::Bad,
+                None,
+                true,
+                format!("{{\"value\":null,{ts},\"quality\":\"bad\"}}"),
+            ),
+            (
+                Some(Value::Text("a\"\n\u{1}".into())),
+                Quality::Good,
+                None,
+                true,
+                format!("{{\"value\":\"a\\\"\\n\\u0001\",{ts},\"quality\":\"good\"}}"),
+            ),
+            (
+                Some(Value::Bool(true)),
+                Quality::Good,
+                None,
+                true,
+                format!("{{\"value\":true,{ts},\"quality\":\"good\"}}"),
+            ),
+        ] {
+            let payload = render_sample(
+                PayloadFormat::Json,
+                &point(unit),
+                &sample(value, quality),
+                clock,
+            );
+            assert_eq!(payload.map(text), Some(want));
+        }
+    }
+
+    #[test]
+    fn a_raw_sample_is_bare_a_bad_one_is_empty_and_a_stale_one_is_not_published() {
+        let value = || Some(Value::Decimal(Decimal::from(7)));
+        for (value, quality, want) in [
+            (value(), Quality::Good, Some("7")),
+            (value(), Quality::Bad, Some("")),
+            (None, Quality::Bad, Some("")),
+            (Some(Value::F64(f64::INFINITY)), Quality::Good, Some("")),
+            (value(), Quality::Stale, None),
+        ] {
+            let payload = render_sample(
+                PayloadFormat::Raw,
+                &point(None),
+                &sample(value, quality),
+                true,
+            );
+            assert_eq!(payload.map(text).as_deref(), want);
+        }
+    }
+
+    #[test]
+    fn states_say_why_and_since_when_under_json_only() {
+        let offline = DeviceState::Offline {
+            error: "no \"answer\"".into(),
+            since: at(),
+        };
+        for (format, state, want) in [
+            (PayloadFormat::Json, &DeviceState::Online, "online"),
+            (PayloadFormat::Raw, &DeviceState::Online, "online"),
+            (PayloadFormat::Raw, &offline, "offline"),
+            (
+                PayloadFormat::Json,
+                &offline,
+                r#"{"state":"offline","error":"no \"answer\"","since":"2026-11-22T17:16:00.123Z"}"#,
+            ),
+        ] {
+            assert_eq!(text(render_state(format, state)), want);
+        }
+    }
+
+    #[test]
+    fn results_name_the_status_the_value_and_the_read_back() {
+        let one = || Value::Decimal(Decimal::ONE);
+        for (outcome, want) in [
+            (
+                Outcome::Done {
+                    value: one(),
+                    readback: Some(one()),
+                },
+                r#"{"status":"ok","value":1,"readback":1}"#,
+            ),
+            (
+                Outcome::Done {
+                    value: Value::Text("day".into()),
+                    readback: None,
+                },
+                r#"{"status":"ok","value":"day"}"#,
+            ),
+            (
+                Outcome::Mismatch {
+                    value: one(),
+                    readback: Some(Value::Bool(false)),
+                },
+                r#"{"status":"error","error":"wrote 1 but read back false","value":1,"readback":false}"#,
+            ),
+            (
+                Outcome::Failed("offline".into()),
+                r#"{"status":"error","error":"offline"}"#,
+            ),
+        ] {
+            assert_eq!(text(render_outcome(&outcome)), want);
+        }
+    }
+}
