@@ -1,1 +1,20 @@
-//! The seam between devices and the gateway: drivers, the supervised run loop, the change filter
+//! The seam between devices and the gateway.
+//!
+//! A bridge implements [`Driver`] and [`Session`]; [`run()`] keeps one device running: it opens,
+//! polls, applies commands, backs off, and tells whether the device is online. [`filter`] and
+//! [`backoff`] are pure. Nothing here knows a field bus, MQTT or YAML.
+
+pub mod backoff;
+pub mod config;
+mod counters;
+mod driver;
+mod error;
+pub mod filter;
+mod run;
+
+pub use config::{Backoff, Deadband, Defaults, Period, Poll, Publish};
+pub use counters::{Counters, Snapshot};
+pub use driver::{COMMAND_EXPIRY, Driver, Event, Ports, Request, Session, Settings};
+pub use error::{Cause, DriverError};
+pub use filter::{Filter, Rule};
+pub use run::run;

@@ -1,0 +1,235 @@
+//! Settings that every kind of device shares, as written in the configuration.
+//!
+//! A value that exists is valid. Messages say what was expected; the reader of the file adds
+//! where.
+
+use std::fmt;
+use std::time::Duration;
+
+use fieldgate_model::Decimal;
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+
+/// A length of time above zero: `300ms`, `1s`, `1.5s`, `5m`, `12h`. At most 30 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Period(Duration);
+
+/// The pauses between attempts, shortest and longest: `1s..60s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+}
+
+/// When a point is read: every [`Period`], or `once` after each time its device comes online.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Poll {
+    /// Again and again.
+    Every(Period),
+    /// Once: a model name, a serial number.
+    Once,
+}
+
+/// Which readings are published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// Those that differ from the last one published, and the heartbeat.
+    #[default]
+    OnChange,
+    /// All.
+    EveryPoll,
+}
+
+/// How far a number must move to count as changed: more than `0.5`, or more than `"1%"` of the
+/// last published value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadband {
+    /// In the point's own unit; not negative.
+    Absolute(Decimal),
+    /// In percent of the magnitude of the last published value; above 0, at most 100.
+    Percent(Decimal),
+}
+
+/// What holds for points that do not say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Defaults {
+    /// How often a point is read.
+    pub poll: Poll,
+    /// Which readings are published.
+    pub publish: Publish,
+    /// After what time an unchanged value is published again; absent: never.
+    pub heartbeat: Option<Period>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            poll: Poll::Every(Period(Duration::from_secs(1))),
+            publish: Publish::OnChange,
+            heartbeat: None,
+        }
+    }
+}
+
+const PERIOD_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+const PERIOD: &str = "a time such as 300ms, 1s, 5m or 12h";
+const POLL: &str = "a time such as 300ms, 1s, 5m or 12h, or once";
+const BACKOFF: &str = "a range of times such as 1s..60s";
+const DEADBAND: &str = "a number that is not negative, or a percentage such as \"1%\"";
+
+impl Period {
+    /// From a duration above zero and of at most 30 days; `None` if it is not.
+    pub fn new(length: Duration) -> Option<Self> {
+        (!length.is_zero() && length <= PERIOD_MAX).then_some(Self(length))
+    }
+
+    /// Its length.
+    pub fn get(self) -> Duration {
+        self.0
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, unit) = text.split_at(unit_at);
+        let micros = match unit {
+            "ms" => 1_000i64,
+            "s" => 1_000_000,
+            "m" => 60_000_000,
+            "h" => 3_600_000_000,
+            _ => return None,
+        };
+        let number: Decimal = number.parse().ok()?;
+        let micros = number.checked_mul(micros.into())?.to_integer()?;
+        Self::new(Duration::from_micros(u64::try_from(micros).ok()?))
+    }
+}
+
+impl Backoff {
+    /// From the shortest and the longest pause; `None` if the longest is shorter.
+    pub fn new(min: Period, max: Period) -> Option<Self> {
+        (min <= max).then_some(Self {
+            min: min.0,
+            max: max.0,
+        })
+    }
+
+    /// The shortest pause.
+    pub fn min(self) -> Duration {
+        self.min
+    }
+
+    /// The longest pause.
+    pub fn max(self) -> Duration {
+        self.max
+    }
+}
+
+impl Default for Backoff {
+    /// 1 s to 60 s.
+    fn default() -> Self {
+        Self {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+        }
+    }
+}
+
+struct TextVisitor<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor {
+            expected: PERIOD,
+            parse: Self::parse,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Poll {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor {
+            expected: POLL,
+            parse: |text| match text {
+                "once" => Some(Self::Once),
+                text => Period::parse(text).map(Self::Every),
+            },
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Backoff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor {
+            expected: BACKOFF,
+            parse: |text| {
+                let (min, max) = text.split_once("..")?;
+                Self::new(Period::parse(min)?, Period::parse(max)?)
+            },
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Deadband {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DeadbandVisitor)
+    }
+}
+
+struct DeadbandVisitor;
+
+impl DeadbandVisitor {
+    fn absolute<E: de::Error>(self, number: Decimal, found: Unexpected<'_>) -> Result<Deadband, E> {
+        if number < Decimal::ZERO {
+            return Err(E::invalid_value(found, &self));
+        }
+        Ok(Deadband::Absolute(number))
+    }
+}
+
+impl Visitor<'_> for DeadbandVisitor {
+    type Value = Deadband;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(DEADBAND)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Deadband, E> {
+        self.absolute(value.into(), Unexpected::Signed(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Deadband, E> {
+        self.absolute(value.into(), Unexpected::Unsigned(value))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Deadband, E> {
+        let found = Unexpected::Float(value);
+        match Decimal::from_f64(value) {
+            Some(number) => self.absolute(number, found),
+            None => Err(E::invalid_value(found, &self)),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Deadband, E> {
+        text.strip_suffix('%')
+            .and_then(|number| number.trim_end().parse().ok())
+            .filter(|percent| (Decimal::ZERO..=Decimal::from(100)).contains(percent))
+            .map(Deadband::Percent)
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}

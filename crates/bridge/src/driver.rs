@@ -1,0 +1,130 @@
+//! What a bridge implements, and what it is run with.
+
+use std::future::{Future, pending};
+use std::time::Duration;
+
+use fieldgate_model::{Command, Outcome, Sample};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Backoff, DriverError, Rule};
+
+/// Opens sessions with one device.
+pub trait Driver: Send + 'static {
+    /// What `open` makes.
+    type Session: Session;
+
+    /// Opens the device. Dropped half-way when the device is removed; must then leave nothing
+    /// behind.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot be reached. It is tried again after a pause.
+    fn open(&mut self) -> impl Future<Output = Result<Self::Session, DriverError>> + Send;
+
+    /// Waits until there is a reason to try again before the pause is over, for example because
+    /// the port is back. Cancel-safe. By default there never is.
+    fn recovered(&mut self) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+}
+
+/// An open device.
+pub trait Session: Send {
+    /// Waits until `poll` has something to do: a period is over, or bytes have arrived.
+    /// Cancel-safe: it is dropped whenever a command comes first.
+    fn ready(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// One transaction, or a part of the work that needs no answer. Never dropped half-way, so it
+    /// must end by its own time limit. Appends what it read to `out`.
+    ///
+    /// # Errors
+    ///
+    /// If nothing usable came back. An answer that refuses single points is no error; those
+    /// points get a bad sample.
+    fn poll(
+        &mut self,
+        out: &mut Vec<Sample>,
+    ) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Applies one command. Never dropped half-way. Appends what it read back to `out`.
+    fn apply(
+        &mut self,
+        command: Command,
+        out: &mut Vec<Sample>,
+    ) -> impl Future<Output = Outcome> + Send;
+}
+
+/// A command on its way to a device.
+#[derive(Debug)]
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// When it came in; one that waited longer than [`Settings::command_expiry`] is refused.
+    pub received: Instant,
+    /// Where the outcome goes. Dropped without an answer only if the device was removed.
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+impl Request {
+    /// A command that came in now, and where its outcome will arrive.
+    pub fn new(command: Command) -> (Self, oneshot::Receiver<Outcome>) {
+        let (reply, outcome) = oneshot::channel();
+        let request = Self {
+            command,
+            received: Instant::now(),
+            reply,
+        };
+        (request, outcome)
+    }
+}
+
+/// What a device has to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Readings that passed the change filter; stale ones follow an [`Event::Offline`].
+    Samples(Vec<Sample>),
+    /// The device answers: once after the start, and after each [`Event::Offline`].
+    Online,
+    /// The device has stopped answering, or has not answered since the start.
+    Offline {
+        /// Why, for people.
+        error: String,
+        /// When it was given up.
+        since: Timestamp,
+    },
+}
+
+/// The channels of one running device. Both are bounded by whoever makes them.
+#[derive(Debug)]
+pub struct Ports {
+    /// Commands. When full, the sender has to refuse or wait.
+    pub requests: mpsc::Receiver<Request>,
+    /// Events. When full, the device waits with its next transaction: nothing is dropped, and
+    /// the device is polled more slowly.
+    pub events: mpsc::Sender<Event>,
+    /// Ends the run between two transactions.
+    pub cancel: CancellationToken,
+}
+
+/// How one device is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Names the device in the log.
+    pub device: String,
+    /// One rule for each point, in the order of the device's points.
+    pub rules: Vec<Rule>,
+    /// The pauses between attempts to reach a device that is offline.
+    pub backoff: Backoff,
+    /// How many failures in a row make the device offline; at least 1.
+    pub offline_after: u32,
+    /// How long a command may wait before it is too old to be carried out.
+    pub command_expiry: Duration,
+    /// Makes the jitter of the pauses repeatable. Different for each device.
+    pub seed: u64,
+}
+
+/// A person who pressed a button has given up waiting by then.
+pub const COMMAND_EXPIRY: Duration = Duration::from_secs(5);
