@@ -1,1 +1,3 @@
 //! What the whole-gateway tests and benches share.
+
+pub mod bench;
