@@ -89,7 +89,8 @@ impl Period {
         self.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// From its text; `None` if that is no time within the limits.
+    pub fn parse(text: &str) -> Option<Self> {
         let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, unit) = text.split_at(unit_at);
         let micros = match unit {

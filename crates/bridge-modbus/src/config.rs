@@ -1,0 +1,14 @@
+//! Buses, device types and devices, as written and as resolved.
+//!
+//! A value that exists is valid. Messages begin with the key they are about; the reader of the
+//! file adds file, line and column.
+
+mod bus;
+mod device;
+mod point;
+mod types;
+
+pub use bus::{BusConfig, Offline};
+pub use device::{DeviceConfig, DeviceEntry, Layout, TypeConfig};
+pub use point::{Invalid, PointConfig, PointEntry, WriteRule};
+pub use types::{Order, Table, Type};

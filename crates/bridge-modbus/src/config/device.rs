@@ -1,0 +1,285 @@
+//! Device types and devices.
+
+use std::fmt;
+
+use fieldgate_bridge::{Defaults, Settings};
+use fieldgate_model::{Point, check_name};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use super::{Offline, Order, PointConfig, PointEntry};
+
+/// A shared register map.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TypeConfig {
+    /// How its registers are laid out and asked for.
+    #[serde(default)]
+    pub modbus: Layout,
+    /// Its points, in the order of the file. Names are checked and unique.
+    #[serde(deserialize_with = "points")]
+    pub points: Vec<(String, PointEntry)>,
+}
+
+/// How the registers of a device are laid out, and how they may be asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawLayout")]
+pub struct Layout {
+    /// The byte order of points that do not name theirs.
+    pub order: Option<Order>,
+    /// How many registers that nobody asked for may be read to join two requests. A gap of bits
+    /// may be 16 times as long, which costs the wire the same.
+    pub max_gap: Option<u16>,
+    /// The most registers in one request, 1 to 125.
+    pub max_registers: Option<u16>,
+    /// The most bits in one request, 1 to 2000.
+    pub max_bits: Option<u16>,
+}
+
+/// A device, or several of one kind, as written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawDevice")]
+pub struct DeviceEntry {
+    /// The name of its device type.
+    pub kind: Option<String>,
+    /// The name of its bus.
+    pub bus: String,
+    /// Its unit, or one unit for each device; never empty.
+    pub units: Vec<u8>,
+    /// Whether it was written as `units`, so that the device's name needs `{unit}`.
+    pub many: bool,
+    /// Overrides single keys of its type's `modbus`.
+    pub modbus: Layout,
+    /// Added to the points of its type; one of the same name replaces the type's.
+    pub points: Vec<(String, PointEntry)>,
+}
+
+/// A device with everything decided. Two that are equal need no restart on a reload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceConfig {
+    /// Its name.
+    pub name: String,
+    /// The name of its bus.
+    pub bus: String,
+    /// Its unit identifier, 0 to 255. 0 is a server itself, not a unit behind it.
+    pub unit: u8,
+    /// The most unused registers between two points of one request.
+    pub max_gap: u16,
+    /// The most registers in one request, at least as many as its longest point.
+    pub max_registers: u16,
+    /// The most bits in one request.
+    pub max_bits: u16,
+    /// Its points, in the order of the file; never empty.
+    pub points: Vec<(String, PointConfig)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLayout {
+    order: Option<Order>,
+    max_gap: Option<u16>,
+    max_registers: Option<u16>,
+    max_bits: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDevice {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    bus: String,
+    unit: Option<u8>,
+    units: Option<Vec<u8>>,
+    #[serde(default)]
+    modbus: Layout,
+    #[serde(default, deserialize_with = "points")]
+    points: Vec<(String, PointEntry)>,
+}
+
+/// The specification's limits: an answer is at most 253 bytes.
+const REGISTERS_MAX: u16 = 125;
+const BITS_MAX: u16 = 2000;
+/// An extra register costs 2 bytes; a request of its own costs 20 and a round trip.
+const GAP: u16 = 8;
+
+impl TryFrom<RawLayout> for Layout {
+    type Error = String;
+
+    fn try_from(raw: RawLayout) -> Result<Self, String> {
+        for (key, value, min, max) in [
+            ("max_gap", raw.max_gap, 0, REGISTERS_MAX),
+            ("max_registers", raw.max_registers, 1, REGISTERS_MAX),
+            ("max_bits", raw.max_bits, 1, BITS_MAX),
+        ] {
+            if let Some(value) = value
+                && !(min..=max).contains(&value)
+            {
+                return Err(format!("{key}: {value} is outside {min}..={max}"));
+            }
+        }
+        Ok(Self {
+            order: raw.order,
+            max_gap: raw.max_gap,
+            max_registers: raw.max_registers,
+            max_bits: raw.max_bits,
+        })
+    }
+}
+
+impl TryFrom<RawDevice> for DeviceEntry {
+    type Error = String;
+
+    fn try_from(raw: RawDevice) -> Result<Self, String> {
+        let many = raw.units.is_some();
+        let units = match (raw.unit, raw.units) {
+            (Some(unit), None) => vec![unit],
+            (None, Some(units)) => units,
+            (None, None) => return Err("unit: missing; expected `unit` or `units`".into()),
+            (Some(_), Some(_)) => return Err("units: the device already has `unit`".into()),
+        };
+        if units.is_empty() {
+            return Err("units: expected at least one unit".into());
+        }
+        for (index, unit) in units.iter().enumerate() {
+            if units.iter().skip(index + 1).any(|other| other == unit) {
+                return Err(format!("units: {unit} is there twice"));
+            }
+        }
+        if raw.kind.is_none() && raw.points.is_empty() {
+            return Err("points: expected at least one point, or a `type`".into());
+        }
+        Ok(Self {
+            kind: raw.kind,
+            bus: raw.bus,
+            units,
+            many,
+            modbus: raw.modbus,
+            points: raw.points,
+        })
+    }
+}
+
+impl DeviceEntry {
+    /// Decides everything for one of its units.
+    ///
+    /// # Errors
+    ///
+    /// If a point is longer than a request may be, or there is no point.
+    pub fn resolve(
+        &self,
+        name: &str,
+        unit: u8,
+        kind: Option<&TypeConfig>,
+        defaults: &Defaults,
+    ) -> Result<DeviceConfig, String> {
+        let layout = self
+            .modbus
+            .or(kind.map(|kind| kind.modbus).unwrap_or_default());
+        let inherited = kind.map(|kind| kind.points.as_slice()).unwrap_or_default();
+        let own = |name: &str| self.points.iter().find(|(own, _)| own == name);
+        let is_new = |name: &str| inherited.iter().all(|(theirs, _)| theirs != name);
+        let entries = inherited
+            .iter()
+            .map(|entry| own(&entry.0).unwrap_or(entry))
+            .chain(self.points.iter().filter(|(name, _)| is_new(name)));
+        let points: Vec<_> = entries
+            .map(|(name, point)| (name.clone(), point.resolve(&layout, defaults)))
+            .collect();
+        let max_registers = layout.max_registers.unwrap_or(REGISTERS_MAX);
+        for (name, point) in &points {
+            let needed = point.kind.registers();
+            if !point.table.is_bits() && needed > max_registers {
+                return Err(format!(
+                    "points: `{name}` needs {needed} registers, more than max_registers {max_registers}"
+                ));
+            }
+        }
+        if points.is_empty() {
+            return Err("points: expected at least one point".into());
+        }
+        Ok(DeviceConfig {
+            name: name.to_owned(),
+            bus: self.bus.clone(),
+            unit,
+            max_gap: layout.max_gap.unwrap_or(GAP),
+            max_registers,
+            max_bits: layout.max_bits.unwrap_or(BITS_MAX),
+            points,
+        })
+    }
+}
+
+impl Layout {
+    fn or(self, other: Self) -> Self {
+        Self {
+            order: self.order.or(other.order),
+            max_gap: self.max_gap.or(other.max_gap),
+            max_registers: self.max_registers.or(other.max_registers),
+            max_bits: self.max_bits.or(other.max_bits),
+        }
+    }
+}
+
+impl DeviceConfig {
+    /// What topics and payloads need to know of its points, in the same order.
+    pub fn model_points(&self) -> Vec<Point> {
+        let points = self.points.iter();
+        points.map(|(name, point)| point.to_model(name)).collect()
+    }
+
+    /// How it is run. `offline` is its bus's.
+    pub fn settings(&self, offline: &Offline, seed: u64) -> Settings {
+        Settings {
+            device: self.name.clone(),
+            rules: self.points.iter().map(|(_, point)| point.rule).collect(),
+            backoff: offline.backoff,
+            offline_after: offline.after,
+            command_expiry: fieldgate_bridge::COMMAND_EXPIRY,
+            seed,
+        }
+    }
+}
+
+/// Reads a map of points, in order; a name that is no topic level or is there twice is an error
+/// at its place.
+fn points<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, PointEntry)>, D::Error> {
+    deserializer.deserialize_map(PointsVisitor)
+}
+
+struct PointsVisitor;
+
+impl<'de> Visitor<'de> for PointsVisitor {
+    type Value = Vec<(String, PointEntry)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of points")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut points: Self::Value = Vec::new();
+        while let Some(name) = map.next_key::<PointName>()? {
+            if points.iter().any(|(other, _)| *other == name.0) {
+                return Err(de::Error::custom(format!("`{}` is there twice", name.0)));
+            }
+            points.push((name.0, map.next_value()?));
+        }
+        Ok(points)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct PointName(String);
+
+impl TryFrom<String> for PointName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match check_name(&name) {
+            Ok(()) => Ok(Self(name)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

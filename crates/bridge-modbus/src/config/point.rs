@@ -1,0 +1,475 @@
+//! One point of a device: where it is and what it means.
+
+use std::fmt;
+use std::time::Duration;
+
+use fieldgate_bridge::{Deadband, Defaults, Period, Poll, Publish, Rule};
+use fieldgate_model::{Decimal, Labels, Point};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
+
+use super::{Layout, Order, Table, Type};
+
+/// A point as written. Its own keys are checked against each other; what it leaves out comes
+/// from its device type and the defaults.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawPoint")]
+pub struct PointEntry {
+    table: Table,
+    address: u16,
+    kind: Type,
+    order: Option<Order>,
+    scale: Decimal,
+    offset: Decimal,
+    unit: Option<String>,
+    invalid: Option<Invalid>,
+    labels: Option<Labels>,
+    poll: Option<Poll>,
+    publish: Option<Publish>,
+    deadband: Option<Deadband>,
+    heartbeat: Option<Period>,
+    write: Option<WriteRule>,
+    readback: Duration,
+}
+
+/// A point with everything decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointConfig {
+    /// Which table it is in.
+    pub table: Table,
+    /// Its first register or bit, from 0 as on the wire. The last one is at most 65535.
+    pub address: u16,
+    /// What it holds.
+    pub kind: Type,
+    /// In which order its bytes arrive.
+    pub order: Order,
+    /// What a raw number is multiplied by; not zero.
+    pub scale: Decimal,
+    /// What is added after that.
+    pub offset: Decimal,
+    /// The unit of the scaled value.
+    pub unit: Option<String>,
+    /// The raw value that means that there is none.
+    pub invalid: Option<Invalid>,
+    /// Names for scaled values.
+    pub labels: Option<Labels>,
+    /// When it is read.
+    pub poll: Poll,
+    /// When it is published.
+    pub rule: Rule,
+    /// Whether and within what limits it can be written.
+    pub write: Option<WriteRule>,
+    /// How long after a write it is read back.
+    pub readback: Duration,
+}
+
+/// The limits of what may be written, in scaled values; both ends are allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteRule {
+    /// The least value.
+    pub min: Option<Decimal>,
+    /// The greatest value.
+    pub max: Option<Decimal>,
+}
+
+/// The raw value by which a device says that it has no value.
+///
+/// An integer is compared with the raw bits after the byte order is applied; `-1` stands for all
+/// bits set. For `bit(n)` they are those of the whole register. A float type also compares it,
+/// or a fraction, with its unscaled value. A text is compared with the unscaled text, or the
+/// hexadecimal digits of `bytes(n)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invalid {
+    /// Raw bits, or the unscaled value of a float.
+    Number(Decimal),
+    /// The text of a `string(n)`, or the hexadecimal digits of a `bytes(n)`.
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPoint {
+    input: Option<u16>,
+    holding: Option<u16>,
+    coil: Option<u16>,
+    discrete: Option<u16>,
+    #[serde(rename = "as")]
+    kind: Option<Type>,
+    order: Option<Order>,
+    scale: Option<Decimal>,
+    offset: Option<Decimal>,
+    unit: Option<String>,
+    invalid: Option<Invalid>,
+    #[serde(rename = "enum")]
+    labels: Option<Labels>,
+    poll: Option<Poll>,
+    publish: Option<Publish>,
+    deadband: Option<Deadband>,
+    heartbeat: Option<Period>,
+    #[serde(default)]
+    write: Write,
+    readback: Option<Period>,
+}
+
+/// `write: true`, `write: false`, or limits.
+#[derive(Default)]
+struct Write(Option<WriteRule>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    min: Option<Decimal>,
+    max: Option<Decimal>,
+}
+
+const READBACK_MAX: Duration = Duration::from_secs(60);
+
+impl TryFrom<RawPoint> for PointEntry {
+    type Error = String;
+
+    fn try_from(raw: RawPoint) -> Result<Self, String> {
+        let (table, address) = place(&raw)?;
+        let name = table.name();
+        let kind = match (table.is_bits(), raw.kind) {
+            (true, None) => Type::Switch,
+            (true, Some(_)) => return Err(format!("as: a {name} is one bit and has no type")),
+            (false, Some(kind)) => kind,
+            (false, None) => return Err(format!("{name}: a register needs its type, `as`")),
+        };
+        let last = u32::from(address) + u32::from(kind.registers()) - 1;
+        if last > u32::from(u16::MAX) {
+            return Err(format!(
+                "{name}: {address} and {} registers of {kind} pass the last address, 65535",
+                kind.registers()
+            ));
+        }
+        check_number_keys(&raw, kind)?;
+        if raw.write.0.is_some() && !table.is_writable() {
+            return Err(format!("write: the {name} table is read-only"));
+        }
+        if raw.readback.is_some() && raw.write.0.is_none() {
+            return Err("readback: only a point with `write` is read back".into());
+        }
+        let readback = raw.readback.map_or(Duration::ZERO, Period::get);
+        if readback > READBACK_MAX {
+            return Err("readback: must be at most 60s".into());
+        }
+        Ok(Self {
+            table,
+            address,
+            kind,
+            order: raw.order,
+            scale: raw.scale.unwrap_or(Decimal::ONE),
+            offset: raw.offset.unwrap_or(Decimal::ZERO),
+            unit: raw.unit,
+            invalid: raw.invalid,
+            labels: raw.labels,
+            poll: raw.poll,
+            publish: raw.publish,
+            deadband: raw.deadband,
+            heartbeat: raw.heartbeat,
+            write: raw.write.0,
+            readback,
+        })
+    }
+}
+
+/// The one table that is named, and the address in it.
+fn place(raw: &RawPoint) -> Result<(Table, u16), String> {
+    let places = [
+        (Table::Input, raw.input),
+        (Table::Holding, raw.holding),
+        (Table::Coil, raw.coil),
+        (Table::Discrete, raw.discrete),
+    ];
+    let mut named = places
+        .into_iter()
+        .filter_map(|(table, address)| Some((table, address?)));
+    match (named.next(), named.next()) {
+        (Some(place), None) => Ok(place),
+        (Some((first, _)), Some((second, _))) => Err(format!(
+            "{}: the point already has `{}`; expected one table",
+            second.name(),
+            first.name()
+        )),
+        (None, _) => Err("expected one of `input`, `holding`, `coil` or `discrete`".into()),
+    }
+}
+
+/// Checks the keys that make sense for some types only.
+fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
+    if raw.scale == Some(Decimal::ZERO) {
+        return Err("scale: must not be 0".into());
+    }
+    for (key, given) in [
+        ("scale", raw.scale.is_some()),
+        ("offset", raw.offset.is_some()),
+        ("deadband", raw.deadband.is_some()),
+    ] {
+        if given && !kind.is_number() {
+            return Err(format!("{key}: {kind} is not a number"));
+        }
+    }
+    if raw.order.is_some() && kind == Type::Switch {
+        return Err("order: one bit has no byte order".into());
+    }
+    if let Some(WriteRule { min, max }) = raw.write.0 {
+        if (min.is_some() || max.is_some()) && !kind.is_number() {
+            return Err(format!("write: {kind} is not a number and has no limits"));
+        }
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            return Err(format!("write: min {min} is above max {max}"));
+        }
+    }
+    match (&raw.invalid, kind) {
+        (Some(_), Type::Switch) => Err("invalid: one bit has no invalid marker".into()),
+        (Some(Invalid::Text(_)), Type::String(_) | Type::Bytes(_)) => Ok(()),
+        (Some(Invalid::Text(_)), _) => Err(format!("invalid: expected a number for {kind}")),
+        (Some(Invalid::Number(_)), Type::String(_) | Type::Bytes(_)) => {
+            Err(format!("invalid: expected a text for {kind}"))
+        }
+        (Some(Invalid::Number(number)), _) if !kind.is_float() && !fits(*number, kind) => {
+            Err(format!("invalid: {number} is no raw value of {kind}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an integer can be the raw bits of a type, read as unsigned or as signed.
+fn fits(number: Decimal, kind: Type) -> bool {
+    let bits = match kind {
+        Type::U8High | Type::U8Low => 8,
+        Type::I24 | Type::U24 => 24,
+        other => u32::from(other.registers()) * 16,
+    };
+    let range = -(1i128 << (bits - 1))..(1i128 << bits);
+    number
+        .to_integer()
+        .is_some_and(|number| range.contains(&number))
+}
+
+impl PointEntry {
+    /// Decides what the entry leaves open.
+    pub fn resolve(&self, layout: &Layout, defaults: &Defaults) -> PointConfig {
+        PointConfig {
+            table: self.table,
+            address: self.address,
+            kind: self.kind,
+            order: self.order.or(layout.order).unwrap_or_default(),
+            scale: self.scale,
+            offset: self.offset,
+            unit: self.unit.clone(),
+            invalid: self.invalid.clone(),
+            labels: self.labels.clone(),
+            poll: self.poll.unwrap_or(defaults.poll),
+            rule: Rule {
+                publish: self.publish.unwrap_or(defaults.publish),
+                deadband: self.deadband,
+                heartbeat: self.heartbeat.or(defaults.heartbeat).map(Period::get),
+            },
+            write: self.write,
+            readback: self.readback,
+        }
+    }
+}
+
+impl PointConfig {
+    /// What topics and payloads need to know of it.
+    pub fn to_model(&self, name: &str) -> Point {
+        Point {
+            name: name.to_owned(),
+            unit: self.unit.clone(),
+            writable: self.write.is_some(),
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// The address behind its last register or bit, at most 65536.
+    pub fn end(&self) -> u32 {
+        u32::from(self.address) + u32::from(self.kind.registers())
+    }
+}
+
+impl<'de> Deserialize<'de> for Invalid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InvalidVisitor)
+    }
+}
+
+struct InvalidVisitor;
+
+impl Visitor<'_> for InvalidVisitor {
+    type Value = Invalid;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a raw value such as 0x7FFF, or a text")
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Invalid, E> {
+        Ok(Invalid::Number(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Invalid, E> {
+        Ok(Invalid::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Invalid, E> {
+        Decimal::from_f64(value)
+            .map(Invalid::Number)
+            .ok_or_else(|| E::invalid_value(Unexpected::Float(value), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Invalid, E> {
+        Ok(Invalid::Text(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Write {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WriteVisitor)
+    }
+}
+
+struct WriteVisitor;
+
+impl<'de> Visitor<'de> for WriteVisitor {
+    type Value = Write;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false, or limits such as {min: 0, max: 80}")
+    }
+
+    fn visit_bool<E: de::Error>(self, allowed: bool) -> Result<Write, E> {
+        Ok(Write(allowed.then(WriteRule::default)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Write, A::Error> {
+        let limits = RawLimits::deserialize(de::value::MapAccessDeserializer::new(map))?;
+        Ok(Write(Some(WriteRule {
+            min: limits.min,
+            max: limits.max,
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<PointEntry, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_points_of_the_mapping_document_are_read() {
+        for json in [
+            r#"{"input": 0, "as": "f32", "unit": "V", "deadband": 0.5}"#,
+            r#"{"input": 72, "as": "f32", "unit": "kWh", "poll": "10s"}"#,
+            r#"{"holding": 100, "as": "i16", "scale": 0.1, "offset": -40, "unit": "°C", "invalid": 32767}"#,
+            r#"{"holding": 102, "as": "u32", "order": "CDAB"}"#,
+            r#"{"holding": 110, "as": "string(12)", "poll": "once"}"#,
+            r#"{"holding": 116, "as": "u16", "enum": {"1": "day", "2": "night"}}"#,
+            r#"{"holding": 117, "as": "bit(3)"}"#,
+            r#"{"coil": 0, "write": true, "readback": "2s"}"#,
+            r#"{"holding": 10, "as": "f32", "order": "CDAB", "write": {"min": 0, "max": 80}}"#,
+            r#"{"discrete": 65535}"#,
+            r#"{"input": 65534, "as": "u32", "deadband": "1%", "publish": "every_poll", "heartbeat": "60s"}"#,
+            r#"{"input": 0, "as": "i16", "invalid": -32768}"#,
+            r#"{"input": 0, "as": "f32", "invalid": -9999.5}"#,
+            r#"{"input": 0, "as": "string(4)", "invalid": "----"}"#,
+        ] {
+            assert!(read(json).is_ok(), "{json}: {:?}", read(json));
+        }
+    }
+
+    #[test]
+    fn a_wrong_point_is_refused_by_key() {
+        for (json, want) in [
+            (
+                r#"{}"#,
+                "expected one of `input`, `holding`, `coil` or `discrete`",
+            ),
+            (
+                r#"{"input": 1, "coil": 2}"#,
+                "coil: the point already has `input`",
+            ),
+            (r#"{"input": 1}"#, "input: a register needs its type"),
+            (r#"{"coil": 1, "as": "u16"}"#, "as: a coil is one bit"),
+            (
+                r#"{"input": 65535, "as": "u32"}"#,
+                "input: 65535 and 2 registers of u32 pass",
+            ),
+            (r#"{"holding": 65536, "as": "u16"}"#, "65536"),
+            (
+                r#"{"input": 1, "as": "u16", "scale": 0}"#,
+                "scale: must not be 0",
+            ),
+            (
+                r#"{"input": 1, "as": "string(4)", "scale": 2}"#,
+                "scale: string(4) is not a number",
+            ),
+            (
+                r#"{"coil": 1, "deadband": 2}"#,
+                "deadband: bool is not a number",
+            ),
+            (
+                r#"{"input": 1, "as": "u16", "deadband": -2}"#,
+                "a number that is not negative",
+            ),
+            (
+                r#"{"input": 1, "as": "u16", "write": true}"#,
+                "write: the input table is read-only",
+            ),
+            (
+                r#"{"holding": 1, "as": "u16", "write": {"min": 5, "max": 1}}"#,
+                "write: min 5 is above",
+            ),
+            (
+                r#"{"holding": 1, "as": "u16", "write": {"mn": 5}}"#,
+                "unknown field `mn`",
+            ),
+            (
+                r#"{"holding": 1, "as": "u16", "write": 1}"#,
+                "true, false, or limits",
+            ),
+            (
+                r#"{"holding": 1, "as": "string(2)", "write": {"max": 1}}"#,
+                "write: string(2) is not",
+            ),
+            (
+                r#"{"holding": 1, "as": "u16", "readback": "1s"}"#,
+                "readback: only a point with",
+            ),
+            (
+                r#"{"coil": 1, "write": true, "readback": "2m"}"#,
+                "readback: must be at most 60s",
+            ),
+            (r#"{"coil": 1, "order": "DCBA"}"#, "order: one bit"),
+            (
+                r#"{"input": 1, "as": "u32", "order": "ACBD"}"#,
+                "unknown variant `ACBD`",
+            ),
+            (
+                r#"{"input": 1, "as": "u16", "invalid": 65536}"#,
+                "invalid: 65536 is no raw value",
+            ),
+            (
+                r#"{"input": 1, "as": "u16", "invalid": 0.5}"#,
+                "invalid: 0.5 is no raw value",
+            ),
+            (
+                r#"{"input": 1, "as": "u16", "invalid": "x"}"#,
+                "invalid: expected a number",
+            ),
+            (
+                r#"{"input": 1, "as": "u16", "addr": 1}"#,
+                "unknown field `addr`",
+            ),
+        ] {
+            let error = read(json).unwrap_err();
+            assert!(error.contains(want), "{json}: {error}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Requests, answers and faults on a bus, as plain data.
+
+use std::fmt;
+
+use fieldgate_bridge::{Cause, DriverError};
+
+use crate::config::Table;
+
+/// Read `count` registers or bits from `address` on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// The table.
+    pub table: Table,
+    /// The first register or bit.
+    pub address: u16,
+    /// How many; at least 1, and never past address 65535.
+    pub count: u16,
+    /// Which points of the device it serves, as indices into its list.
+    pub points: Vec<usize>,
+}
+
+/// Write one or several registers or bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteRequest {
+    /// Function 5.
+    Coil {
+        /// The coil.
+        address: u16,
+        /// Its new state.
+        on: bool,
+    },
+    /// Function 6 for one register, 16 for several.
+    Registers {
+        /// The first register.
+        address: u16,
+        /// 1 to 123 words.
+        words: Vec<u16>,
+    },
+    /// Reads a holding register and writes it back with some bits changed, with nothing in
+    /// between on this bus.
+    Mask {
+        /// The register.
+        address: u16,
+        /// The bits to change.
+        mask: u16,
+        /// Their new state.
+        bits: u16,
+    },
+}
+
+/// What a read returned, exactly as many as were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Coils or discrete inputs.
+    Bits(Vec<bool>),
+    /// Registers.
+    Words(Vec<u16>),
+}
+
+/// An exception code of the specification, or of a vendor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exception(pub u8);
+
+/// Why a transaction on a bus failed. The text names function, unit and addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BusError {
+    /// There is no connection.
+    #[error("{request}: {detail}")]
+    Connect {
+        /// What was asked of whom.
+        request: String,
+        /// Why there is no connection.
+        detail: String,
+    },
+    /// The connection broke.
+    #[error("{request}: connection lost: {detail}")]
+    Lost {
+        /// What was asked of whom.
+        request: String,
+        /// How it broke.
+        detail: String,
+    },
+    /// No answer in time. Whether a write took effect is unknown.
+    #[error("{request}: no answer within {after_ms} ms")]
+    Timeout {
+        /// What was asked of whom.
+        request: String,
+        /// The limit.
+        after_ms: u64,
+    },
+    /// An answer that does not belong to the request.
+    #[error("{request}: wrong answer: {detail}")]
+    Protocol {
+        /// What was asked of whom.
+        request: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The unit, or the gateway in front of it, refused.
+    #[error("{request}: exception {exception}")]
+    Exception {
+        /// What was asked of whom.
+        request: String,
+        /// Its code.
+        exception: Exception,
+    },
+    /// The bus is being shut down.
+    #[error("{request}: the bus is closed")]
+    Closed {
+        /// What was asked of whom.
+        request: String,
+    },
+}
+
+impl ReadRequest {
+    /// What it asks of `unit`, for people: `read holding 10..=13 of unit 2`.
+    pub fn describe(&self, unit: u8) -> String {
+        describe("read", self.table, unit, self.address, self.count)
+    }
+}
+
+fn describe(verb: &str, table: Table, unit: u8, address: u16, count: u16) -> String {
+    let name = table.name();
+    match u32::from(address) + u32::from(count.max(1)) - 1 {
+        last if last == u32::from(address) => format!("{verb} {name} {address} of unit {unit}"),
+        last => format!("{verb} {name} {address}..={last} of unit {unit}"),
+    }
+}
+
+impl WriteRequest {
+    /// What it asks of `unit`, for people.
+    pub fn describe(&self, unit: u8) -> String {
+        match self {
+            Self::Coil { address, .. } => describe("write", Table::Coil, unit, *address, 1),
+            Self::Registers { address, words } => {
+                let count = u16::try_from(words.len()).unwrap_or(u16::MAX);
+                describe("write", Table::Holding, unit, *address, count)
+            }
+            Self::Mask { address, .. } => {
+                describe("change bits of", Table::Holding, unit, *address, 1)
+            }
+        }
+    }
+}
+
+impl Exception {
+    /// The name in the specification.
+    ///
+    /// Source: MODBUS Application Protocol Specification V1.1b3, section 7.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            1 => "ILLEGAL FUNCTION",
+            2 => "ILLEGAL DATA ADDRESS",
+            3 => "ILLEGAL DATA VALUE",
+            4 => "SERVER DEVICE FAILURE",
+            5 => "ACKNOWLEDGE",
+            6 => "SERVER DEVICE BUSY",
+            8 => "MEMORY PARITY ERROR",
+            10 => "GATEWAY PATH UNAVAILABLE",
+            11 => "GATEWAY TARGET DEVICE FAILED TO RESPOND",
+            _ => "not in the specification",
+        }
+    }
+
+    /// Whether a gateway says it for a unit that is silent: it is no answer of the unit.
+    pub fn is_silence(self) -> bool {
+        matches!(self.0, 10 | 11)
+    }
+
+    /// Whether the same request can succeed a moment later.
+    pub fn is_busy(self) -> bool {
+        matches!(self.0, 5 | 6)
+    }
+
+    /// Whether a request for fewer registers could succeed.
+    pub fn is_about_addresses(self) -> bool {
+        matches!(self.0, 2 | 3)
+    }
+}
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0, self.name())
+    }
+}
+
+impl From<BusError> for DriverError {
+    fn from(error: BusError) -> Self {
+        let cause = match &error {
+            BusError::Connect { .. } | BusError::Closed { .. } => Cause::Open,
+            BusError::Lost { .. } => Cause::Lost,
+            BusError::Timeout { .. } => Cause::Timeout,
+            BusError::Protocol { .. } => Cause::Protocol,
+            BusError::Exception { exception, .. } if exception.is_silence() => Cause::Timeout,
+            BusError::Exception { .. } => Cause::Refused,
+        };
+        Self::new(cause, error.to_string())
+    }
+}
