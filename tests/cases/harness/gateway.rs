@@ -1,0 +1,125 @@
+//! The real binary, started as systemd would start it.
+
+use std::{
+    env,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Instant,
+};
+
+use super::{Folder, PATIENCE, free_port, process::Process, repository};
+
+/// A gateway that serves on `port`, with its configuration in a folder of its own.
+pub struct Gateway {
+    pub process: Process,
+    pub port: u16,
+    pub folder: Folder,
+    notify: UnixDatagram,
+}
+
+impl Gateway {
+    /// Starts `fieldgate run` on a configuration and waits until it says that it is ready.
+    ///
+    /// `rest` follows the head, which names the gateway `plant7` and lets anyone in.
+    pub fn start(rest: &str) -> Self {
+        let port = free_port();
+        Self::start_text(port, &configuration(port, rest), Folder::new())
+    }
+
+    /// As [`Self::start`], with the whole text of the file.
+    pub fn start_text(port: u16, text: &str, folder: Folder) -> Self {
+        let file = folder.write("gateway.yaml", text);
+        let socket = folder.path().join("notify");
+        let notify = UnixDatagram::bind(&socket).expect("a socket in a temporary folder");
+        let mut command = Command::new(fieldgate());
+        command.arg("run").arg(&file).env("NOTIFY_SOCKET", &socket);
+        let process = Process::spawn("fieldgate", &mut command);
+        let gateway = Self {
+            process,
+            port,
+            folder,
+            notify,
+        };
+        gateway.wait_notice("READY=1");
+        gateway
+    }
+
+    /// Waits for a notice to the service manager that contains `text`, and returns it.
+    pub fn wait_notice(&self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        let mut buffer = [0; 4096];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let received = (!left.is_zero()).then(|| {
+                self.notify.set_read_timeout(Some(left)).expect("not zero");
+                self.notify.recv(&mut buffer)
+            });
+            let Some(Ok(length)) = received else {
+                self.process.report();
+                panic!("fieldgate sent no notice {text:?} within {PATIENCE:?}");
+            };
+            let notice = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+            if notice.contains(text) {
+                return notice.into_owned();
+            }
+        }
+    }
+
+    /// Replaces the configuration file and asks for a reload.
+    pub fn reload(&self, text: &str) {
+        self.folder.write("gateway.yaml", text);
+        self.process.signal("HUP");
+    }
+}
+
+/// A configuration file with a broker on `port`; `rest` follows the head.
+pub fn configuration(port: u16, rest: &str) -> String {
+    format!(
+        "version: 1
+gateway: {{name: plant7}}
+broker:
+  listen: {{tcp: \"127.0.0.1:{port}\"}}
+  allow_anonymous: true
+mqtt: {{topic: \"{{gateway}}/{{device}}/{{point}}\", payload: json}}
+{rest}"
+    )
+}
+
+/// The built binary, next to the running test and of the same profile. Cargo gives a test the path
+/// of its own package's binaries only, so this builds the other package's, once.
+pub fn fieldgate() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = env::current_exe().expect("a test knows its path");
+        // target/PROFILE/deps/NAME-HASH
+        let profile = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("deps/ is in it");
+        let target = profile.parent().expect("target/ holds the profile");
+        let name = match profile.file_name().and_then(|name| name.to_str()) {
+            Some("debug") => "dev",
+            Some(name) => name,
+            None => panic!("{} has no profile", profile.display()),
+        };
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "fieldgate",
+                "--profile",
+                name,
+            ])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(repository())
+            .status()
+            .expect("cargo is there");
+        assert!(status.success(), "fieldgate does not build");
+        profile.join("fieldgate")
+    })
+}
