@@ -14,6 +14,14 @@ pub struct Yardstick {
     pub target: f64,
 }
 
+impl Yardstick {
+    /// Whether a slower machine raises the figure by as much for every broker. CPU time does. Memory is what it is,
+    /// and the latency of a broker that is far from busy is mostly the kernel's.
+    pub fn scales(&self) -> bool {
+        self.unit == "us"
+    }
+}
+
 /// Who publishes what to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

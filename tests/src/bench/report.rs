@@ -41,8 +41,11 @@ impl Row {
     }
 
     /// How much slower than the table's machine this one was during the bench, by the yardstick that ran: rumqttd,
-    /// which is the very version of the table, else mosquitto.
+    /// which is the very version of the table, else mosquitto. 1 for what does not scale.
     fn scale(&self) -> Option<f64> {
+        if !self.yardstick.scales() {
+            return Some(1.0);
+        }
         let rumqttd = self
             .median_of(Broker::Rumqttd)
             .map(|v| v / self.yardstick.rumqttd);
@@ -93,7 +96,7 @@ pub fn table(rows: &[Row]) -> String {
     text.push_str(
         "us: broker CPU microseconds per delivered message, median of the rounds. to mosq., to rumqttd: ours divided \
          by theirs,\nmedian of the ratios within each round. * the yardstick table's figure, times what rumqttd \
-         (else mosquitto) measured\nhere divided by what the table says of it.\n",
+         (else mosquitto) measured\nhere divided by what the table says of it; ms and KiB as in the table.\n",
     );
     text
 }
@@ -136,6 +139,17 @@ mod tests {
             assert_eq!(end.trim(), verdict, "{line}");
             assert_eq!(before.split_whitespace().last(), Some(target), "{line}");
         }
+    }
+
+    #[test]
+    fn memory_does_not_scale_with_the_speed_of_the_machine() {
+        let memory = Row {
+            yardstick: LOADS[7].rows[0],
+            figures: [vec![4.1], vec![], vec![500.0]],
+        };
+        let text = table(&[memory]);
+        let line = text.lines().nth(1).unwrap();
+        assert!(line.ends_with("4.00   missed"), "{line}");
     }
 
     #[test]
