@@ -46,7 +46,7 @@ pub enum Publish {
 pub enum Deadband {
     /// In the point's own unit; not negative.
     Absolute(Decimal),
-    /// In percent of the magnitude of the last published value; above 0, at most 100.
+    /// In percent of the magnitude of the last published value; 0 to 100.
     Percent(Decimal),
 }
 
@@ -232,5 +232,105 @@ impl Visitor<'_> for DeadbandVisitor {
             .filter(|percent| (Decimal::ZERO..=Decimal::from(100)).contains(percent))
             .map(Deadband::Percent)
             .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: de::DeserializeOwned>(json: &str) -> Result<T, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        for (json, want_ms) in [
+            ("\"300ms\"", Some(300)),
+            ("\"1s\"", Some(1_000)),
+            ("\"1.5s\"", Some(1_500)),
+            ("\"5m\"", Some(300_000)),
+            ("\"12h\"", Some(43_200_000)),
+            ("\"720h\"", Some(2_592_000_000)),
+            ("\"721h\"", None),
+            ("\"0s\"", None),
+            ("\"-1s\"", None),
+            ("\"1 s\"", None),
+            ("\"s\"", None),
+            ("\"1\"", None),
+            ("\"1d\"", None),
+            ("\"0.0001ms\"", None),
+            ("\"99999999999999999999999999999999999999h\"", None),
+            ("1", None),
+        ] {
+            let got = read::<Period>(json);
+            let want = want_ms.map(|ms| Period(Duration::from_millis(ms)));
+            assert_eq!(got.clone().ok(), want, "{json}");
+            if let Err(error) = got {
+                assert!(error.contains("expected a time such as 300ms"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_poll_is_a_time_or_once() {
+        assert_eq!(read("\"once\""), Ok(Poll::Once));
+        assert_eq!(
+            read("\"2s\""),
+            Ok(Poll::Every(Period(Duration::from_secs(2))))
+        );
+        assert!(read::<Poll>("\"twice\"").unwrap_err().contains("or once"));
+    }
+
+    #[test]
+    fn a_range_of_pauses_has_its_shorter_end_first() {
+        let range: Backoff = read("\"500ms..2m\"").unwrap();
+        assert_eq!(range.min(), Duration::from_millis(500));
+        assert_eq!(range.max(), Duration::from_secs(120));
+        for json in [
+            "\"2s..1s\"",
+            "\"1s\"",
+            "\"..1s\"",
+            "\"0s..1s\"",
+            "\"1s...2s\"",
+            "5",
+        ] {
+            assert!(read::<Backoff>(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_deadband_is_a_number_or_a_percentage() {
+        let exact = |text: &str| text.parse::<Decimal>().unwrap();
+        for (json, want) in [
+            ("0.5", Some(Deadband::Absolute(exact("0.5")))),
+            ("0", Some(Deadband::Absolute(Decimal::ZERO))),
+            ("5", Some(Deadband::Absolute(exact("5")))),
+            ("\"1%\"", Some(Deadband::Percent(Decimal::ONE))),
+            ("\"0.1 %\"", Some(Deadband::Percent(exact("0.1")))),
+            ("\"101%\"", None),
+            ("\"-1%\"", None),
+            ("-1", None),
+            ("-0.5", None),
+            ("\"1\"", None),
+            ("true", None),
+        ] {
+            assert_eq!(read(json).ok(), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn defaults_may_be_given_in_part() {
+        let defaults: Defaults = read(r#"{"heartbeat": "60s"}"#).unwrap();
+        let heartbeat = Period::new(Duration::from_secs(60));
+        assert_eq!(
+            defaults,
+            Defaults {
+                heartbeat,
+                ..Defaults::default()
+            }
+        );
+        assert!(read::<Defaults>(r#"{"hartbeat": "60s"}"#).is_err());
+        assert!(read::<Defaults>(r#"{"publish": "always"}"#).is_err());
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use fieldgate_model::{Decimal, Quality, Sample, Value};
+
 use crate::{Deadband, Publish};
-use fieldgate_model::{Quality, Sample, Value};
 
 /// When the readings of one point are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,6 +29,322 @@ struct State {
     rule: Rule,
     /// The newest reading, published or not.
     newest: Option<Sample>,
-    /// What was published last, and when.
-    published: Option<(Option<Value>, Quality, Instant)>,
+    published: Option<Published>,
+}
+
+/// What was published last, and when.
+#[derive(Debug)]
+struct Published {
+    value: Option<Value>,
+    quality: Quality,
+    at: Instant,
+}
+
+impl Filter {
+    /// A filter that has seen nothing: the first reading of each point passes.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let points = rules.into_iter().map(|rule| State {
+            rule,
+            newest: None,
+            published: None,
+        });
+        Self {
+            points: points.collect(),
+        }
+    }
+
+    /// Whether a reading is to be published. If so, the next one is compared with it.
+    ///
+    /// The first reading and every change of quality pass. A number passes when it has moved by
+    /// more than the deadband since the last *published* one, so that a slow drift is not lost.
+    /// A reading of a point that has no rule passes.
+    pub fn pass(&mut self, sample: &Sample, now: Instant) -> bool {
+        let Some(state) = self.points.get_mut(sample.point) else {
+            return true;
+        };
+        state.newest = Some(sample.clone());
+        let passes = match &state.published {
+            None => true,
+            Some(last) => is_due(&state.rule, last, now) || has_changed(&state.rule, last, sample),
+        };
+        if passes {
+            state.published = Some(Published {
+                value: sample.value.clone(),
+                quality: sample.quality,
+                at: now,
+            });
+        }
+        passes
+    }
+
+    /// The newest reading of each point as a stale one, with the time when it was read. After
+    /// that the next reading of each passes.
+    pub fn stale(&mut self) -> Vec<Sample> {
+        let newest = self.points.iter_mut().filter_map(|state| {
+            state.published = None;
+            state.newest.take()
+        });
+        newest
+            .map(|sample| Sample {
+                quality: Quality::Stale,
+                ..sample
+            })
+            .collect()
+    }
+}
+
+fn is_due(rule: &Rule, last: &Published, now: Instant) -> bool {
+    let heartbeat = rule
+        .heartbeat
+        .is_some_and(|period| now.saturating_duration_since(last.at) >= period);
+    rule.publish == Publish::EveryPoll || heartbeat
+}
+
+fn has_changed(rule: &Rule, last: &Published, sample: &Sample) -> bool {
+    if last.quality != sample.quality {
+        return true;
+    }
+    match (&last.value, &sample.value) {
+        (Some(old), Some(new)) => moved(rule.deadband, old, new),
+        (old, new) => old != new,
+    }
+}
+
+/// Exact for exact numbers. Whatever cannot be compared, such as NaN, has moved.
+fn moved(deadband: Option<Deadband>, old: &Value, new: &Value) -> bool {
+    let Some(deadband) = deadband else {
+        return old != new;
+    };
+    if let (Value::Decimal(old), Value::Decimal(new)) = (old, new)
+        && let Some((distance, limit)) = exact(deadband, *old, *new)
+    {
+        return distance > limit;
+    }
+    let (Some(from), Some(to)) = (old.as_f64(), new.as_f64()) else {
+        return old != new;
+    };
+    let limit = match deadband {
+        Deadband::Absolute(limit) => limit.to_f64(),
+        Deadband::Percent(percent) => from.abs() * percent.to_f64() / 100.0,
+    };
+    let is_within = (to - from).abs() <= limit;
+    !is_within
+}
+
+/// The distance and its limit; `None` if they have too many digits.
+fn exact(deadband: Deadband, old: Decimal, new: Decimal) -> Option<(Decimal, Decimal)> {
+    let distance = new.checked_sub(old)?.checked_abs()?;
+    Some(match deadband {
+        Deadband::Absolute(limit) => (distance, limit),
+        Deadband::Percent(percent) => (
+            distance.checked_mul(100.into())?,
+            old.checked_abs()?.checked_mul(percent)?,
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    fn good(value: Value) -> Sample {
+        Sample {
+            point: 0,
+            value: Some(value),
+            quality: Quality::Good,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn number(text: &str) -> Value {
+        Value::Decimal(text.parse().unwrap())
+    }
+
+    fn filter(deadband: Option<&str>) -> Filter {
+        Filter::new(vec![Rule {
+            deadband: deadband.map(|json| serde_json::from_str(json).unwrap()),
+            ..Rule::default()
+        }])
+    }
+
+    #[test]
+    fn a_value_passes_when_it_has_moved_by_more_than_the_deadband() {
+        let text = |text: &str| Value::Text(text.into());
+        for (deadband, values) in [
+            (
+                None,
+                vec![
+                    (number("1"), true),
+                    (number("1"), false),
+                    (number("1.001"), true),
+                ],
+            ),
+            (
+                Some("0.5"),
+                vec![
+                    (number("20"), true),
+                    (number("20.5"), false),
+                    (number("19.5"), false),
+                    (number("20.51"), true),
+                    (number("20"), true),
+                ],
+            ),
+            // A drift in small steps is measured from the last published value.
+            (
+                Some("1"),
+                vec![
+                    (Value::F32(10.0), true),
+                    (Value::F32(10.6), false),
+                    (Value::F32(11.2), true),
+                    (Value::F32(10.3), false),
+                ],
+            ),
+            (
+                Some("\"10%\""),
+                vec![
+                    (number("-200"), true),
+                    (number("-220"), false),
+                    (number("-221"), true),
+                    (number("0"), true),
+                    (number("0"), false),
+                    (number("0.001"), true),
+                ],
+            ),
+            (
+                Some("1000"),
+                vec![
+                    (number("18446744073709550615"), true),
+                    (number("18446744073709551615"), false),
+                    (number("18446744073709551616"), true),
+                ],
+            ),
+            (
+                Some("5"),
+                vec![
+                    (Value::F64(1.0), true),
+                    (Value::F64(f64::NAN), true),
+                    (Value::F64(f64::NAN), true),
+                    (Value::F64(1.0), true),
+                    (Value::F64(f64::INFINITY), true),
+                    (Value::F64(2.0), true),
+                ],
+            ),
+            (
+                Some("5"),
+                vec![(text("a"), true), (text("a"), false), (text("b"), true)],
+            ),
+            (
+                None,
+                vec![
+                    (Value::Bool(false), true),
+                    (Value::Bool(false), false),
+                    (Value::Bool(true), true),
+                ],
+            ),
+        ] {
+            let mut filter = filter(deadband);
+            let now = Instant::now();
+            for (value, want) in values {
+                let got = filter.pass(&good(value.clone()), now);
+                assert_eq!(got, want, "{deadband:?}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_of_quality_always_passes() {
+        let mut filter = filter(Some("100"));
+        let now = Instant::now();
+        let bad = Sample::bad(0, Timestamp::UNIX_EPOCH);
+        for (sample, want) in [
+            (&good(number("1")), true),
+            (&bad, true),
+            (&bad, false),
+            (&good(number("1")), true),
+        ] {
+            assert_eq!(filter.pass(sample, now), want);
+        }
+    }
+
+    #[test]
+    fn the_heartbeat_repeats_an_unchanged_value_and_a_change_restarts_it() {
+        let mut filter = Filter::new(vec![Rule {
+            heartbeat: Some(Duration::from_secs(60)),
+            ..Rule::default()
+        }]);
+        let start = Instant::now();
+        for (seconds, value, want) in [
+            (0, "1", true),
+            (59, "1", false),
+            (60, "1", true),
+            (100, "2", true),
+            (120, "2", false),
+            (159, "2", false),
+            (161, "2", true),
+        ] {
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(filter.pass(&good(number(value)), now), want, "{seconds} s");
+        }
+    }
+
+    #[test]
+    fn every_poll_passes_if_the_rule_says_so() {
+        let mut filter = Filter::new(vec![Rule {
+            publish: Publish::EveryPoll,
+            deadband: Some(Deadband::Absolute(9.into())),
+            heartbeat: None,
+        }]);
+        let now = Instant::now();
+        assert!((0..3).all(|_| filter.pass(&good(number("1")), now)));
+    }
+
+    #[test]
+    fn going_stale_gives_the_newest_reading_and_lets_the_next_one_pass() {
+        let mut filter = filter(Some("10"));
+        let now = Instant::now();
+        assert_eq!(filter.stale(), vec![]);
+        assert!(filter.pass(&good(number("1")), now));
+        assert!(!filter.pass(&good(number("2")), now));
+        let want = Sample {
+            quality: Quality::Stale,
+            ..good(number("2"))
+        };
+        assert_eq!(filter.stale(), vec![want]);
+        assert_eq!(filter.stale(), vec![]);
+        assert!(filter.pass(&good(number("2")), now));
+    }
+
+    proptest! {
+        #[test]
+        fn what_subscribers_hold_is_never_further_off_than_the_deadband(
+            limit in 0i64..50,
+            values in proptest::collection::vec(-1000i64..1000, 1..60),
+        ) {
+            let mut filter = filter(Some(&limit.to_string()));
+            let now = Instant::now();
+            let mut held = None;
+            for value in values {
+                if filter.pass(&good(Value::Decimal(value.into())), now) {
+                    prop_assert!(held.is_none_or(|held: i64| (held - value).abs() > limit));
+                    held = Some(value);
+                }
+                prop_assert!(held.is_some_and(|held| (held - value).abs() <= limit));
+            }
+        }
+
+        #[test]
+        fn no_float_is_held_back_that_moved_further_than_the_deadband(
+            old in any::<f64>(),
+            new in any::<f64>(),
+        ) {
+            let mut filter = filter(Some("1.5"));
+            let now = Instant::now();
+            filter.pass(&good(Value::F64(old)), now);
+            if !filter.pass(&good(Value::F64(new)), now) {
+                prop_assert!((new - old).abs() <= 1.5);
+            }
+        }
+    }
 }

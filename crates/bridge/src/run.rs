@@ -1,8 +1,260 @@
 //! The one loop that keeps a device running.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use crate::{Counters, Driver, Ports, Settings};
+use fieldgate_model::{Outcome, Quality, Sample};
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use crate::backoff::Delays;
+use crate::counters::add;
+use crate::{Counters, Driver, DriverError, Event, Filter, Ports, Request, Session, Settings};
 
 /// Keeps one device running until `ports.cancel` fires. It has no error: it retries for ever.
-pub async fn run(driver: impl Driver, settings: Settings, counters: Arc<Counters>, ports: Ports) {}
+///
+/// A device goes offline after `settings.offline_after` failures in a row, or when its port
+/// cannot be opened so often. Then its session is ended, its last values are published as stale,
+/// commands are refused at once, and it is tried once after each pause: a dead unit costs its
+/// bus one timeout per pause and no more.
+pub async fn run(
+    mut driver: impl Driver,
+    settings: Settings,
+    counters: Arc<Counters>,
+    ports: Ports,
+) {
+    let mut device = Device {
+        delays: Delays::new(settings.backoff, settings.seed),
+        filter: Filter::new(settings.rules.clone()),
+        settings,
+        counters,
+        ports,
+        link: Link::Unknown,
+        failures: 0,
+    };
+    while device.attempt(&mut driver).await.is_some() {}
+}
+
+/// Whether the device answers, as it was last told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Link {
+    Unknown,
+    Online,
+    Offline { error: String },
+}
+
+struct Device {
+    settings: Settings,
+    counters: Arc<Counters>,
+    ports: Ports,
+    filter: Filter,
+    delays: Delays,
+    link: Link,
+    /// In a row.
+    failures: u32,
+}
+
+/// The run goes on; `None` in its place means that it was cancelled.
+type Continue = Option<()>;
+
+impl Device {
+    /// Opens the device, serves it until it fails, and pauses.
+    async fn attempt(&mut self, driver: &mut impl Driver) -> Continue {
+        let opened = {
+            let mut open = pin!(driver.open());
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.ports.cancel.cancelled() => return None,
+                    opened = &mut open => break opened,
+                    // A closed channel only means that nobody will send another command.
+                    Some(request) = self.ports.requests.recv() => self.refuse(request),
+                }
+            }
+        };
+        match opened {
+            Ok(session) => self.serve(session).await?,
+            Err(error) => {
+                self.fail(&error).await?;
+            }
+        }
+        self.pause(driver).await
+    }
+
+    /// Returns when the session has failed.
+    ///
+    /// `poll` and `apply` run in arm bodies, where `select!` cannot drop them half-way: the tail
+    /// of a cut frame would spoil the next request on the bus.
+    async fn serve(&mut self, mut session: impl Session) -> Continue {
+        let mut samples = Vec::new();
+        loop {
+            let result = tokio::select! {
+                biased;
+                () = self.ports.cancel.cancelled() => return None,
+                Some(request) = self.ports.requests.recv() => {
+                    self.command(&mut session, request, &mut samples).await;
+                    Ok(())
+                }
+                () = session.ready() => {
+                    add(&self.counters.polls, 1);
+                    let result = session.poll(&mut samples).await;
+                    if result.is_ok() {
+                        self.succeed().await?;
+                    }
+                    result
+                }
+            };
+            self.publish(&mut samples).await?;
+            if let Err(error) = result {
+                let is_offline = self.fail(&error).await?;
+                if is_offline || error.ends_session() {
+                    return Some(());
+                }
+            }
+        }
+    }
+
+    async fn command(
+        &mut self,
+        session: &mut impl Session,
+        request: Request,
+        samples: &mut Vec<Sample>,
+    ) {
+        if !matches!(self.link, Link::Online) {
+            return self.refuse(request);
+        }
+        let waited = request.received.elapsed();
+        if waited > self.settings.command_expiry {
+            let text = format!("too old: it waited {} ms", waited.as_millis());
+            return self.answer_refused(request, text);
+        }
+        let outcome = session.apply(request.command, samples).await;
+        let counter = match outcome {
+            Outcome::Done { .. } => &self.counters.commands_ok,
+            Outcome::Mismatch { .. } | Outcome::Failed(_) => &self.counters.commands_failed,
+        };
+        add(counter, 1);
+        // Whoever asked may have gone; the device has done it all the same.
+        let _ = request.reply.send(outcome);
+    }
+
+    fn refuse(&self, request: Request) {
+        let text = match &self.link {
+            Link::Unknown | Link::Online => "the device is not connected".to_owned(),
+            Link::Offline { error } => format!("the device is offline: {error}"),
+        };
+        self.answer_refused(request, text);
+    }
+
+    fn answer_refused(&self, request: Request, text: String) {
+        add(&self.counters.commands_refused, 1);
+        let _ = request.reply.send(Outcome::Failed(text));
+    }
+
+    async fn succeed(&mut self) -> Continue {
+        self.failures = 0;
+        self.delays.reset();
+        if self.link == Link::Online {
+            return Some(());
+        }
+        log::info!(DEVICE = self.settings.device.as_str(); "online");
+        self.link = Link::Online;
+        self.send(Event::Online).await
+    }
+
+    /// Counts a failure. True if the device is now offline.
+    async fn fail(&mut self, error: &DriverError) -> Option<bool> {
+        self.counters.failed(error.cause);
+        self.failures = self.failures.saturating_add(1);
+        let device = self.settings.device.as_str();
+        let was_offline = matches!(self.link, Link::Offline { .. });
+        if was_offline || self.failures < self.settings.offline_after {
+            log::debug!(DEVICE = device; "{error}");
+            return Some(was_offline);
+        }
+        log::warn!(DEVICE = device; "offline after {} failures: {error}", self.failures);
+        add(&self.counters.offline, 1);
+        self.link = Link::Offline {
+            error: error.detail.clone(),
+        };
+        let offline = Event::Offline {
+            error: error.detail.clone(),
+            since: Timestamp::now(),
+        };
+        self.send(offline).await?;
+        let stale = self.filter.stale();
+        if !stale.is_empty() {
+            add(&self.counters.samples, stale.len());
+            self.send(Event::Samples(stale)).await?;
+        }
+        Some(true)
+    }
+
+    /// Waits until it is time to try again, and refuses commands meanwhile.
+    async fn pause(&mut self, driver: &mut impl Driver) -> Continue {
+        let delay = self.delays.next_delay();
+        let mut over = pin!(sleep(delay));
+        let mut recovered = pin!(driver.recovered());
+        log::debug!(DEVICE = self.settings.device.as_str(); "trying again in {delay:?}");
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ports.cancel.cancelled() => return None,
+                Some(request) = self.ports.requests.recv() => self.refuse(request),
+                () = &mut over => return Some(()),
+                () = &mut recovered => return Some(()),
+            }
+        }
+    }
+
+    /// Hands on those samples that pass the filter, and empties `samples`.
+    async fn publish(&mut self, samples: &mut Vec<Sample>) -> Continue {
+        if samples.is_empty() {
+            return Some(());
+        }
+        let now = Instant::now().into_std();
+        let read = samples.len();
+        let filter = &mut self.filter;
+        let passed: Vec<_> = samples
+            .drain(..)
+            .map(without_infinities)
+            .filter(|sample| filter.pass(sample, now))
+            .collect();
+        add(&self.counters.suppressed, read - passed.len());
+        if passed.is_empty() {
+            return Some(());
+        }
+        add(&self.counters.samples, passed.len());
+        self.send(Event::Samples(passed)).await
+    }
+
+    /// Waits for room in the queue. A queue that nobody reads any more is a reason to end.
+    async fn send(&mut self, event: Event) -> Continue {
+        let samples = match &event {
+            Event::Samples(samples) => samples.len(),
+            Event::Online | Event::Offline { .. } => 0,
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = self.ports.events.send(event) => sent.ok(),
+            () = self.ports.cancel.cancelled() => None,
+        };
+        if sent.is_none() {
+            add(&self.counters.dropped, samples);
+        }
+        sent
+    }
+}
+
+/// A driver should not call NaN a good value; if it does, it is a bad one.
+fn without_infinities(sample: Sample) -> Sample {
+    match &sample.value {
+        Some(value) if sample.quality == Quality::Good && !value.is_finite() => {
+            Sample::bad(sample.point, sample.at)
+        }
+        _ => sample,
+    }
+}
+
+#[cfg(test)]
+mod tests;
