@@ -33,7 +33,8 @@ pub(crate) fn read<T: DeserializeOwned>(root: &mut Node, mistakes: &mut Vec<Mist
         let (problem, steps) = error.into_parts();
         let is_noise = root
             .at(&steps)
-            .is_some_and(|node| is_consequence(node, &problem));
+            .is_some_and(|node| is_consequence(node, &problem))
+            || names_pruned_sibling(root, &problem, &steps);
         if !is_noise {
             mistakes.push(describe(root, &problem, &steps));
             if mistakes.len() >= MISTAKES_MAX {
@@ -57,12 +58,12 @@ pub(crate) fn read<T: DeserializeOwned>(root: &mut Node, mistakes: &mut Vec<Mist
 /// Whether the problem of a container only comes from an entry that was left out of it.
 fn is_consequence(node: &Node, problem: &Problem) -> bool {
     match (&node.kind, problem) {
-        (_, Problem::UnknownKey { .. } | Problem::UnknownName { .. }) => false,
+        (_, Problem::UnknownKey { .. } | Problem::UnknownName { .. } | Problem::Key(_)) => false,
         (Kind::Map(entries), Problem::MissingKey(missing)) => {
             entries.iter().any(|entry| match &entry.pruned {
                 Some(Pruned::Value) => entry.key.text() == Some(missing),
                 Some(Pruned::Misspelt(meant)) => meant == missing,
-                Some(Pruned::Unknown) | None => false,
+                _ => false,
             })
         }
         (Kind::Map(entries), _) => entries
@@ -73,13 +74,30 @@ fn is_consequence(node: &Node, problem: &Problem) -> bool {
     }
 }
 
+/// Whether a message about one key of a mapping speaks of another one that was left out:
+/// "input: a register needs its type, `as`" after a wrong `as`.
+fn names_pruned_sibling(root: &Node, problem: &Problem, steps: &[Step]) -> bool {
+    let (Problem::Custom(message), Some((_, parents))) = (problem, steps.split_last()) else {
+        return false;
+    };
+    let siblings = root.at(parents).map(Node::entries).unwrap_or_default();
+    siblings
+        .iter()
+        .filter_map(|entry| match &entry.pruned {
+            Some(Pruned::Value) => entry.key.text(),
+            Some(Pruned::Misspelt(meant)) => Some(meant),
+            _ => None,
+        })
+        .any(|key| message.contains(&format!("`{key}`")))
+}
+
 fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
     let found = root.at(steps);
     let found_text = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     let mut mark = found.map_or(root.mark, |node| node.mark);
     let message = match problem {
         Problem::UnknownKey { key, expected } => {
-            mark = key_mark(root, steps).unwrap_or(mark);
+            mark = root.key_mark(steps).unwrap_or(mark);
             format!("unknown key{}", suggestion(key, expected))
         }
         Problem::UnknownName { name, expected } => {
@@ -87,7 +105,7 @@ fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
             format!("unknown name \"{name_text}\"{}", suggestion(name, expected))
         }
         Problem::MissingKey(key) => {
-            mark = key_mark(root, steps).unwrap_or(mark);
+            mark = root.key_mark(steps).unwrap_or(mark);
             format!("the key \"{key}\" is missing")
         }
         Problem::Kind { expected } => {
@@ -105,11 +123,15 @@ fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
         Problem::Length { length, expected } => {
             format!("{length} elements, expected {}", plain(expected))
         }
+        Problem::Key(message) => {
+            mark = root.key_mark(steps).unwrap_or(mark);
+            message.clone()
+        }
         Problem::Custom(message) => {
             mark = match found.map(|node| &node.kind) {
                 // What is wrong with a mapping as a whole is shown at the key before it.
                 Some(Kind::Map(_) | Kind::List(_) | Kind::Null) => {
-                    key_mark(root, steps).unwrap_or(mark)
+                    root.key_mark(steps).unwrap_or(mark)
                 }
                 _ => mark,
             };
@@ -121,15 +143,6 @@ fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
         path: path_text(root, steps),
         message,
     }
-}
-
-/// Where the key that the steps end at stands.
-fn key_mark(root: &Node, steps: &[Step]) -> Option<Mark> {
-    let (Step::Entry(index), parents) = steps.split_last()? else {
-        return None;
-    };
-    let entry = root.at(parents)?.entries().get(*index)?;
-    Some(entry.key.mark)
 }
 
 /// serde's names for what a reader wants, in the words of a person who writes YAML.

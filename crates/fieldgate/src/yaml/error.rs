@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de;
 
-use super::tree::{Node, Step};
+use super::tree::{Node, Step, split_key};
 
 /// A mistake and the way to the node that it is about.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) enum Problem {
         length: usize,
         expected: String,
     },
+    /// About a key and not about its value.
+    Key(String),
     Custom(String),
 }
 
@@ -69,14 +71,21 @@ impl Error {
 
     /// The error is about a key. The steps lead to its value, so the message names the key.
     pub(crate) fn about_key(mut self, key: &Node) -> Self {
-        if let Problem::Kind { expected } | Problem::Value { expected } = &self.inner.problem {
-            let expected = match expected.as_str() {
-                "a string" | "field identifier" => "text (quotes make it text)",
-                other => other,
-            };
-            let message = format!("the key {key} does not fit: expected {expected}");
-            self.inner.problem = Problem::Custom(message);
-        }
+        let message = match &self.inner.problem {
+            Problem::Kind { expected } | Problem::Value { expected } => {
+                let expected = match expected.as_str() {
+                    "a string" | "field identifier" => "text (quotes make it text)",
+                    other => other,
+                };
+                format!("the key {key} does not fit: expected {expected}")
+            }
+            Problem::Custom(message) => message.clone(),
+            _ => {
+                self.inner.located = true;
+                return self;
+            }
+        };
+        self.inner.problem = Problem::Key(message);
         self.inner.located = true;
         self
     }
@@ -100,14 +109,7 @@ impl Error {
     fn descend(&mut self, mut node: &Node) {
         let mut outwards = Vec::new();
         while let Problem::Custom(message) = &mut self.inner.problem {
-            let end = message.find(|c: char| !(c.is_alphanumeric() || c == '_'));
-            let (Some(key), Some(rest)) = (
-                end.and_then(|end| message.get(..end)),
-                end.and_then(|end| message.get(end..)),
-            ) else {
-                break;
-            };
-            let Some(rest) = rest.strip_prefix(": ").or_else(|| rest.strip_prefix('.')) else {
+            let Some((key, rest)) = split_key(message) else {
                 break;
             };
             let entries = node.entries().iter().enumerate();

@@ -10,10 +10,12 @@ mod error;
 mod parse;
 mod scalar;
 mod tree;
+mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use collect::read;
-pub(crate) use parse::parse;
-pub(crate) use tree::{Entry, Kind, Mark, Node, Step, path_text};
+pub(crate) use collect::{Mistake, read, suggestion};
+pub(crate) use parse::{BYTES_MAX, parse};
+pub(crate) use tree::{Item, Kind, Mark, Node, Pruned, Step, path_text};
+pub(crate) use write::to_value;

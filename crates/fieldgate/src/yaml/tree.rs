@@ -54,6 +54,10 @@ pub(crate) enum Pruned {
     Misspelt(String),
     /// Its key is unknown.
     Unknown,
+    /// It was right, and was read by somebody else.
+    Taken,
+    /// Nothing in it is to be looked at.
+    Refused,
 }
 
 /// One step from a node to a value inside it: the index of an entry or of an element.
@@ -79,6 +83,21 @@ impl Node {
         }
     }
 
+    /// The entries of a mapping, to change them; none for anything else.
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
+        match &mut self.kind {
+            Kind::Map(entries) => entries,
+            _ => &mut [],
+        }
+    }
+
+    /// The entry with this key, to change it, unless it was pruned.
+    pub(crate) fn entry_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        self.entries_mut()
+            .iter_mut()
+            .find(|entry| entry.pruned.is_none() && entry.key.text() == Some(key))
+    }
+
     /// The entry with this key, also when it was pruned.
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries()
@@ -90,6 +109,24 @@ impl Node {
     pub(crate) fn get(&self, path: &[&str]) -> Option<&Self> {
         path.iter()
             .try_fold(self, |node, key| Some(&node.entry(key)?.value))
+    }
+
+    /// Where a message `key.key: what` about the mapping at a path belongs: the place, the whole
+    /// path, and the message without the keys that exist.
+    pub(crate) fn place<'m>(&self, path: &[&str], message: &'m str) -> (Mark, String, &'m str) {
+        let mut mark = self.mark_of(path);
+        let mut whole = path.join(".");
+        let mut node = self.get(path);
+        let mut rest = message;
+        while let Some((key, tail)) = split_key(rest)
+            && let Some(entry) = node.and_then(|node| node.entry(key))
+        {
+            mark = entry.key.mark;
+            whole = format!("{whole}.{key}");
+            node = Some(&entry.value);
+            rest = tail;
+        }
+        (mark, whole, rest)
     }
 
     /// Where the last key of the path stands. When it is absent: where the nearest key that
@@ -114,6 +151,15 @@ impl Node {
                 _ => None,
             },
         })
+    }
+
+    /// Where the key stands whose value the steps lead to.
+    pub(crate) fn key_mark(&self, steps: &[Step]) -> Option<Mark> {
+        let (Step::Entry(index), parents) = steps.split_last()? else {
+            return None;
+        };
+        let entry = self.at(parents)?.entries().get(*index)?;
+        Some(entry.key.mark)
     }
 
     /// Leaves the value that the steps lead to out of all further reading. False when there are
@@ -175,6 +221,14 @@ pub(crate) fn path_text(root: &Node, steps: &[Step]) -> String {
         }
     }
     text
+}
+
+/// Splits `key: what` and `key.other: what` behind the first key.
+pub(crate) fn split_key(message: &str) -> Option<(&str, &str)> {
+    let end = message.find(|c: char| !(c.is_alphanumeric() || c == '_'))?;
+    let (key, rest) = message.split_at_checked(end)?;
+    let rest = rest.strip_prefix(": ").or_else(|| rest.strip_prefix('.'))?;
+    (!key.is_empty()).then_some((key, rest))
 }
 
 /// A key in a path. A key may be as long as the file, so it is cut.

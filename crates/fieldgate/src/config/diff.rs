@@ -1,0 +1,82 @@
+//! What has to happen when one configuration takes the place of another.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+
+/// The work of a reload. Devices that are in no list go on undisturbed.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    /// Devices that are gone.
+    pub(crate) removed: BTreeSet<String>,
+    /// Devices that are new.
+    pub(crate) added: BTreeSet<String>,
+    /// Devices that must be stopped and started: they, or their bus, changed.
+    pub(crate) changed: BTreeSet<String>,
+    /// Buses that are new or that changed.
+    pub(crate) buses: BTreeSet<String>,
+    /// Keys whose change has no effect before a restart.
+    pub(crate) need_restart: Vec<&'static str>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Compares what runs with what is wanted.
+pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
+    let mut changes = Changes::default();
+    for (key, is_same) in [
+        ("gateway.name", old.gateway == new.gateway),
+        ("broker.listen", old.listen == new.listen),
+        (
+            "broker.allow_anonymous",
+            old.allow_anonymous == new.allow_anonymous,
+        ),
+        (
+            "mqtt.topic",
+            // The gateway's name is a part of the topics; it has been named then.
+            old.topics == new.topics || old.gateway != new.gateway,
+        ),
+        ("mqtt.payload", old.payload == new.payload),
+    ] {
+        if !is_same {
+            changes.need_restart.push(key);
+        }
+    }
+    for (name, bus) in &new.buses {
+        if old.buses.get(name) != Some(bus) {
+            changes.buses.insert(name.clone());
+        }
+    }
+    for (name, device) in &new.devices {
+        match old.devices.get(name) {
+            None => {
+                changes.added.insert(name.clone());
+            }
+            Some(other) if other != device || changes.buses.contains(&device.bus) => {
+                changes.changed.insert(name.clone());
+            }
+            Some(_) => {}
+        }
+    }
+    for name in old.devices.keys() {
+        if !new.devices.contains_key(name) {
+            changes.removed.insert(name.clone());
+        }
+    }
+    changes
+}
+
+impl Config {
+    /// Takes over from `running` what cannot change without a restart.
+    pub(crate) fn keep(&mut self, running: &Self) {
+        self.gateway.clone_from(&running.gateway);
+        self.listen = running.listen;
+        self.allow_anonymous = running.allow_anonymous;
+        self.topics = running.topics.clone();
+        self.payload = running.payload;
+    }
+}

@@ -1,0 +1,74 @@
+//! Mistakes in the configuration, as a person reads them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::yaml::Mark;
+
+/// One mistake: `gateway.yaml:12:5: devices.plc.unit: expected …`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Diagnostic {
+    /// The file as it was named on the command line.
+    pub(crate) file: String,
+    /// `None` when the file could not be read at all.
+    pub(crate) mark: Option<Mark>,
+    /// The path of the key; empty for the whole file.
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file)?;
+        if let Some(mark) = self.mark {
+            write!(f, "{}:{}:", mark.line, mark.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, " {}:", self.path)?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// All mistakes of a configuration, each once, in the order of files and lines.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Report {
+    found: BTreeSet<Diagnostic>,
+}
+
+impl Report {
+    pub(crate) fn add(
+        &mut self,
+        file: &str,
+        mark: Option<Mark>,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) {
+        self.found.insert(Diagnostic {
+            file: file.to_owned(),
+            mark,
+            path: path.into(),
+            message: message.into(),
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.found.iter()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.found {
+            writeln!(f, "{diagnostic}")?;
+        }
+        match self.found.len() {
+            1 => write!(f, "1 mistake"),
+            count => write!(f, "{count} mistakes"),
+        }
+    }
+}

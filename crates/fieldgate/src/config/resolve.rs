@@ -1,0 +1,249 @@
+//! Puts the parts of a configuration together: references, patterns, types and defaults.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldgate_bridge::Defaults;
+use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, TypeConfig};
+use fieldgate_model::{Topics, check_name};
+use serde::Deserialize;
+
+use super::raw::{Broker, Gateway, Mqtt, Name, VERSION};
+use super::report::Report;
+use super::source::{File, Sources};
+use super::units::UNIT;
+use super::{Bus, Config, own, unavailable};
+use crate::yaml::{Node, Pruned, read, suggestion};
+
+/// The main file. Every section may be left out, so that a mistake in one hides none in another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: Option<u64>,
+    #[serde(default)]
+    gateway: Gateway,
+    #[serde(default)]
+    broker: Broker,
+    #[serde(default)]
+    mqtt: Mqtt,
+    #[serde(default)]
+    defaults: Defaults,
+    #[serde(default)]
+    types: BTreeMap<Name, TypeConfig>,
+    #[serde(default)]
+    buses: BTreeMap<Name, BusConfig>,
+    #[serde(default)]
+    devices: BTreeMap<String, DeviceEntry>,
+}
+
+/// Makes a configuration of the files. What it returns counts only while the report is empty.
+pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Config> {
+    unavailable::refuse(&mut sources.main, report);
+    let simulated = own::take(&mut sources.main, report);
+    let mut mistakes = Vec::new();
+    let document: Option<Document> = read(&mut sources.main.root, &mut mistakes);
+    super::add(&sources.main.name, mistakes, report);
+    let types = types(&mut sources, document.as_ref(), report);
+    let document = document?;
+    let main = Main {
+        file: &sources.main,
+        sources: &sources,
+    };
+    main.version(document.version, report);
+    let topics = main.topics(&document, report);
+    let mut buses = BTreeMap::new();
+    for (Name(name), config) in document.buses {
+        let simulated = simulated.get(&name).copied();
+        buses.insert(name, Bus { config, simulated });
+    }
+    main.listeners(&buses, report);
+    main.references(report);
+    let devices = main.devices(&document.devices, &types, &document.defaults, report);
+    Some(Config {
+        gateway: document.gateway.name.0,
+        listen: document.broker.listen.tcp,
+        allow_anonymous: document.broker.allow_anonymous,
+        topics: topics?,
+        payload: document.mqtt.payload,
+        buses,
+        devices,
+    })
+}
+
+/// The device types of the main file and of their own files.
+fn types(
+    sources: &mut Sources,
+    document: Option<&Document>,
+    report: &mut Report,
+) -> BTreeMap<String, TypeConfig> {
+    let mut types = BTreeMap::new();
+    for (name, file) in &mut sources.types {
+        if super::broken() == file.root {
+            continue;
+        }
+        own::take_type(file, report);
+        let mut mistakes = Vec::new();
+        let kind: Option<TypeConfig> = read(&mut file.root, &mut mistakes);
+        super::add(&file.name, mistakes, report);
+        if let Some(kind) = kind {
+            types.insert(name.clone(), kind);
+        }
+    }
+    let inline = document.map(|document| &document.types);
+    for (Name(name), kind) in inline.into_iter().flatten() {
+        if let Some(file) = sources.types.get(name) {
+            let mark = sources.main.root.mark_of(&["types", name]);
+            let message = format!("the type is already in {}", file.name);
+            report.add(
+                &sources.main.name,
+                Some(mark),
+                format!("types.{name}"),
+                message,
+            );
+        }
+        types.insert(name.clone(), kind.clone());
+    }
+    types
+}
+
+/// The main file, to show where something stands.
+struct Main<'a> {
+    file: &'a File,
+    sources: &'a Sources,
+}
+
+impl Main<'_> {
+    /// Reports what is wrong with a key; a message may begin with keys below it.
+    fn wrong(&self, path: &[&str], message: &str, report: &mut Report) {
+        let (mark, path, message) = self.file.root.place(path, message);
+        report.add(&self.file.name, Some(mark), path, message);
+    }
+
+    fn version(&self, version: Option<u64>, report: &mut Report) {
+        match version {
+            Some(VERSION) => {}
+            Some(other) => {
+                let message = format!("{other} is not known; this version reads {VERSION}");
+                self.wrong(&["version"], &message, report);
+            }
+            // A version that could not be read has been reported.
+            None if self.file.root.get(&["version"]).is_some() => {}
+            None => {
+                let message =
+                    format!("the key \"version\" is missing; expected version: {VERSION}");
+                self.wrong(&[], &message, report);
+            }
+        }
+    }
+
+    fn topics(&self, document: &Document, report: &mut Report) -> Option<Topics> {
+        match Topics::new(&document.mqtt.topic, &document.gateway.name.0) {
+            Ok(topics) => Some(topics),
+            Err(error) => {
+                let text = error.to_string();
+                let message = text.strip_prefix("topic: ").unwrap_or(&text);
+                self.wrong(&["mqtt", "topic"], message, report);
+                None
+            }
+        }
+    }
+
+    /// Two simulated buses cannot listen on one address.
+    fn listeners(&self, buses: &BTreeMap<String, Bus>, report: &mut Report) {
+        let mut taken = BTreeMap::new();
+        for (name, bus) in buses {
+            let Some(address) = bus.simulated.filter(|address| address.port() != 0) else {
+                continue;
+            };
+            if let Some(other) = taken.insert(address, name) {
+                let message = format!("the simulated bus \"{other}\" already listens there");
+                self.wrong(&["buses", name, "tcp"], &message, report);
+            }
+        }
+    }
+
+    fn devices(
+        &self,
+        entries: &BTreeMap<String, DeviceEntry>,
+        types: &BTreeMap<String, TypeConfig>,
+        defaults: &Defaults,
+        report: &mut Report,
+    ) -> BTreeMap<String, DeviceConfig> {
+        let mut devices = BTreeMap::new();
+        let mut origins: BTreeMap<String, &str> = BTreeMap::new();
+        for (pattern, entry) in entries {
+            let path = ["devices", pattern.as_str()];
+            let kind = entry.kind.as_ref().map(|name| types.get(name));
+            // A type that is not there has been reported, by itself or by its reference.
+            if kind == Some(None) {
+                continue;
+            }
+            let kind = kind.flatten();
+            if entry.many && !pattern.contains(UNIT) {
+                let message = format!("units: several units need {UNIT} in the device's name");
+                self.wrong(&path, &message, report);
+                continue;
+            }
+            let mut seen = BTreeSet::new();
+            for unit in &entry.units {
+                let name = pattern.replace(UNIT, &unit.to_string());
+                if name.contains(['{', '}']) {
+                    let message = format!("the only placeholder of a name is {UNIT}");
+                    self.wrong(&path, &message, report);
+                    break;
+                }
+                if let Err(error) = check_name(&name) {
+                    self.wrong(&path, &error.to_string(), report);
+                    break;
+                }
+                if let Some(other) = origins.insert(name.clone(), pattern) {
+                    let message = format!("the device \"{name}\" is there already, from {other}");
+                    self.wrong(&path, &message, report);
+                }
+                match entry.resolve(&name, *unit, kind, defaults) {
+                    Ok(device) => {
+                        devices.insert(name, device);
+                    }
+                    // The units of one entry differ in nothing else: once is enough.
+                    Err(message) if seen.insert(message.clone()) => {
+                        self.wrong(&path, &message, report);
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        devices
+    }
+
+    /// Buses and types that no one wrote down. Names of what was written, but could not be
+    /// read, are known; and a device that could not be read has references too.
+    fn references(&self, report: &mut Report) {
+        let names = |section: &str| -> Vec<&str> {
+            let node = self.file.root.get(&[section]);
+            let entries = node.map(Node::entries).unwrap_or_default();
+            entries
+                .iter()
+                .filter_map(|entry| entry.key.text())
+                .collect()
+        };
+        let buses = names("buses");
+        let mut types = names("types");
+        types.extend(self.sources.types.keys().map(String::as_str));
+        let devices = self.file.root.get(&["devices"]);
+        for device in devices.map(Node::entries).unwrap_or_default() {
+            let (Some(name), true) = (device.key.text(), device.pruned != Some(Pruned::Refused))
+            else {
+                continue;
+            };
+            for (key, what, known) in [("bus", "bus", &buses), ("type", "device type", &types)] {
+                let Some(node) = device.value.get(&[key]) else {
+                    continue;
+                };
+                if let Some(used) = node.text().filter(|used| !known.contains(used)) {
+                    let message = format!("unknown {what} {node}{}", suggestion(used, known));
+                    let path = format!("devices.{name}.{key}");
+                    report.add(&self.file.name, Some(node.mark), path, message);
+                }
+            }
+        }
+    }
+}

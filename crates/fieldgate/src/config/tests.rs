@@ -1,0 +1,373 @@
+use super::report::Report;
+use super::source::{Sources, file};
+use super::{Changes, Config, diff, document, resolve};
+
+/// Device types as if they were files beside the main one.
+fn sources(main: &str, types: &[(&str, &str)], report: &mut Report) -> Option<Sources> {
+    let main = file("gateway.yaml", main, report)?;
+    let types = types.iter().filter_map(|(name, text)| {
+        let file = file(&format!("types/{name}.yaml"), text, report)?;
+        Some(((*name).to_owned(), file))
+    });
+    let types = types.collect();
+    Some(Sources { main, types })
+}
+
+fn load(main: &str, types: &[(&str, &str)]) -> Result<Config, String> {
+    let mut report = Report::default();
+    let sources = sources(main, types, &mut report);
+    let config = sources.and_then(|sources| resolve::resolve(sources, &mut report));
+    match config {
+        Some(config) if report.is_empty() => Ok(config),
+        _ => Err(report.to_string()),
+    }
+}
+
+const METER: &str = "
+manufacturer: ACME
+model: EM3
+source: manual, table 4
+modbus: {order: CDAB, max_gap: 4}
+points:
+  power: {input: 0x34, as: f32, unit: W, deadband: 5}
+  import: {input: 0x48, as: f32, unit: kWh, poll: 10s}
+";
+
+const PLANT: &str = r#"
+version: 1
+gateway: {name: plant7}
+broker: {listen: {tcp: "127.0.0.1:1883"}, allow_anonymous: true}
+mqtt: {topic: "site/{gateway}/{device}/{point}", payload: raw}
+defaults: {poll: 2s, heartbeat: 60s}
+types:
+  tank: {points: {level: {input: 0, as: u16, scale: 0.01, unit: m}}}
+buses:
+  rtu: {tcp: "127.0.0.1:0", modbus: tcp, simulated: true, offline: {after: 2, backoff: 2s..30s}}
+  plc_net: {tcp: "192.168.1.20:502"}
+devices:
+  meter-{unit}: {type: em3, bus: rtu, units: [1, "3-4"]}
+  tank: {type: tank, bus: plc_net, unit: 9, points: {level: {input: 7, as: u16}, "on": {coil: 2}}}
+  plc:
+    bus: plc_net
+    unit: 1
+    modbus: {order: BADC}
+    points:
+      pump: {coil: 0, write: true, readback: 2s}
+      setpoint: {holding: 10, as: f32, unit: "°C", write: {min: 0, max: 80}}
+"#;
+
+#[test]
+fn types_patterns_and_defaults_are_applied() {
+    let config = load(PLANT, &[("em3", METER)]).unwrap();
+    let names: Vec<&str> = config.devices.keys().map(String::as_str).collect();
+    assert_eq!(names, ["meter-1", "meter-3", "meter-4", "plc", "tank"]);
+    assert_eq!(config.topics.point("plc", "pump"), "site/plant7/plc/pump");
+    let points = |device: &str| -> Vec<&str> {
+        let points = &config.devices[device].points;
+        points.iter().map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(points("meter-3"), ["power", "import"]);
+    assert_eq!(points("tank"), ["level", "on"]);
+    assert_eq!(config.devices["meter-4"].unit, 4);
+    assert_eq!(
+        config.devices["tank"].points[0].1.address, 7,
+        "its own wins"
+    );
+    assert_eq!(config.devices["tank"].points[0].1.unit, None, "as a whole");
+    assert!(config.buses["rtu"].simulated.is_some());
+    assert!(config.buses["plc_net"].simulated.is_none());
+}
+
+#[test]
+fn the_expanded_document_reads_back_as_the_same_configuration() {
+    for (main, types) in [
+        (PLANT, &[("em3", METER)][..]),
+        ("version: 1\ndevices:\nbuses: {}", &[]),
+    ] {
+        let mut report = Report::default();
+        let sources = sources(main, types, &mut report).unwrap();
+        let text = serde_yaml::to_string(&document(&sources)).unwrap();
+        assert!(
+            !text.contains("type:") && !text.contains("{unit}"),
+            "{text}"
+        );
+        assert_eq!(load(&text, &[]), load(main, types), "{text}");
+    }
+}
+
+#[test]
+fn five_mistakes_in_one_file_are_reported_together_each_at_its_line() {
+    let text = r#"version: 1
+gateway: {name: plant7}
+defaults: {pol: 1s}
+buses:
+  plc_net: {tcp: "192.168.1.20:502", modbus: tcp}
+devices:
+  plc:
+    bus: plc_nt
+    unit: 300
+    points:
+      level: {input: 0, as: u17}
+      pump: {discrete: 0, write: true}
+"#;
+    let want = r#"gateway.yaml:3:12: defaults.pol: unknown key; expected one of poll, publish, heartbeat; did you mean "poll"?
+gateway.yaml:8:10: devices.plc.bus: unknown bus "plc_nt"; expected plc_net; did you mean "plc_net"?
+gateway.yaml:9:11: devices.plc.unit: 300 does not fit: expected a whole number from 0 to 255
+gateway.yaml:11:29: devices.plc.points.level.as: unknown name "u17"; expected one of bit(n), u8_high, u8_low, i16, u16, i24, u24, i32, u32, i64, u64, f16, f32, f64, bcd16, bcd32, string(n), bytes(n); did you mean "u16"?
+gateway.yaml:12:34: devices.plc.points.pump.write: the discrete table is read-only
+5 mistakes"#;
+    assert_eq!(load(text, &[]).unwrap_err(), want);
+}
+
+#[test]
+fn every_kind_of_mistake_has_its_words() {
+    let file = |lines: &str| format!("version: 1\n{lines}");
+    let device = |text: &str| {
+        file(&format!(
+            "buses: {{net: {{tcp: \"127.0.0.1:502\"}}}}\ndevices:\n  {text}"
+        ))
+    };
+    for (text, want) in [
+        (
+            "gateway: {name: a}".to_owned(),
+            ":1:1: the key \"version\" is missing; expected version: 1",
+        ),
+        (
+            "version: 2".to_owned(),
+            ":1:1: version: 2 is not known; this version reads 1",
+        ),
+        (
+            "version: one".to_owned(),
+            ":1:10: version: expected a whole number, not negative, found \"one\"",
+        ),
+        ("- 1".to_owned(), ":1:1: expected a mapping, found a list"),
+        (
+            file("gateway: {name: a/b}"),
+            ":2:17: gateway.name: `a/b` cannot be part of a topic: `/`, `+` and `#` are not allowed",
+        ),
+        (
+            file("broker: {listen: {tcp: 70000}}"),
+            ":2:24: broker.listen.tcp: 70000 does not fit: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
+        ),
+        (
+            file("broker: {listen: {tls: 8883}}"),
+            ":2:19: broker.listen.tls: not available in this version",
+        ),
+        (
+            file("broker: {users: users.yaml}"),
+            ":2:10: broker.users: not available in this version",
+        ),
+        (
+            file("broker: {allow_anonymous: on}"),
+            ":2:27: broker.allow_anonymous: expected true or false, found \"on\"",
+        ),
+        (
+            file("mqtt: {payload: sparkplug}"),
+            ":2:8: mqtt.payload: \"sparkplug\" is not available in this version",
+        ),
+        (
+            file("mqtt: {topic: \"a/{device}\"}"),
+            ":2:8: mqtt.topic: expected {point} once, as a level of its own",
+        ),
+        (
+            file("uplinks: {}"),
+            ":2:1: uplinks: not available in this version",
+        ),
+        (
+            file("buses: {a: {serial: {port: /dev/x}, modbus: rtu}}"),
+            ":2:13: buses.a.serial: not available in this version",
+        ),
+        (
+            file("buses: {a: {tcp: nowhere}}"),
+            ":2:18: buses.a.tcp: expected host:port, got `nowhere`",
+        ),
+        (
+            file("buses: {a: {tcp: \"plc:0\", simulated: true}}"),
+            ":2:18: buses.a.tcp: a simulated bus listens on an address such as \"127.0.0.1:0\", found \"plc:0\"",
+        ),
+        (
+            file("buses: {a: {tcp: \"plc:502\", simulated: 1}}"),
+            ":2:40: buses.a.simulated: expected true or false, found 1",
+        ),
+        (
+            device("a: {bus: nte, unit: 1, points: {p: {coil: 1}}}"),
+            ":4:12: devices.a.bus: unknown bus \"nte\"; expected net; did you mean \"net\"?",
+        ),
+        (
+            device("a: {bus: net, unit: 1, type: em4}"),
+            ":4:32: devices.a.type: unknown device type \"em4\"; expected em3; did you mean \"em3\"?",
+        ),
+        (
+            device("a: {bus: net, units: [1, 2], type: em3}"),
+            ":4:17: devices.a.units: several units need {unit} in the device's name",
+        ),
+        (
+            device("a: {bus: net, units: [1, 1], type: em3}"),
+            ":4:24: devices.a.units: 1 is there twice",
+        ),
+        (
+            device("\"a{unit}\": {bus: net, units: [1], unit: 1, type: em3}"),
+            ":4:25: devices.a{unit}.units: the device already has `unit`",
+        ),
+        (
+            device("\"a{units}\": {bus: net, unit: 1, type: em3}"),
+            ":4:3: devices.a{units}: the only placeholder of a name is {unit}",
+        ),
+        (
+            device("\"a#\": {bus: net, unit: 1, type: em3}"),
+            ":4:3: devices.a#: `a#` cannot be part of a topic: `/`, `+` and `#` are not allowed",
+        ),
+        (
+            device(
+                "a1: {bus: net, unit: 1, type: em3}\n  \"a{unit}\": {bus: net, units: [1], type: em3}",
+            ),
+            ":5:3: devices.a{unit}: the device \"a1\" is there already, from a1",
+        ),
+        (
+            device("a: {bus: net, unit: 1, points: {p: {coil: 1, as: bit(3)}}}"),
+            ":4:52: devices.a.points.p.as: a coil is one bit and has no type",
+        ),
+        (
+            device(
+                "a: {bus: net, unit: 1, points: {p: {holding: 1, as: u16, write: {min: 9, max: 3}}}}",
+            ),
+            ":4:60: devices.a.points.p.write: min 9 is above max 3",
+        ),
+        (
+            device("a: {bus: net, unit: 1, points: {p: {}}}"),
+            ":4:35: devices.a.points.p: expected one of `input`, `holding`, `coil` or `discrete`",
+        ),
+        (
+            device("a: {bus: net, unit: 1, points: {$p: {coil: 1}}}"),
+            ":4:35: devices.a.points.$p: `$p` cannot be part of a topic: names that start with $ are reserved",
+        ),
+        (
+            device("a: {bus: net, points: {p: {coil: 1}}}"),
+            ":4:3: devices.a: unit: missing; expected `unit` or `units`",
+        ),
+        (
+            device("a: {bus: net, units: [5-3], points: {p: {coil: 1}}}"),
+            ":4:25: devices.a.units[0]: \"5-3\" does not fit: expected a unit number 0..=255 or a range such as \"3-10\"",
+        ),
+        (
+            device("a: {serial: {port: x}, frame: {line: x}, points: {w: {field: kg}}}"),
+            ":4:7: devices.a.serial: not available in this version",
+        ),
+        (
+            file("types: {em3: {points: {p: {coil: 1}}}}"),
+            ":2:9: types.em3: the type is already in types/em3.yaml",
+        ),
+        (
+            file("types: {t: {model: 5, points: {p: {coil: 1}}}}"),
+            ":2:20: types.t.model: expected text, found 5",
+        ),
+    ] {
+        let error = load(&text, &[("em3", METER)]).expect_err(&text);
+        let (error, _count) = error.rsplit_once('\n').unwrap();
+        assert_eq!(error, format!("gateway.yaml{want}"), "{text}");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_type_is_reported_with_the_types_file_and_once() {
+    let text = "points:\n  power: {inptu: 1, as: f32}\n  import: {input: 1, as: f32, poll: soon}\n";
+    let main = "version: 1\nbuses: {net: {tcp: \"h:1\"}}\ndevices: {\"m{unit}\": {type: em3, bus: net, units: 1-9}}";
+    let error = load(main, &[("em3", text)]).unwrap_err();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert!(
+        lines[0].starts_with("types/em3.yaml:2:11: points.power.inptu: unknown key"),
+        "{error}"
+    );
+    assert!(
+        lines[1].starts_with(
+            "types/em3.yaml:3:37: points.import.poll: \"soon\" does not fit: expected a time"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_reload_touches_only_what_changed() {
+    let types = [("em3", METER)];
+    let old = load(PLANT, &types).unwrap();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    for (from, to, want) in [
+        ("", "", Changes::default()),
+        ("# nothing", "# else", Changes::default()),
+        ("scale: 0.01", "scale: 0.1", Changes::default()),
+        (
+            "max: 80",
+            "max: 90",
+            Changes {
+                changed: set(&["plc"]),
+                ..Changes::default()
+            },
+        ),
+        (
+            "unit: 9",
+            "unit: 8",
+            Changes {
+                changed: set(&["tank"]),
+                ..Changes::default()
+            },
+        ),
+        (
+            "\"3-4\"",
+            "3, 5",
+            Changes {
+                removed: set(&["meter-4"]),
+                added: set(&["meter-5"]),
+                ..Changes::default()
+            },
+        ),
+        (
+            "after: 2",
+            "after: 3",
+            Changes {
+                changed: set(&["meter-1", "meter-3", "meter-4"]),
+                buses: set(&["rtu"]),
+                ..Changes::default()
+            },
+        ),
+        (
+            "poll: 2s",
+            "poll: 3s",
+            Changes {
+                changed: set(&["meter-1", "meter-3", "meter-4", "plc", "tank"]),
+                ..Changes::default()
+            },
+        ),
+        (
+            "1883",
+            "1884",
+            Changes {
+                need_restart: vec!["broker.listen"],
+                ..Changes::default()
+            },
+        ),
+        (
+            "plant7",
+            "plant8",
+            Changes {
+                need_restart: vec!["gateway.name"],
+                ..Changes::default()
+            },
+        ),
+        (
+            "payload: raw",
+            "payload: json",
+            Changes {
+                need_restart: vec!["mqtt.payload"],
+                ..Changes::default()
+            },
+        ),
+    ] {
+        let text = PLANT.replace(from, to);
+        let mut new = load(&text, &types).unwrap();
+        let changes = diff(&old, &new);
+        assert_eq!(changes, want, "{from} -> {to}");
+        new.keep(&old);
+        assert!(diff(&old, &new).need_restart.is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! Keys that the specification of the file names and this version does not have yet.
+//!
+//! They get their own words: a person who follows the specification has not mistyped anything.
+
+use super::report::Report;
+use super::source::File;
+use crate::yaml::{Kind, Node, Pruned, Step, path_text};
+
+/// What is left out together with the key.
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    Key,
+    /// The mapping around the key makes no sense without it.
+    Parent,
+}
+
+/// A path of keys, where `*` is any key; a value that alone is meant, or any; what goes with it.
+const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
+    (&["broker", "listen", "tls"], None, Scope::Key),
+    (&["broker", "listen", "websocket"], None, Scope::Key),
+    (&["broker", "users"], None, Scope::Key),
+    (&["mqtt", "discovery"], None, Scope::Key),
+    (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
+    (&["buses", "*", "serial"], None, Scope::Parent),
+    (&["buses", "*", "modbus"], Some("rtu"), Scope::Parent),
+    (&["devices", "*", "serial"], None, Scope::Parent),
+    (&["devices", "*", "gpio"], None, Scope::Parent),
+    (&["devices", "*", "frame"], None, Scope::Parent),
+    (&["devices", "*", "request"], None, Scope::Parent),
+    (&["devices", "*", "parse"], None, Scope::Parent),
+    (&["uplinks"], None, Scope::Key),
+];
+
+/// Reports such keys and leaves them out.
+pub(crate) fn refuse(file: &mut File, report: &mut Report) {
+    let mut found = Vec::new();
+    for (path, value, scope) in ABSENT {
+        search(&file.root, path, *value, &mut Vec::new(), &mut |steps| {
+            found.push((steps.to_vec(), *scope));
+        });
+    }
+    for (steps, scope) in found {
+        let kept = match scope {
+            Scope::Key => steps.len(),
+            Scope::Parent => steps.len().saturating_sub(1),
+        };
+        let left_out = steps.get(..kept).unwrap_or_default();
+        // Once for each mapping that is left out.
+        if !file.root.prune(left_out, Pruned::Refused) {
+            continue;
+        }
+        let mark = file.root.key_mark(&steps);
+        let path = path_text(&file.root, &steps);
+        let value = match file.root.at(&steps).map(|node| &node.kind) {
+            Some(Kind::Text(value)) if value == "rtu" || value == "sparkplug" => {
+                format!("\"{value}\" is ")
+            }
+            _ => String::new(),
+        };
+        let message = format!("{value}not available in this version");
+        report.add(&file.name, mark, path, message);
+    }
+}
+
+fn search(
+    node: &Node,
+    path: &[&str],
+    value: Option<&str>,
+    steps: &mut Vec<Step>,
+    found: &mut impl FnMut(&[Step]),
+) {
+    let Some((first, rest)) = path.split_first() else {
+        if value.is_none_or(|value| node.text() == Some(value)) {
+            found(steps);
+        }
+        return;
+    };
+    for (index, entry) in node.entries().iter().enumerate() {
+        if *first == "*" || entry.key.text() == Some(first) {
+            steps.push(Step::Entry(index));
+            search(&entry.value, rest, value, steps, found);
+            steps.pop();
+        }
+    }
+}
