@@ -99,6 +99,14 @@ impl<'a> Publish<'a> {
     pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let layout = self.layout(version)?;
         out.reserve(layout.total());
+        self.encode_head(version, &layout, out);
+        out.extend_from_slice(self.payload);
+        Ok(())
+    }
+
+    /// Appends everything before the payload.
+    #[inline]
+    fn encode_head(&self, version: Version, layout: &Layout, out: &mut Vec<u8>) {
         out.push(
             kind::PUBLISH << 4
                 | u8::from(self.dup) << 3
@@ -117,8 +125,6 @@ impl<'a> Publish<'a> {
                 self.properties.encode(out);
             }
         }
-        out.extend_from_slice(self.payload);
-        Ok(())
     }
 
     #[inline]
@@ -246,6 +252,15 @@ impl<'a> PublishProperties<'a> {
 pub fn encode_publish(out: &mut Vec<u8>, version: Version, publish: &Publish<'_>) {
     // The error has told in `publish_len`.
     let _ = publish.encode(version, out);
+}
+
+/// Appends all of a PUBLISH but its payload, which the caller sends behind it: a big one can then
+/// be shared among subscribers. Appends nothing in the same cases as [`encode_publish`].
+#[inline]
+pub fn encode_publish_head(out: &mut Vec<u8>, version: Version, publish: &Publish<'_>) {
+    if let Ok(layout) = publish.layout(version) {
+        publish.encode_head(version, &layout, out);
+    }
 }
 
 /// The size of the whole packet, in bytes. `usize::MAX`, which is above every limit, when no
