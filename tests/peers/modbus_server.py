@@ -1,11 +1,12 @@
 """A Modbus TCP server (pymodbus) that holds values of every type and byte order.
 
-The first line on standard output is a JSON document: the port, and for each point its table,
-address, type, order and the value that a client should see. The registers are packed here with
-Python's struct module and nothing of fieldgate, so that a misreading shows.
+The first line on standard output is a JSON document: the port, and for each point its place, its
+keys in the mapping, and the value that a client should see as JSON text ("null" for a bad one).
+The registers are packed here with Python's struct module and nothing of fieldgate, so that a
+misreading shows. After it, "connected" and "disconnected" tell of clients.
 
-Argument: the port to listen on, 0 for a free one. `--counter` serves one unit with a single
-register instead, which counts its own reads.
+Argument: the port to listen on, 0 for a free one. `--counter` serves one unit instead whose
+input register 0 counts its own reads.
 """
 
 import asyncio
@@ -29,11 +30,6 @@ def registers(raw, order):
     return [int.from_bytes(word, "big") for word in words]
 
 
-def f32(value):
-    """The value that a 32-bit float really holds."""
-    return struct.unpack(">f", struct.pack(">f", value))[0]
-
-
 # Type, struct format, values: what the type can hold at its ends, and what doubles get wrong.
 NUMBERS = (
     ("i16", ">h", (-32768, 12345)),
@@ -48,40 +44,60 @@ NUMBERS = (
 )
 
 
+# Type, bytes high first, keys of the mapping, value.
+SPECIAL = (
+    ("u24", "00ABCDEF", "", 0xABCDEF),
+    ("i24", "FFFFFFFE", "", -2),
+    ("bcd16", "1234", "", 1234),
+    ("bcd32", "12345678", "", 12345678),
+    # Scaled exactly, where a double would lose digits.
+    ("u64", "FFFFFFFFFFFFFFFF", "scale: 10", 184467440737095516150),
+    ("u64", "0020000000000001", "scale: 0.1", 900719925474099.3),
+    ("i16", "007B", "scale: 0.1, offset: -40", -27.7),
+    ("u16", "0002", "enum: {1: day, 2: night}", "night"),
+    ("u16", "0003", "enum: {1: day, 2: night}", 3),
+    # Values that are none.
+    ("i16", "7FFF", "invalid: 0x7FFF", None),
+    ("f32", "7FC00000", "", None),
+    ("f64", "7FF0000000000000", "", None),
+    ("bcd16", "12A4", "", None),
+)
+
+
 def points():
-    """Every point as (table, type, order, registers, value)."""
+    """Every point as (table, type, order, keys, registers, value)."""
     for kind, form, values in NUMBERS:
         for order in ORDERS:
             for value in values:
-                yield "holding", kind, order, registers(struct.pack(form, value), order), value
-                yield "input", kind, order, registers(struct.pack(form, value), order), value
-    for order in ORDERS:
-        yield "holding", "u24", order, registers(b"\0" + (0xABCDEF).to_bytes(3, "big"), order), 0xABCDEF
-        yield "holding", "i24", order, registers(b"\xff" + (0xFFFFFE).to_bytes(3, "big"), order), -2
-        yield "holding", "bcd16", order, registers(bytes.fromhex("1234"), order), 1234
-        yield "holding", "bcd32", order, registers(bytes.fromhex("12345678"), order), 12345678
+                raw = struct.pack(form, value)
+                yield "holding", kind, order, "", registers(raw, order), value
+                yield "input", kind, order, "", registers(raw, order), value
+    for kind, raw, keys, value in SPECIAL:
+        for order in ORDERS:
+            yield "holding", kind, order, keys, registers(bytes.fromhex(raw), order), value
     for order in ("ABCD", "BADC"):
-        yield "holding", "string(12)", order, registers(b"pump Nr 7\0\0\0", order), "pump Nr 7"
-    yield "holding", "u8_high", "ABCD", [0xA55A], 0xA5
-    yield "holding", "u8_low", "ABCD", [0xA55A], 0x5A
+        yield "holding", "string(12)", order, "", registers(b"pump Nr 7\0\0\0", order), "pump Nr 7"
+    yield "holding", "u8_high", "ABCD", "", [0xA55A], 0xA5
+    yield "holding", "u8_low", "ABCD", "", [0xA55A], 0x5A
     for bit in (0, 3, 15):
-        yield "holding", f"bit({bit})", "ABCD", [0x8001], bit in (0, 15)
+        yield "holding", f"bit({bit})", "ABCD", "", [0x8001], bit in (0, 15)
 
 
 def layout():
     """Places the points with a hole after every seventh, and describes them for the test."""
     tables = {"holding": {}, "input": {}}
     listing = []
-    for number, (table, kind, order, words, value) in enumerate(points()):
+    for number, (table, kind, order, keys, words, value) in enumerate(points()):
         cells = tables[table]
         address = max(cells, default=-1) + (2 if number % 7 == 0 else 1)
         cells.update(zip(range(address, address + len(words)), words))
         name = f"p{number}_{kind}_{order}".replace("(", "").replace(")", "").lower()
-        listing.append({"name": name, "table": table, "address": address, "as": kind, "order": order, "value": value})
+        keys = f"as: {kind}, order: {order}" + (f", {keys}" if keys else "")
+        listing.append(point(name, table, address, keys, value))
     bits = {"coil": [True, False, True, True], "discrete": [False, True, False, False, True]}
     for table, values in bits.items():
         for address, value in enumerate(values):
-            listing.append({"name": f"{table}_{address}", "table": table, "address": address, "value": value})
+            listing.append(point(f"{table}_{address}", table, address, "", value))
     device = ModbusDeviceContext(
         co=block({n: int(v) for n, v in enumerate(bits["coil"])}),
         di=block({n: int(v) for n, v in enumerate(bits["discrete"])}),
@@ -89,6 +105,11 @@ def layout():
         ir=block(tables["input"]),
     )
     return device, listing
+
+
+def point(name, table, address, keys, value):
+    text = json.dumps(value, ensure_ascii=False)
+    return {"name": name, "table": table, "address": address, "keys": keys, "text": text}
 
 
 def block(cells):
@@ -109,11 +130,15 @@ class Counter(ModbusSparseDataBlock):
 async def main():
     port = int(sys.argv[1])
     if "--counter" in sys.argv:
-        device, listing = ModbusDeviceContext(hr=Counter({1: 0}), ir=Counter({1: 0})), []
+        device, listing = ModbusDeviceContext(ir=Counter({1: 0})), []
     else:
         device, listing = layout()
     context = ModbusServerContext(devices=device, single=True)
-    server = ModbusTcpServer(context, address=("127.0.0.1", port))
+    server = ModbusTcpServer(
+        context,
+        address=("127.0.0.1", port),
+        trace_connect=lambda here: print("connected" if here else "disconnected", flush=True),
+    )
     serving = asyncio.create_task(server.serve_forever())
     while not server.transport:
         await asyncio.sleep(0)

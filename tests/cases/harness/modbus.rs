@@ -10,7 +10,7 @@ use super::{process::Process, python, repository};
 pub struct Pymodbus {
     pub process: Process,
     pub port: u16,
-    /// The points: name, table, address, as, order, value.
+    /// The points: name, table, address, keys (of the mapping), text (of the value, as JSON).
     pub points: Vec<Value>,
 }
 

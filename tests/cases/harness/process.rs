@@ -112,6 +112,11 @@ impl Process {
         }
     }
 
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name without "SIG".
     pub fn signal(&self, signal: &str) {
         let id = self.child.id();

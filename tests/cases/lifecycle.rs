@@ -1,0 +1,219 @@
+//! The process as systemd and its users see it: mistakes in the file, reload, stop, sudden death.
+
+mod harness;
+
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use harness::{
+    Folder,
+    gateway::{Gateway, configuration, fieldgate},
+    modbus::Pymodbus,
+    mqtt::{Broker, Subscriber},
+};
+
+/// Five mistakes of five kinds. The line of each is marked, with a word that its message contains.
+const MISTAKES: &str = "version: 1
+gateway: {name: plant7}
+broker:
+  listen: {tcp: 1883}
+  alow_anonymous: true # MISTAKE allow_anonymous
+buses:
+  plant: {tcp: \"127.0.0.1:502\", modbus: tcp, timeout: fast} # MISTAKE timeout
+devices:
+  plc:
+    bus: plnt # MISTAKE plant
+    unit: 1
+    points:
+      level: {input: 70000, as: u16} # MISTAKE 70000
+      valve: {discrete: 1, write: true} # MISTAKE write
+      sound: {input: 1, as: f32, unit: dB}
+";
+
+fn run(command: &str, folder: &Folder, text: &str) -> Output {
+    let file = folder.write("gateway.yaml", text);
+    let mut process = Command::new(fieldgate());
+    process.arg(command).arg(file).output().expect("fieldgate")
+}
+
+/// The lines that a complaint names, as `FILE:LINE:COLUMN`.
+fn lines_named(text: &str) -> Vec<usize> {
+    let mut lines: Vec<usize> = text
+        .split("gateway.yaml:")
+        .skip(1)
+        .filter_map(|rest| rest.split(':').next()?.parse().ok())
+        .collect();
+    lines.dedup();
+    lines
+}
+
+#[test]
+fn five_mistakes_are_reported_together_each_at_its_line() {
+    let folder = Folder::new();
+    for command in ["check", "run"] {
+        let output = run(command, &folder, MISTAKES);
+        assert!(!output.status.success(), "{command} must fail");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mistakes = (1..).zip(MISTAKES.lines());
+        let mistakes: Vec<(usize, &str)> = mistakes
+            .filter_map(|(number, line)| Some((number, line.split_once("# MISTAKE ")?.1)))
+            .collect();
+        assert_eq!(mistakes.len(), 5);
+        let lines: Vec<usize> = mistakes.iter().map(|(number, _)| *number).collect();
+        assert_eq!(lines_named(&text), lines, "{command}:\n{text}");
+        for (number, word) in mistakes {
+            let place = format!("gateway.yaml:{number}:");
+            let message = text.lines().find(|line| line.contains(&place));
+            let message =
+                message.unwrap_or_else(|| panic!("{place} is not a line's place:\n{text}"));
+            assert!(message.contains(word), "{word:?} in {message:?}");
+        }
+    }
+}
+
+#[test]
+fn a_good_file_passes_the_check() {
+    let folder = Folder::new();
+    let output = run("check", &folder, &configuration(1883, ""));
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Two devices on two servers; `poll` is that of the first.
+fn two(port: u16, servers: [u16; 2], poll: &str) -> String {
+    let [one, two] = servers;
+    configuration(
+        port,
+        &format!(
+            "buses:
+  one_bus: {{tcp: \"127.0.0.1:{one}\", modbus: tcp}}
+  two_bus: {{tcp: \"127.0.0.1:{two}\", modbus: tcp}}
+devices:
+  one: {{bus: one_bus, unit: 1, points: {{reads: {{input: 0, as: u16, poll: {poll}, publish: every_poll}}}}}}
+  two: {{bus: two_bus, unit: 1, points: {{reads: {{input: 0, as: u16, poll: 100ms, publish: every_poll}}}}}}
+"
+        ),
+    )
+}
+
+/// Follows device `two` over `count` polls: it misses none and its state does not change.
+fn undisturbed(subscriber: &Subscriber, last: &mut Option<u64>, count: u32) {
+    let mut seen = 0;
+    subscriber.wait("polls of the other device", |topic, payload| {
+        match topic {
+            "plant7/two/reads" => {
+                let payload: Value = serde_json::from_str(payload).expect("JSON");
+                let read = payload["value"].as_u64().unwrap();
+                if let Some(last) = *last {
+                    assert_eq!(read, last + 1, "no poll is missing");
+                }
+                *last = Some(read);
+                seen += 1;
+            }
+            "plant7/two/$state" if last.is_some() => panic!("its state was published: {payload}"),
+            _ => {}
+        }
+        (seen == count).then_some(())
+    });
+}
+
+#[test]
+fn a_reload_with_a_bad_file_changes_nothing_and_one_with_a_changed_device_restarts_only_that() {
+    let servers = [Pymodbus::counter(0), Pymodbus::counter(0)];
+    let ports = [servers[0].port, servers[1].port];
+    let folder = Folder::new();
+    let port = harness::free_port();
+    let gateway = Gateway::start_text(port, &two(port, ports, "100ms"), folder);
+    let subscriber = Subscriber::start(port, "mqttv5", "plant7/#");
+    let mut last = None;
+    undisturbed(&subscriber, &mut last, 5);
+
+    gateway.reload(&two(port, ports, "sometimes"));
+    gateway.process.wait_line("gateway.yaml:");
+    undisturbed(&subscriber, &mut last, 10);
+    servers[0].process.wait_line("connected");
+    assert_eq!(
+        servers[0].process.transcript().len(),
+        2,
+        "listing, connected"
+    );
+
+    gateway.reload(&two(port, ports, "50ms"));
+    gateway.wait_notice("RELOADING=1");
+    gateway.wait_notice("READY=1");
+    // The changed device shows its new pace: more polls than before in the other's ten.
+    let mut counts = [0, 0];
+    subscriber.wait("new pace", |topic, payload| {
+        counts[0] += u32::from(topic == "plant7/one/reads");
+        if topic == "plant7/two/reads" {
+            counts[1] += 1;
+            let payload: Value = serde_json::from_str(payload).expect("JSON");
+            last = payload["value"].as_u64();
+        }
+        if counts[1] == 10 {
+            let faster = counts[0] >= 15;
+            counts = [0, 0];
+            return faster.then_some(());
+        }
+        None
+    });
+    undisturbed(&subscriber, &mut last, 10);
+    let polls = servers[1].process.transcript();
+    assert_eq!(
+        polls.len(),
+        2,
+        "listing, connected, and nothing since: {polls:?}"
+    );
+}
+
+#[test]
+fn sigterm_ends_it_in_seconds_with_success_and_an_offline_state() {
+    let server = Pymodbus::counter(0);
+    let port = harness::free_port();
+    let text = two(port, [server.port, server.port], "100ms");
+    for signal in ["TERM", "INT"] {
+        let mut gateway = Gateway::start_text(port, &text, Folder::new());
+        let subscriber = Subscriber::start(port, "mqttv5", "plant7/#");
+        subscriber.wait("online", |topic, payload| {
+            (topic == "plant7/$state" && payload == "online").then_some(())
+        });
+        gateway.process.signal(signal);
+        gateway.wait_notice("STOPPING=1");
+        subscriber.wait("offline", |topic, payload| {
+            (topic == "plant7/$state" && payload == "offline").then_some(())
+        });
+        let status = gateway.process.wait_exit(Duration::from_secs(5));
+        assert!(status.success(), "{signal}: {status}");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_hold_up_the_stop() {
+    let mut broker = Broker::start();
+    let _stuck = std::net::TcpStream::connect(("127.0.0.1", broker.port())).unwrap();
+    let process = broker.process();
+    process.signal("TERM");
+    assert!(process.wait_exit(Duration::from_secs(5)).success());
+}
+
+#[test]
+fn after_sudden_death_the_next_start_serves_the_same_port_at_once() {
+    let server = Pymodbus::counter(0);
+    let port = harness::free_port();
+    let text = two(port, [server.port, server.port], "100ms");
+    for _ in 0..2 {
+        let mut gateway = Gateway::start_text(port, &text, Folder::new());
+        let subscriber = Subscriber::start(port, "mqttv5", "plant7/#");
+        for (wanted, value) in [("plant7/$state", "online"), ("plant7/two/$state", "online")] {
+            subscriber.wait(wanted, |topic, payload| {
+                (topic == wanted && payload == value).then_some(())
+            });
+        }
+        // The broker dies with the gateway: nobody is left to send its will.
+        gateway.process.kill();
+    }
+}

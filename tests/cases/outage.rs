@@ -1,0 +1,159 @@
+//! Devices that fail: they go offline in time, come back by themselves, and disturb nobody.
+
+mod harness;
+
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use harness::{
+    gateway::Gateway,
+    modbus::Pymodbus,
+    mqtt::{Subscriber, mosquitto_pub},
+};
+
+/// How often the counters are polled.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A device that publishes each of its polls, and goes offline after two that fail.
+fn device(name: &str, port: u16) -> (String, String) {
+    let bus = format!(
+        "  {name}_bus: {{tcp: \"127.0.0.1:{port}\", modbus: tcp, timeout: 300ms, retries: 0, \
+         offline: {{after: 2, backoff: 200ms..1s}}}}\n"
+    );
+    let device = format!(
+        "  {name}: {{bus: {name}_bus, unit: 1, points: {{reads: {{input: 0, as: u16, poll: 100ms, \
+         publish: every_poll}}, }}}}\n"
+    );
+    (bus, device.replace(", }", "}"))
+}
+
+fn gateway(devices: &[(&str, u16)]) -> Gateway {
+    let (mut buses, mut list) = (String::from("buses:\n"), String::from("devices:\n"));
+    for (name, port) in devices {
+        let (bus, device) = device(name, *port);
+        buses += &bus;
+        list += &device;
+    }
+    Gateway::start(&(buses + &list))
+}
+
+/// Waits until a device's state is `want`; `offline` has its reason with it under JSON.
+fn wait_state(subscriber: &Subscriber, device: &str, want: &str) -> String {
+    let state = format!("plant7/{device}/$state");
+    subscriber.wait(&format!("{device} {want}"), |topic, payload| {
+        (topic == state && payload.contains(want)).then(|| payload.to_owned())
+    })
+}
+
+/// Waits for a value of the device's counter.
+fn wait_reads(subscriber: &Subscriber, device: &str, quality: &str) -> u64 {
+    let reads = format!("plant7/{device}/reads");
+    subscriber.wait(&format!("{device} {quality}"), |topic, payload| {
+        let payload: Value = serde_json::from_str(payload).ok()?;
+        (topic == reads && payload["quality"] == quality)
+            .then(|| payload["value"].as_u64().unwrap())
+    })
+}
+
+/// Follows the counter of a healthy device until `end` is true of a message, and checks that it
+/// missed no poll and kept its pace.
+fn follow(subscriber: &Subscriber, device: &str, mut end: impl FnMut(&str, &str) -> bool) {
+    let reads = format!("plant7/{device}/reads");
+    let mut polls: Vec<(u64, u64)> = Vec::new();
+    subscriber.wait("end of the outage", |topic, payload| {
+        if topic == reads {
+            let payload: Value = serde_json::from_str(payload).expect("JSON");
+            assert_eq!(payload["quality"], "good", "{device}");
+            let at = milliseconds(payload["ts"].as_str().unwrap());
+            polls.push((payload["value"].as_u64().unwrap(), at));
+        }
+        end(topic, payload).then_some(())
+    });
+    for pair in polls.windows(2) {
+        assert_eq!(pair[1].0, pair[0].0 + 1, "{device} published each poll");
+    }
+    let (first, last) = (polls[0], polls[polls.len() - 1]);
+    let (count, took) = (last.0 - first.0, last.1 - first.1);
+    let due = took / POLL.as_millis() as u64;
+    assert!(count > 5, "{device} was polled {count} times only");
+    // A pause of a whole timeout, 300 ms, would cost three polls.
+    assert!(
+        count + 2 + due / 20 >= due,
+        "{device}: {count} polls in {took} ms"
+    );
+}
+
+/// The time of day of `2026-11-22T17:16:00.123Z`.
+fn milliseconds(ts: &str) -> u64 {
+    let number = |range| {
+        ts.get(range)
+            .and_then(|part: &str| part.parse::<u64>().ok())
+    };
+    let part = |range| number(range).unwrap_or_else(|| panic!("{ts} is no time"));
+    ((part(11..13) * 60 + part(14..16)) * 60 + part(17..19)) * 1000 + part(20..23)
+}
+
+#[test]
+fn a_killed_server_is_offline_in_time_and_back_by_itself_while_others_keep_their_pace() {
+    let mut failing = Pymodbus::counter(0);
+    let healthy = Pymodbus::counter(0);
+    let gateway = gateway(&[("failing", failing.port), ("healthy", healthy.port)]);
+    let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
+    let watcher = Subscriber::start(gateway.port, "mqttv311", "plant7/#");
+    wait_state(&subscriber, "failing", "online");
+    wait_reads(&subscriber, "failing", "good");
+
+    let port = failing.port;
+    failing.process.kill();
+    let killed = Instant::now();
+    let state = wait_state(&subscriber, "failing", "offline");
+    // Two polls with their timeouts, one pause between them, and room for a busy machine.
+    assert!(
+        killed.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        killed.elapsed()
+    );
+    let state: Value = serde_json::from_str(&state).expect("JSON");
+    assert_eq!(state["state"], "offline");
+    assert!(!state["error"].as_str().unwrap().is_empty());
+    assert!(state["since"].as_str().unwrap().ends_with('Z'));
+    // The last value stays, marked as old: it may come before or after the state.
+    let late = Subscriber::start(gateway.port, "mqttv5", "plant7/failing/reads");
+    wait_reads(&late, "failing", "stale");
+
+    mosquitto_pub(gateway.port, "mqttv5", "plant7/failing/reads/set", "1");
+    let result = subscriber.json("plant7/failing/reads/result");
+    assert_eq!(result["status"], "error", "{result}");
+
+    let _back = Pymodbus::counter(port);
+    wait_state(&subscriber, "failing", "online");
+    wait_reads(&subscriber, "failing", "good");
+    // All the while, from before the kill to after the return:
+    let mut offline = false;
+    follow(&watcher, "healthy", |topic, payload| {
+        offline |= topic == "plant7/failing/$state" && payload.contains("offline");
+        offline && topic == "plant7/failing/$state" && payload == "online"
+    });
+}
+
+#[test]
+fn a_device_that_accepts_and_never_answers_delays_nobody() {
+    // The system completes the connections; nobody ever reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let healthy = Pymodbus::counter(0);
+    let gateway = gateway(&[
+        ("silent", silent.local_addr().unwrap().port()),
+        ("healthy", healthy.port),
+    ]);
+    let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
+    wait_state(&subscriber, "silent", "offline");
+    let mut count = 0;
+    follow(&subscriber, "healthy", |topic, _| {
+        count += u32::from(topic == "plant7/healthy/reads");
+        count > 30
+    });
+}
