@@ -1,1 +1,206 @@
-//! An embedded MQTT broker: listeners, sessions, routing, retained messages, in-process links
+//! An MQTT broker to embed: MQTT 3.1, 3.1.1 and 5.0 on the same port, and links in process.
+//!
+//! `session` is a pure state machine, `router` says who gets what, `deliver` takes it there, and
+//! `net` is the only module that touches a socket. Nothing here knows a device.
+
+mod access;
+mod cell;
+mod config;
+mod counters;
+mod deliver;
+mod hub;
+mod link;
+mod message;
+mod net;
+mod outbox;
+mod pause;
+mod router;
+mod session;
+mod sys;
+mod timers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fieldgate_mqtt::ReasonCode;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub use config::{Config, Limits};
+pub use counters::Totals;
+pub use fieldgate_mqtt::QoS;
+pub use link::{Delivery, Link, LinkError, Outgoing};
+pub use message::Message;
+
+use hub::Hub;
+use net::Worker;
+
+/// How often expired retained messages are looked for.
+const PURGE: Duration = Duration::from_secs(30);
+
+/// A running broker. It has threads of its own; dropping it stops them at once.
+#[derive(Debug)]
+pub struct Broker {
+    hub: Arc<Hub>,
+    addresses: Vec<SocketAddr>,
+    workers: Vec<(Handle, Arc<Worker>)>,
+    threads: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+/// A listening address that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {error}")]
+pub struct BindError {
+    /// The address that was asked for.
+    pub address: SocketAddr,
+    /// What the system said.
+    #[source]
+    pub error: io::Error,
+}
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listening address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system gives no thread or no event queue.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[from] io::Error),
+}
+
+impl Broker {
+    /// Opens all listeners and serves them. When it returns, clients can connect.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for &address in &config.tcp {
+            let bound = net::bind(address).and_then(|listener| {
+                addresses.push(listener.local_addr()?);
+                listeners.push(listener);
+                Ok(())
+            });
+            bound.map_err(|error| BindError { address, error })?;
+        }
+        let count = config.worker_count();
+        let hub = Arc::new(Hub::new(config, count));
+        let (stop, stopped) = watch::channel(false);
+        let mut broker = Self {
+            hub,
+            addresses,
+            workers: Vec::new(),
+            threads: Vec::new(),
+            stop,
+        };
+        for index in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let worker = Worker::new(&broker.hub, index);
+            broker.workers.push((runtime.handle().clone(), worker));
+            let mut stopped = stopped.clone();
+            let thread = std::thread::Builder::new().name(format!("broker-{index}"));
+            broker.threads.push(thread.spawn(move || {
+                // An error means that the broker itself is gone, which is a reason to stop too.
+                let _ = runtime.block_on(stopped.wait_for(|stop| *stop));
+            })?);
+        }
+        let (first, _) = &broker.workers[0];
+        for listener in listeners {
+            first.spawn(net::accept(listener, broker.workers.clone()));
+        }
+        first.spawn(housekeeping(Arc::clone(&broker.hub)));
+        Ok(broker)
+    }
+
+    /// The addresses that are listened on, in the order of the configuration.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A client inside this process. `name` is for logs; several may have the same.
+    pub fn link(&self, name: &str) -> Link {
+        Link::new(&self.hub, name)
+    }
+
+    /// Counts since the start.
+    pub fn totals(&self) -> Totals {
+        self.hub.totals()
+    }
+
+    /// Clients connected now, links not counted.
+    pub fn connected(&self) -> usize {
+        self.hub.online.load(Ordering::Relaxed)
+    }
+
+    /// Whether every worker still answers, asked by giving each something to do. For a watchdog.
+    pub async fn is_alive(&self, within: Duration) -> bool {
+        let answers = self
+            .workers
+            .iter()
+            .map(|(handle, _)| handle.spawn(async {}));
+        let all = async {
+            for answer in answers {
+                if answer.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(within, all).await.unwrap_or(false)
+    }
+
+    /// Takes no more connections, tells the clients why it goes, sends what is underway, and
+    /// stops. Takes no longer than the configured grace.
+    pub async fn shutdown(self) {
+        self.hub.stopping.store(true, Ordering::Relaxed);
+        let until = Instant::now() + self.hub.config.shutdown_grace;
+        for cell in self.hub.cells() {
+            cell.kick(ReasonCode::SERVER_SHUTTING_DOWN);
+        }
+        while self.hub.open.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // No receiver is left only if all threads have ended already.
+        let _ = self.stop.send(true);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Wills, expiring sessions, retained messages that expire, and `$SYS`.
+async fn housekeeping(hub: Arc<Hub>) {
+    let now = || Instant::now().into_std();
+    let mut sys = sys::Sys::new(now());
+    let interval = hub.config.sys_interval;
+    // Longer than any uptime if it is switched off.
+    let never = Duration::from_secs(u32::MAX.into());
+    let mut figures = tokio::time::interval(if interval.is_zero() { never } else { interval });
+    let mut purge = tokio::time::interval(PURGE);
+    loop {
+        tokio::select! {
+            () = hub.timers.due() => {
+                while let Some(due) = hub.timers.take(now()) {
+                    hub.on_due(&due, now());
+                }
+            }
+            _ = figures.tick(), if !interval.is_zero() => sys.publish(&hub, now()),
+            _ = purge.tick() => {
+                hub.retained().purge(now());
+            }
+        }
+    }
+}

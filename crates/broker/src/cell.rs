@@ -1,0 +1,305 @@
+//! A session and the way to its client, behind one lock.
+//!
+//! The lock is never held across a system call or an await, and nobody holds two of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use fieldgate_mqtt::ReasonCode;
+use foldhash::fast::RandomState;
+
+use crate::link::Inbox;
+use crate::message::Message;
+use crate::outbox::Outbox;
+use crate::router::Grant;
+use crate::session::{Limits, Session};
+use crate::timers;
+
+/// Bytes in an outbox from which on publishers are asked to wait.
+const PRESSURE: usize = 256 * 1024;
+
+/// Bytes in an outbox at which they may go on.
+const RELIEF: usize = 32 * 1024;
+
+/// Publishers woken at once when a subscriber has room again, so that they do not overwhelm it.
+const WAKE_AT_ONCE: usize = 8;
+
+/// One session, for as long as anybody refers to it.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    id: u64,
+    client_id: Box<str>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) session: Session,
+    pub(crate) sink: Sink,
+    pub(crate) subscriptions: HashMap<Box<str>, Grant, RandomState>,
+    pub(crate) will: Option<Will>,
+    /// How long the session outlives its connection; `None` for ever.
+    pub(crate) expiry: Option<Duration>,
+    /// Counts the connections of this session, so that an old one knows that it is.
+    pub(crate) epoch: u64,
+    /// The session has ended: nothing is kept for it any more.
+    pub(crate) dead: bool,
+    pub(crate) congestion: Congestion,
+    /// What is on the agenda for the time without a connection.
+    pub(crate) timers: Vec<timers::Key>,
+}
+
+/// Where messages for the session go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Nowhere now: the client is not connected.
+    Away,
+    Wire(Wire),
+    Link(Inbox),
+}
+
+/// The connection's side that other tasks may touch.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    pub(crate) out: Outbox,
+    /// Set while the connection sleeps; whoever gives it work takes it and wakes it.
+    pub(crate) waker: Option<Waker>,
+    /// The broker ends the connection for this reason.
+    pub(crate) kick: Option<ReasonCode>,
+}
+
+/// A will, and how long after the connection's end it is published (MQTT 5.0 section 3.1.3.2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Arc<Message>,
+    /// How long after its publication it expires, if ever.
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) delay: Duration,
+}
+
+impl Will {
+    /// The message to publish at `now`.
+    pub(crate) fn at(self, now: Instant) -> Arc<Message> {
+        match self.lifetime {
+            None => self.message,
+            Some(lifetime) => {
+                let publish = self.message.publish();
+                Arc::new(Message::copy_of(&publish, Some(now + lifetime)))
+            }
+        }
+    }
+}
+
+/// A subscriber that takes messages more slowly than they come.
+#[derive(Debug, Default)]
+pub(crate) struct Congestion {
+    since: Option<Instant>,
+    /// Publishers waited in vain: until it has caught up nobody waits for this subscriber.
+    slow: bool,
+    waiting: Vec<Waker>,
+}
+
+/// Whether a publisher may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    None,
+    /// Wait until the subscriber has caught up, but no longer than the limit from this time on.
+    Since(Instant),
+}
+
+impl Cell {
+    pub(crate) fn new(id: u64, client_id: &str, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            client_id: client_id.into(),
+            inner: Mutex::new(Inner {
+                session: Session::new(limits),
+                sink: Sink::Away,
+                subscriptions: HashMap::default(),
+                will: None,
+                expiry: Some(Duration::ZERO),
+                epoch: 0,
+                dead: false,
+                congestion: Congestion::default(),
+                timers: Vec::new(),
+            }),
+        })
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the connection to end, if there is one.
+    pub(crate) fn kick(&self, reason: ReasonCode) {
+        let mut inner = self.lock();
+        let Sink::Wire(wire) = &mut inner.sink else {
+            return;
+        };
+        wire.kick = Some(reason);
+        let waker = wire.waker.take();
+        drop(inner);
+        wake(waker);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(id: u64) -> Arc<Self> {
+        Self::new(id, &id.to_string(), crate::Limits::default().session())
+    }
+}
+
+impl Inner {
+    /// Notes whether the subscriber keeps up, after something was delivered to it.
+    pub(crate) fn pressure(&mut self, now: Instant) -> Pressure {
+        let full = match &self.sink {
+            Sink::Away => return Pressure::None,
+            Sink::Wire(wire) => wire.out.len() > PRESSURE || self.session.is_congested(),
+            Sink::Link(inbox) => inbox.is_congested(),
+        };
+        if !full || self.congestion.slow {
+            return Pressure::None;
+        }
+        Pressure::Since(*self.congestion.since.get_or_insert(now))
+    }
+
+    /// To be called when the subscriber has taken something. Returns the publishers to wake.
+    pub(crate) fn relieve(&mut self) -> Vec<Waker> {
+        if self.congestion.since.is_none() && self.congestion.waiting.is_empty() {
+            return Vec::new();
+        }
+        let (relieved, empty) = match &self.sink {
+            Sink::Away => (true, true),
+            Sink::Wire(wire) => (
+                wire.out.len() <= RELIEF && self.session.is_relieved(),
+                wire.out.is_empty() && self.session.queued() == 0,
+            ),
+            Sink::Link(inbox) => (inbox.is_relieved(), inbox.is_empty()),
+        };
+        if !relieved {
+            return Vec::new();
+        }
+        self.congestion.since = None;
+        self.congestion.slow = false;
+        let waiting = &mut self.congestion.waiting;
+        let count = if empty {
+            waiting.len()
+        } else {
+            waiting.len().min(WAKE_AT_ONCE)
+        };
+        waiting.drain(..count).collect()
+    }
+
+    /// A publisher asks whether it must still wait for this subscriber. If so `waker` is woken
+    /// when it need not.
+    pub(crate) fn wait(&mut self, waker: &Waker) -> Pressure {
+        let Some(since) = self.congestion.since.filter(|_| !self.congestion.slow) else {
+            return Pressure::None;
+        };
+        if matches!(self.sink, Sink::Away) {
+            return Pressure::None;
+        }
+        let waiting = &mut self.congestion.waiting;
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        Pressure::Since(since)
+    }
+
+    /// Publishers have waited long enough. Returns those to wake; empty if it was known already.
+    pub(crate) fn give_up_waiting(&mut self) -> (bool, Vec<Waker>) {
+        let first = !self.congestion.slow;
+        self.congestion.slow = true;
+        (first, std::mem::take(&mut self.congestion.waiting))
+    }
+
+    /// The wire, if the connection of `epoch` is still the session's.
+    pub(crate) fn wire(&mut self, epoch: u64) -> Option<(&mut Session, &mut Wire)> {
+        match &mut self.sink {
+            Sink::Wire(wire) if self.epoch == epoch => Some((&mut self.session, wire)),
+            _ => None,
+        }
+    }
+}
+
+/// Wakes a task, outside all locks.
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn fill(inner: &mut Inner, bytes: usize) {
+        let Sink::Wire(wire) = &mut inner.sink else {
+            panic!("no wire")
+        };
+        wire.out.bytes.resize(bytes, 0);
+    }
+
+    #[test]
+    fn publishers_wait_from_the_high_mark_to_the_low_mark_and_wake_a_few_at_a_time() {
+        let cell = Cell::for_test(1);
+        let mut inner = cell.lock();
+        inner.sink = Sink::Wire(Wire::default());
+        let now = Instant::now();
+        let woken: Vec<_> = (0..20).map(|_| Arc::new(Woken::default())).collect();
+        fill(&mut inner, PRESSURE);
+        assert_eq!(inner.pressure(now), Pressure::None);
+        fill(&mut inner, PRESSURE + 1);
+        assert_eq!(inner.pressure(now), Pressure::Since(now));
+        for publisher in &woken {
+            let waker = Waker::from(Arc::clone(publisher));
+            assert_eq!(inner.wait(&waker), Pressure::Since(now));
+            assert_eq!(inner.wait(&waker), Pressure::Since(now));
+        }
+        fill(&mut inner, RELIEF + 1);
+        assert!(inner.relieve().is_empty());
+        fill(&mut inner, RELIEF);
+        assert_eq!(inner.relieve().len(), WAKE_AT_ONCE);
+        fill(&mut inner, 0);
+        assert_eq!(inner.relieve().len(), 20 - WAKE_AT_ONCE);
+        assert!(inner.relieve().is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_subscriber_given_up_until_it_has_caught_up() {
+        let cell = Cell::for_test(1);
+        let mut inner = cell.lock();
+        inner.sink = Sink::Wire(Wire::default());
+        let now = Instant::now();
+        fill(&mut inner, PRESSURE + 1);
+        assert_eq!(inner.pressure(now), Pressure::Since(now));
+        assert!(inner.give_up_waiting().0);
+        assert!(!inner.give_up_waiting().0);
+        assert_eq!(inner.pressure(now), Pressure::None);
+        assert_eq!(inner.wait(Waker::noop()), Pressure::None);
+        fill(&mut inner, 0);
+        inner.relieve();
+        fill(&mut inner, PRESSURE + 1);
+        assert_eq!(inner.pressure(now), Pressure::Since(now));
+    }
+}

@@ -1,0 +1,117 @@
+//! What a broker may be told. Every limit has a default that a board with 1 GB survives.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::session;
+
+/// How a broker listens, whom it lets in and what one client may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses for MQTT over TCP, all versions on each. Port 0 takes a free one.
+    pub tcp: Vec<SocketAddr>,
+    /// Lets in clients without a user name from anywhere, not from this machine alone.
+    pub allow_anonymous: bool,
+    /// Threads that serve connections; 0 takes one a processor, four at most.
+    pub workers: usize,
+    /// Limits for every client.
+    pub limits: Limits,
+    /// How often `$SYS` topics are published; zero switches them off. 10 s.
+    pub sys_interval: Duration,
+    /// How long a shutdown waits for clients to take what is underway. 2 s.
+    pub shutdown_grace: Duration,
+}
+
+/// Bounds on what clients make the broker hold. A limit that is reached refuses or drops, and counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections. 20,000.
+    pub connections: usize,
+    /// Sessions, those without a connection included. 50,000.
+    pub sessions: usize,
+    /// Biggest packet that a client may send, in bytes. 2 MiB.
+    pub packet_size: u32,
+    /// QoS 2 messages (and announced: QoS 1) that a client may have unacknowledged. 1,024.
+    pub receive_maximum: u16,
+    /// Unacknowledged messages to one client. 512.
+    pub inflight: u16,
+    /// Messages waiting for one client. 10,000.
+    pub queued: usize,
+    /// Bytes of messages waiting for one client. 8 MiB.
+    pub queued_bytes: usize,
+    /// Bytes of encoded packets waiting for one client's socket, past which QoS 0 is dropped. 4 MiB.
+    pub outbox_bytes: usize,
+    /// Retained messages. 100,000.
+    pub retained: usize,
+    /// Bytes of retained messages. 64 MiB.
+    pub retained_bytes: usize,
+    /// Subscriptions of one session. 1,024.
+    pub subscriptions: usize,
+    /// Levels of a topic name or filter. 64.
+    pub topic_levels: usize,
+    /// Topic aliases in each direction. 64.
+    pub topic_aliases: u16,
+    /// Time from the connection to its CONNECT packet. 10 s.
+    pub connect_timeout: Duration,
+    /// The longest that a slow subscriber makes its publishers wait. 2 s.
+    pub backpressure: Duration,
+    /// The longest that a session outlives its connection; `None` if as long as the client asks.
+    pub session_expiry: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tcp: Vec::new(),
+            allow_anonymous: false,
+            workers: 0,
+            limits: Limits::default(),
+            sys_interval: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            sessions: 50_000,
+            packet_size: 2 << 20,
+            receive_maximum: 1_024,
+            inflight: 512,
+            queued: 10_000,
+            queued_bytes: 8 << 20,
+            outbox_bytes: 4 << 20,
+            retained: 100_000,
+            retained_bytes: 64 << 20,
+            subscriptions: 1_024,
+            topic_levels: 64,
+            topic_aliases: 64,
+            connect_timeout: Duration::from_secs(10),
+            backpressure: Duration::from_secs(2),
+            session_expiry: None,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn session(&self) -> session::Limits {
+        session::Limits {
+            max_inflight: self.inflight,
+            max_queued: self.queued,
+            max_queued_bytes: self.queued_bytes,
+            max_outbox: self.outbox_bytes,
+            max_aliases: self.topic_aliases,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn worker_count(&self) -> usize {
+        if self.workers > 0 {
+            return self.workers;
+        }
+        std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
+    }
+}

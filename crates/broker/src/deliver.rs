@@ -1,0 +1,258 @@
+//! Takes a batch of messages to their subscribers, each subscriber locked once for as many
+//! messages as it gets in a row.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fieldgate_mqtt::{QoS, Version, encode_publish};
+
+use crate::cell::{Cell, Inner, Pressure, Sink, wake};
+use crate::message::Routed;
+use crate::outbox::{Pool, SHARE_FROM};
+use crate::router::{Group, Matches, Subscriber, Terms};
+use crate::session::{Tally, Turn};
+
+/// Messages in the order in which they came, in runs that go to the same subscribers.
+#[derive(Debug, Default)]
+pub(crate) struct Batch<'a> {
+    messages: Vec<Routed<'a>>,
+    /// Where each run begins.
+    runs: Vec<(usize, Arc<Matches>)>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn push(&mut self, message: Routed<'a>, matches: &Arc<Matches>) {
+        let same = |(_, last): &(usize, Arc<Matches>)| Arc::ptr_eq(last, matches);
+        if !self.runs.last().is_some_and(same) {
+            self.runs.push((self.messages.len(), Arc::clone(matches)));
+        }
+        self.messages.push(message);
+    }
+
+    /// Who got the message before, if it had this topic.
+    pub(crate) fn last_matches(&self, topic: &str) -> Option<&Arc<Matches>> {
+        let last = self.messages.last()?;
+        let (_, matches) = self.runs.last()?;
+        (last.publish.topic == topic).then_some(matches)
+    }
+
+    fn runs(&self) -> impl Iterator<Item = (&[Routed<'a>], &Matches)> {
+        let ends = self.runs.iter().skip(1).map(|(start, _)| *start);
+        let ends = ends.chain([self.messages.len()]);
+        self.runs
+            .iter()
+            .zip(ends)
+            .map(|((start, matches), end)| (&self.messages[*start..end], &**matches))
+    }
+}
+
+/// What a worker lends to deliveries, and what they leave there.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    pub(crate) pool: Pool,
+    pub(crate) tally: Tally,
+    /// Subscribers that cannot keep up: the publisher has to wait for them.
+    pub(crate) congested: Vec<Arc<Cell>>,
+    ready_made: [ReadyMade; 2],
+}
+
+/// One run encoded as QoS 0 packets, the same bytes for every subscriber of one version.
+#[derive(Debug, Default)]
+struct ReadyMade {
+    bytes: Vec<u8>,
+    biggest: usize,
+    payloads: u64,
+}
+
+/// Delivers all of `batch`, which the session `publisher` sent.
+pub(crate) fn deliver(batch: &Batch<'_>, publisher: u64, now: Instant, post: &mut Post) {
+    for (run, matches) in batch.runs() {
+        post.ready_made.iter_mut().for_each(ReadyMade::clear);
+        let alike = Alike::of(run, matches.plain.len());
+        for subscriber in &matches.plain {
+            if let Some(terms) = subscriber.terms_for(publisher) {
+                deliver_run(run, &alike, &subscriber.cell, terms, now, post);
+            }
+        }
+        for group in &matches.groups {
+            for message in run {
+                deliver_shared(message, group, now, post);
+            }
+        }
+    }
+}
+
+/// What decides whether a run's packets are the same bytes for every plain subscriber.
+struct Alike {
+    /// Enough subscribers, small payloads, no expiry.
+    possible: bool,
+    all_qos0: bool,
+    any_retain: bool,
+}
+
+impl Alike {
+    fn of(run: &[Routed<'_>], subscribers: usize) -> Self {
+        let plain = |message: &Routed<'_>| {
+            message.expires.is_none() && message.publish.payload.len() < SHARE_FROM
+        };
+        Self {
+            possible: subscribers > 1 && run.iter().all(plain),
+            all_qos0: run.iter().all(|m| m.publish.qos == QoS::AtMostOnce),
+            any_retain: run.iter().any(|m| m.publish.retain),
+        }
+    }
+
+    fn suits(&self, terms: &Terms) -> bool {
+        self.possible
+            && (self.all_qos0 || terms.qos == QoS::AtMostOnce)
+            && !(self.any_retain && terms.retain_as_published)
+            && terms.ids.as_slice().is_empty()
+    }
+}
+
+impl ReadyMade {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.biggest = 0;
+        self.payloads = 0;
+    }
+
+    fn fill(&mut self, run: &[Routed<'_>], version: Version) {
+        for message in run {
+            let mut publish = message.publish;
+            publish.qos = QoS::AtMostOnce;
+            publish.dup = false;
+            publish.retain = false;
+            publish.packet_id = None;
+            publish.properties.topic_alias = None;
+            let start = self.bytes.len();
+            encode_publish(&mut self.bytes, version, &publish);
+            self.biggest = self.biggest.max(self.bytes.len() - start);
+            self.payloads += publish.payload.len() as u64;
+        }
+    }
+}
+
+fn deliver_run(
+    run: &[Routed<'_>],
+    alike: &Alike,
+    cell: &Arc<Cell>,
+    terms: &Terms,
+    now: Instant,
+    post: &mut Post,
+) {
+    let mut guard = cell.lock();
+    let inner = &mut *guard;
+    if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
+        for message in run {
+            hand_over(message, terms, inner, now, post);
+        }
+    }
+    finish(guard, cell, now, post);
+}
+
+/// Returns false, having done nothing, if this subscriber needs packets of its own.
+fn append_ready_made(run: &[Routed<'_>], inner: &mut Inner, post: &mut Post) -> bool {
+    let Sink::Wire(wire) = &mut inner.sink else {
+        return false;
+    };
+    let Some(version) = inner.session.version() else {
+        return false;
+    };
+    let made = &mut post.ready_made[usize::from(version == Version::V5)];
+    if made.bytes.is_empty() {
+        made.fill(run, version);
+    }
+    if !inner
+        .session
+        .takes_ready_made(made.biggest, made.bytes.len(), &wire.out)
+    {
+        return false;
+    }
+    lend(&mut wire.out.bytes, &mut post.pool);
+    wire.out.bytes.extend_from_slice(&made.bytes);
+    post.tally.sent += run.len() as u64;
+    post.tally.sent_bytes += made.payloads;
+    true
+}
+
+fn hand_over(
+    message: &Routed<'_>,
+    terms: &Terms,
+    inner: &mut Inner,
+    now: Instant,
+    post: &mut Post,
+) {
+    let tally = &mut post.tally;
+    match &mut inner.sink {
+        Sink::Wire(wire) => {
+            lend(&mut wire.out.bytes, &mut post.pool);
+            let out = &mut wire.out;
+            let mut turn = Turn { now, out, tally };
+            inner.session.deliver(message, terms, &mut turn);
+        }
+        Sink::Link(inbox) => inbox.push(message, false, now, tally),
+        Sink::Away if inner.dead => {}
+        Sink::Away => inner.session.deliver_away(message, terms, now, tally),
+    }
+}
+
+/// A buffer from the pool for a client that owns none.
+fn lend(bytes: &mut Vec<u8>, pool: &mut Pool) {
+    if bytes.capacity() == 0 {
+        *bytes = pool.take();
+    }
+}
+
+/// Wakes the subscriber's task, and notes whether it keeps up.
+fn finish(
+    mut inner: std::sync::MutexGuard<'_, Inner>,
+    cell: &Arc<Cell>,
+    now: Instant,
+    post: &mut Post,
+) {
+    let waker = match &mut inner.sink {
+        Sink::Wire(wire) if wire.out.is_empty() => None,
+        Sink::Wire(wire) => wire.waker.take(),
+        Sink::Link(inbox) => inbox.waker.take(),
+        Sink::Away => None,
+    };
+    let pressure = inner.pressure(now);
+    drop(inner);
+    wake(waker);
+    let known = post.congested.iter().any(|known| Arc::ptr_eq(known, cell));
+    if pressure != Pressure::None && !known {
+        post.congested.push(Arc::clone(cell));
+    }
+}
+
+/// Gives `message` to one member: the next that is connected and keeps up, else the next that is
+/// connected, else the next that will come back for it.
+fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut Post) {
+    let fit = |subscriber: &&Subscriber| {
+        let mut inner = subscriber.cell.lock();
+        let connected = !matches!(inner.sink, Sink::Away);
+        (
+            connected,
+            connected && inner.pressure(now) == Pressure::None,
+        )
+    };
+    let mut connected = None;
+    let mut chosen = None;
+    for member in group.rotation() {
+        match fit(&member) {
+            (_, true) => {
+                chosen = Some(member);
+                break;
+            }
+            (true, false) => connected = connected.or(Some(member)),
+            (false, _) => {}
+        }
+    }
+    let away = || group.rotation().find(|member| !member.cell.lock().dead);
+    if let Some(member) = chosen.or(connected).or_else(away) {
+        let mut inner = member.cell.lock();
+        hand_over(message, &member.terms, &mut inner, now, post);
+        finish(inner, &member.cell, now, post);
+    }
+}

@@ -1,0 +1,347 @@
+//! What all connections share: the sessions by client identifier, the router, retained messages.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use fieldgate_mqtt::ReasonCode;
+use foldhash::fast::RandomState;
+
+use crate::access::Access;
+use crate::cell::{Cell, Sink, Will, Wire, wake};
+use crate::config::Config;
+use crate::counters::{Counters, Totals, add};
+use crate::deliver::{Batch, Post, deliver};
+use crate::message::{Message, Routed};
+use crate::outbox::Outbox;
+use crate::router::{Retained, Router, Stored};
+use crate::session::{Peer, Tally, Turn};
+use crate::timers::{Due, Task, Timers};
+
+/// The broker's shared state. Locks are taken in the order sessions, one cell, router or
+/// retained; none is held across a system call.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) config: Config,
+    pub(crate) access: Access,
+    pub(crate) router: Router,
+    pub(crate) timers: Timers,
+    retained: Mutex<Retained>,
+    sessions: Mutex<HashMap<Box<str>, Arc<Cell>, RandomState>>,
+    next_id: AtomicU64,
+    /// Connections of all kinds, those that have not sent CONNECT included.
+    pub(crate) open: AtomicUsize,
+    /// Clients connected.
+    pub(crate) online: AtomicUsize,
+    pub(crate) stopping: AtomicBool,
+    /// The workers' counters; the first are the hub's own.
+    counters: Vec<Arc<Counters>>,
+}
+
+/// What a client brings to its session.
+pub(crate) struct Arrival<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) clean_start: bool,
+    /// How long the session outlives the connection; `None` for ever.
+    pub(crate) expiry: Option<Duration>,
+    pub(crate) peer: Peer,
+    pub(crate) will: Option<Will>,
+}
+
+/// A client that has its session.
+pub(crate) struct Attached {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) epoch: u64,
+}
+
+/// Why a connection ended, as far as its session is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Departure {
+    /// The client said goodbye, so that its will is void.
+    pub(crate) orderly: bool,
+    /// The session expiry interval that it named in its DISCONNECT.
+    pub(crate) expiry: Option<Option<Duration>>,
+}
+
+/// The store of retained messages has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RetainedFull;
+
+impl Hub {
+    pub(crate) fn new(config: Config, workers: usize) -> Self {
+        let limits = &config.limits;
+        Self {
+            access: Access::new(config.allow_anonymous),
+            router: Router::default(),
+            timers: Timers::default(),
+            retained: Mutex::new(Retained::new(limits.retained, limits.retained_bytes)),
+            sessions: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            open: AtomicUsize::new(0),
+            online: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            counters: (0..=workers).map(|_| Arc::default()).collect(),
+            config,
+        }
+    }
+
+    pub(crate) fn own_counters(&self) -> &Counters {
+        &self.counters[0]
+    }
+
+    pub(crate) fn worker_counters(&self, worker: usize) -> Arc<Counters> {
+        Arc::clone(&self.counters[worker + 1])
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        Totals::of(&self.counters)
+    }
+
+    pub(crate) fn retained(&self) -> MutexGuard<'_, Retained> {
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Cell>, RandomState>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions().len()
+    }
+
+    /// All sessions, as they are now.
+    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
+        self.sessions().values().cloned().collect()
+    }
+
+    pub(crate) fn new_cell(&self, client_id: &str) -> Arc<Cell> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        Cell::new(id, client_id, self.config.limits.session())
+    }
+
+    /// Gives a client its session, a new one or the one that it had, and ends any other
+    /// connection of it (MQTT-3.1.4-3). `greet` writes the CONNACK, told whether a session was
+    /// present, before anything else is sent.
+    pub(crate) fn attach(
+        &self,
+        arrival: Arrival<'_>,
+        now: Instant,
+        greet: impl FnOnce(bool, &mut Outbox),
+    ) -> Result<Attached, ReasonCode> {
+        let mut sessions = self.sessions();
+        let old = sessions.get(arrival.client_id).cloned();
+        // A session without an expiry interval ends with its connection, which ends now.
+        let outlives = |cell: &&Arc<Cell>| cell.lock().expiry != Some(Duration::ZERO);
+        let wanted = old.as_ref().filter(|_| !arrival.clean_start);
+        let resumed = wanted.filter(outlives).cloned();
+        let cell = match &resumed {
+            Some(cell) => Arc::clone(cell),
+            None if old.is_none() && sessions.len() >= self.config.limits.sessions => {
+                return Err(ReasonCode::QUOTA_EXCEEDED);
+            }
+            None => self.new_cell(arrival.client_id),
+        };
+        if resumed.is_none() {
+            sessions.insert(arrival.client_id.into(), Arc::clone(&cell));
+        }
+        let mut inner = cell.lock();
+        // Whoever ends a session takes it out of the map first, so this one is alive.
+        drop(sessions);
+        let displaced = match std::mem::replace(&mut inner.sink, Sink::Away) {
+            Sink::Wire(wire) => {
+                inner.session.detach();
+                wire.waker
+            }
+            Sink::Link(_) | Sink::Away => {
+                self.online.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        };
+        let waiting = inner.relieve();
+        self.timers.cancel(&mut inner.timers);
+        // A will whose delay has not passed is void, now that the client is back (3.1.3.2.2).
+        let due_will = inner.will.take().filter(|will| will.delay.is_zero());
+        inner.epoch += 1;
+        inner.will = arrival.will;
+        inner.expiry = arrival.expiry;
+        let mut wire = Wire::default();
+        greet(resumed.is_some(), &mut wire.out);
+        let mut tally = Tally::default();
+        inner.session.attach(
+            arrival.peer,
+            &mut Turn {
+                now,
+                out: &mut wire.out,
+                tally: &mut tally,
+            },
+        );
+        inner.sink = Sink::Wire(wire);
+        let epoch = inner.epoch;
+        drop(inner);
+        self.own_counters().add(&tally);
+        wake(displaced);
+        waiting.into_iter().for_each(Waker::wake);
+        if let Some(will) = due_will {
+            self.publish_kept(&will.at(now), cell.id(), now);
+        }
+        if let Some(old) = old.filter(|_| resumed.is_none()) {
+            self.end_at(&old, now);
+        }
+        Ok(Attached { cell, epoch })
+    }
+
+    /// A connection has ended. Does nothing if another has taken its session over.
+    pub(crate) fn detach(&self, attached: &Attached, departure: Departure, now: Instant) {
+        let cell = &attached.cell;
+        let mut inner = cell.lock();
+        if inner.epoch != attached.epoch || inner.dead {
+            return;
+        }
+        inner.sink = Sink::Away;
+        inner.session.detach();
+        self.online.fetch_sub(1, Ordering::Relaxed);
+        if departure.orderly {
+            inner.will = None;
+        }
+        if let Some(expiry) = departure.expiry {
+            inner.expiry = expiry;
+        }
+        let waiting = inner.relieve();
+        let expiry = inner.expiry;
+        let delay = inner.will.as_ref().map(|will| will.delay);
+        let due_will = match delay {
+            Some(delay) if delay.is_zero() => inner.will.take(),
+            _ => None,
+        };
+        // A delayed will goes out when the session ends, if that is sooner.
+        let will_at = delay
+            .filter(|delay| !delay.is_zero())
+            .map(|delay| now + delay);
+        let end_at = expiry
+            .filter(|expiry| !expiry.is_zero())
+            .map(|expiry| now + expiry);
+        let due = [(will_at, Task::Will), (end_at, Task::End)];
+        for (at, task) in due {
+            let Some(at) = at else { continue };
+            let key = self.timers.add(at, Due::new(cell, attached.epoch, task));
+            inner.timers.push(key);
+        }
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+        if let Some(will) = due_will {
+            self.publish_kept(&will.at(now), cell.id(), now);
+        }
+        if expiry == Some(Duration::ZERO) {
+            self.end_at(cell, now);
+        }
+    }
+
+    /// Does what a timer was set for, unless the client has come back since.
+    pub(crate) fn on_due(&self, due: &Due, now: Instant) {
+        let Some(cell) = due.cell.upgrade() else {
+            return;
+        };
+        let mut inner = cell.lock();
+        if inner.epoch != due.epoch || inner.dead || !matches!(inner.sink, Sink::Away) {
+            return;
+        }
+        match due.task {
+            Task::Will => {
+                let will = inner.will.take();
+                drop(inner);
+                if let Some(will) = will {
+                    self.publish_kept(&will.at(now), cell.id(), now);
+                }
+            }
+            Task::End => {
+                drop(inner);
+                add(&self.own_counters().sessions_expired, 1);
+                self.end_at(&cell, now);
+            }
+        }
+    }
+
+    /// Ends a session: its subscriptions, its queue, and its will, which is published.
+    pub(crate) fn end(&self, cell: &Arc<Cell>) {
+        self.end_at(cell, tokio::time::Instant::now().into_std());
+    }
+
+    fn end_at(&self, cell: &Arc<Cell>, now: Instant) {
+        let mut sessions = self.sessions();
+        if sessions
+            .get(cell.client_id())
+            .is_some_and(|known| Arc::ptr_eq(known, cell))
+        {
+            sessions.remove(cell.client_id());
+        }
+        let mut inner = cell.lock();
+        drop(sessions);
+        if inner.dead {
+            return;
+        }
+        inner.dead = true;
+        self.timers.cancel(&mut inner.timers);
+        let displaced = match std::mem::replace(&mut inner.sink, Sink::Away) {
+            Sink::Wire(wire) => {
+                self.online.fetch_sub(1, Ordering::Relaxed);
+                wire.waker
+            }
+            Sink::Link(_) | Sink::Away => None,
+        };
+        let subscriptions = std::mem::take(&mut inner.subscriptions);
+        let will = inner.will.take();
+        inner.session = crate::session::Session::new(self.config.limits.session());
+        let waiting = inner.relieve();
+        drop(inner);
+        wake(displaced);
+        waiting.into_iter().for_each(Waker::wake);
+        for filter in subscriptions.keys() {
+            self.router.unsubscribe(cell, filter);
+        }
+        if let Some(will) = will {
+            self.publish_kept(&will.at(now), cell.id(), now);
+        }
+    }
+
+    /// Publishes a message that no connection is sending now. Returns the subscribers that
+    /// cannot keep up.
+    pub(crate) fn publish(
+        &self,
+        routed: &Routed<'_>,
+        publisher: u64,
+        now: Instant,
+    ) -> Result<Vec<Arc<Cell>>, RetainedFull> {
+        let counters = self.own_counters();
+        add(&counters.publish_received, 1);
+        let bytes = routed.publish.payload.len() as u64;
+        add(&counters.publish_bytes_received, bytes);
+        if routed.publish.retain && self.retained().store(routed.message()) == Stored::Full {
+            add(&counters.publish_refused, 1);
+            return Err(RetainedFull);
+        }
+        let matches = self.router.matches(routed.publish.topic);
+        if matches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let message = routed.message();
+        let mut batch = Batch::default();
+        batch.push(Routed::kept(&message), &Arc::new(matches));
+        let mut post = Post::default();
+        deliver(&batch, publisher, now, &mut post);
+        counters.add(&post.tally);
+        Ok(post.congested)
+    }
+
+    /// Publishes a will or a `$SYS` value, for which nobody waits.
+    pub(crate) fn publish_kept(&self, message: &Arc<Message>, publisher: u64, now: Instant) {
+        if self
+            .publish(&Routed::kept(message), publisher, now)
+            .is_err()
+        {
+            let topic = message.topic();
+            log::warn!(TOPIC = topic; "{topic}: not published, the store of retained messages is full");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Clients inside this process: publish and subscribe without a socket.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fieldgate_mqtt::{Publish, PublishProperties, QoS, topic};
+use tokio::time::Instant;
+
+use crate::cell::{Cell, Sink, Will};
+use crate::hub::Hub;
+use crate::message::{Message, Routed};
+use crate::pause::Pause;
+use crate::router::Grant;
+use crate::session::Tally;
+
+/// Messages that wait for one link at most; past it the oldest is dropped and counted.
+const INBOX_MAX: usize = 10_000;
+
+/// A message to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The topic name.
+    pub topic: String,
+    /// The application's bytes.
+    pub payload: Bytes,
+    /// The quality of service that subscribers may get at most.
+    pub qos: QoS,
+    /// Whether the broker keeps it for later subscribers.
+    pub retain: bool,
+    /// What the answer to a request repeats (MQTT 5.0 section 4.10).
+    pub correlation_data: Option<Bytes>,
+}
+
+/// A message for a link.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    message: Arc<Message>,
+    retained: bool,
+}
+
+impl Delivery {
+    /// The message itself.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Whether it was kept from before the subscription, not published just now.
+    pub fn is_retained(&self) -> bool {
+        self.retained
+    }
+}
+
+/// Why a link's request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Wildcards, U+0000, nothing at all, or more than 65,535 bytes.
+    #[error("not a valid topic name")]
+    TopicName,
+    /// A wildcard out of place, U+0000, or nothing at all.
+    #[error("not a valid topic filter")]
+    TopicFilter,
+    /// There are as many retained messages as the limits allow.
+    #[error("the store of retained messages is full")]
+    RetainedFull,
+}
+
+/// One in-process client. Clones share its inbox and its will.
+#[derive(Clone, Debug)]
+pub struct Link {
+    shared: Arc<Shared>,
+}
+
+/// Ends the link when its last clone goes.
+#[derive(Debug)]
+struct Shared {
+    hub: Arc<Hub>,
+    cell: Arc<Cell>,
+}
+
+impl Link {
+    pub(crate) fn new(hub: &Arc<Hub>, name: &str) -> Self {
+        let cell = hub.new_cell(&format!("$link/{name}"));
+        cell.lock().sink = Sink::Link(Inbox::default());
+        Self {
+            shared: Arc::new(Shared {
+                hub: Arc::clone(hub),
+                cell,
+            }),
+        }
+    }
+
+    /// Publishes `outgoing`. Waits, for a bounded time, while its subscribers cannot keep up.
+    ///
+    /// # Errors
+    /// [`LinkError::TopicName`], and [`LinkError::RetainedFull`]: then it was not published.
+    pub async fn publish(&self, outgoing: Outgoing) -> Result<(), LinkError> {
+        if !topic::name_is_valid(&outgoing.topic) {
+            return Err(LinkError::TopicName);
+        }
+        let publish = Publish {
+            dup: false,
+            qos: outgoing.qos,
+            retain: outgoing.retain,
+            topic: &outgoing.topic,
+            packet_id: None,
+            properties: PublishProperties {
+                correlation_data: outgoing.correlation_data.as_deref(),
+                ..PublishProperties::default()
+            },
+            payload: &outgoing.payload,
+        };
+        let routed = Routed::borrowed(publish, None);
+        let hub = &self.shared.hub;
+        let congested = hub.publish(&routed, self.shared.cell.id(), Instant::now().into_std());
+        let congested = congested.map_err(|_| LinkError::RetainedFull)?;
+        drop(routed);
+        Pause::new(congested).wait(hub).await;
+        Ok(())
+    }
+
+    /// Subscribes to `filter`; retained messages that match come first.
+    ///
+    /// # Errors
+    /// [`LinkError::TopicFilter`].
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), LinkError> {
+        if !topic::filter_is_valid(filter) {
+            return Err(LinkError::TopicFilter);
+        }
+        let grant = Grant {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            id: 0,
+        };
+        let Shared { hub, cell } = &*self.shared;
+        let mut inner = cell.lock();
+        hub.router.subscribe(cell, filter, grant);
+        inner.subscriptions.insert(filter.into(), grant);
+        let now = Instant::now().into_std();
+        let mut tally = Tally::default();
+        if let Sink::Link(inbox) = &mut inner.sink {
+            for message in hub.retained().matching(filter, now) {
+                inbox.push(&Routed::kept(&message), true, now, &mut tally);
+            }
+        }
+        hub.own_counters().add(&tally);
+        Ok(())
+    }
+
+    /// Waits for the next message. Several callers share them out.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv(&self) -> Delivery {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&self, cx: &Context<'_>) -> Poll<Delivery> {
+        let mut inner = self.shared.cell.lock();
+        let Sink::Link(inbox) = &mut inner.sink else {
+            return Poll::Pending; // Links stay attached as long as they exist.
+        };
+        let Some(delivery) = inbox.queue.pop_front() else {
+            inbox.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let waiting = inner.relieve();
+        drop(inner);
+        waiting.into_iter().for_each(Waker::wake);
+        Poll::Ready(delivery)
+    }
+
+    /// Sets what is published when the last clone of this link is dropped without `close`.
+    ///
+    /// # Errors
+    /// [`LinkError::TopicName`].
+    pub fn set_will(&self, will: Outgoing) -> Result<(), LinkError> {
+        if !topic::name_is_valid(&will.topic) {
+            return Err(LinkError::TopicName);
+        }
+        let publish = Publish {
+            dup: false,
+            qos: will.qos,
+            retain: will.retain,
+            topic: &will.topic,
+            packet_id: None,
+            properties: PublishProperties::default(),
+            payload: &will.payload,
+        };
+        self.shared.cell.lock().will = Some(Will {
+            message: Arc::new(Message::copy_of(&publish, None)),
+            lifetime: None,
+            delay: Duration::ZERO,
+        });
+        Ok(())
+    }
+
+    /// Takes the will back: the link is about to end in good order.
+    pub fn close(&self) {
+        self.shared.cell.lock().will = None;
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.hub.end(&self.cell);
+    }
+}
+
+/// The messages that wait for a link.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    queue: VecDeque<Delivery>,
+    pub(crate) waker: Option<Waker>,
+}
+
+impl Inbox {
+    pub(crate) fn push(
+        &mut self,
+        routed: &Routed<'_>,
+        retained: bool,
+        now: std::time::Instant,
+        tally: &mut Tally,
+    ) {
+        if routed.expired(now) {
+            tally.expired += 1;
+            return;
+        }
+        if self.queue.len() >= INBOX_MAX {
+            self.queue.pop_front();
+            tally.dropped += 1;
+        }
+        tally.sent += 1;
+        tally.sent_bytes += routed.publish.payload.len() as u64;
+        self.queue.push_back(Delivery {
+            message: routed.message(),
+            retained,
+        });
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.queue.len() * 2 > INBOX_MAX
+    }
+
+    pub(crate) fn is_relieved(&self) -> bool {
+        self.queue.len() * 8 <= INBOX_MAX
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_inbox_drops_its_oldest_message_and_counts_it() {
+        let mut inbox = Inbox::default();
+        let mut tally = Tally::default();
+        let now = std::time::Instant::now();
+        for number in 0..=INBOX_MAX {
+            let message = crate::message::testing::message("t", number.to_string().as_bytes());
+            inbox.push(&Routed::kept(&message), false, now, &mut tally);
+        }
+        assert_eq!(tally.dropped, 1);
+        assert_eq!(inbox.queue.len(), INBOX_MAX);
+        assert_eq!(inbox.queue[0].message().payload(), b"1");
+    }
+}

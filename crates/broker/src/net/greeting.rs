@@ -1,0 +1,248 @@
+//! CONNECT and its answer (MQTT 5.0 sections 3.1 and 3.2).
+
+use std::hash::{BuildHasher, RandomState};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use fieldgate_mqtt::{
+    ConnAck, ConnAckProperties, Connect, MAX_PACKET_SIZE, Packet, Publish, PublishProperties,
+    ReasonCode, Version, Will, answer_version, decode_connect,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::{Client, Connection, End, State};
+use crate::Limits;
+use crate::cell;
+use crate::counters::add;
+use crate::hub::Arrival;
+use crate::message::Message;
+use crate::session::{AliasesIn, Peer};
+
+/// A refusal before there is a session.
+struct Refusal {
+    reason: ReasonCode,
+    what: &'static str,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Handles the first packet. Returns its length, or 0 if it is not all there.
+    pub(super) fn greet(&mut self, data: &[u8], now: Instant) -> Result<usize, End> {
+        let max = self.worker.hub.config.limits.packet_size as usize;
+        match decode_connect(data, max) {
+            Ok(None) => Ok(0),
+            Ok(Some((connect, used))) => match self.admit(&connect, now) {
+                Ok(client) => {
+                    self.state = State::Client(client);
+                    Ok(used)
+                }
+                Err(refusal) => Err(self.refuse(Some(connect.version), &refusal)),
+            },
+            Err(error) => {
+                let refusal = Refusal {
+                    reason: error.reason,
+                    what: error.what,
+                };
+                add(&self.worker.counters.protocol_errors, 1);
+                Err(self.refuse(answer_version(data), &refusal))
+            }
+        }
+    }
+
+    /// Answers with a CONNACK, if the client speaks a version that has one for this.
+    fn refuse(&mut self, version: Option<Version>, refusal: &Refusal) -> End {
+        let Refusal { reason, what } = *refusal;
+        let peer = self.peer;
+        add(&self.worker.counters.connections_refused, 1);
+        log::info!("{peer}: connection refused: {what}");
+        // MQTT 3 has codes for few reasons; for a malformed packet it only closes (3.1.4).
+        let named = |version| {
+            version == Version::V5
+                || !matches!(
+                    reason,
+                    ReasonCode::MALFORMED_PACKET | ReasonCode::PROTOCOL_ERROR
+                )
+        };
+        if let Some(version) = version.filter(|&version| named(version)) {
+            let mut bytes = Vec::new();
+            let connack = ConnAck {
+                session_present: false,
+                reason,
+                properties: ConnAckProperties {
+                    reason_string: Some(what),
+                    ..ConnAckProperties::default()
+                },
+            };
+            if Packet::ConnAck(Box::new(connack))
+                .encode(version, &mut bytes)
+                .is_ok()
+            {
+                self.say(&bytes);
+            }
+        }
+        End::Refused
+    }
+
+    /// Gives the client its session.
+    fn admit(&self, connect: &Connect<'_>, now: Instant) -> Result<Client, Refusal> {
+        let hub = &self.worker.hub;
+        let limits = &hub.config.limits;
+        if connect.properties.authentication_method.is_some() {
+            return Err(Refusal {
+                reason: ReasonCode::BAD_AUTHENTICATION_METHOD,
+                what: "enhanced authentication is not supported",
+            });
+        }
+        hub.access
+            .connect(self.peer.ip())
+            .map_err(|reason| Refusal {
+                reason,
+                what: "anonymous clients are let in from this machine only",
+            })?;
+        if hub.stopping.load(Ordering::Relaxed) {
+            return Err(Refusal {
+                reason: ReasonCode::SERVER_SHUTTING_DOWN,
+                what: "the broker is shutting down",
+            });
+        }
+        let assigned = assigned_id(connect)?;
+        let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        let arrival = Arrival {
+            client_id,
+            clean_start: connect.clean_start,
+            expiry: asked_expiry(connect, limits),
+            peer: peer(connect, limits),
+            will: connect.will.as_ref().map(kept_will).transpose()?,
+        };
+        let attached = hub.attach(arrival, now, |session_present, out| {
+            let connack = connack(connect, session_present, assigned.as_deref(), limits);
+            // It cannot be too large: what it holds is bounded.
+            let _ = Packet::ConnAck(Box::new(connack)).encode(connect.version, &mut out.bytes);
+        });
+        let attached = attached.map_err(|reason| Refusal {
+            reason,
+            what: "there are as many sessions as the limits allow",
+        })?;
+        let keep_alive = Duration::from_secs(connect.keep_alive.into());
+        Ok(Client {
+            attached,
+            version: connect.version,
+            silence: (connect.keep_alive > 0).then(|| keep_alive + keep_alive / 2),
+            aliases: AliasesIn::new(limits.topic_aliases),
+            explain: connect.properties.request_problem_information,
+        })
+    }
+}
+
+/// An identifier for a client that has none. MQTT 3.1 clients must bring one; MQTT 3.1.1 clients
+/// only go without if they want no session.
+fn assigned_id(connect: &Connect<'_>) -> Result<Option<String>, Refusal> {
+    if !connect.client_id.is_empty() {
+        return Ok(None);
+    }
+    let allowed = match connect.version {
+        Version::V3 => false,
+        Version::V4 => connect.clean_start,
+        Version::V5 => true,
+    };
+    if !allowed {
+        return Err(Refusal {
+            reason: ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+            what: "the client identifier is empty",
+        });
+    }
+    // Every state has random keys of its own, so its hash of nothing is a random number.
+    let random = || RandomState::new().hash_one(());
+    Ok(Some(format!("auto-{:016x}{:016x}", random(), random())))
+}
+
+/// How long the session outlives the connection; `None` for ever.
+fn asked_expiry(connect: &Connect<'_>, limits: &Limits) -> Option<Duration> {
+    let seconds = match connect.version {
+        Version::V5 => connect.properties.session_expiry.unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => u32::MAX,
+    };
+    session_expiry(seconds, limits)
+}
+
+/// A session expiry interval as the limits allow it (section 3.1.2.11.2).
+pub(super) fn session_expiry(seconds: u32, limits: &Limits) -> Option<Duration> {
+    let asked = (seconds < u32::MAX).then(|| Duration::from_secs(seconds.into()));
+    match (asked, limits.session_expiry) {
+        (Some(asked), Some(limit)) => Some(asked.min(limit)),
+        (asked, limit) => asked.or(limit),
+    }
+}
+
+fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
+    let properties = &connect.properties;
+    Peer {
+        version: connect.version,
+        receive_maximum: properties.receive_maximum.map_or(u16::MAX, NonZeroU16::get),
+        max_packet: properties
+            .maximum_packet_size
+            .map_or(MAX_PACKET_SIZE, |size| size.get() as usize),
+        alias_maximum: properties.topic_alias_maximum,
+        keep: asked_expiry(connect, limits) != Some(Duration::ZERO),
+    }
+}
+
+fn kept_will(will: &Will<'_>) -> Result<cell::Will, Refusal> {
+    if will.topic.starts_with('$') {
+        return Err(Refusal {
+            reason: ReasonCode::NOT_AUTHORIZED,
+            what: "the will's topic is the broker's own",
+        });
+    }
+    let properties = &will.properties;
+    let publish = Publish {
+        dup: false,
+        qos: will.qos,
+        retain: will.retain,
+        topic: will.topic,
+        packet_id: None,
+        properties: PublishProperties {
+            payload_format_utf8: properties.payload_format_utf8,
+            content_type: properties.content_type,
+            response_topic: properties.response_topic,
+            correlation_data: properties.correlation_data,
+            user_properties: properties.user_properties,
+            ..PublishProperties::default()
+        },
+        payload: will.payload,
+    };
+    Ok(cell::Will {
+        message: Arc::new(Message::copy_of(&publish, None)),
+        lifetime: properties
+            .message_expiry
+            .map(|s| Duration::from_secs(s.into())),
+        delay: Duration::from_secs(properties.delay.into()),
+    })
+}
+
+fn connack<'a>(
+    connect: &Connect<'_>,
+    session_present: bool,
+    assigned: Option<&'a str>,
+    limits: &Limits,
+) -> ConnAck<'a> {
+    let asked = connect.properties.session_expiry.unwrap_or(0);
+    let granted = session_expiry(asked, limits).map_or(u32::MAX, |granted| {
+        u32::try_from(granted.as_secs()).unwrap_or(u32::MAX)
+    });
+    ConnAck {
+        // MQTT 3.1 has no such flag, and clients of it expect a zero there.
+        session_present: session_present && connect.version > Version::V3,
+        reason: ReasonCode::SUCCESS,
+        properties: ConnAckProperties {
+            session_expiry: (granted != asked).then_some(granted),
+            receive_maximum: NonZeroU16::new(limits.receive_maximum),
+            maximum_packet_size: NonZeroU32::new(limits.packet_size),
+            assigned_client_id: assigned,
+            topic_alias_maximum: limits.topic_aliases,
+            ..ConnAckProperties::default()
+        },
+    }
+}

@@ -1,0 +1,56 @@
+//! Listeners and connections: bytes to packets and back, on worker threads of their own.
+//!
+//! The rules of sessions are in `session`, who gets what in `router`; here are only sockets,
+//! buffers and deadlines.
+
+mod connection;
+mod greeting;
+mod intake;
+mod listener;
+mod subscribe;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::counters::Counters;
+use crate::deliver::Post;
+use crate::hub::Hub;
+use crate::router::MatchCache;
+
+pub(crate) use listener::{accept, bind};
+
+/// Bytes taken from a socket at once.
+const READ_SIZE: usize = 32 * 1024;
+
+/// One thread's tools, lent to the connection that it is serving.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) counters: Arc<Counters>,
+    desk: Mutex<Desk>,
+}
+
+/// Never locked by two threads at a time: only the worker's own thread polls its connections.
+#[derive(Debug)]
+struct Desk {
+    read: Box<[u8]>,
+    cache: MatchCache,
+    post: Post,
+}
+
+impl Worker {
+    pub(crate) fn new(hub: &Arc<Hub>, index: usize) -> Arc<Self> {
+        Arc::new(Self {
+            hub: Arc::clone(hub),
+            counters: hub.worker_counters(index),
+            desk: Mutex::new(Desk {
+                read: vec![0; READ_SIZE].into(),
+                cache: MatchCache::default(),
+                post: Post::default(),
+            }),
+        })
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,135 @@
+//! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 sections 3.8 to 3.11).
+
+use std::time::Instant;
+
+use fieldgate_mqtt::{
+    AckProperties, Packet, ReasonCode, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
+    UnsubAck, Unsubscribe, Version, topic,
+};
+
+use super::Worker;
+use super::connection::{Client, End};
+use crate::cell::Inner;
+use crate::deliver::Post;
+use crate::router::{Grant, Terms};
+use crate::session::Turn;
+
+/// What MQTT 3.1.1 answers for a filter that it refuses.
+const FAILURE_V4: u8 = 0x80;
+
+impl Client {
+    pub(super) fn subscribe(
+        &mut self,
+        subscribe: &Subscribe<'_>,
+        worker: &Worker,
+        post: &mut Post,
+        now: Instant,
+    ) -> Result<(), End> {
+        let hub = &worker.hub;
+        let id = subscribe.subscription_id.unwrap_or(0);
+        let mut guard = self.attached.cell.lock();
+        if guard.wire(self.attached.epoch).is_none() {
+            return Err(End::TakenOver);
+        }
+        let mut codes = Vec::new();
+        let mut wanted = Vec::new();
+        for (filter, options) in subscribe.filters() {
+            match self.add(filter, options, id, &mut guard, worker) {
+                Ok((grant, retained)) => {
+                    codes.push(grant.qos as u8);
+                    wanted.extend(retained.then_some((filter, grant)));
+                }
+                Err(_) if self.version < Version::V5 => codes.push(FAILURE_V4),
+                Err(reason) => codes.push(reason.0),
+            }
+        }
+        let Some((session, wire)) = guard.wire(self.attached.epoch) else {
+            return Err(End::TakenOver);
+        };
+        let suback = Packet::SubAck(SubAck {
+            packet_id: subscribe.packet_id,
+            codes: &codes,
+            properties: AckProperties::default(),
+        });
+        // It cannot be too large: the SUBSCRIBE was longer.
+        let _ = suback.encode(self.version, &mut wire.out.bytes);
+        let mut turn = Turn {
+            now,
+            out: &mut wire.out,
+            tally: &mut post.tally,
+        };
+        for (filter, grant) in wanted {
+            let messages = hub.retained().matching(filter, now);
+            for message in messages {
+                session.deliver_retained(&message, &Terms::of(grant), &mut turn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one subscription. Returns it, and whether retained messages go with it.
+    fn add(
+        &self,
+        filter: &str,
+        options: SubscriptionOptions,
+        id: u32,
+        inner: &mut Inner,
+        worker: &Worker,
+    ) -> Result<(Grant, bool), ReasonCode> {
+        let hub = &worker.hub;
+        let limits = &hub.config.limits;
+        if !topic::filter_is_valid(filter) || filter.split('/').nth(limits.topic_levels).is_some() {
+            return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        }
+        let known = inner.subscriptions.contains_key(filter);
+        if !known && inner.subscriptions.len() >= limits.subscriptions {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        let grant = Grant {
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            id,
+        };
+        hub.router.subscribe(&self.attached.cell, filter, grant);
+        inner.subscriptions.insert(filter.into(), grant);
+        let retained = match options.retain_handling {
+            RetainHandling::SendAtSubscribe => true,
+            RetainHandling::SendIfNew => !known,
+            RetainHandling::DoNotSend => false,
+        };
+        // A shared subscription never gets retained messages (section 4.8.2).
+        Ok((grant, retained && topic::parse_share(filter).is_none()))
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        unsubscribe: &Unsubscribe<'_>,
+        worker: &Worker,
+    ) -> Result<(), End> {
+        let mut inner = self.attached.cell.lock();
+        let mut codes = Vec::new();
+        for filter in unsubscribe.filters() {
+            let code = if !topic::filter_is_valid(filter) {
+                ReasonCode::TOPIC_FILTER_INVALID
+            } else if inner.subscriptions.remove(filter).is_some() {
+                worker.hub.router.unsubscribe(&self.attached.cell, filter);
+                ReasonCode::SUCCESS
+            } else {
+                ReasonCode::NO_SUBSCRIPTION_EXISTED
+            };
+            codes.push(code.0);
+        }
+        let Some((_, wire)) = inner.wire(self.attached.epoch) else {
+            return Err(End::TakenOver);
+        };
+        let unsuback = Packet::UnsubAck(UnsubAck {
+            packet_id: unsubscribe.packet_id,
+            codes: &codes,
+            properties: AckProperties::default(),
+        });
+        // It cannot be too large: the UNSUBSCRIBE was longer.
+        let _ = unsuback.encode(self.version, &mut wire.out.bytes);
+        Ok(())
+    }
+}

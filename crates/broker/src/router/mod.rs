@@ -1,0 +1,212 @@
+//! Who gets a message: the subscriptions, and each worker's cache of what they say.
+//!
+//! Publishing reads no shared lock while subscriptions stand still: a worker keeps the matches of
+//! the topics that it sees, and one generation number tells it when they are out of date.
+
+mod cache;
+mod retained;
+mod trie;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fieldgate_mqtt::QoS;
+
+pub(crate) use cache::MatchCache;
+pub(crate) use retained::{Retained, Stored};
+
+use crate::cell::Cell;
+use trie::Trie;
+
+/// One subscription as its subscriber asked for it (MQTT 5.0 section 3.8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) qos: QoS,
+    pub(crate) no_local: bool,
+    pub(crate) retain_as_published: bool,
+    /// The subscription identifier, 0 for none.
+    pub(crate) id: u32,
+}
+
+/// What one session gets of a topic, all its matching subscriptions taken together: the highest
+/// QoS and every identifier, so that overlapping subscriptions deliver once (MQTT-3.3.4-2).
+#[derive(Clone, Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) terms: Terms,
+    /// For the session's own messages, which its no-local subscriptions do not match. `None` if
+    /// nothing is left, absent (`own_differs` false) if it is the same as `terms`.
+    pub(crate) own: Option<Terms>,
+    pub(crate) own_differs: bool,
+}
+
+/// How to deliver to one subscriber.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) qos: QoS,
+    pub(crate) retain_as_published: bool,
+    pub(crate) ids: Ids,
+}
+
+/// Subscription identifiers; nearly always none or one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ids {
+    #[default]
+    None,
+    One(u32),
+    Many(Arc<[u32]>),
+}
+
+impl Ids {
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+
+    fn add(&mut self, id: u32) {
+        if id == 0 {
+            return;
+        }
+        *self = match self {
+            Self::None => Self::One(id),
+            Self::One(first) => Self::Many([*first, id].into()),
+            Self::Many(ids) => Self::Many(ids.iter().copied().chain([id]).collect()),
+        };
+    }
+}
+
+impl Terms {
+    pub(crate) fn of(grant: Grant) -> Self {
+        let mut ids = Ids::None;
+        ids.add(grant.id);
+        Self {
+            qos: grant.qos,
+            retain_as_published: grant.retain_as_published,
+            ids,
+        }
+    }
+
+    fn merge(&mut self, grant: Grant) {
+        self.qos = self.qos.max(grant.qos);
+        self.retain_as_published |= grant.retain_as_published;
+        self.ids.add(grant.id);
+    }
+}
+
+impl Subscriber {
+    fn new(cell: Arc<Cell>, grant: Grant) -> Self {
+        let terms = Terms::of(grant);
+        Self {
+            cell,
+            own: None,
+            own_differs: grant.no_local,
+            terms,
+        }
+    }
+
+    fn merge(&mut self, grant: Grant) {
+        let own = if self.own_differs {
+            self.own.clone()
+        } else {
+            Some(self.terms.clone())
+        };
+        self.terms.merge(grant);
+        let own = match (own, grant.no_local) {
+            (own, true) => own,
+            (None, false) => Some(Terms::of(grant)),
+            (Some(mut own), false) => {
+                own.merge(grant);
+                Some(own)
+            }
+        };
+        self.own_differs = own.as_ref() != Some(&self.terms);
+        self.own = own.filter(|_| self.own_differs);
+    }
+
+    /// The terms for a message that the session with `publisher` sent; `None` if it gets none.
+    pub(crate) fn terms_for(&self, publisher: u64) -> Option<&Terms> {
+        if self.own_differs && self.cell.id() == publisher {
+            self.own.as_ref()
+        } else {
+            Some(&self.terms)
+        }
+    }
+}
+
+/// Everybody who gets a topic.
+#[derive(Debug, Default)]
+pub(crate) struct Matches {
+    pub(crate) plain: Vec<Subscriber>,
+    pub(crate) groups: Vec<Group>,
+}
+
+impl Matches {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// One shared subscription (MQTT 5.0 section 4.8.2): each message goes to one member.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) members: Vec<Subscriber>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Group {
+    /// The members in the order in which to offer them the next message.
+    pub(crate) fn rotation(&self) -> impl Iterator<Item = &Subscriber> {
+        let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len().max(1);
+        let (before, from) = self.members.split_at(start);
+        from.iter().chain(before)
+    }
+}
+
+/// The subscriptions of all sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Router {
+    trie: Mutex<Trie>,
+    generation: AtomicU64,
+}
+
+impl Router {
+    /// Adds or replaces a subscription. Returns whether it is new.
+    ///
+    /// `filter` is a valid topic filter, with its `$share/NAME/` prefix if it is shared.
+    pub(crate) fn subscribe(&self, cell: &Arc<Cell>, filter: &str, grant: Grant) -> bool {
+        let new = self.lock().insert(cell, filter, grant);
+        self.generation.fetch_add(1, Ordering::Release);
+        new
+    }
+
+    /// Removes a subscription. Returns whether there was one.
+    pub(crate) fn unsubscribe(&self, cell: &Cell, filter: &str) -> bool {
+        let found = self.lock().remove(cell.id(), filter);
+        if found {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        found
+    }
+
+    /// Everybody who gets `topic`, read from the trie itself.
+    pub(crate) fn matches(&self, topic: &str) -> Matches {
+        self.lock().matches(topic)
+    }
+
+    /// Changes whenever `matches` may.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Counts of plain and of shared subscriptions.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        self.lock().counts()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Trie> {
+        self.trie.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,248 @@
+//! The last message of each topic that a publisher asked to keep (MQTT 5.0 section 3.3.1.3).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+
+use crate::message::Message;
+
+/// Retained messages as a tree of topic levels, so that a wildcard visits only what it matches.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    root: Node,
+    count: usize,
+    bytes: usize,
+    max: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, Node, RandomState>,
+    message: Option<Arc<Message>>,
+}
+
+/// What became of a message that asks to be retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    Kept,
+    Removed,
+    /// The store is full and the topic is new, or would make it too big.
+    Full,
+}
+
+impl Retained {
+    /// Holds at most `max` messages of `max_bytes` together.
+    pub(crate) fn new(max: usize, max_bytes: usize) -> Self {
+        Self {
+            root: Node::default(),
+            count: 0,
+            bytes: 0,
+            max,
+            max_bytes,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Keeps `message` as its topic's last; an empty payload removes what was kept.
+    pub(crate) fn store(&mut self, message: Arc<Message>) -> Stored {
+        let named = Arc::clone(&message);
+        let path = named.topic();
+        if message.payload().is_empty() {
+            self.remove(path);
+            return Stored::Removed;
+        }
+        let weight = message.weight();
+        let old = self.get(path).map(|old| old.weight());
+        let full = match old {
+            None => self.count >= self.max || self.bytes + weight > self.max_bytes,
+            Some(old) => self.bytes - old + weight > self.max_bytes,
+        };
+        if full {
+            return Stored::Full;
+        }
+        let mut node = &mut self.root;
+        for level in path.split('/') {
+            if !node.children.contains_key(level) {
+                node.children.insert(level.into(), Node::default());
+            }
+            node = match node.children.get_mut(level) {
+                Some(child) => child,
+                None => return Stored::Full, // Inserted just above.
+            };
+        }
+        self.bytes = self.bytes - old.unwrap_or(0) + weight;
+        self.count += usize::from(old.is_none());
+        node.message = Some(message);
+        Stored::Kept
+    }
+
+    fn get(&self, topic: &str) -> Option<&Arc<Message>> {
+        let mut node = &self.root;
+        for level in topic.split('/') {
+            node = node.children.get(level)?;
+        }
+        node.message.as_ref()
+    }
+
+    fn remove(&mut self, topic: &str) {
+        if let Some(old) = self.root.remove(topic.split('/')) {
+            self.count -= 1;
+            self.bytes -= old.weight();
+        }
+    }
+
+    /// Drops what has expired, and returns how many that were.
+    pub(crate) fn purge(&mut self, now: Instant) -> usize {
+        let mut expired = Vec::new();
+        self.root.each(&mut |message| {
+            if message.expired(now) {
+                expired.push(message.topic().to_owned());
+            }
+        });
+        for topic in &expired {
+            self.remove(topic);
+        }
+        expired.len()
+    }
+
+    /// The messages whose topics `filter` matches, expired ones left out.
+    pub(crate) fn matching(&self, filter: &str, now: Instant) -> Vec<Arc<Message>> {
+        let mut found = Vec::new();
+        self.root.visit(Some(filter), true, &mut |message| {
+            if !message.expired(now) {
+                found.push(Arc::clone(message));
+            }
+        });
+        found
+    }
+}
+
+impl Node {
+    fn remove<'t>(&mut self, mut levels: impl Iterator<Item = &'t str>) -> Option<Arc<Message>> {
+        let Some(level) = levels.next() else {
+            return self.message.take();
+        };
+        let child = self.children.get_mut(level)?;
+        let removed = child.remove(levels);
+        if child.message.is_none() && child.children.is_empty() {
+            self.children.remove(level);
+        }
+        removed
+    }
+
+    fn each(&self, found: &mut impl FnMut(&Arc<Message>)) {
+        self.message.iter().for_each(&mut *found);
+        for child in self.children.values() {
+            child.each(found);
+        }
+    }
+
+    fn visit(&self, filter: Option<&str>, first: bool, found: &mut impl FnMut(&Arc<Message>)) {
+        let Some(filter) = filter else {
+            return self.message.iter().for_each(found);
+        };
+        let (level, rest) = match filter.split_once('/') {
+            Some((level, rest)) => (level, Some(rest)),
+            None => (filter, None),
+        };
+        // A wildcard at the first level leaves out `$` topics (MQTT-4.7.2-1).
+        let children = || {
+            let all = self.children.iter();
+            all.filter(|(name, _)| !(first && name.starts_with('$')))
+        };
+        match level {
+            "#" => {
+                self.message.iter().for_each(&mut *found);
+                for (_, child) in children() {
+                    child.each(found);
+                }
+            }
+            "+" => {
+                for (_, child) in children() {
+                    child.visit(rest, false, found);
+                }
+            }
+            level => {
+                if let Some(child) = self.children.get(level) {
+                    child.visit(rest, false, found);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::testing::{message, message_with};
+    use fieldgate_mqtt::QoS;
+    use std::time::Duration;
+
+    #[test]
+    fn a_filter_finds_the_retained_messages_that_it_matches() {
+        let mut retained = Retained::new(100, 100_000);
+        let topics = ["a", "a/b", "a/b/c", "a/c", "/", "$SYS/x", "é"];
+        for topic in topics {
+            assert_eq!(retained.store(message(topic, b"1")), Stored::Kept);
+        }
+        for filter in ["a", "a/#", "#", "+", "+/+", "a/+", "$SYS/#", "a/b/c/#", "x"] {
+            let mut want: Vec<_> = topics
+                .into_iter()
+                .filter(|topic| fieldgate_mqtt::topic::matches(filter, topic))
+                .collect();
+            let found = retained.matching(filter, Instant::now());
+            let mut found: Vec<_> = found.iter().map(|m| m.topic()).collect();
+            want.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(found, want, "{filter}");
+        }
+    }
+
+    #[test]
+    fn an_empty_payload_removes_and_the_tree_shrinks_back() {
+        let mut retained = Retained::new(10, 10_000);
+        retained.store(message("a/b/c", b"1"));
+        retained.store(message("a/b/c", b"2"));
+        assert_eq!(retained.count(), 1);
+        assert_eq!(retained.store(message("a/b/c", b"")), Stored::Removed);
+        assert_eq!(retained.store(message("never", b"")), Stored::Removed);
+        assert_eq!((retained.count(), retained.bytes()), (0, 0));
+        assert!(retained.root.children.is_empty());
+    }
+
+    #[test]
+    fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
+        let mut retained = Retained::new(2, 1_000);
+        assert_eq!(retained.store(message("a", b"1")), Stored::Kept);
+        assert_eq!(retained.store(message("b", b"1")), Stored::Kept);
+        assert_eq!(retained.store(message("c", b"1")), Stored::Full);
+        assert_eq!(retained.store(message("a", b"2")), Stored::Kept);
+        assert_eq!(retained.store(message("a", &[0; 2_000])), Stored::Full);
+        let found = retained.matching("a", Instant::now());
+        assert_eq!(found[0].payload(), b"2");
+    }
+
+    #[test]
+    fn an_expired_message_is_not_found_and_is_purged() {
+        let now = Instant::now();
+        let at = |s| Some(now + Duration::from_secs(s));
+        let mut retained = Retained::new(10, 10_000);
+        retained.store(message_with("a", b"1", QoS::AtMostOnce, true, at(1)));
+        retained.store(message_with("b", b"1", QoS::AtMostOnce, true, at(3)));
+        let later = now + Duration::from_secs(2);
+        assert_eq!(retained.matching("#", now).len(), 2);
+        assert_eq!(retained.matching("#", later).len(), 1);
+        assert_eq!(retained.purge(later), 1);
+        assert_eq!(retained.count(), 1);
+    }
+}

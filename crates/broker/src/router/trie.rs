@@ -1,0 +1,404 @@
+//! Topic filters as a tree of levels (MQTT 5.0 section 4.7).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use fieldgate_mqtt::topic;
+use foldhash::fast::RandomState;
+
+use super::{Grant, Group, Matches, Subscriber};
+use crate::cell::Cell;
+
+/// Subscriptions by filter. A lookup visits at most two branches a level.
+#[derive(Debug, Default)]
+pub(crate) struct Trie {
+    root: Node,
+    plain: usize,
+    shared: usize,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    children: HashMap<Box<str>, Node, RandomState>,
+    /// Behind `+`.
+    any: Option<Box<Node>>,
+    /// Filters that end here.
+    here: Entries,
+    /// Filters that end here in `#`.
+    below: Entries,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    plain: HashMap<u64, (Arc<Cell>, Grant), RandomState>,
+    groups: HashMap<Box<str>, Members, RandomState>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    /// In the order in which they came, so that turns are fair.
+    list: Vec<(Arc<Cell>, Grant)>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Trie {
+    pub(crate) fn insert(&mut self, cell: &Arc<Cell>, filter: &str, grant: Grant) -> bool {
+        let (group, filter) = split(filter);
+        let new = self
+            .root
+            .entries_mut(filter)
+            .insert(group, Arc::clone(cell), grant);
+        match group {
+            _ if !new => {}
+            None => self.plain += 1,
+            Some(_) => self.shared += 1,
+        }
+        new
+    }
+
+    pub(crate) fn remove(&mut self, cell: u64, filter: &str) -> bool {
+        let (group, filter) = split(filter);
+        let found = self.root.remove(filter.split('/'), group, cell);
+        match group {
+            _ if !found => {}
+            None => self.plain -= 1,
+            Some(_) => self.shared -= 1,
+        }
+        found
+    }
+
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.plain, self.shared)
+    }
+
+    pub(crate) fn matches(&self, topic: &str) -> Matches {
+        let mut found = Found::default();
+        self.root
+            .visit(Some(topic), !topic.starts_with('$'), &mut found);
+        found.matches
+    }
+}
+
+/// The group of a shared subscription, and the filter that it shares.
+fn split(filter: &str) -> (Option<&str>, &str) {
+    match topic::parse_share(filter) {
+        Some((group, filter)) => (Some(group), filter),
+        None => (None, filter),
+    }
+}
+
+/// What a lookup has found so far; several filters of one session become one subscriber.
+#[derive(Default)]
+struct Found {
+    matches: Matches,
+    places: HashMap<u64, usize, RandomState>,
+}
+
+impl Found {
+    fn add(&mut self, entries: &Entries) {
+        // One node's sessions differ from each other, so only a second node needs the index.
+        let fresh = self.matches.plain.is_empty();
+        for (&id, (cell, grant)) in &entries.plain {
+            if !fresh && self.places.is_empty() {
+                let known = self.matches.plain.iter().enumerate();
+                self.places = known.map(|(at, known)| (known.cell.id(), at)).collect();
+            }
+            match self.places.get(&id) {
+                Some(&at) => self.matches.plain[at].merge(*grant),
+                None => {
+                    if !fresh {
+                        self.places.insert(id, self.matches.plain.len());
+                    }
+                    let subscriber = Subscriber::new(Arc::clone(cell), *grant);
+                    self.matches.plain.push(subscriber);
+                }
+            }
+        }
+        for members in entries.groups.values() {
+            let subscribe = |(cell, grant): &(_, _)| Subscriber::new(Arc::clone(cell), *grant);
+            self.matches.groups.push(Group {
+                members: members.list.iter().map(subscribe).collect(),
+                turn: Arc::clone(&members.turn),
+            });
+        }
+    }
+}
+
+impl Node {
+    fn entries_mut(&mut self, filter: &str) -> &mut Entries {
+        let mut node = self;
+        for level in filter.split('/') {
+            node = match level {
+                "#" => return &mut node.below,
+                "+" => node.any.get_or_insert_default(),
+                level => node.children.entry(level.into()).or_default(),
+            };
+        }
+        &mut node.here
+    }
+
+    /// Removes an entry and the nodes that are empty without it.
+    fn remove<'f>(
+        &mut self,
+        mut levels: impl Iterator<Item = &'f str>,
+        group: Option<&str>,
+        cell: u64,
+    ) -> bool {
+        match levels.next() {
+            None => self.here.remove(group, cell),
+            Some("#") => self.below.remove(group, cell),
+            Some("+") => {
+                let Some(any) = &mut self.any else {
+                    return false;
+                };
+                let found = any.remove(levels, group, cell);
+                if any.is_empty() {
+                    self.any = None;
+                }
+                found
+            }
+            Some(level) => {
+                let Some(child) = self.children.get_mut(level) else {
+                    return false;
+                };
+                let found = child.remove(levels, group, cell);
+                if child.is_empty() {
+                    self.children.remove(level);
+                }
+                found
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.children.is_empty()
+            && self.any.is_none()
+            && self.here.is_empty()
+            && self.below.is_empty()
+    }
+
+    /// `wildcards` is false at the first level of a `$` topic (MQTT-4.7.2-1).
+    fn visit(&self, topic: Option<&str>, wildcards: bool, found: &mut Found) {
+        if wildcards {
+            found.add(&self.below); // "a/#" matches "a" too.
+        }
+        let Some(topic) = topic else {
+            return found.add(&self.here);
+        };
+        let (level, rest) = match topic.split_once('/') {
+            Some((level, rest)) => (level, Some(rest)),
+            None => (topic, None),
+        };
+        if let Some(child) = self.children.get(level) {
+            child.visit(rest, true, found);
+        }
+        if let Some(any) = self.any.as_ref().filter(|_| wildcards) {
+            any.visit(rest, true, found);
+        }
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, group: Option<&str>, cell: Arc<Cell>, grant: Grant) -> bool {
+        let Some(group) = group else {
+            return self.plain.insert(cell.id(), (cell, grant)).is_none();
+        };
+        let members = &mut self.groups.entry(group.into()).or_default().list;
+        match members
+            .iter_mut()
+            .find(|(member, _)| member.id() == cell.id())
+        {
+            Some((_, old)) => {
+                *old = grant;
+                false
+            }
+            None => {
+                members.push((cell, grant));
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, group: Option<&str>, cell: u64) -> bool {
+        let Some(group) = group else {
+            return self.plain.remove(&cell).is_some();
+        };
+        let Some(members) = self.groups.get_mut(group) else {
+            return false;
+        };
+        let before = members.list.len();
+        members.list.retain(|(member, _)| member.id() != cell);
+        let found = members.list.len() < before;
+        if members.list.is_empty() {
+            self.groups.remove(group);
+        }
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldgate_mqtt::QoS;
+    use proptest::prelude::*;
+
+    fn grant(qos: QoS, id: u32) -> Grant {
+        Grant {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            id,
+        }
+    }
+
+    fn ids(matches: &Matches) -> Vec<u64> {
+        let mut ids: Vec<u64> = matches.plain.iter().map(|s| s.cell.id()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn wildcards_match_as_the_specification_says() {
+        for (filter, topic, want) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/B", false),
+            ("a/b", "a", false),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("a/#", "ab", false),
+            ("#", "a/b", true),
+            ("#", "/", true),
+            ("+", "a", true),
+            ("+", "/a", false),
+            ("/+", "/a", true),
+            ("+/+", "/a", true),
+            ("a/+/c", "a//c", true),
+            ("a/+", "a", false),
+            ("a/+", "a/", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("$SYS/+", "$SYS/x", true),
+            ("é/+", "é/ü", true),
+        ] {
+            let mut trie = Trie::default();
+            trie.insert(&Cell::for_test(1), filter, grant(QoS::AtMostOnce, 0));
+            assert_eq!(
+                !trie.matches(topic).is_empty(),
+                want,
+                "{filter:?} and {topic:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn overlapping_subscriptions_become_one_with_the_highest_qos_and_all_identifiers() {
+        let mut trie = Trie::default();
+        let cell = Cell::for_test(1);
+        trie.insert(&cell, "a/#", grant(QoS::AtMostOnce, 7));
+        trie.insert(&cell, "a/+", grant(QoS::ExactlyOnce, 8));
+        trie.insert(&cell, "a/b", grant(QoS::AtLeastOnce, 0));
+        trie.insert(&Cell::for_test(2), "a/b", grant(QoS::AtMostOnce, 0));
+        let matches = trie.matches("a/b");
+        assert_eq!(ids(&matches), [1, 2]);
+        let one = matches.plain.iter().find(|s| s.cell.id() == 1).unwrap();
+        assert_eq!(one.terms.qos, QoS::ExactlyOnce);
+        let mut found = one.terms.ids.as_slice().to_vec();
+        found.sort_unstable();
+        assert_eq!(found, [7, 8]);
+    }
+
+    #[test]
+    fn a_no_local_subscription_drops_out_for_the_session_that_published() {
+        for (grants, own) in [
+            (vec![true], None),
+            (vec![false], Some(QoS::AtMostOnce)),
+            (vec![true, false], Some(QoS::AtLeastOnce)),
+            (vec![false, true], Some(QoS::AtMostOnce)),
+            (vec![true, true], None),
+        ] {
+            let mut trie = Trie::default();
+            let cell = Cell::for_test(1);
+            let filters = ["a/#", "a/+"].into_iter();
+            let qos = [QoS::AtMostOnce, QoS::AtLeastOnce].into_iter();
+            for ((filter, qos), &no_local) in filters.zip(qos).zip(&grants) {
+                let grant = Grant {
+                    no_local,
+                    ..grant(qos, 0)
+                };
+                trie.insert(&cell, filter, grant);
+            }
+            let matches = trie.matches("a/b");
+            let subscriber = &matches.plain[0];
+            let found = subscriber.terms_for(1).map(|terms| terms.qos);
+            assert_eq!(found, own, "{grants:?}");
+            assert!(subscriber.terms_for(2).is_some(), "{grants:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_subscription_takes_turns_and_ends_with_its_last_member() {
+        let mut trie = Trie::default();
+        let cells = [Cell::for_test(1), Cell::for_test(2)];
+        for cell in &cells {
+            assert!(trie.insert(cell, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
+        }
+        assert_eq!(trie.counts(), (0, 2));
+        let matches = trie.matches("a/b");
+        assert!(matches.plain.is_empty());
+        let turn = |_| matches.groups[0].rotation().next().unwrap().cell.id();
+        assert_eq!((0..4).map(turn).collect::<Vec<_>>(), [1, 2, 1, 2]);
+        assert!(trie.remove(1, "$share/g/a/+"));
+        assert!(!trie.remove(1, "$share/g/a/+"));
+        assert!(trie.remove(2, "$share/g/a/+"));
+        assert!(trie.matches("a/b").is_empty());
+        assert!(trie.root.is_empty());
+    }
+
+    fn level() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["", "a", "b", "$x"])
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        let level = prop_oneof![3 => level(), 1 => Just("+")];
+        (prop::collection::vec(level, 1..4), any::<bool>()).prop_map(|(mut levels, all)| {
+            if all {
+                levels.push("#");
+            }
+            levels.join("/")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_trie_agrees_with_matching_filter_by_filter(
+            filters in prop::collection::vec((filter(), any::<bool>()), 0..20),
+            topic in prop::collection::vec(level(), 1..4).prop_map(|levels| levels.join("/")),
+        ) {
+            let mut trie = Trie::default();
+            let mut want = Vec::new();
+            for (index, (filter, keep)) in filters.iter().enumerate() {
+                let cell = Cell::for_test(index as u64);
+                prop_assert!(trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0)));
+                if *keep {
+                    want.extend(topic::matches(filter, &topic).then_some(index as u64));
+                }
+            }
+            for (index, (filter, keep)) in filters.iter().enumerate() {
+                if !keep {
+                    prop_assert!(trie.remove(index as u64, filter));
+                }
+            }
+            prop_assert_eq!(ids(&trie.matches(&topic)), want);
+            for (index, (filter, keep)) in filters.iter().enumerate() {
+                prop_assert_eq!(trie.remove(index as u64, filter), *keep);
+            }
+            prop_assert!(trie.root.is_empty());
+        }
+    }
+}
