@@ -3,6 +3,7 @@
 mod harness;
 
 use std::{
+    fs,
     process::{Command, Output},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use harness::{
     gateway::{Gateway, configuration, fieldgate},
     modbus::Pymodbus,
     mqtt::{Broker, Subscriber},
+    repository,
 };
 
 /// Five mistakes of five kinds. The line of each is marked, with a word that its message contains.
@@ -56,7 +58,7 @@ fn five_mistakes_are_reported_together_each_at_its_line() {
     let folder = Folder::new();
     for command in ["check", "run"] {
         let output = run(command, &folder, MISTAKES);
-        assert!(!output.status.success(), "{command} must fail");
+        assert_eq!(output.status.code(), Some(1), "{command}");
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
         let mistakes = (1..).zip(MISTAKES.lines());
@@ -77,10 +79,35 @@ fn five_mistakes_are_reported_together_each_at_its_line() {
 }
 
 #[test]
-fn a_good_file_passes_the_check() {
+fn the_shipped_files_and_every_shipped_device_type_pass_the_check() {
+    let config = repository().join("config");
     let folder = Folder::new();
-    let output = run("check", &folder, &configuration(1883, ""));
-    assert!(output.status.success(), "{output:?}");
+    fs::create_dir(folder.path().join("types")).unwrap();
+    let mut every_type = configuration(
+        1883,
+        "buses:\n  b: {tcp: \"h:502\", modbus: tcp}\ndevices:\n",
+    );
+    let types = fs::read_dir(config.join("types")).unwrap();
+    for (n, path) in types.map(|entry| entry.unwrap().path()).enumerate() {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        every_type += &format!("  d{n}: {{type: {name}, bus: b, unit: {}}}\n", n + 1);
+        fs::copy(
+            &path,
+            folder.path().join("types").join(path.file_name().unwrap()),
+        )
+        .unwrap();
+    }
+    let every_type = folder.write("gateway.yaml", &every_type);
+    for file in [
+        config.join("gateway.yaml"),
+        config.join("demo.yaml"),
+        every_type,
+    ] {
+        let output = Command::new(fieldgate()).arg("check").arg(&file).output();
+        let output = output.expect("fieldgate");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", file.display());
+    }
 }
 
 /// Two devices on two servers; `poll` is that of the first.
