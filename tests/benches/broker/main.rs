@@ -40,6 +40,9 @@ struct Args {
     /// How far QoS 0 publishers may run ahead of the slowest subscriber, in messages
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     lead: u64,
+    /// What one write of a QoS 0 publisher holds at most; 1 gives every message a write of its own
+    #[arg(long, value_name = "BYTES", default_value_t = 16_384)]
+    write_bytes: usize,
     /// Print the broker's process id and keep the load up, for perf; needs one --broker and one --load
     #[arg(long)]
     profile: bool,
@@ -130,6 +133,7 @@ fn plan(args: &Args) -> Result<Plan, Box<dyn Error>> {
             warm_up: Duration::from_millis(if args.quick { 300 } else { 500 }),
             measure: Duration::try_from_secs_f64(args.seconds.unwrap_or(default_s))?,
             lead: args.lead,
+            write_bytes: args.write_bytes,
         },
         exe: env::current_exe()?,
         profile: args.profile,

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use fieldgate_tests::bench::process::{Broker, CONNECTIONS_MAX, INFLIGHT_MAX, wait_for_parent};
+use fieldgate_tests::bench::process::{
+    Broker, CONNECTIONS_MAX, INFLIGHT_MAX, QUEUED_MAX, wait_for_parent,
+};
 
 /// Serves as `broker`. Returns only when the bench has ended or the broker could not start.
 pub fn serve(broker: Broker, port: u16) -> Result<(), Box<dyn Error>> {
@@ -16,8 +19,20 @@ pub fn serve(broker: Broker, port: u16) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn fieldgate(_address: SocketAddr) -> Result<(), Box<dyn Error>> {
-    Err("not yet".into())
+fn fieldgate(address: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let mut config = fieldgate_broker::Config {
+        tcp: vec![address],
+        allow_anonymous: true,
+        // As mosquitto's, which is off: the figures are of the load alone.
+        sys_interval: Duration::ZERO,
+        ..Default::default()
+    };
+    config.limits.inflight = INFLIGHT_MAX;
+    config.limits.queued = QUEUED_MAX;
+    let broker = fieldgate_broker::Broker::start(config)?;
+    wait_for_parent();
+    drop(broker);
+    Ok(())
 }
 
 /// Segments and batches are those of the `rumqttd.toml` that the crate ships.

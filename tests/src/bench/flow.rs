@@ -3,7 +3,7 @@
 //! The pattern, the same for every broker:
 //! - One thread drives all clients, so that the broker has the other core. Every read takes up to 64 KiB, every packet
 //!   of it is handled, and all acknowledgements and new messages that follow from it leave in one write.
-//! - [`Pace::Lead`] (QoS 0): writes of up to 16 KiB for as long as the socket takes them. The publishers together stay
+//! - [`Pace::Lead`] (QoS 0): writes of up to `write_bytes` for as long as the socket takes them. The publishers together stay
 //!   at most `lead` messages ahead of what each one's slowest subscriber has seen: without that bound a broker that
 //!   swallows into memory what it does not deliver would be measured on a queue that only grows. When nothing arrives
 //!   for 20 ms, what is on the way counts as lost, and the publisher goes on.
@@ -29,7 +29,6 @@ use super::stats::percentile;
 use super::wire::{self, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Stamp, Template};
 
 const READ_BYTES: usize = 64 * 1024;
-const WRITE_BYTES: usize = 16 * 1024;
 const STALL: Duration = Duration::from_millis(20);
 /// After this long without a delivery, what has not arrived is lost.
 const DRAINED: Duration = Duration::from_millis(300);
@@ -42,6 +41,8 @@ pub struct Options {
     pub measure: Duration,
     /// For [`Pace::Lead`]: messages, of all publishers together.
     pub lead: u64,
+    /// For [`Pace::Lead`]: what one write of a publisher holds at most, but at least one message.
+    pub write_bytes: usize,
 }
 
 /// What one flow through one broker gave.
@@ -256,8 +257,9 @@ async fn measure(
         match pace {
             Pace::Lead => {
                 let share = (options.lead / shared.publishers.len() as u64).max(1);
+                let write_bytes = options.write_bytes;
                 spawn(&shared, |shared| {
-                    publish_ahead(client, shared, index, share)
+                    publish_ahead(client, shared, index, share, write_bytes)
                 });
             }
             Pace::Window(window) => {
@@ -395,10 +397,11 @@ async fn publish_ahead(
     shared: Rc<Shared>,
     index: usize,
     share: u64,
+    write_bytes: usize,
 ) -> io::Result<()> {
     let publisher = &shared.publishers[index];
     let template = Template::new(&publisher.topic, 0);
-    let batch = (WRITE_BYTES / template.packet_bytes()) as u64;
+    let batch = (write_bytes / template.packet_bytes()).max(1) as u64;
     let room_min = batch.min(share.div_ceil(2));
     let mut given_up = 0;
     let mut out = vec![];
