@@ -4,9 +4,54 @@
 //! what a sample, a topic or a packet is, is none of its business.
 
 mod args;
+mod commands;
 mod config;
+mod daemon;
 mod journal;
 mod notify;
+mod simulate;
+mod stop;
 mod yaml;
 
-fn main() {}
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use stop::Stop;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match act(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            commands::complain(&stop);
+            ExitCode::from(stop.exit_code())
+        }
+    }
+}
+
+fn act(cli: Cli) -> Result<(), Stop> {
+    journal::install(cli.log).map_err(Stop::Other)?;
+    match cli.command {
+        Command::Run(config) => block_on(daemon::run(&config.file)),
+        Command::Check(check) => commands::check(&check.config.file, check.expand),
+        Command::Test(test) => block_on(commands::test(&test.config, &test.device)),
+        Command::Simulate(simulate) => {
+            block_on(commands::simulate(&simulate.config.file, simulate.listen))
+        }
+    }
+}
+
+/// Runs to the end, and does not wait for what hangs behind it.
+fn block_on(work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Stop::Other)?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}

@@ -1,10 +1,8 @@
 //! The file as it is written. What belongs together across keys is checked in `resolve`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use fieldgate_bridge::Defaults;
 use fieldgate_model::{PayloadFormat, check_name};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};

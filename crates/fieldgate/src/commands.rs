@@ -1,0 +1,267 @@
+//! The commands that end: check, test, simulate. What they print is for a person at a terminal.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use fieldgate_bridge_modbus::{BusHandle, Data, DeviceConfig, Exchange, plan, probe};
+use fieldgate_model::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config, Loaded};
+use crate::simulate::Simulator;
+use crate::stop::Stop;
+use crate::yaml::suggestion;
+
+/// Prints why the program ends.
+pub(crate) fn complain(stop: &Stop) {
+    match stop {
+        // Its lines begin with the file, so that an editor finds the place.
+        Stop::Config(report) => print_to(&mut io::stderr(), &format!("{report}\n")),
+        other => print_to(&mut io::stderr(), &format!("fieldgate: {other}\n")),
+    }
+}
+
+fn print(text: &str) {
+    print_to(&mut io::stdout(), text);
+}
+
+/// A reader that has gone (`fieldgate check --expand | head`) is no error.
+fn print_to(to: &mut impl io::Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+/// Checks a configuration.
+///
+/// # Errors
+///
+/// All its mistakes.
+pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
+    let Loaded { config, sources } = config::load(path).map_err(Stop::Config)?;
+    let summary = summary(&config);
+    if expand {
+        let text = serde_yaml::to_string(&config::document(&sources))
+            .map_err(|error| Stop::Other(io::Error::other(error)))?;
+        print(&format!("# {summary}\n{text}"));
+    } else {
+        print(&format!("{}: {summary}\n", path.display()));
+    }
+    Ok(())
+}
+
+fn summary(config: &Config) -> String {
+    let points: usize = config
+        .devices
+        .values()
+        .map(|device| device.points.len())
+        .sum();
+    let requests: usize = config
+        .devices
+        .values()
+        .map(|device| {
+            let all: Vec<usize> = (0..device.points.len()).collect();
+            plan(device, &all, &Default::default()).len()
+        })
+        .sum();
+    let devices = config.devices.len();
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    format!(
+        "{}, {}, {}",
+        counted(devices, "device"),
+        counted(points, "point"),
+        counted(requests, "planned request")
+    )
+}
+
+/// Polls one device once and shows everything.
+///
+/// # Errors
+///
+/// If there is no such device, or not all of it can be read.
+pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
+    let config = config::load(path).map_err(Stop::Config)?.config;
+    let Some(device) = config.devices.get(name) else {
+        let names: Vec<&String> = config.devices.keys().collect();
+        let text = format!("there is no device \"{name}\"{}", suggestion(name, &names));
+        return Err(Stop::Usage(text));
+    };
+    // The references of a configuration without mistakes lead somewhere.
+    let Some(bus) = config.buses.get(&device.bus) else {
+        return Err(Stop::Usage(format!("there is no bus \"{}\"", device.bus)));
+    };
+    let mut bus_config = bus.config.clone();
+    let simulator = match bus.simulated {
+        None => None,
+        Some(listen) => {
+            let simulator = Simulator::start(listen, &[device]).await;
+            let simulator = simulator.map_err(|error| cannot_listen(listen, &error))?;
+            bus_config.address = simulator.address.to_string();
+            Some(simulator)
+        }
+    };
+    let simulated = if simulator.is_some() {
+        ", simulated"
+    } else {
+        ""
+    };
+    print(&format!(
+        "{name}: unit {} on bus {} ({}{simulated}), {} points\n",
+        device.unit,
+        device.bus,
+        bus_config.address,
+        device.points.len()
+    ));
+    let cancel = CancellationToken::new();
+    let handle = BusHandle::spawn(&device.bus, bus_config, cancel.clone());
+    let exchanges = probe(device, &handle).await;
+    print(&table(device, &exchanges));
+    cancel.cancel();
+    if let Some(simulator) = simulator {
+        simulator.stop().await;
+    }
+    let failed = exchanges.iter().filter(|exchange| exchange.answer.is_err());
+    match failed.count() {
+        0 => Ok(()),
+        count => Err(Stop::Device(format!(
+            "{count} of {} requests failed",
+            exchanges.len()
+        ))),
+    }
+}
+
+/// Requests with their raw words, and below each the points that it serves.
+fn table(device: &DeviceConfig, exchanges: &[Exchange]) -> String {
+    let mut text = String::new();
+    for exchange in exchanges {
+        let request = exchange.request.describe(device.unit);
+        let millis = exchange.elapsed.as_secs_f64() * 1000.0;
+        // Writing to a string does not fail.
+        let _ = match &exchange.answer {
+            Ok(data) => writeln!(text, "\n{request}: {millis:.1} ms\n{}", raw(data)),
+            Err(error) => writeln!(text, "\n{request}: {millis:.1} ms: FAILED\n    {error}"),
+        };
+        for (index, value) in &exchange.values {
+            let Some((name, point)) = device.points.get(*index) else {
+                continue;
+            };
+            let unit = point.unit.as_deref().unwrap_or_default();
+            let place = format!("{} {}", point.table.name(), point.address);
+            let (value, quality) = match value {
+                Ok(value) => (shown(value), "good".to_owned()),
+                Err(error) => ("-".to_owned(), format!("bad: {error}")),
+            };
+            let kind = point.kind.to_string();
+            let _ = writeln!(
+                text,
+                "    {name:<20} {place:<16} {kind:<11} {value:>16} {unit:<6} {quality}"
+            );
+        }
+    }
+    text
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) => format!("{text:?}"),
+        other => other.to_string(),
+    }
+}
+
+/// Words in hexadecimal and bits, eight words or thirty-two bits a line.
+fn raw(data: &Data) -> String {
+    let (items, width): (Vec<String>, usize) = match data {
+        Data::Words(words) => (words.iter().map(|word| format!("{word:04X}")).collect(), 16),
+        Data::Bits(bits) => (
+            bits.iter().map(|bit| u8::from(*bit).to_string()).collect(),
+            32,
+        ),
+    };
+    let lines: Vec<String> = items
+        .chunks(width)
+        .map(|line| format!("    {}", line.join(" ")))
+        .collect();
+    lines.join("\n")
+}
+
+/// Serves simulated devices until it is interrupted.
+///
+/// # Errors
+///
+/// If an address cannot be listened on.
+pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<(), Stop> {
+    let config = config::load(path).map_err(Stop::Config)?.config;
+    let mut devices: BTreeMap<&str, Vec<&DeviceConfig>> = BTreeMap::new();
+    for device in config.devices.values() {
+        devices.entry(&device.bus).or_default().push(device);
+    }
+    if devices.is_empty() {
+        return Err(Stop::Usage("the configuration has no devices".to_owned()));
+    }
+    let mut simulators = Vec::new();
+    for (index, (bus, devices)) in devices.iter().enumerate() {
+        let address = match listen {
+            Some(first) => next_port(first, index)?,
+            None => own_address(&config, bus)?,
+        };
+        let simulator = Simulator::start(address, devices).await;
+        let simulator = simulator.map_err(|error| cannot_listen(address, &error))?;
+        let units: Vec<String> = devices
+            .iter()
+            .map(|device| format!("{} (unit {})", device.name, device.unit))
+            .collect();
+        print(&format!(
+            "bus {bus}: {}: {}\n",
+            simulator.address,
+            units.join(", ")
+        ));
+        simulators.push(simulator);
+    }
+    print("serving; end with Ctrl-C\n");
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(Stop::Other)?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Stop::Other)?,
+        _ = terminate.recv() => {}
+    }
+    for simulator in simulators {
+        simulator.stop().await;
+    }
+    Ok(())
+}
+
+fn next_port(first: SocketAddr, index: usize) -> Result<SocketAddr, Stop> {
+    let step = if first.port() == 0 { 0 } else { index };
+    let port = u16::try_from(step)
+        .ok()
+        .and_then(|step| first.port().checked_add(step));
+    let port = port.ok_or_else(|| Stop::Usage("--listen: too few ports above it".to_owned()))?;
+    Ok(SocketAddr::new(first.ip(), port))
+}
+
+/// Where a bus says that its devices are, on this machine.
+fn own_address(config: &Config, bus: &str) -> Result<SocketAddr, Stop> {
+    let Some(found) = config.buses.get(bus) else {
+        return Err(Stop::Usage(format!("there is no bus \"{bus}\"")));
+    };
+    if let Some(address) = found.simulated {
+        return Ok(address);
+    }
+    // The bus is another machine's address: its port is served on this one.
+    let port = found
+        .config
+        .address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok());
+    Ok(SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0))))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {
+    let text = format!("cannot listen on {address}: {error}");
+    Stop::Listen(io::Error::new(error.kind(), text))
+}

@@ -1,0 +1,134 @@
+//! One running device: its run loop, and the pump that publishes what it tells.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fieldgate_bridge::{Counters, Event, Ports, Request, run};
+use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, ModbusDriver, Offline};
+use fieldgate_model::Point;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::publisher::Publisher;
+
+/// Commands that wait for one device. One more is answered with "busy".
+const REQUESTS_MAX: usize = 16;
+/// Batches of readings that wait to be published. When full, the device is polled more slowly.
+const EVENTS_MAX: usize = 16;
+
+/// A device that is being polled.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    pub(crate) points: Arc<[Point]>,
+    pub(crate) requests: mpsc::Sender<Request>,
+    is_online: Arc<AtomicBool>,
+    cancel: CancellationToken,
+    run: JoinHandle<()>,
+    pump: JoinHandle<()>,
+}
+
+impl Device {
+    /// Starts to poll. `changed` is told each time the device comes or goes.
+    pub(crate) fn start(
+        config: DeviceConfig,
+        bus: BusHandle,
+        offline: &Offline,
+        publisher: Publisher,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let name = config.name.clone();
+        let points: Arc<[Point]> = config.model_points().into();
+        let (requests, taken) = mpsc::channel(REQUESTS_MAX);
+        let (events, told) = mpsc::channel(EVENTS_MAX);
+        let cancel = CancellationToken::new();
+        let is_online = Arc::new(AtomicBool::new(false));
+        // Only the jitter of pauses depends on it.
+        let seed = RandomState::new().hash_one(&name);
+        let settings = config.settings(offline, seed);
+        let ports = Ports {
+            requests: taken,
+            events,
+            cancel: cancel.clone(),
+        };
+        let driver = ModbusDriver::new(config, bus);
+        let run = tokio::spawn(run(driver, settings, Arc::new(Counters::default()), ports));
+        let pump = Pump {
+            device: name.clone(),
+            points: Arc::clone(&points),
+            publisher,
+            is_online: Arc::clone(&is_online),
+            changed,
+        };
+        Self {
+            name,
+            points,
+            requests,
+            is_online,
+            cancel,
+            run,
+            pump: tokio::spawn(pump.serve(told)),
+        }
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.is_online.load(Ordering::Relaxed)
+    }
+
+    /// Tells the device to stop after the transaction that is underway.
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Waits until the device has stopped and all that it told is published, for so long.
+    pub(crate) async fn stopped(self, limit: Duration) {
+        self.cancel.cancel();
+        let Self {
+            name, run, pump, ..
+        } = self;
+        let tasks = [run.abort_handle(), pump.abort_handle()];
+        let ended = tokio::time::timeout(limit, async {
+            for task in [run, pump] {
+                if let Err(error) = task.await {
+                    log::error!(DEVICE = name.as_str(); "{name}: {error}");
+                }
+            }
+        });
+        if ended.await.is_err() {
+            log::warn!(DEVICE = name.as_str(); "{name}: did not stop within {limit:?}");
+            tasks.iter().for_each(|task| task.abort());
+        }
+    }
+}
+
+struct Pump {
+    device: String,
+    points: Arc<[Point]>,
+    publisher: Publisher,
+    is_online: Arc<AtomicBool>,
+    changed: Arc<Notify>,
+}
+
+impl Pump {
+    /// Ends when the device has ended and its last event is published.
+    async fn serve(self, mut told: mpsc::Receiver<Event>) {
+        while let Some(event) = told.recv().await {
+            let is_online = match &event {
+                Event::Online => Some(true),
+                Event::Offline { .. } => Some(false),
+                Event::Samples(_) => None,
+            };
+            self.publisher
+                .event(&self.device, &self.points, event)
+                .await;
+            if let Some(is_online) = is_online {
+                self.is_online.store(is_online, Ordering::Relaxed);
+                self.changed.notify_one();
+            }
+        }
+        self.is_online.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,228 @@
+//! Everything that polls: simulators, buses and devices, and their change on a reload.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::commands::Directory;
+use super::device::Device;
+use super::publisher::Publisher;
+use crate::config::{self, Changes, Config};
+use crate::simulate::Simulator;
+
+/// How long a device may take to end its transaction on a reload.
+const RESTART: Duration = Duration::from_secs(10);
+/// How long all devices together may take at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What runs now.
+pub(crate) struct Plant {
+    config: Config,
+    buses: BTreeMap<String, Bus>,
+    devices: BTreeMap<String, Device>,
+    publisher: Publisher,
+    directory: Directory,
+    changed: Arc<Notify>,
+}
+
+struct Bus {
+    handle: BusHandle,
+    offline: Offline,
+    cancel: CancellationToken,
+    simulator: Option<Simulator>,
+}
+
+impl Plant {
+    pub(crate) fn new(
+        config: &Config,
+        publisher: Publisher,
+        directory: Directory,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let mut nothing = config.clone();
+        nothing.buses.clear();
+        nothing.devices.clear();
+        Self {
+            config: nothing,
+            buses: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            publisher,
+            directory,
+            changed,
+        }
+    }
+
+    /// Devices that answer, and all.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let online = self.devices.values().filter(|device| device.is_online());
+        (online.count(), self.devices.len())
+    }
+
+    /// Makes what runs equal to `wanted`, and touches nothing that is equal already.
+    ///
+    /// # Errors
+    ///
+    /// Those of simulators that cannot listen; everything else runs all the same.
+    pub(crate) async fn change(&mut self, mut wanted: Config) -> Result<Changes, io::Error> {
+        let changes = config::diff(&self.config, &wanted);
+        wanted.keep(&self.config);
+        let stopping: Vec<Device> = changes
+            .removed
+            .iter()
+            .chain(&changes.changed)
+            .filter_map(|name| self.devices.remove(name))
+            .collect();
+        self.stop(stopping, &wanted).await;
+        let is_wanted = |name: &String| wanted.buses.contains_key(name);
+        let gone = self.buses.keys().filter(|name| !is_wanted(name)).cloned();
+        let gone: Vec<String> = gone.chain(changes.buses.iter().cloned()).collect();
+        for name in gone {
+            if let Some(bus) = self.buses.remove(&name) {
+                bus.stop().await;
+            }
+        }
+        let mut result = Ok(());
+        let mut failed = Vec::new();
+        for name in &changes.buses {
+            let Some(config) = wanted.buses.get(name) else {
+                continue;
+            };
+            match Bus::start(name, config, &on_bus(&wanted, name)).await {
+                Ok(bus) => {
+                    self.buses.insert(name.clone(), bus);
+                }
+                Err(error) => {
+                    failed.push(name.clone());
+                    result = Err(error);
+                }
+            }
+        }
+        self.config = wanted;
+        // As if it were not configured, so that the next reload tries it again.
+        for name in failed {
+            self.config.buses.remove(&name);
+        }
+        for name in changes.added.iter().chain(&changes.changed) {
+            self.start(name);
+        }
+        self.changed.notify_one();
+        result.map(|()| changes)
+    }
+
+    fn start(&mut self, name: &str) {
+        let Some(device) = self.config.devices.get(name) else {
+            return;
+        };
+        let Some(bus) = self.buses.get(&device.bus) else {
+            return;
+        };
+        if let Some(simulator) = &bus.simulator {
+            let same = on_bus(&self.config, &device.bus);
+            let same: Vec<_> = same
+                .into_iter()
+                .filter(|other| other.unit == device.unit)
+                .collect();
+            simulator.update(&same);
+        }
+        let device = Device::start(
+            device.clone(),
+            bus.handle.clone(),
+            &bus.offline,
+            self.publisher.clone(),
+            Arc::clone(&self.changed),
+        );
+        self.directory.insert(&device);
+        self.devices.insert(name.to_owned(), device);
+    }
+
+    /// Stops devices and clears what nobody will publish any more.
+    async fn stop(&self, stopping: Vec<Device>, wanted: &Config) {
+        for device in &stopping {
+            self.directory.remove(&device.name);
+            device.cancel();
+        }
+        for device in stopping {
+            let name = device.name.clone();
+            let points = Arc::clone(&device.points);
+            device.stopped(RESTART).await;
+            let next = wanted.devices.get(&name);
+            let stays = |point: &str| {
+                next.is_some_and(|next| next.points.iter().any(|(name, _)| name == point))
+            };
+            let gone: Vec<_> = points
+                .iter()
+                .filter(|point| !stays(&point.name))
+                .cloned()
+                .collect();
+            self.publisher.clear_points(&name, &gone).await;
+            if next.is_none() {
+                self.publisher.clear_state(&name).await;
+            }
+        }
+    }
+
+    /// Stops everything, each device between two transactions, and says so.
+    pub(crate) async fn drain(mut self) {
+        let devices = std::mem::take(&mut self.devices);
+        for device in devices.values() {
+            self.directory.remove(&device.name);
+            device.cancel();
+        }
+        let until = tokio::time::Instant::now() + DRAIN;
+        for (name, device) in devices {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            device.stopped(left).await;
+            self.publisher
+                .offline(&name, "the gateway was stopped")
+                .await;
+        }
+        for bus in self.buses.into_values() {
+            bus.stop().await;
+        }
+    }
+}
+
+fn on_bus<'c>(config: &'c Config, bus: &str) -> Vec<&'c DeviceConfig> {
+    let devices = config.devices.values();
+    devices.filter(|device| device.bus == bus).collect()
+}
+
+impl Bus {
+    async fn start(
+        name: &str,
+        bus: &config::Bus,
+        devices: &[&DeviceConfig],
+    ) -> Result<Self, io::Error> {
+        let mut config = bus.config.clone();
+        let mut simulator = None;
+        if let Some(listen) = bus.simulated {
+            let started = Simulator::start(listen, devices).await.map_err(|error| {
+                let text = format!("simulated bus {name}: cannot listen on {listen}: {error}");
+                io::Error::new(error.kind(), text)
+            })?;
+            log::info!(BUS = name; "bus {name} is simulated on {}", started.address);
+            config.address = started.address.to_string();
+            simulator = Some(started);
+        }
+        let cancel = CancellationToken::new();
+        Ok(Self {
+            offline: config.offline,
+            handle: BusHandle::spawn(name, config, cancel.clone()),
+            cancel,
+            simulator,
+        })
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        drop(self.handle);
+        if let Some(simulator) = self.simulator {
+            simulator.stop().await;
+        }
+    }
+}
