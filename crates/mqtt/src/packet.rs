@@ -74,11 +74,17 @@ pub fn decode(
     let Some((body, len)) = body(input, max_packet_size)? else {
         return Ok(None);
     };
-    Ok(Some((decode_body(first >> 4, body, version)?, len)))
+    decode_body(first >> 4, body, version, len)
 }
 
-fn decode_body(packet: u8, body: &[u8], version: Version) -> Result<Packet<'_>, DecodeError> {
-    Ok(match packet {
+/// Takes `len` only to hand it back: what it returns need not be moved then.
+fn decode_body(
+    packet: u8,
+    body: &[u8],
+    version: Version,
+    len: usize,
+) -> Result<Option<(Packet<'_>, usize)>, DecodeError> {
+    let packet = match packet {
         kind::PUBACK => Packet::PubAck(Ack::decode(AckKind::PubAck, body, version)?),
         kind::PUBREC => Packet::PubRec(Ack::decode(AckKind::PubRec, body, version)?),
         kind::PUBREL => Packet::PubRel(Ack::decode(AckKind::PubRel, body, version)?),
@@ -99,7 +105,8 @@ fn decode_body(packet: u8, body: &[u8], version: Version) -> Result<Packet<'_>, 
         kind::UNSUBACK => Packet::UnsubAck(UnsubAck::decode(body, version)?),
         kind::DISCONNECT => Packet::Disconnect(Disconnect::decode(body, version)?),
         _ => Packet::Auth(Auth::decode(body)?),
-    })
+    };
+    Ok(Some((packet, len)))
 }
 
 impl Packet<'_> {

@@ -121,6 +121,12 @@ impl<'a> PropertyReader<'a> {
         }
     }
 
+    /// Whether there is none left.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The user properties that [`next`](Self::next) has passed.
     #[inline]
     pub(crate) fn user_properties(&self) -> UserProperties<'a> {

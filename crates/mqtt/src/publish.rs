@@ -75,7 +75,14 @@ impl<'a> Publish<'a> {
             _ => Some(rest.packet_id()?),
         };
         let properties = match version {
-            Version::V5 => PublishProperties::decode(rest.properties()?)?,
+            Version::V5 => {
+                let properties = rest.properties()?;
+                if properties.is_empty() {
+                    PublishProperties::default()
+                } else {
+                    PublishProperties::decode(properties)?
+                }
+            }
             _ => PublishProperties::default(),
         };
         if topic.is_empty() && properties.topic_alias.is_none() {
@@ -168,7 +175,6 @@ impl Layout {
 }
 
 impl<'a> PublishProperties<'a> {
-    #[inline]
     fn decode(mut properties: PropertyReader<'a>) -> Result<Self, DecodeError> {
         let mut found = Self::default();
         while let Some(property) = properties.next()? {

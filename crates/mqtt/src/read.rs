@@ -78,24 +78,14 @@ impl<'a> Reader<'a> {
     /// A UTF-8 string without U+0000 (section 1.5.4). The standard library's validation refuses
     /// surrogates and overlong forms, as the specification asks.
     pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let text = self.utf8()?;
-        // A fold without an early exit: the compiler turns it into vector instructions.
-        if text.bytes().fold(false, |found, byte| found | (byte == 0)) {
-            return Err(NUL);
-        }
-        Ok(text)
+        self.topic().map(|(text, _)| text)
     }
 
     /// A string, and whether it has one of the wildcards `+` and `#`.
     #[inline]
     pub(crate) fn topic(&mut self) -> Result<(&'a str, bool), DecodeError> {
         let text = self.utf8()?;
-        let (nul, wildcard) = text.bytes().fold((false, false), |(nul, wildcard), byte| {
-            (
-                nul | (byte == 0),
-                wildcard | (byte == b'+') | (byte == b'#'),
-            )
-        });
+        let Found { nul, wildcard } = Found::in_text(text);
         if nul {
             return Err(NUL);
         }
@@ -135,9 +125,65 @@ impl<'a> Reader<'a> {
 
 const NUL: DecodeError = DecodeError::malformed("a string contains U+0000");
 
+/// Which of the bytes with a meaning of their own are in a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) nul: bool,
+    /// `+` or `#`.
+    pub(crate) wildcard: bool,
+}
+
+impl Found {
+    /// Looks at eight bytes at a time: most topics are too short for what the compiler makes of a
+    /// loop over bytes.
+    #[inline]
+    pub(crate) fn in_text(text: &str) -> Self {
+        let text = text.as_bytes();
+        let mut nul = 0;
+        let mut wildcard = 0;
+        let mut look = |word: u64| {
+            nul |= zero_bytes(word);
+            // `+` and `#` differ in one bit.
+            wildcard |= zero_bytes((word | EACH * 0x08) ^ EACH * 0x2B);
+        };
+        if let Some(last) = text.last_chunk() {
+            for chunk in text.as_chunks().0 {
+                look(u64::from_ne_bytes(*chunk));
+            }
+            // Overlaps the last of the others.
+            look(u64::from_ne_bytes(*last));
+        } else {
+            for &byte in text {
+                look(EACH * u64::from(byte));
+            }
+        }
+        Self {
+            nul: nul != 0,
+            wildcard: wildcard != 0,
+        }
+    }
+}
+
+/// One in every byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// Not 0 exactly when one of the word's bytes is 0: only a 0 borrows from the byte above it.
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(EACH) & !word & EACH << 7
+}
+
 /// A variable byte integer (section 1.5.5) and its length; `None` when more bytes are needed.
 #[inline]
 pub(crate) fn varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
+    match bytes {
+        [] => Ok(None),
+        &[value @ 0..0x80, ..] => Ok(Some((u32::from(value), 1))),
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, DecodeError> {
     let mut value = 0;
     for (position, &byte) in bytes.iter().enumerate().take(4) {
         value |= u32::from(byte & 0x7F) << (7 * position);

@@ -1,5 +1,6 @@
 //! Topic names and topic filters (section 4.7), and shared subscriptions (section 4.8.2).
 
+use crate::read::Found;
 use crate::types::MAX_FIELD;
 
 /// How the filter of a shared subscription starts.
@@ -14,16 +15,14 @@ pub fn levels(topic: &str) -> core::str::Split<'_, char> {
 /// Whether a message may be published to `name`: 1 to 65,535 bytes, no wildcard, no U+0000.
 #[inline]
 pub fn name_is_valid(name: &str) -> bool {
-    length_is_valid(name)
-        && !name.bytes().fold(false, |found, byte| {
-            found | (byte == 0) | (byte == b'+') | (byte == b'#')
-        })
+    let Found { nul, wildcard } = Found::in_text(name);
+    length_is_valid(name) && !nul && !wildcard
 }
 
 /// Whether a client may subscribe to `filter`: 1 to 65,535 bytes, no U+0000, `+` alone in its
 /// level, `#` alone in the last level, and after `$share/` a group and a filter.
 pub fn filter_is_valid(filter: &str) -> bool {
-    if !length_is_valid(filter) || filter.bytes().any(|byte| byte == 0) {
+    if !length_is_valid(filter) || Found::in_text(filter).nul {
         return false;
     }
     if filter.starts_with(SHARE_PREFIX) {
@@ -46,18 +45,26 @@ pub fn matches(filter: &str, name: &str) -> bool {
     if name.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
-    let mut name_levels = levels(name);
-    for wanted in levels(filter) {
-        // `#` selects the parent too: `a/#` selects `a`.
-        if wanted == "#" {
-            return true;
-        }
-        match name_levels.next() {
-            Some(level) if wanted == "+" || wanted == level => {}
+    let (filter, name) = (filter.as_bytes(), name.as_bytes());
+    let (mut at_filter, mut at_name) = (0, 0);
+    loop {
+        match (filter.get(at_filter), name.get(at_name)) {
+            (None, None) | (Some(b'#'), _) => return true,
+            (Some(b'+'), _) => {
+                at_filter += 1;
+                while name.get(at_name).is_some_and(|&byte| byte != b'/') {
+                    at_name += 1;
+                }
+            }
+            (Some(wanted), Some(byte)) if wanted == byte => {
+                at_filter += 1;
+                at_name += 1;
+            }
+            // `a/#` selects `a` too.
+            (Some(_), None) => return filter.get(at_filter..) == Some(b"/#"),
             _ => return false,
         }
     }
-    name_levels.next().is_none()
 }
 
 #[inline]
