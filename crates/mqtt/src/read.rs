@@ -143,8 +143,8 @@ impl Found {
         let mut wildcard = 0;
         let mut look = |word: u64| {
             nul |= zero_bytes(word);
-            // `+` and `#` differ in one bit.
-            wildcard |= zero_bytes((word | EACH * 0x08) ^ EACH * 0x2B);
+            // `+` and `#` differ in one bit, which `+` has.
+            wildcard |= zero_bytes((word | DIFFERENCE) ^ PLUS);
         };
         if let Some(last) = text.last_chunk() {
             for chunk in text.as_chunks().0 {
@@ -164,13 +164,16 @@ impl Found {
     }
 }
 
-/// One in every byte of a word.
+/// 1 in every byte of a word.
 const EACH: u64 = 0x0101_0101_0101_0101;
+/// `+` in every byte of a word.
+const PLUS: u64 = EACH * b'+' as u64;
+const DIFFERENCE: u64 = EACH * (b'+' ^ b'#') as u64;
 
 /// Not 0 exactly when one of the word's bytes is 0: only a 0 borrows from the byte above it.
 #[inline]
 fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(EACH) & !word & EACH << 7
+    word.wrapping_sub(EACH) & !word & (EACH << 7)
 }
 
 /// A variable byte integer (section 1.5.5) and its length; `None` when more bytes are needed.

@@ -24,6 +24,27 @@ fn names_have_1_to_65535_bytes_and_no_wildcard() {
 }
 
 #[test]
+fn a_forbidden_character_is_found_at_every_place_and_no_other_is_taken_for_it() {
+    for len in 1..40 {
+        for place in 0..len {
+            for character in 0..=127u8 {
+                let mut name = vec![b'a'; len];
+                name[place] = character;
+                let name = String::from_utf8(name).unwrap();
+                let want = !matches!(character, 0 | b'+' | b'#');
+                assert_eq!(name_is_valid(&name), want, "{name:?}");
+            }
+        }
+    }
+    // Bytes above 127 stand in pairs: none of them, nor a borrow between them, is a wildcard.
+    for character in '\u{80}'..'\u{800}' {
+        assert!(name_is_valid(&format!(
+            "{character}{character}abc{character}/{character}"
+        )));
+    }
+}
+
+#[test]
 fn filters_have_wildcards_alone_in_their_levels() {
     for (filter, want) in [
         ("a", true),
