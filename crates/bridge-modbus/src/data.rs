@@ -184,6 +184,17 @@ impl fmt::Display for Exception {
     }
 }
 
+impl BusError {
+    /// Whether the same read can succeed at once. Without a connection it cannot.
+    pub(crate) fn is_worth_a_retry(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::Timeout { .. } | Self::Protocol { .. } => true,
+            Self::Exception { exception, .. } => exception.is_busy() || exception.is_silence(),
+            Self::Connect { .. } | Self::Closed { .. } => false,
+        }
+    }
+}
+
 impl From<BusError> for DriverError {
     fn from(error: BusError) -> Self {
         let cause = match &error {

@@ -11,6 +11,8 @@ mod data;
 mod decode;
 mod encode;
 mod f16;
+#[cfg(test)]
+mod fake;
 mod plan;
 mod probe;
 mod session;

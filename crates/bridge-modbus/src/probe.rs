@@ -3,27 +3,67 @@
 use std::time::Duration;
 
 use fieldgate_model::Value;
+use tokio::time::Instant;
 
-use crate::bus::BusHandle;
+use crate::bus::{BusHandle, Priority};
 use crate::config::DeviceConfig;
 use crate::data::{Data, ReadRequest};
+use crate::decode::{DecodeError, decode};
+use crate::plan::{Breaks, plan};
 
 /// One planned request and what came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// What was asked.
     pub request: ReadRequest,
-    /// How long it took, retries included.
+    /// How long it took, waiting for the bus and retries included.
     pub elapsed: Duration,
     /// The raw registers or bits, or why there are none.
     pub answer: Result<Data, String>,
     /// The points of the request, by index into the device's list, and what they decode to.
     /// Empty if there is no answer.
-    pub values: Vec<(usize, Result<Value, String>)>,
+    pub values: Vec<(usize, Result<Value, DecodeError>)>,
 }
 
-/// Reads every point of a device once.
+/// Reads every point of a device once, as its first poll would.
 pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
-    let _ = (device, bus);
-    Vec::new()
+    let all: Vec<_> = (0..device.points.len()).collect();
+    let mut exchanges = Vec::new();
+    for request in plan(device, &all, &Breaks::new()) {
+        let started = Instant::now();
+        let answer = bus
+            .read(device.unit, &request, Priority::Poll, bus.retries())
+            .await;
+        let elapsed = started.elapsed();
+        let values = match &answer {
+            Ok(data) => values(device, &request, data).collect(),
+            Err(_) => Vec::new(),
+        };
+        exchanges.push(Exchange {
+            request,
+            elapsed,
+            answer: answer.map_err(|error| error.to_string()),
+            values,
+        });
+    }
+    exchanges
+}
+
+/// What the points of a request decode to.
+pub(crate) fn values<'a>(
+    device: &'a DeviceConfig,
+    request: &'a ReadRequest,
+    data: &'a Data,
+) -> impl Iterator<Item = (usize, Result<Value, DecodeError>)> + 'a {
+    request.points.iter().filter_map(move |index| {
+        let (_, point) = device.points.get(*index)?;
+        let start = usize::from(point.address.checked_sub(request.address)?);
+        let own = start..start + usize::from(point.kind.registers());
+        let own = match data {
+            Data::Bits(bits) => bits.get(own).map(|bits| Data::Bits(bits.to_vec())),
+            Data::Words(words) => words.get(own).map(|words| Data::Words(words.to_vec())),
+        };
+        let value = own.ok_or(DecodeError::Length);
+        Some((*index, value.and_then(|own| decode(point, &own))))
+    })
 }

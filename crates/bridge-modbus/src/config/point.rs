@@ -122,6 +122,8 @@ struct RawLimits {
     max: Option<Decimal>,
 }
 
+/// The specification's limit for function 16.
+const WRITE_MAX: u16 = 123;
 const READBACK_MAX: Duration = Duration::from_secs(60);
 
 impl TryFrom<RawPoint> for PointEntry {
@@ -146,6 +148,11 @@ impl TryFrom<RawPoint> for PointEntry {
         check_number_keys(&raw, kind)?;
         if raw.write.0.is_some() && !table.is_writable() {
             return Err(format!("write: the {name} table is read-only"));
+        }
+        if raw.write.0.is_some() && kind.registers() > WRITE_MAX {
+            return Err(format!(
+                "write: {kind} needs more than the {WRITE_MAX} registers of one write"
+            ));
         }
         if raw.readback.is_some() && raw.write.0.is_none() {
             return Err("readback: only a point with `write` is read back".into());

@@ -278,7 +278,7 @@ mod tests {
     fn every_type_reads_back_from_its_own_text() {
         for text in NAMES {
             for n in [0u8, 1, 12, 15] {
-                let text = text.replace('n', &n.to_string());
+                let text = text.replace("(n)", &format!("({n})"));
                 if text == "string(0)" || text == "bytes(0)" {
                     continue;
                 }

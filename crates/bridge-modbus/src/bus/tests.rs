@@ -1,0 +1,325 @@
+use super::*;
+use crate::data::Exception;
+use crate::fake::{Act, Fake};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+const TIMEOUT_MS: u64 = 100;
+
+fn bus(fake: &Fake) -> BusHandle {
+    bus_at(&fake.address)
+}
+
+fn bus_at(address: &str) -> BusHandle {
+    let json = format!(
+        r#"{{"tcp": "{address}", "timeout": "{TIMEOUT_MS}ms", "offline": {{"backoff": "50ms..1s"}}}}"#
+    );
+    let config = serde_json::from_str(&json).unwrap();
+    BusHandle::spawn("test", config, CancellationToken::new())
+}
+
+fn input(address: u16, count: u16) -> ReadRequest {
+    ReadRequest {
+        table: Table::Input,
+        address,
+        count,
+        points: vec![],
+    }
+}
+
+async fn read(bus: &BusHandle, address: u16, count: u16, retries: u8) -> Result<Data, BusError> {
+    bus.read(1, &input(address, count), Priority::Poll, retries)
+        .await
+}
+
+fn words(words: &[u16]) -> Result<Data, BusError> {
+    Ok(Data::Words(words.to_vec()))
+}
+
+#[tokio::test]
+async fn all_four_tables_are_read() {
+    let fake = Fake::start().await;
+    let bus = bus(&fake);
+    let bits: Vec<bool> = (5..18u16).map(|at| at % 2 == 1).collect();
+    for (table, count, want) in [
+        (Table::Coil, 13, Data::Bits(bits.clone())),
+        (Table::Discrete, 13, Data::Bits(bits)),
+        (Table::Input, 3, Data::Words(vec![5, 6, 7])),
+        (Table::Holding, 125, Data::Words((5..130).collect())),
+    ] {
+        let request = ReadRequest {
+            table,
+            ..input(5, count)
+        };
+        assert_eq!(
+            bus.read(9, &request, Priority::Poll, 0).await,
+            Ok(want),
+            "{table:?}"
+        );
+    }
+    let functions: Vec<u8> = fake.requests().iter().map(|request| request.0).collect();
+    assert_eq!(functions, [1, 2, 4, 3]);
+    assert_eq!(fake.connections(), 1);
+}
+
+/// Late bytes on a connection that is used again would be taken for the next answer: see
+/// tokio-modbus issue 324.
+#[tokio::test]
+async fn no_fault_gives_a_value_and_the_connection_is_never_used_again() {
+    for (act, want) in [
+        (Act::Silence, "no answer within 100 ms"),
+        (Act::Late(TIMEOUT_MS + 50), "no answer within 100 ms"),
+        (Act::WrongId, "wrong answer: of another transaction or unit"),
+        (
+            Act::WrongUnit,
+            "wrong answer: of another transaction or unit",
+        ),
+        (Act::WrongFunction, "wrong answer: of another function"),
+        (Act::Short, "wrong answer: not the 2 values asked for"),
+        (Act::WrongProtocol, "wrong answer: not Modbus TCP"),
+        // Its bytes announce more than ever come.
+        (Act::Garbage, "no answer within 100 ms"),
+        (
+            Act::CloseMidFrame,
+            "connection lost: closed by the other end",
+        ),
+        (Act::Close, "connection lost: closed by the other end"),
+    ] {
+        let fake = Fake::start().await;
+        fake.script(&[Act::Answer, act]);
+        let bus = bus(&fake);
+        assert_eq!(read(&bus, 10, 2, 0).await, words(&[10, 11]));
+        let error = read(&bus, 20, 2, 0).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("read input 20..=21 of unit 1: "),
+            "{act:?}: {error}"
+        );
+        assert!(error.contains(want), "{act:?}: {error}");
+        for address in [30, 40, 50] {
+            assert_eq!(
+                read(&bus, address, 2, 0).await,
+                words(&[address, address + 1]),
+                "{act:?}"
+            );
+        }
+        assert_eq!(fake.connections(), 2, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_exception_costs_its_request_only_and_names_everything() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::Exception(2), Act::Exception(99)]);
+    let bus = bus(&fake);
+    for (code, want) in [
+        (
+            2,
+            "read input 7..=9 of unit 1: exception 2 (ILLEGAL DATA ADDRESS)",
+        ),
+        (
+            99,
+            "read input 7..=9 of unit 1: exception 99 (not in the specification)",
+        ),
+    ] {
+        let error = read(&bus, 7, 3, 5).await.unwrap_err();
+        assert_eq!(error.to_string(), want);
+        assert!(
+            matches!(error, BusError::Exception { exception: Exception(got), .. } if got == code)
+        );
+    }
+    assert_eq!(read(&bus, 1, 1, 0).await, words(&[1]));
+    assert_eq!((fake.connections(), fake.requests().len()), (1, 3));
+}
+
+#[tokio::test]
+async fn reads_are_repeated_as_often_as_allowed_and_a_busy_unit_is_asked_again() {
+    for (acts, retries, is_ok, requests) in [
+        (vec![Act::Silence], 1, true, 2),
+        (vec![Act::WrongId, Act::Close], 2, true, 3),
+        (vec![Act::Silence, Act::Silence], 1, false, 2),
+        (vec![Act::Exception(6)], 1, true, 2),
+        (vec![Act::Exception(11)], 1, true, 2),
+        (vec![Act::Exception(4)], 1, false, 1),
+    ] {
+        let fake = Fake::start().await;
+        fake.script(&acts);
+        let answer = read(&bus(&fake), 3, 1, retries).await;
+        assert_eq!(answer.is_ok(), is_ok, "{acts:?}: {answer:?}");
+        assert_eq!(fake.requests().len(), requests, "{acts:?}");
+    }
+}
+
+#[tokio::test]
+async fn writes_use_the_function_that_suits_and_are_never_repeated() {
+    let registers = |words: &[u16]| WriteRequest::Registers {
+        address: 10,
+        words: words.to_vec(),
+    };
+    let coil = WriteRequest::Coil {
+        address: 3,
+        on: true,
+    };
+    for (request, function) in [(coil, 5), (registers(&[7]), 6), (registers(&[7, 8]), 16)] {
+        let fake = Fake::start().await;
+        let bus = bus(&fake);
+        assert_eq!(bus.write(1, &request).await, Ok(()));
+        fake.script(&[Act::Silence]);
+        let error = bus.write(1, &request).await.unwrap_err();
+        assert!(matches!(error, BusError::Timeout { .. }), "{error}");
+        let functions: Vec<u8> = fake.requests().iter().map(|request| request.0).collect();
+        assert_eq!(functions, [function, function]);
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledgement_of_another_write_is_none() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::WrongFunction]);
+    let request = WriteRequest::Registers {
+        address: 1,
+        words: vec![1],
+    };
+    let error = bus(&fake).write(4, &request).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("write holding 1 of unit 4: wrong answer"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn changing_bits_reads_the_register_afresh_and_leaves_the_others() {
+    let fake = Fake::start().await;
+    let bus = bus(&fake);
+    let request = |mask, bits| WriteRequest::Mask {
+        address: 50,
+        mask,
+        bits,
+    };
+    fake.state.lock().unwrap().registers.insert(50, 0xAAAA);
+    assert_eq!(bus.write(1, &request(0x0001, 0x0001)).await, Ok(()));
+    assert_eq!(fake.state.lock().unwrap().registers[&50], 0xAAAB);
+    fake.state.lock().unwrap().registers.insert(50, 0x5555);
+    assert_eq!(bus.write(1, &request(0xFF00, 0x1200)).await, Ok(()));
+    assert_eq!(fake.state.lock().unwrap().registers[&50], 0x1255);
+    // Without the old bits nothing is written.
+    fake.script(&[Act::Silence]);
+    assert!(bus.write(1, &request(0x0001, 0)).await.is_err());
+    assert_eq!(fake.state.lock().unwrap().registers[&50], 0x1255);
+    let functions: Vec<u8> = fake.requests().iter().map(|request| request.0).collect();
+    assert_eq!(functions, [3, 6, 3, 6, 3]);
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_asked_for_and_an_idle_close_cost_nothing() {
+    for act in [Act::Twice, Act::AnswerAndClose] {
+        let fake = Fake::start().await;
+        fake.script(&[act]);
+        let bus = bus(&fake);
+        assert_eq!(read(&bus, 10, 1, 0).await, words(&[10]));
+        // The rest of what the server sent has arrived when another connection is served.
+        assert_eq!(read(&self::bus(&fake), 1, 1, 0).await, words(&[1]));
+        let request = WriteRequest::Registers {
+            address: 20,
+            words: vec![5],
+        };
+        assert_eq!(bus.write(1, &request).await, Ok(()), "{act:?}");
+        assert_eq!(read(&bus, 21, 1, 0).await, words(&[21]), "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn commands_overtake_polls_and_polls_keep_their_order() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::Late(50)]);
+    let bus = bus(&fake);
+    let mut tasks = tokio::task::JoinSet::new();
+    for (address, priority) in [
+        (1, Priority::Poll),
+        (2, Priority::Poll),
+        (3, Priority::Poll),
+        (4, Priority::Command),
+        (5, Priority::Command),
+    ] {
+        let bus = bus.clone();
+        tasks.spawn(async move { bus.read(1, &input(address, 1), priority, 0).await });
+        // The first one is under way before the others come.
+        while fake.requests().is_empty() {
+            yield_now().await;
+        }
+        yield_now().await;
+    }
+    while let Some(answer) = tasks.join_next().await {
+        assert!(answer.unwrap().is_ok());
+    }
+    let order: Vec<u16> = fake.requests().iter().map(|request| request.1).collect();
+    assert_eq!(order, [1, 4, 5, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_nobody_waits_for_any_more_is_not_sent() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::Late(50)]);
+    let bus = bus(&fake);
+    let first = tokio::spawn({
+        let bus = bus.clone();
+        async move { read(&bus, 1, 1, 0).await }
+    });
+    while fake.requests().is_empty() {
+        yield_now().await;
+    }
+    let request = WriteRequest::Coil {
+        address: 1,
+        on: false,
+    };
+    assert!(
+        timeout(Duration::from_millis(1), bus.write(1, &request))
+            .await
+            .is_err()
+    );
+    assert!(first.await.unwrap().is_ok());
+    assert_eq!(read(&bus, 2, 1, 0).await, words(&[2]));
+    assert_eq!(fake.requests(), [(4, 1, 1), (4, 2, 1)]);
+}
+
+#[tokio::test]
+async fn without_a_server_requests_fail_at_once_and_the_next_pause_tries_again() {
+    let fake = Fake::start().await;
+    let (address, state) = fake.stop().await;
+    let bus = bus_at(&address);
+    let mut recoveries = bus.recoveries();
+    let error = read(&bus, 1, 1, 3).await.unwrap_err();
+    assert!(matches!(error, BusError::Connect { .. }), "{error}");
+    assert!(
+        error.to_string().contains("cannot connect to 127.0.0.1"),
+        "{error}"
+    );
+
+    let fake = Fake::start_on(&address, state).await;
+    // Still within the pause after the failed attempt: the old answer stands.
+    assert_eq!(read(&bus, 1, 1, 3).await, Err(error));
+    assert_eq!(fake.connections(), 0);
+    sleep(Duration::from_millis(60)).await;
+    assert_eq!(read(&bus, 1, 1, 0).await, words(&[1]));
+    assert!(recoveries.has_changed().unwrap());
+    recoveries.mark_unchanged();
+
+    // A connection that is opened again after a time limit is no recovery.
+    fake.script(&[Act::Silence]);
+    assert!(read(&bus, 1, 1, 0).await.is_err());
+    assert!(read(&bus, 1, 1, 0).await.is_ok());
+    assert_eq!(fake.connections(), 2);
+    assert!(!recoveries.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn a_bus_that_is_cancelled_answers_nobody_any_more() {
+    let fake = Fake::start().await;
+    let json = format!(r#"{{"tcp": "{}"}}"#, fake.address);
+    let cancel = CancellationToken::new();
+    let bus = BusHandle::spawn("test", serde_json::from_str(&json).unwrap(), cancel.clone());
+    assert!(read(&bus, 1, 1, 0).await.is_ok());
+    cancel.cancel();
+    yield_now().await;
+    let error = read(&bus, 1, 1, 9).await.unwrap_err();
+    assert!(matches!(error, BusError::Closed { .. }), "{error}");
+}

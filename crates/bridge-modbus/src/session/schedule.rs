@@ -1,0 +1,127 @@
+//! When which points are read. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fieldgate_bridge::Poll;
+use tokio::time::Instant;
+
+use crate::config::DeviceConfig;
+
+/// The points of a device by their periods. All periods count from the same moment, so that those
+/// that divide each other are due together and share requests.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    start: Instant,
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    period: Duration,
+    is_once: bool,
+    next: Instant,
+    points: Vec<usize>,
+}
+
+/// How soon a point that is read once is tried again if there was no answer.
+const ONCE_RETRY: Duration = Duration::from_secs(10);
+
+impl Schedule {
+    /// Everything is due at `start`.
+    pub(crate) fn new(device: &DeviceConfig, start: Instant) -> Self {
+        let mut by_poll: BTreeMap<Poll, Vec<usize>> = BTreeMap::new();
+        for (index, (_, point)) in device.points.iter().enumerate() {
+            by_poll.entry(point.poll).or_default().push(index);
+        }
+        let groups = by_poll.into_iter().map(|(poll, points)| Group {
+            period: match poll {
+                Poll::Every(period) => period.get(),
+                Poll::Once => ONCE_RETRY,
+            },
+            is_once: poll == Poll::Once,
+            next: start,
+            points,
+        });
+        Self {
+            start,
+            groups: groups.collect(),
+        }
+    }
+
+    /// When something is due next; `None` if all has been read that is read once.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.groups.iter().map(|group| group.next).min()
+    }
+
+    /// The points that are due at `now`. Times that have been missed are left out, not made up.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<usize> {
+        let mut due = Vec::new();
+        for group in self.groups.iter_mut().filter(|group| group.next <= now) {
+            due.extend(&group.points);
+            let period = group.period.as_nanos().max(1);
+            let passed = now.saturating_duration_since(self.start).as_nanos() % period;
+            let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or_default());
+            group.next = now + group.period.saturating_sub(passed);
+        }
+        due
+    }
+
+    /// Takes a point that is read once off the list.
+    pub(crate) fn answered(&mut self, point: usize) {
+        for group in self.groups.iter_mut().filter(|group| group.is_once) {
+            group.points.retain(|other| *other != point);
+        }
+        self.groups.retain(|group| !group.points.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DeviceEntry;
+    use fieldgate_bridge::Defaults;
+
+    fn schedule(start: Instant) -> Schedule {
+        let json = r#"{"bus": "b", "unit": 1, "points": {
+            "a": {"coil": 0},
+            "b": {"coil": 1, "poll": "3s"},
+            "c": {"coil": 2, "poll": "once"},
+            "d": {"coil": 3, "poll": "1s"}
+        }}"#;
+        let entry: DeviceEntry = serde_json::from_str(json).unwrap();
+        let device = entry.resolve("d", 1, None, &Defaults::default()).unwrap();
+        Schedule::new(&device, start)
+    }
+
+    #[test]
+    fn periods_keep_step_and_missed_times_are_left_out() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut schedule = schedule(start);
+        for (now, want, next) in [
+            (0, vec![0, 3, 1, 2], 1_000),
+            (999, vec![], 1_000),
+            (1_003, vec![0, 3], 2_000),
+            (2_000, vec![0, 3], 3_000),
+            (3_000, vec![0, 3, 1], 4_000),
+            // Two rounds were missed; the pace stays.
+            (6_400, vec![0, 3, 1], 7_000),
+            (10_000, vec![0, 3, 1, 2], 11_000),
+        ] {
+            assert_eq!(schedule.take_due(at(now)), want, "{now} ms");
+            assert_eq!(schedule.next(), Some(at(next)), "{now} ms");
+        }
+    }
+
+    #[test]
+    fn a_point_that_is_read_once_is_done_when_it_was_answered() {
+        let start = Instant::now();
+        let mut schedule = schedule(start);
+        schedule.take_due(start);
+        schedule.answered(2);
+        schedule.answered(0);
+        let due = schedule.take_due(start + Duration::from_secs(30));
+        assert_eq!(due, [0, 3, 1]);
+    }
+}

@@ -1,0 +1,466 @@
+//! Whole devices: driver, session and run loop against a server that misbehaves.
+
+use std::time::Duration;
+
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
+use fieldgate_model::{Quality, Value};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::config::{BusConfig, DeviceEntry};
+use crate::fake::{Act, Fake};
+
+struct Device {
+    config: DeviceConfig,
+    events: mpsc::Receiver<Event>,
+    requests: mpsc::Sender<Request>,
+    counters: Arc<Counters>,
+    cancel: CancellationToken,
+}
+
+fn bus_config(address: &str) -> BusConfig {
+    let json = format!(
+        r#"{{"tcp": "{address}", "timeout": "100ms", "offline": {{"after": 2, "backoff": "20ms..80ms"}}}}"#
+    );
+    serde_json::from_str(&json).unwrap()
+}
+
+fn bus(fake: &Fake) -> BusHandle {
+    BusHandle::spawn("test", bus_config(&fake.address), CancellationToken::new())
+}
+
+fn config(unit: u8, points: &str) -> DeviceConfig {
+    let json = format!(r#"{{"bus": "b", "unit": {unit}, "points": {{{points}}}}}"#);
+    let entry: DeviceEntry = serde_json::from_str(&json).unwrap();
+    let defaults: Defaults =
+        serde_json::from_str(r#"{"poll": "20ms", "publish": "every_poll"}"#).unwrap();
+    entry
+        .resolve(&format!("d{unit}"), unit, None, &defaults)
+        .unwrap()
+}
+
+impl Device {
+    fn start(bus: &BusHandle, unit: u8, points: &str) -> Self {
+        let config = config(unit, points);
+        let offline = bus_config("unused:1").offline;
+        let settings = config.settings(&offline, u64::from(unit));
+        let driver = ModbusDriver::new(config.clone(), bus.clone());
+        let (requests, requests_rx) = mpsc::channel(4);
+        let (events_tx, events) = mpsc::channel(1000);
+        let counters = Arc::new(Counters::default());
+        let cancel = CancellationToken::new();
+        let ports = Ports {
+            requests: requests_rx,
+            events: events_tx,
+            cancel: cancel.clone(),
+        };
+        tokio::spawn(run(driver, settings, counters.clone(), ports));
+        Self {
+            config,
+            events,
+            requests,
+            counters,
+            cancel,
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        timeout(Duration::from_secs(5), self.events.recv())
+            .await
+            .expect("an event in time")
+            .expect("a running device")
+    }
+
+    /// Waits for an event of a kind; the samples before it are dropped.
+    async fn wait_for(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let event = self.next().await;
+            if is_wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    async fn wait_online(&mut self) {
+        self.wait_for(|event| *event == Event::Online).await;
+    }
+
+    async fn wait_offline(&mut self) -> String {
+        let is_offline = |event: &Event| matches!(event, Event::Offline { .. });
+        match self.wait_for(is_offline).await {
+            Event::Offline { error, .. } => error,
+            _ => unreachable!(),
+        }
+    }
+
+    /// The next sample of each point as text, in the order of the points.
+    async fn round(&mut self) -> Vec<String> {
+        let mut texts = vec![None; self.config.points.len()];
+        while texts.iter().any(Option::is_none) {
+            if let Event::Samples(samples) = self.next().await {
+                for sample in samples {
+                    texts[sample.point] = Some(text(&sample));
+                }
+            }
+        }
+        texts.into_iter().flatten().collect()
+    }
+
+    async fn command(&mut self, point: usize, payload: &str) -> Outcome {
+        let value = fieldgate_model::parse_command_value(payload.as_bytes()).unwrap();
+        let (request, outcome) = Request::new(Command { point, value });
+        self.requests.send(request).await.unwrap();
+        timeout(Duration::from_secs(5), outcome)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+fn text(sample: &Sample) -> String {
+    let value = sample.value.as_ref().map_or("-".into(), Value::to_string);
+    match sample.quality {
+        Quality::Good => value,
+        quality => format!("{quality:?} {value}"),
+    }
+}
+
+const THREE: &str = r#""a": {"input": 10, "as": "u16"}, "b": {"input": 12, "as": "u32"},
+    "c": {"coil": 3}"#;
+
+#[tokio::test]
+async fn a_device_is_read_in_the_planned_requests_and_each_point_gets_its_own_registers() {
+    let fake = Fake::start().await;
+    let mut device = Device::start(&bus(&fake), 1, THREE);
+    device.wait_online().await;
+    assert_eq!(device.round().await, ["10", "786445", "true"]);
+    assert_eq!(fake.requests()[..2], [(1, 3, 1), (4, 10, 4)]);
+}
+
+#[tokio::test]
+async fn a_silent_unit_goes_offline_and_the_others_keep_their_pace() {
+    let fake = Fake::start().await;
+    fake.state.lock().unwrap().silent_units.insert(2);
+    let bus = bus(&fake);
+    let mut dead = Device::start(&bus, 2, r#""a": {"input": 1, "as": "u16"}"#);
+    let error = dead.wait_offline().await;
+    assert_eq!(error, "read input 1 of unit 2: no answer within 100 ms");
+    let mut live = Device::start(&bus, 1, THREE);
+    live.wait_online().await;
+    let before = (live.counters.snapshot(), dead.counters.snapshot());
+    for _ in 0..50 {
+        assert_eq!(live.round().await, ["10", "786445", "true"]);
+    }
+    // In the time of 50 rounds at most a few pauses of the dead unit are over.
+    let (live_before, dead_before) = before;
+    let polls = live.counters.snapshot().polls - live_before.polls;
+    let probes = dead.counters.snapshot().polls - dead_before.polls;
+    assert!(
+        polls >= 90 && probes * 4 <= polls,
+        "{probes} probes in {polls} polls"
+    );
+    // It comes back by itself.
+    fake.state.lock().unwrap().silent_units.clear();
+    dead.wait_online().await;
+    assert_eq!(dead.round().await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_takes_its_devices_offline_and_all_come_back() {
+    let fake = Fake::start().await;
+    let bus = bus(&fake);
+    let mut devices = [1, 2, 3].map(|unit| Device::start(&bus, unit, THREE));
+    for device in &mut devices {
+        device.wait_online().await;
+        device.round().await;
+    }
+    let (address, state) = fake.stop().await;
+    for device in &mut devices {
+        let error = device.wait_offline().await;
+        assert!(error.contains("connect"), "{error}");
+        let Event::Samples(stale) = device.next().await else {
+            panic!("stale values follow");
+        };
+        assert!(stale.iter().all(|sample| sample.quality == Quality::Stale));
+        let texts: Vec<_> = stale.iter().map(text).collect();
+        assert_eq!(texts, ["Stale 10", "Stale 786445", "Stale true"]);
+        let outcome = device.command(2, "1").await;
+        assert!(
+            matches!(outcome, Outcome::Failed(text) if text.starts_with("the device is offline"))
+        );
+    }
+    let fake = Fake::start_on(&address, state).await;
+    for device in &mut devices {
+        device.wait_online().await;
+        assert_eq!(device.round().await, ["10", "786445", "true"]);
+    }
+    assert!(fake.connections() >= 2);
+}
+
+#[tokio::test]
+async fn a_hole_between_points_is_found_once_and_read_around() {
+    let fake = Fake::start().await;
+    fake.state.lock().unwrap().holes.extend([11, 15]);
+    let points = r#""a": {"input": 10, "as": "u16"}, "b": {"input": 12, "as": "u16"},
+        "c": {"input": 13, "as": "u16"}, "d": {"input": 15, "as": "u16"}"#;
+    let mut device = Device::start(&bus(&fake), 1, points);
+    device.wait_online().await;
+    // Only the point that is itself in a hole is bad, and no request but its own suffers.
+    assert_eq!(device.round().await, ["10", "12", "13", "Bad -"]);
+    assert_eq!(device.round().await, ["10", "12", "13", "Bad -"]);
+    let requests = fake.requests();
+    assert_eq!(
+        requests[..4],
+        [(4, 10, 6), (4, 10, 1), (4, 12, 2), (4, 15, 1)]
+    );
+    assert_eq!(requests[4..7], [(4, 10, 1), (4, 12, 2), (4, 15, 1)]);
+    assert_eq!(fake.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_busy_unit_gives_a_bad_sample_and_never_a_zero() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::Exception(6); 3]);
+    let mut device = Device::start(&bus(&fake), 1, r#""a": {"input": 7, "as": "u16"}"#);
+    // An exception is an answer: the unit is online.
+    device.wait_online().await;
+    // The first request of a session is not repeated, the second one once.
+    assert_eq!(device.round().await, ["Bad -"]);
+    assert_eq!(device.round().await, ["Bad -"]);
+    assert_eq!(device.round().await, ["7"]);
+}
+
+#[tokio::test]
+async fn no_fault_on_the_wire_ever_becomes_a_value() {
+    let fake = Fake::start().await;
+    fake.script(&[
+        Act::Answer,
+        Act::Late(150),
+        Act::WrongId,
+        Act::Twice,
+        Act::Short,
+        Act::CloseMidFrame,
+        Act::WrongUnit,
+        Act::AnswerAndClose,
+        Act::Garbage,
+        Act::Exception(4),
+        Act::WrongFunction,
+        Act::Close,
+    ]);
+    let bus = bus(&fake);
+    let mut one = Device::start(&bus, 1, r#""a": {"input": 100, "as": "u16"}"#);
+    let mut two = Device::start(&bus, 2, r#""a": {"input": 200, "as": "u16"}"#);
+    for (device, want) in [(&mut one, "100"), (&mut two, "200")] {
+        for _ in 0..20 {
+            let got = device.round().await.concat();
+            let is_right = got == want || got == "Bad -" || got == format!("Stale {want}");
+            assert!(is_right, "{got} in place of {want}");
+        }
+    }
+    assert!(fake.state.lock().unwrap().script.is_empty());
+}
+
+#[tokio::test]
+async fn an_address_that_is_never_answered_does_not_stop_the_others() {
+    let fake = Fake::start().await;
+    let points =
+        r#""a": {"coil": 1}, "b": {"input": 7, "as": "u16"}, "c": {"holding": 9, "as": "u16"}"#;
+    let mut session = ModbusDriver::new(config(1, points), bus(&fake))
+        .open()
+        .await
+        .unwrap();
+    let mut out = Vec::new();
+    // The first request of the plan is lost in every round.
+    let mut failures = 0;
+    for _ in 0..40 {
+        session.ready().await;
+        let is_coil = session
+            .pending
+            .front()
+            .is_some_and(|next| next.table.is_bits())
+            || session.pending.is_empty() && session.skip % 3 == 0;
+        if is_coil {
+            fake.script(&[Act::Silence, Act::Silence]);
+        }
+        failures += usize::from(session.poll(&mut out).await.is_err());
+    }
+    let seen = |point: usize| -> Vec<String> {
+        out.iter()
+            .filter(|sample| sample.point == point)
+            .map(text)
+            .collect()
+    };
+    assert!(failures >= 3, "{failures}");
+    assert!(
+        seen(1).iter().all(|text| text == "7") && seen(1).len() >= 5,
+        "{:?}",
+        seen(1)
+    );
+    assert!(
+        seen(2).iter().all(|text| text == "9") && seen(2).len() >= 5,
+        "{:?}",
+        seen(2)
+    );
+    // Nobody is left to think that its old value still holds.
+    assert!(
+        seen(0).iter().all(|text| text == "Bad -") && !seen(0).is_empty(),
+        "{:?}",
+        seen(0)
+    );
+}
+
+const WRITABLE: &str = r#""pump": {"coil": 4, "write": true},
+    "setpoint": {"holding": 10, "as": "f32", "order": "CDAB", "write": {"min": 0, "max": 80}},
+    "alarm": {"holding": 20, "as": "bit(3)", "write": true},
+    "mode": {"holding": 30, "as": "u16", "enum": {"1": "day", "2": "night"}, "write": true},
+    "slow": {"holding": 40, "as": "u16", "write": true, "readback": "50ms"}"#;
+
+#[tokio::test]
+async fn commands_are_written_read_back_and_published() {
+    let fake = Fake::start().await;
+    let mut device = Device::start(&bus(&fake), 1, WRITABLE);
+    device.wait_online().await;
+    for (point, payload, want) in [
+        (0, "on", Value::Bool(true)),
+        (0, "0", Value::Bool(false)),
+        (1, "21.3", Value::F32(21.3)),
+        (2, "1", Value::Bool(true)),
+        (2, "false", Value::Bool(false)),
+        (3, "night", Value::Text("night".into())),
+        (3, "1", Value::Text("day".into())),
+        (4, "{\"value\": 65535}", Value::Decimal(65535.into())),
+    ] {
+        let outcome = device.command(point, payload).await;
+        let want = Outcome::Done {
+            readback: Some(want.clone()),
+            value: want,
+        };
+        assert_eq!(outcome, want, "{payload}");
+    }
+    let state = fake.state.lock().unwrap();
+    assert_eq!(state.registers[&20], 20 & !8, "other bits stay");
+    assert_eq!(
+        (state.registers[&10], state.registers[&11]),
+        (0x6666, 0x41AA)
+    );
+}
+
+#[tokio::test]
+async fn what_is_read_back_after_a_write_is_published_at_once() {
+    let fake = Fake::start().await;
+    let config = config(
+        1,
+        r#""a": {"holding": 5, "as": "u16", "write": true, "poll": "1h"}"#,
+    );
+    let mut session = ModbusDriver::new(config, bus(&fake)).open().await.unwrap();
+    let mut out = Vec::new();
+    let value = Value::Decimal(77.into());
+    let command = Command {
+        point: 0,
+        value: value.clone(),
+    };
+    let outcome = session.apply(command, &mut out).await;
+    assert_eq!(
+        outcome,
+        Outcome::Done {
+            value: value.clone(),
+            readback: Some(value)
+        }
+    );
+    assert_eq!(out.iter().map(text).collect::<Vec<_>>(), ["77"]);
+}
+
+#[tokio::test]
+async fn a_write_that_fails_is_told_apart_from_one_that_did_not_stick() {
+    let fake = Fake::start().await;
+    let mut device = Device::start(&bus(&fake), 1, WRITABLE);
+    device.wait_online().await;
+    fake.state.lock().unwrap().stuck.extend([4, 40]);
+    let outcome = device.command(0, "1").await;
+    let want = Outcome::Mismatch {
+        value: Value::Bool(true),
+        readback: Some(Value::Bool(false)),
+    };
+    assert_eq!(outcome, want);
+    let outcome = device.command(4, "7").await;
+    let want = Outcome::Mismatch {
+        value: Value::Decimal(7.into()),
+        readback: Some(Value::Decimal(40.into())),
+    };
+    assert_eq!(outcome, want);
+    fake.state.lock().unwrap().holes.insert(30);
+    for (point, payload, want) in [
+        (1, "99", "99 is outside the limits 0..=80"),
+        (3, "noon", "expected one of `day`, `night`, got `noon`"),
+        (
+            3,
+            "day",
+            "write holding 30 of unit 1: exception 2 (ILLEGAL DATA ADDRESS)",
+        ),
+        (9, "1", "no such point"),
+    ] {
+        let outcome = device.command(point, payload).await;
+        assert_eq!(outcome, Outcome::Failed(want.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_sent_once_and_said_to_be_in_doubt() {
+    let fake = Fake::start().await;
+    let config = config(1, r#""a": {"holding": 5, "as": "u16", "write": true}"#);
+    let mut session = ModbusDriver::new(config, bus(&fake)).open().await.unwrap();
+    for act in [Act::Silence, Act::WrongId, Act::Close] {
+        fake.script(&[act]);
+        let sent = fake.requests_to(1);
+        let command = Command {
+            point: 0,
+            value: Value::Decimal(1.into()),
+        };
+        match session.apply(command, &mut Vec::new()).await {
+            Outcome::Failed(text) => {
+                assert!(text.ends_with("; it may have taken effect"), "{text}")
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(fake.requests_to(1), sent + 1, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_point_that_is_read_once_is_read_once_in_each_session() {
+    let fake = Fake::start().await;
+    let points = r#""model": {"holding": 0, "as": "string(2)", "poll": "once"}, "c": {"coil": 3}"#;
+    let mut device = Device::start(&bus(&fake), 1, points);
+    device.wait_online().await;
+    while device.counters.snapshot().polls < 10 {
+        device.next().await;
+    }
+    let reads = fake
+        .requests()
+        .iter()
+        .filter(|request| request.0 == 3)
+        .count();
+    assert_eq!(reads, 1);
+    device.cancel.cancel();
+}
+
+#[tokio::test]
+async fn a_probe_shows_requests_registers_and_values() {
+    let fake = Fake::start().await;
+    fake.state.lock().unwrap().holes.insert(300);
+    let points = r#""a": {"input": 10, "as": "u16", "invalid": 10}, "b": {"input": 12, "as": "u16"},
+        "c": {"holding": 300, "as": "u16"}"#;
+    let exchanges = crate::probe(&config(1, points), &bus(&fake)).await;
+    assert_eq!(exchanges.len(), 2);
+    assert_eq!(exchanges[0].answer, Ok(Data::Words(vec![10, 11, 12])));
+    let values = [
+        (0, Err(DecodeError::Invalid)),
+        (1, Ok(Value::Decimal(12.into()))),
+    ];
+    assert_eq!(exchanges[0].values, values);
+    let error = "read holding 300 of unit 1: exception 2 (ILLEGAL DATA ADDRESS)";
+    assert_eq!(exchanges[1].answer, Err(error.into()));
+    assert!(exchanges[1].values.is_empty());
+}
