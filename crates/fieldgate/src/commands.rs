@@ -251,14 +251,18 @@ fn own_address(config: &Config, bus: &str) -> Result<SocketAddr, Stop> {
     if let Some(address) = found.simulated {
         return Ok(address);
     }
-    // The bus is another machine's address: its port is served on this one.
-    let port = found
-        .config
-        .address
-        .rsplit(':')
-        .next()
-        .and_then(|port| port.parse().ok());
-    Ok(SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0))))
+    let address = &found.config.address;
+    match address.parse::<SocketAddr>() {
+        Ok(own) if own.ip().is_loopback() => Ok(own),
+        // Another machine's address: its port is served here.
+        _ => {
+            let port = address
+                .rsplit(':')
+                .next()
+                .and_then(|port| port.parse().ok());
+            Ok(SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0))))
+        }
+    }
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {

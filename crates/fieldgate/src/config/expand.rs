@@ -54,7 +54,7 @@ fn devices(sources: &Sources, devices: &Node) -> Mapping {
 
 fn units(device: &Node) -> Option<Units> {
     let mut node = device.get(&["units"])?.clone();
-    read(&mut node, &mut Vec::new())
+    read(&mut node, &[], &mut Vec::new())
 }
 
 /// A device with what its type says, where it does not say so itself.

@@ -9,7 +9,14 @@ use std::net::SocketAddr;
 use super::report::Report;
 use super::source::File;
 use super::units::Units;
-use crate::yaml::{Item, Kind, Mistake, Node, Pruned, read};
+use crate::yaml::{Item, Kind, Mistake, Node, Others, Pruned, read};
+
+/// What a device type says about itself.
+const NOTES: &[&str] = &["manufacturer", "model", "source"];
+/// The gateway's own keys in the main file.
+pub(crate) const KEYS: Others = &[(&["buses", "*"], &["simulated"]), (&["types", "*"], NOTES)];
+/// The gateway's own keys in the file of a device type.
+pub(crate) const TYPE_KEYS: Others = &[(&[], NOTES)];
 
 /// The buses whose server this process simulates, and where it listens.
 pub(crate) type Simulated = BTreeMap<String, SocketAddr>;
@@ -99,14 +106,14 @@ fn take_simulated(name: &str, bus: &mut Node, wrong: &mut Vec<Mistake>) -> Optio
 }
 
 fn take_notes(path: &str, kind: &mut Node, wrong: &mut Vec<Mistake>) {
-    for note in ["manufacturer", "model", "source"] {
+    for note in NOTES {
         let Some(entry) = kind.entry_mut(note) else {
             continue;
         };
         entry.pruned = Some(Pruned::Taken);
         if entry.value.text().is_none() {
             let path = if path.is_empty() {
-                note.to_owned()
+                (*note).to_owned()
             } else {
                 format!("{path}.{note}")
             };
@@ -125,7 +132,7 @@ fn list_units(path: &str, device: &mut Node, wrong: &mut Vec<Mistake>) {
         return;
     };
     let mut found = Vec::new();
-    let units: Option<Units> = read(&mut entry.value, &mut found);
+    let units: Option<Units> = read(&mut entry.value, &[], &mut found);
     match units.filter(|_| found.is_empty()) {
         Some(units) => {
             let mark = entry.value.mark;

@@ -1,4 +1,5 @@
-//! The file as it is written. What belongs together across keys is checked in `resolve`.
+//! The sections of the file that are about the gateway itself, as they are written. Types, buses
+//! and devices are read by their bridge; what belongs together is checked in `resolve`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-/// Everything but types, buses and devices, which every bridge adds to.
+/// `gateway:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Gateway {
@@ -44,6 +45,7 @@ fn gateway_name() -> Name {
     Name("fieldgate".to_owned())
 }
 
+/// `broker:`
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Broker {
@@ -51,6 +53,7 @@ pub(crate) struct Broker {
     pub(crate) allow_anonymous: bool,
 }
 
+/// `broker.listen:`; a protocol without an address is off.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listen {
@@ -115,6 +118,7 @@ impl Visitor<'_> for AddressVisitor {
     }
 }
 
+/// `mqtt:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Mqtt {

@@ -40,7 +40,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
     unavailable::refuse(&mut sources.main, report);
     let simulated = own::take(&mut sources.main, report);
     let mut mistakes = Vec::new();
-    let document: Option<Document> = read(&mut sources.main.root, &mut mistakes);
+    let document: Option<Document> = read(&mut sources.main.root, own::KEYS, &mut mistakes);
     super::add(&sources.main.name, mistakes, report);
     let types = types(&mut sources, document.as_ref(), report);
     let document = document?;
@@ -82,7 +82,7 @@ fn types(
         }
         own::take_type(file, report);
         let mut mistakes = Vec::new();
-        let kind: Option<TypeConfig> = read(&mut file.root, &mut mistakes);
+        let kind: Option<TypeConfig> = read(&mut file.root, own::TYPE_KEYS, &mut mistakes);
         super::add(&file.name, mistakes, report);
         if let Some(kind) = kind {
             types.insert(name.clone(), kind);
@@ -184,6 +184,14 @@ impl Main<'_> {
                 continue;
             }
             let mut seen = BTreeSet::new();
+            let type_tree = entry
+                .kind
+                .as_ref()
+                .and_then(|name| self.sources.device_type(name));
+            let is_whole = [type_tree, self.file.root.get(&path)]
+                .into_iter()
+                .flatten()
+                .all(Node::is_whole);
             for unit in &entry.units {
                 let name = pattern.replace(UNIT, &unit.to_string());
                 if name.contains(['{', '}']) {
@@ -203,8 +211,9 @@ impl Main<'_> {
                     Ok(device) => {
                         devices.insert(name, device);
                     }
-                    // The units of one entry differ in nothing else: once is enough.
-                    Err(message) if seen.insert(message.clone()) => {
+                    // The units of one entry differ in nothing else: once is enough. And what
+                    // is missing because it was wrong has been reported.
+                    Err(message) if is_whole && seen.insert(message.clone()) => {
                         self.wrong(&path, &message, report);
                     }
                     Err(_) => {}

@@ -109,7 +109,9 @@ fn send(
         return Err(format!("the device \"{device}\" has no point \"{point}\""));
     };
     if !found.writable {
-        return Err(format!("the point \"{point}\" is read-only"));
+        return Err(format!(
+            "the point \"{point}\" is read-only: it has no `write`"
+        ));
     }
     if payload.len() > PAYLOAD_MAX {
         return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));

@@ -3,13 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use fieldgate_bridge::{Counters, Event, Ports, Request, run};
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, ModbusDriver, Offline};
 use fieldgate_model::Point;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::Publisher;
@@ -83,14 +83,15 @@ impl Device {
         self.cancel.cancel();
     }
 
-    /// Waits until the device has stopped and all that it told is published, for so long.
-    pub(crate) async fn stopped(self, limit: Duration) {
+    /// Waits until the device has stopped and all that it told is published; what has not ended
+    /// at `until` is cut off.
+    pub(crate) async fn stopped(self, until: Instant) {
         self.cancel.cancel();
         let Self {
             name, run, pump, ..
         } = self;
         let tasks = [run.abort_handle(), pump.abort_handle()];
-        let ended = tokio::time::timeout(limit, async {
+        let ended = tokio::time::timeout_at(until, async {
             for task in [run, pump] {
                 if let Err(error) = task.await {
                     log::error!(DEVICE = name.as_str(); "{name}: {error}");
@@ -98,7 +99,7 @@ impl Device {
             }
         });
         if ended.await.is_err() {
-            log::warn!(DEVICE = name.as_str(); "{name}: did not stop within {limit:?}");
+            log::warn!(DEVICE = name.as_str(); "{name}: cut off in the middle of a transaction");
             tasks.iter().for_each(|task| task.abort());
         }
     }

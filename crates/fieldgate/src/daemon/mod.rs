@@ -38,6 +38,7 @@ const BROKER_END: Duration = Duration::from_secs(5);
 pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
     let config = config::load(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
+    let allow_anonymous = config.allow_anonymous;
     let broker = start_broker(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
@@ -57,7 +58,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
     let mut plant = Plant::new(&config, publisher.clone(), directory, Arc::clone(&changed));
     plant.change(config).await.map_err(Stop::Listen)?;
     publisher.send(publisher.gateway_state(true)).await;
-    announce(&broker);
+    announce(&broker, allow_anonymous);
     notify::ready();
 
     let reload = Reload { path };
@@ -133,7 +134,7 @@ fn has_no_v6(error: &io::Error) -> bool {
 }
 
 /// Tells a person how to see something.
-fn announce(broker: &Broker) {
+fn announce(broker: &Broker, allow_anonymous: bool) {
     for address in broker.local_addrs() {
         log::info!("MQTT on {address}");
     }
@@ -141,6 +142,9 @@ fn announce(broker: &Broker) {
         log::warn!("no listener: nobody can subscribe");
         return;
     };
+    if !allow_anonymous {
+        log::info!("only programs on this machine may connect: broker.allow_anonymous is false");
+    }
     let host = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::commands::Directory;
@@ -15,9 +16,7 @@ use super::publisher::Publisher;
 use crate::config::{self, Changes, Config};
 use crate::simulate::Simulator;
 
-/// How long a device may take to end its transaction on a reload.
-const RESTART: Duration = Duration::from_secs(10);
-/// How long all devices together may take at the end.
+/// How long all devices together may take to end their transactions, on a reload and at the end.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// What runs now.
@@ -146,10 +145,11 @@ impl Plant {
             self.directory.remove(&device.name);
             device.cancel();
         }
+        let until = Instant::now() + DRAIN;
         for device in stopping {
             let name = device.name.clone();
             let points = Arc::clone(&device.points);
-            device.stopped(RESTART).await;
+            device.stopped(until).await;
             let next = wanted.devices.get(&name);
             let stays = |point: &str| {
                 next.is_some_and(|next| next.points.iter().any(|(name, _)| name == point))
@@ -173,10 +173,9 @@ impl Plant {
             self.directory.remove(&device.name);
             device.cancel();
         }
-        let until = tokio::time::Instant::now() + DRAIN;
+        let until = Instant::now() + DRAIN;
         for (name, device) in devices {
-            let left = until.saturating_duration_since(tokio::time::Instant::now());
-            device.stopped(left).await;
+            device.stopped(until).await;
             self.publisher
                 .offline(&name, "the gateway was stopped")
                 .await;

@@ -17,6 +17,10 @@ pub(crate) struct Mistake {
     pub(crate) message: String,
 }
 
+/// Keys that somebody else reads, by the path of their mapping, where `*` is any key. A message
+/// about an unknown key lists them too.
+pub(crate) type Others = &'static [(&'static [&'static str], &'static [&'static str])];
+
 /// Mistakes after which the reading of one file ends: nobody reads more of them at once.
 pub(crate) const MISTAKES_MAX: usize = 100;
 /// Readings of one tree. Consequences cost a reading each and are not reported.
@@ -24,7 +28,11 @@ const READINGS_MAX: usize = 1000;
 
 /// Reads the whole tree. Mistakes go into `mistakes`, and what they are about is pruned from the
 /// tree; the value is what the rest of it says, or nothing when the rest says nothing.
-pub(crate) fn read<T: DeserializeOwned>(root: &mut Node, mistakes: &mut Vec<Mistake>) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(
+    root: &mut Node,
+    others: Others,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<T> {
     for _ in 0..READINGS_MAX {
         let error = match T::deserialize(Reader { node: root }) {
             Ok(value) => return Some(value),
@@ -36,7 +44,7 @@ pub(crate) fn read<T: DeserializeOwned>(root: &mut Node, mistakes: &mut Vec<Mist
             .is_some_and(|node| is_consequence(node, &problem))
             || names_pruned_sibling(root, &problem, &steps);
         if !is_noise {
-            mistakes.push(describe(root, &problem, &steps));
+            mistakes.push(describe(root, others, &problem, &steps));
             if mistakes.len() >= MISTAKES_MAX {
                 return None;
             }
@@ -91,14 +99,16 @@ fn names_pruned_sibling(root: &Node, problem: &Problem, steps: &[Step]) -> bool 
         .any(|key| message.contains(&format!("`{key}`")))
 }
 
-fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
+fn describe(root: &Node, others: Others, problem: &Problem, steps: &[Step]) -> Mistake {
     let found = root.at(steps);
     let found_text = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     let mut mark = found.map_or(root.mark, |node| node.mark);
     let message = match problem {
         Problem::UnknownKey { key, expected } => {
             mark = root.key_mark(steps).unwrap_or(mark);
-            format!("unknown key{}", suggestion(key, expected))
+            let others = others_at(root, others, steps);
+            let expected: Vec<&str> = expected.iter().chain(others).copied().collect();
+            format!("unknown key{}", suggestion(key, &expected))
         }
         Problem::UnknownName { name, expected } => {
             let name_text = cut(&name.escape_debug().to_string());
@@ -143,6 +153,30 @@ fn describe(root: &Node, problem: &Problem, steps: &[Step]) -> Mistake {
         path: path_text(root, steps),
         message,
     }
+}
+
+/// The keys that others read of the mapping that the last step is in.
+fn others_at(root: &Node, others: Others, steps: &[Step]) -> &'static [&'static str] {
+    let parents = steps.split_last().map_or(steps, |(_, parents)| parents);
+    let mut path = Vec::new();
+    let mut node = Some(root);
+    for step in parents {
+        let Step::Entry(index) = *step else {
+            return &[];
+        };
+        let entry = node.and_then(|node| node.entries().get(index));
+        path.push(entry.and_then(|entry| entry.key.text()).unwrap_or_default());
+        node = entry.map(|entry| &entry.value);
+    }
+    let fits = |pattern: &[&str]| {
+        pattern.len() == path.len()
+            && pattern
+                .iter()
+                .zip(&path)
+                .all(|(want, have)| *want == "*" || want == have)
+    };
+    let found = others.iter().find(|(pattern, _)| fits(pattern));
+    found.map_or(&[], |(_, keys)| keys)
 }
 
 /// serde's names for what a reader wants, in the words of a person who writes YAML.

@@ -94,7 +94,7 @@ fn mistakes_of(text: &str) -> (Option<Sample>, Vec<String>) {
         }
         Ok(mut root) => {
             let mut mistakes = Vec::new();
-            let value = read(&mut root, &mut mistakes);
+            let value = read(&mut root, &[(&[], &["extra"])], &mut mistakes);
             (value, mistakes.iter().map(line).collect())
         }
     }
@@ -147,7 +147,7 @@ fn each_mistake_names_its_place_what_was_expected_and_the_nearest_name() {
     for (text, want) in [
         (
             "unti: 1",
-            "1:1: unti: unknown key; expected one of name, unit, wide, ratio, mode, list, pair, map, labels; did you mean \"unit\"?",
+            "1:1: unti: unknown key; expected one of name, unit, wide, ratio, mode, list, pair, map, labels, extra; did you mean \"unit\"?",
         ),
         (
             "unit: x",

@@ -162,6 +162,21 @@ impl Node {
         Some(entry.key.mark)
     }
 
+    /// Whether nothing inside it was left out for being wrong.
+    pub(crate) fn is_whole(&self) -> bool {
+        match &self.kind {
+            Kind::List(items) => items
+                .iter()
+                .all(|item| !item.pruned && item.value.is_whole()),
+            Kind::Map(entries) => entries.iter().all(|entry| match entry.pruned {
+                None => entry.value.is_whole(),
+                Some(Pruned::Taken) => true,
+                Some(_) => false,
+            }),
+            _ => true,
+        }
+    }
+
     /// Leaves the value that the steps lead to out of all further reading. False when there are
     /// no steps: the whole document cannot be left out.
     pub(crate) fn prune(&mut self, steps: &[Step], why: Pruned) -> bool {

@@ -1,0 +1,162 @@
+//! The command line as a person meets it: what it prints and how it exits.
+
+// Test code may unwrap: a panic here is a failed test.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn fieldgate(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_fieldgate"))
+        .args(arguments)
+        .output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn shipped(name: &str) -> String {
+    format!("{}/../../config/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder for one test; it goes when this goes.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fieldgate-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(path.join("types")).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &[u8]) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_shipped_files_pass_and_are_counted() {
+    for (name, want) in [
+        (
+            "gateway.yaml",
+            ": 0 devices, 0 points, 0 planned requests\n",
+        ),
+        ("demo.yaml", " 6 devices, "),
+    ] {
+        let (code, stdout, stderr) = fieldgate(&["check", &shipped(name)]);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.contains(want), "{stdout}");
+    }
+}
+
+#[test]
+fn an_expanded_file_passes_the_check_and_has_no_types_left() {
+    let folder = Folder::new("expanded");
+    let (code, stdout, _) = fieldgate(&["check", &shipped("demo.yaml"), "--expand"]);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.contains("meter-2:") && !stdout.contains("type:"),
+        "{stdout}"
+    );
+    let file = folder.write("gateway.yaml", stdout.as_bytes());
+    let counts = |file: &str| {
+        let (code, stdout, stderr) = fieldgate(&["check", file]);
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        stdout.rsplit_once(": ").unwrap().1.to_owned()
+    };
+    assert_eq!(counts(&file), counts(&shipped("demo.yaml")));
+}
+
+#[test]
+fn mistakes_of_all_files_are_printed_and_the_exit_code_is_1() {
+    let folder = Folder::new("mistakes");
+    let file = folder.write(
+        "gateway.yaml",
+        b"version: 1\nbroker: {port: 1}\ndevices:\n  a: {type: t, bus: x, unit: 1}\n",
+    );
+    folder.write("types/t.yaml", b"points: {p: {coil: -1}}\n");
+    folder.write("types/broken.yaml", b"points: [\n");
+    folder.write("types/latin.yaml", b"points: {p: {coil: 1}} # \xB0C\n");
+    folder.write("types/short.yml", b"");
+    folder.write("types/.t.yaml.swp", b"\0");
+    let folder_name = Path::new(&file).parent().unwrap().to_str().unwrap();
+    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, allow_anonymous
+FOLDER/gateway.yaml:4:21: devices.a.bus: unknown bus \"x\"
+FOLDER/types/broken.yaml:2:1: while parsing a node, did not find expected node content
+FOLDER/types/latin.yaml:1:26: not UTF-8 text
+FOLDER/types/short.yml: the name of a device type's file ends in .yaml
+FOLDER/types/t.yaml:1:20: points.p.coil: -1 does not fit: expected a whole number from 0 to 65535
+6 mistakes
+";
+    for command in ["check", "run", "simulate"] {
+        let (code, stdout, stderr) = fieldgate(&[command, &file]);
+        assert_eq!((code, stdout.as_str()), (1, ""));
+        assert_eq!(stderr.replace(folder_name, "FOLDER"), want);
+    }
+}
+
+#[test]
+fn what_cannot_be_done_says_so_with_its_exit_code() {
+    let folder = Folder::new("codes");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let busy = format!("version: 1\nbroker: {{listen: {{tcp: \"{taken}\"}}}}\n");
+    let busy = folder.write("busy.yaml", busy.as_bytes());
+    let dead = format!(
+        "version: 1\nbuses: {{b: {{tcp: \"{taken}\", timeout: 50ms, retries: 0}}}}\ndevices:\n  d: {{bus: b, unit: 1, points: {{p: {{coil: 0}}}}}}\n"
+    );
+    let dead = folder.write("dead.yaml", dead.as_bytes());
+    let demo = shipped("demo.yaml");
+    let listen = taken.to_string();
+    for (arguments, want_code, want) in [
+        (
+            &["check", "/nonexistent.yaml"][..],
+            1,
+            "/nonexistent.yaml: No such file",
+        ),
+        (&["serve"], 2, "unrecognized subcommand"),
+        (
+            &["test", "plk", "--config", &demo],
+            2,
+            "did you mean \"plc\"?",
+        ),
+        (&["run", &busy], 3, "the port is in use by another program"),
+        (&["run", &busy], 3, &listen),
+        (&["simulate", &demo, "--listen", &listen], 3, &listen),
+        (
+            &["test", "d", "--config", &dead],
+            4,
+            "1 of 1 requests failed",
+        ),
+    ] {
+        let (code, _, stderr) = fieldgate(arguments);
+        assert_eq!(code, want_code, "{arguments:?}: {stderr}");
+        assert!(stderr.contains(want), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_device_of_a_simulated_bus_is_tested_with_its_raw_words() {
+    let (code, stdout, stderr) = fieldgate(&["test", "plc", "--config", &shipped("demo.yaml")]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    for want in [
+        "plc: unit 1 on bus plant (127.0.0.1:",
+        "read holding 10..=12 of unit 1",
+        "\n    0000 3F80 0000\n",
+        "setpoint             holding 10       f32                        1 °C     good",
+    ] {
+        assert!(stdout.contains(want), "{want:?} is not in\n{stdout}");
+    }
+}
