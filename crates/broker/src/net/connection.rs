@@ -5,26 +5,22 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
-use fieldgate_mqtt::{Disconnect, DisconnectProperties, Packet, ReasonCode, Version, frame_len};
+use fieldgate_mqtt::frame_len;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::client::Client;
+use super::end::End;
 use super::{Desk, READ_SIZE, Worker};
-use crate::cell::wake;
 use crate::counters::add;
-use crate::hub::{Attached, Departure};
 use crate::outbox::Writing;
 use crate::pause::Pause;
-use crate::session::AliasesIn;
 
 /// Reads handled before other connections of the worker get their turn.
-const READS_AT_ONCE: usize = 8;
-
-/// How long a client that is being disconnected may take to read why.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const READS_AT_ONCE: usize = 8;
 
 /// A buffer bigger than this is given back once it is empty.
 const KEEP_BUFFER: usize = 64 * 1024;
@@ -32,25 +28,22 @@ const KEEP_BUFFER: usize = 64 * 1024;
 /// Bytes waiting for a socket that takes none, from which on the client is not read either.
 const BLOCKED_MAX: usize = 128 * 1024;
 
-/// After this time without traffic all buffers are given back.
-const IDLE: Duration = Duration::from_secs(5);
-
 /// A client's connection, from the accepted socket to its end.
 pub(super) struct Connection<S> {
-    stream: S,
+    pub(super) stream: S,
     pub(super) peer: SocketAddr,
     pub(super) worker: Arc<Worker>,
     pub(super) state: State,
     /// The beginning of a packet whose rest has not come.
     partial: Vec<u8>,
-    writing: Writing,
-    timer: Pin<Box<Sleep>>,
+    pub(super) writing: Writing,
+    pub(super) timer: Pin<Box<Sleep>>,
     /// When the timer rings, if it has been polled since it was set.
-    armed: Option<Instant>,
+    pub(super) armed: Option<Instant>,
     /// When the client last sent something.
-    heard: Instant,
-    pause: Pause,
-    stage: Stage,
+    pub(super) heard: Instant,
+    pub(super) pause: Pause,
+    pub(super) stage: Stage,
 }
 
 /// Before and after CONNECT.
@@ -59,64 +52,12 @@ pub(super) enum State {
     Client(Client),
 }
 
-/// What a connection knows of its client after CONNECT.
-pub(super) struct Client {
-    pub(super) attached: Attached,
-    pub(super) version: Version,
-    /// 1.5 times the keep-alive; `None` if the client may be silent for ever.
-    pub(super) silence: Option<Duration>,
-    pub(super) aliases: AliasesIn,
-    /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
-    pub(super) explain: bool,
-}
-
-enum Stage {
+pub(super) enum Stage {
     Open,
     /// The last bytes are going out; the connection ends by this time at the latest.
     Closing {
         until: Instant,
     },
-}
-
-/// Why a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// DISCONNECT came.
-    Orderly(Departure),
-    /// The client closed its side, or the socket failed.
-    Lost,
-    /// Another connection has the session.
-    TakenOver,
-    /// We end it, and tell an MQTT 5 client why.
-    Fault {
-        reason: ReasonCode,
-        what: &'static str,
-    },
-    /// CONNECT was refused; the CONNACK is written.
-    Refused,
-}
-
-impl End {
-    fn kicked(reason: ReasonCode) -> Self {
-        let what = "ended by the broker";
-        Self::Fault { reason, what }
-    }
-
-    pub(super) fn protocol(what: &'static str) -> Self {
-        Self::Fault {
-            reason: ReasonCode::PROTOCOL_ERROR,
-            what,
-        }
-    }
-}
-
-impl From<fieldgate_mqtt::DecodeError> for End {
-    fn from(error: fieldgate_mqtt::DecodeError) -> Self {
-        Self::Fault {
-            reason: error.reason,
-            what: error.what,
-        }
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -141,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes until nothing is left (`Ready`) or the socket takes no more (`Pending`).
-    fn poll_flush(
+    pub(super) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
         desk: &mut Desk,
@@ -195,9 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let waiting = inner.relieve();
         drop(inner);
-        for waker in waiting {
-            wake(Some(waker));
-        }
+        waiting.into_iter().for_each(Waker::wake);
         Ok(some)
     }
 
@@ -291,80 +230,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(used + taken?)
     }
 
-    /// When to look at the connection again though nothing happens.
-    fn deadline(&self) -> Option<(Instant, Deadline)> {
-        if let Stage::Closing { until } = self.stage {
-            return Some((until, Deadline::Linger));
-        }
-        let limits = &self.worker.hub.config.limits;
-        let silence = match &self.state {
-            State::Waiting { since } => Some((*since + limits.connect_timeout, Deadline::Connect)),
-            State::Client(client) => client
-                .silence
-                .map(|silence| (self.heard + silence, Deadline::KeepAlive)),
-        };
-        let holds = self.writing.holds_buffer() && self.writing.is_done();
-        let idle = holds.then(|| (self.heard + IDLE, Deadline::Idle));
-        silence.into_iter().chain(idle).min_by_key(|(at, _)| *at)
-    }
-
-    /// Does what is due by now, and sees to being woken for what comes next.
-    fn poll_deadline(
-        &mut self,
-        cx: &mut Context<'_>,
-        desk: &mut Desk,
-        now: Instant,
-    ) -> Result<(), End> {
-        while let Some((at, kind)) = self.deadline() {
-            if now < at {
-                self.wake_at(at, cx, now);
-                return Ok(());
-            }
-            match kind {
-                Deadline::Idle => self.give_back_buffers(desk),
-                Deadline::Linger => return Err(End::Lost),
-                Deadline::Connect => {
-                    add(&self.worker.counters.timeouts, 1);
-                    return Err(End::Lost);
-                }
-                Deadline::KeepAlive => {
-                    add(&self.worker.counters.timeouts, 1);
-                    return Err(End::Fault {
-                        reason: ReasonCode::KEEP_ALIVE_TIMEOUT,
-                        what: "nothing was heard for 1.5 times the keep alive",
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Sees to being polled at `at`, or sooner. The timer is moved only when it would ring too
-    /// late or has rung: traffic must not cost a timer operation a packet.
-    fn wake_at(&mut self, at: Instant, cx: &mut Context<'_>, now: Instant) {
-        if self.armed.is_some_and(|armed| now < armed && armed <= at) {
-            return;
-        }
-        self.armed = Some(at);
-        self.timer.as_mut().reset(at.into());
-        if self.timer.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
-    }
-
-    fn give_back_buffers(&mut self, desk: &mut Desk) {
-        let pool = &mut desk.post.pool;
-        self.writing.trim(0, pool);
-        if let State::Client(client) = &self.state {
-            let mut inner = client.attached.cell.lock();
-            if let Some((_, wire)) = inner.wire(client.attached.epoch)
-                && wire.out.is_empty()
-            {
-                wire.out.trim(0, pool);
-            }
-        }
-    }
-
     /// One turn of the connection: everything that can be done without waiting.
     fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
         if let Err(end) = self.poll_deadline(cx, desk, now) {
@@ -413,101 +278,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         Ok(wire.out.len() < BLOCKED_MAX)
     }
-
-    /// Whether the publisher still has to wait; its socket is not read until then.
-    fn waits_for_subscribers(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if self.pause.is_over() {
-            return false;
-        }
-        let Some(until) = self.pause.check(cx.waker(), now, &self.worker.hub) else {
-            return false;
-        };
-        // What the client sent meanwhile was not read, so it is not silent.
-        self.heard = now;
-        self.wake_at(until, cx, now);
-        true
-    }
-
-    /// The session is done with: sends what is left, then waits for the client to close, so that
-    /// what it has not read yet is not lost with a reset.
-    fn poll_linger(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
-        if ready!(self.poll_flush(cx, desk, now)).is_err() {
-            return Poll::Ready(End::Lost);
-        }
-        if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
-            return Poll::Ready(End::Lost);
-        }
-        for _ in 0..READS_AT_ONCE {
-            let mut buffer = ReadBuf::new(&mut desk.read);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
-                return Poll::Ready(End::Lost);
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn note_fault(&self, client: &Client, reason: ReasonCode, what: &str) {
-        let peer = self.peer;
-        let id = client.attached.cell.client_id();
-        if reason != ReasonCode::KEEP_ALIVE_TIMEOUT && reason != ReasonCode::SERVER_SHUTTING_DOWN {
-            add(&self.worker.counters.protocol_errors, 1);
-        }
-        log::info!(CLIENT = id; "{peer}: client {id:?} disconnected: {reason}: {what}");
-    }
-
-    /// Writes `bytes` behind everything else.
-    pub(super) fn say(&mut self, bytes: &[u8]) {
-        self.writing.append(bytes);
-    }
-
-    /// Ends the session's part, and begins to say goodbye if there is something to say.
-    fn close(&mut self, end: End, now: Instant) {
-        self.stage = Stage::Closing {
-            until: now + LINGER,
-        };
-        let State::Client(client) = &self.state else {
-            return;
-        };
-        let reason = match end {
-            End::Fault { reason, what } => {
-                self.note_fault(client, reason, what);
-                Some((reason, what))
-            }
-            End::TakenOver => Some((
-                ReasonCode::SESSION_TAKEN_OVER,
-                "another connection has the session",
-            )),
-            End::Orderly(_) | End::Lost | End::Refused => None,
-        };
-        if let Some((_, wire)) = client.attached.cell.lock().wire(client.attached.epoch)
-            && self.writing.is_done()
-        {
-            self.writing.refill(&mut wire.out); // Acknowledgements of what came before.
-        }
-        if let Some((reason, what)) = reason.filter(|_| client.version == Version::V5) {
-            let mut bytes = Vec::new();
-            let disconnect = Packet::Disconnect(Disconnect {
-                reason,
-                properties: DisconnectProperties {
-                    reason_string: client.explain.then_some(what),
-                    ..DisconnectProperties::default()
-                },
-            });
-            if disconnect.encode(Version::V5, &mut bytes).is_ok() {
-                self.writing.append(&bytes);
-            }
-        }
-        let departure = match end {
-            End::Orderly(departure) => departure,
-            _ => Departure {
-                orderly: false,
-                expiry: None,
-            },
-        };
-        self.worker.hub.detach(&client.attached, departure, now);
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
@@ -533,12 +303,4 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         worker.counters.add(&std::mem::take(&mut desk.post.tally));
         done
     }
-}
-
-#[derive(Clone, Copy)]
-enum Deadline {
-    Connect,
-    KeepAlive,
-    Idle,
-    Linger,
 }

@@ -12,7 +12,9 @@ use fieldgate_mqtt::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Client, Connection, End, State};
+use super::client::Client;
+use super::connection::{Connection, State};
+use super::end::End;
 use crate::Limits;
 use crate::cell;
 use crate::counters::add;

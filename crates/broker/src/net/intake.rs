@@ -13,7 +13,8 @@ use fieldgate_mqtt::{
 };
 
 use super::Worker;
-use super::connection::{Client, End};
+use super::client::Client;
+use super::end::End;
 use super::greeting::session_expiry;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};

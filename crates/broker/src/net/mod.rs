@@ -3,7 +3,10 @@
 //! The rules of sessions are in `session`, who gets what in `router`; here are only sockets,
 //! buffers and deadlines.
 
+mod client;
 mod connection;
+mod deadline;
+mod end;
 mod greeting;
 mod intake;
 mod listener;

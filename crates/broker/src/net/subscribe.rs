@@ -8,7 +8,8 @@ use fieldgate_mqtt::{
 };
 
 use super::Worker;
-use super::connection::{Client, End};
+use super::client::Client;
+use super::end::End;
 use crate::cell::Inner;
 use crate::deliver::Post;
 use crate::router::{Grant, Terms};

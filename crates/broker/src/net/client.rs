@@ -1,0 +1,19 @@
+//! What a connection knows of its client.
+
+use std::time::Duration;
+
+use fieldgate_mqtt::Version;
+
+use crate::hub::Attached;
+use crate::session::AliasesIn;
+
+/// What a connection knows of its client after CONNECT.
+pub(super) struct Client {
+    pub(super) attached: Attached,
+    pub(super) version: Version,
+    /// 1.5 times the keep-alive; `None` if the client may be silent for ever.
+    pub(super) silence: Option<Duration>,
+    pub(super) aliases: AliasesIn,
+    /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
+    pub(super) explain: bool,
+}

@@ -1,0 +1,114 @@
+//! When a connection has to be looked at though nothing comes: timeouts, waits, idle buffers.
+
+use std::future::Future;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use fieldgate_mqtt::ReasonCode;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Desk;
+use super::connection::{Connection, Stage, State};
+use super::end::End;
+use crate::counters::add;
+
+/// After this time without traffic all buffers are given back.
+const IDLE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy)]
+enum Deadline {
+    Connect,
+    KeepAlive,
+    Idle,
+    Linger,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// When to look at the connection again though nothing happens.
+    fn deadline(&self) -> Option<(Instant, Deadline)> {
+        if let Stage::Closing { until } = self.stage {
+            return Some((until, Deadline::Linger));
+        }
+        let limits = &self.worker.hub.config.limits;
+        let silence = match &self.state {
+            State::Waiting { since } => Some((*since + limits.connect_timeout, Deadline::Connect)),
+            State::Client(client) => client
+                .silence
+                .map(|silence| (self.heard + silence, Deadline::KeepAlive)),
+        };
+        let holds = self.writing.holds_buffer() && self.writing.is_done();
+        let idle = holds.then(|| (self.heard + IDLE, Deadline::Idle));
+        silence.into_iter().chain(idle).min_by_key(|(at, _)| *at)
+    }
+
+    /// Does what is due by now, and sees to being woken for what comes next.
+    pub(super) fn poll_deadline(
+        &mut self,
+        cx: &mut Context<'_>,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<(), End> {
+        while let Some((at, kind)) = self.deadline() {
+            if now < at {
+                self.wake_at(at, cx, now);
+                return Ok(());
+            }
+            match kind {
+                Deadline::Idle => self.give_back_buffers(desk),
+                Deadline::Linger => return Err(End::Lost),
+                Deadline::Connect => {
+                    add(&self.worker.counters.timeouts, 1);
+                    return Err(End::Lost);
+                }
+                Deadline::KeepAlive => {
+                    add(&self.worker.counters.timeouts, 1);
+                    return Err(End::Fault {
+                        reason: ReasonCode::KEEP_ALIVE_TIMEOUT,
+                        what: "nothing was heard for 1.5 times the keep alive",
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to being polled at `at`, or sooner. The timer is moved only when it would ring too
+    /// late or has rung: traffic must not cost a timer operation a packet.
+    fn wake_at(&mut self, at: Instant, cx: &mut Context<'_>, now: Instant) {
+        if self.armed.is_some_and(|armed| now < armed && armed <= at) {
+            return;
+        }
+        self.armed = Some(at);
+        self.timer.as_mut().reset(at.into());
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn give_back_buffers(&mut self, desk: &mut Desk) {
+        let pool = &mut desk.post.pool;
+        self.writing.trim(0, pool);
+        if let State::Client(client) = &self.state {
+            let mut inner = client.attached.cell.lock();
+            if let Some((_, wire)) = inner.wire(client.attached.epoch)
+                && wire.out.is_empty()
+            {
+                wire.out.trim(0, pool);
+            }
+        }
+    }
+
+    /// Whether the publisher still has to wait; its socket is not read until then.
+    pub(super) fn waits_for_subscribers(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.pause.is_over() {
+            return false;
+        }
+        let Some(until) = self.pause.check(cx.waker(), now, &self.worker.hub) else {
+            return false;
+        };
+        // What the client sent meanwhile was not read, so it is not silent.
+        self.heard = now;
+        self.wake_at(until, cx, now);
+        true
+    }
+}

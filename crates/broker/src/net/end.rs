@@ -1,0 +1,146 @@
+//! Why a connection ends, and what its client is told.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use fieldgate_mqtt::{Disconnect, DisconnectProperties, Packet, ReasonCode, Version};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Desk;
+use super::client::Client;
+use super::connection::{Connection, READS_AT_ONCE, Stage, State};
+use crate::counters::add;
+use crate::hub::Departure;
+
+/// How long a client that is being disconnected may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// DISCONNECT came.
+    Orderly(Departure),
+    /// The client closed its side, or the socket failed.
+    Lost,
+    /// Another connection has the session.
+    TakenOver,
+    /// We end it, and tell an MQTT 5 client why.
+    Fault {
+        reason: ReasonCode,
+        what: &'static str,
+    },
+    /// CONNECT was refused; the CONNACK is written.
+    Refused,
+}
+
+impl End {
+    pub(super) fn kicked(reason: ReasonCode) -> Self {
+        let what = "ended by the broker";
+        Self::Fault { reason, what }
+    }
+
+    pub(super) fn protocol(what: &'static str) -> Self {
+        Self::Fault {
+            reason: ReasonCode::PROTOCOL_ERROR,
+            what,
+        }
+    }
+}
+
+impl From<fieldgate_mqtt::DecodeError> for End {
+    fn from(error: fieldgate_mqtt::DecodeError) -> Self {
+        Self::Fault {
+            reason: error.reason,
+            what: error.what,
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// The session is done with: sends what is left, then waits for the client to close, so that
+    /// what it has not read yet is not lost with a reset.
+    pub(super) fn poll_linger(
+        &mut self,
+        cx: &mut Context<'_>,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Poll<End> {
+        if ready!(self.poll_flush(cx, desk, now)).is_err() {
+            return Poll::Ready(End::Lost);
+        }
+        if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(End::Lost);
+        }
+        for _ in 0..READS_AT_ONCE {
+            let mut buffer = ReadBuf::new(&mut desk.read);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(End::Lost);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn note_fault(&self, client: &Client, reason: ReasonCode, what: &str) {
+        let peer = self.peer;
+        let id = client.attached.cell.client_id();
+        if reason != ReasonCode::KEEP_ALIVE_TIMEOUT && reason != ReasonCode::SERVER_SHUTTING_DOWN {
+            add(&self.worker.counters.protocol_errors, 1);
+        }
+        log::info!(CLIENT = id; "{peer}: client {id:?} disconnected: {reason}: {what}");
+    }
+
+    /// Writes `bytes` behind everything else.
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        self.writing.append(bytes);
+    }
+
+    /// Ends the session's part, and begins to say goodbye if there is something to say.
+    pub(super) fn close(&mut self, end: End, now: Instant) {
+        self.stage = Stage::Closing {
+            until: now + LINGER,
+        };
+        let State::Client(client) = &self.state else {
+            return;
+        };
+        let reason = match end {
+            End::Fault { reason, what } => {
+                self.note_fault(client, reason, what);
+                Some((reason, what))
+            }
+            End::TakenOver => Some((
+                ReasonCode::SESSION_TAKEN_OVER,
+                "another connection has the session",
+            )),
+            End::Orderly(_) | End::Lost | End::Refused => None,
+        };
+        if let Some((_, wire)) = client.attached.cell.lock().wire(client.attached.epoch)
+            && self.writing.is_done()
+        {
+            self.writing.refill(&mut wire.out); // Acknowledgements of what came before.
+        }
+        if let Some((reason, what)) = reason.filter(|_| client.version == Version::V5) {
+            let mut bytes = Vec::new();
+            let disconnect = Packet::Disconnect(Disconnect {
+                reason,
+                properties: DisconnectProperties {
+                    reason_string: client.explain.then_some(what),
+                    ..DisconnectProperties::default()
+                },
+            });
+            if disconnect.encode(Version::V5, &mut bytes).is_ok() {
+                self.writing.append(&bytes);
+            }
+        }
+        let departure = match end {
+            End::Orderly(departure) => departure,
+            _ => Departure {
+                orderly: false,
+                expiry: None,
+            },
+        };
+        self.worker.hub.detach(&client.attached, departure, now);
+    }
+}
