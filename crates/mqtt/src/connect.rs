@@ -166,6 +166,7 @@ impl<'a> Connect<'a> {
         let mut rest = Reader::new(body);
         let (version, bridge) = protocol(&mut rest)?;
         let flags = rest.u8()?;
+        let will_qos = will_qos(flags)?;
         check_connect_flags(flags, version)?;
         let keep_alive = rest.u16()?;
         let properties = match version {
@@ -175,7 +176,12 @@ impl<'a> Connect<'a> {
         let client_id = rest.string()?;
         let will = match flags & WILL {
             0 => None,
-            _ => Some(Will::decode(flags, &mut rest, version)?),
+            _ => Some(Will::decode(
+                will_qos,
+                flags & WILL_RETAIN != 0,
+                &mut rest,
+                version,
+            )?),
         };
         // MQTT 3.1 (section 3.1): a flag may be set and its field be missing at the end.
         let present = |flag, rest: &Reader<'_>| {
@@ -277,11 +283,12 @@ fn protocol(rest: &mut Reader<'_>) -> Result<(Version, bool), DecodeError> {
     }
 }
 
+fn will_qos(flags: u8) -> Result<QoS, DecodeError> {
+    QoS::from_u8((flags & WILL_QOS) >> 3).ok_or(DecodeError::malformed("the QoS of the will is 3"))
+}
+
 /// Checks the bits of the connect flags against each other (section 3.1.2.3).
 fn check_connect_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
-    if flags & WILL_QOS == WILL_QOS {
-        return Err(DecodeError::malformed("the QoS of the will is 3"));
-    }
     // MQTT 3.1 gives the reserved bit, and the bits of an absent will, no meaning and no rule.
     if version > Version::V3 {
         if flags & 1 != 0 {
@@ -300,7 +307,12 @@ fn check_connect_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
 }
 
 impl<'a> Will<'a> {
-    fn decode(flags: u8, rest: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
+    fn decode(
+        qos: QoS,
+        retain: bool,
+        rest: &mut Reader<'a>,
+        version: Version,
+    ) -> Result<Self, DecodeError> {
         let properties = match version {
             Version::V5 => WillProperties::decode(rest.properties()?)?,
             _ => WillProperties::default(),
@@ -315,9 +327,8 @@ impl<'a> Will<'a> {
         Ok(Self {
             topic,
             payload: rest.binary()?,
-            qos: QoS::from_u8((flags & WILL_QOS) >> 3)
-                .ok_or(DecodeError::malformed("the QoS of the will is 3"))?,
-            retain: flags & WILL_RETAIN != 0,
+            qos,
+            retain,
             properties,
         })
     }

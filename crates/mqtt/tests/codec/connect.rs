@@ -117,6 +117,8 @@ fn connect_flags_must_agree_with_each_other() {
         (3, 0x1C, &[id, will], Err(MALFORMED)),
         (4, 0x1C, &[id, will], Err(MALFORMED)),
         (5, 0x1C, &[id, will_v5], Err(MALFORMED)),
+        (3, 0x18, &[id], Err(MALFORMED)),
+        (4, 0x18, &[id], Err(MALFORMED)),
         (3, 0x08, &[id], Ok(())),
         (4, 0x08, &[id], Err(MALFORMED)),
         (4, 0x10, &[id], Err(MALFORMED)),

@@ -254,3 +254,26 @@ fn the_largest_fields_fit() {
     encode_publish(&mut out, Version::V5, &message(&name));
     assert_eq!(publish(&out, Version::V5).topic, name);
 }
+
+#[test]
+fn the_remaining_length_takes_as_many_bytes_as_its_value_needs() {
+    let payload = vec![0; 2_097_152];
+    for (remaining, header) in [
+        (127, 2),
+        (128, 3),
+        (16_383, 3),
+        (16_384, 4),
+        (2_097_151, 4),
+        (2_097_152, 5),
+    ] {
+        let publish = Publish {
+            payload: &payload[..remaining - 3],
+            ..message("t")
+        };
+        let mut out = Vec::new();
+        encode_publish(&mut out, Version::V4, &publish);
+        assert_eq!(out.len(), header + remaining);
+        assert_eq!(publish_len(Version::V4, &publish), out.len());
+        assert_eq!(outcome(&out, Version::V4), Ok(Packet::Publish(publish)));
+    }
+}
