@@ -94,12 +94,12 @@ impl Device {
         let ended = tokio::time::timeout_at(until, async {
             for task in [run, pump] {
                 if let Err(error) = task.await {
-                    log::error!(DEVICE = name.as_str(); "{name}: {error}");
+                    log::error!(DEVICE = name.as_str(); "{error}");
                 }
             }
         });
         if ended.await.is_err() {
-            log::warn!(DEVICE = name.as_str(); "{name}: cut off in the middle of a transaction");
+            log::warn!(DEVICE = name.as_str(); "cut off in the middle of a transaction");
             tasks.iter().for_each(|task| task.abort());
         }
     }

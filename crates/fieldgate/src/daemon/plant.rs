@@ -204,7 +204,7 @@ impl Bus {
                 let text = format!("simulated bus {name}: cannot listen on {listen}: {error}");
                 io::Error::new(error.kind(), text)
             })?;
-            log::info!(BUS = name; "bus {name} is simulated on {}", started.address);
+            log::info!(BUS = name; "simulated on {}", started.address);
             config.address = started.address.to_string();
             simulator = Some(started);
         }
