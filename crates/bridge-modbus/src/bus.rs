@@ -17,6 +17,10 @@ use crate::data::{BusError, Data, ReadRequest, WriteRequest};
 
 /// Transactions that may wait in each queue.
 const QUEUE: usize = 64;
+/// Failed attempts to connect that make an outage, the end of which is news to devices that are
+/// offline. A server that takes one connection only can refuse the one after a time limit; were
+/// that news, a dead unit would be tried again, and its time limit would drop the connection.
+const RECOVERY: u32 = 2;
 
 /// Lends the one connection of a bus to its devices, one transaction at a time.
 #[derive(Clone, Debug)]
@@ -122,8 +126,7 @@ impl BusHandle {
         self.offline_after
     }
 
-    /// Changes when the connection is back after an outage. A connection that was dropped after a
-    /// time limit and is opened again is none.
+    /// Changes when the connection is back after an outage.
     pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
         self.recoveries.clone()
     }
@@ -152,6 +155,8 @@ impl BusHandle {
 /// The bus cannot be reached since the last attempt.
 struct Outage {
     detail: String,
+    /// Failed in a row.
+    attempts: u32,
     /// When the next attempt may be made.
     retry_at: Instant,
 }
@@ -251,10 +256,12 @@ impl Arbiter {
         }
         match Connection::open(&self.config.address).await {
             Ok(connection) => {
-                if self.outage.take().is_some() {
+                if let Some(outage) = self.outage.take() {
                     log::info!(BUS = &*self.name; "connected to {}", self.config.address);
-                    self.recovered
-                        .send_modify(|count| *count = count.wrapping_add(1));
+                    if outage.attempts >= RECOVERY {
+                        self.recovered
+                            .send_modify(|count| *count = count.wrapping_add(1));
+                    }
                 }
                 Ok(connection)
             }
@@ -262,8 +269,10 @@ impl Arbiter {
                 if self.outage.is_none() {
                     log::warn!(BUS = &*self.name; "{detail}");
                 }
+                let before = self.outage.take().map_or(0, |outage| outage.attempts);
                 self.outage = Some(Outage {
                     detail: detail.clone(),
+                    attempts: before.saturating_add(1),
                     retry_at: Instant::now() + self.config.offline.backoff.min(),
                 });
                 Err(detail)

@@ -57,6 +57,21 @@ pub enum Data {
     Words(Vec<u16>),
 }
 
+impl Data {
+    /// How many registers or bits there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bits(bits) => bits.len(),
+            Self::Words(words) => words.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// An exception code of the specification, or of a vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exception(pub u8);

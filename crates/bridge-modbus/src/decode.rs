@@ -39,16 +39,31 @@ pub enum DecodeError {
 ///
 /// See [`DecodeError`]; all of them become a sample of bad quality.
 pub fn decode(point: &PointConfig, data: &Data) -> Result<Value, DecodeError> {
+    if data.len() == usize::from(point.kind.registers()) {
+        decode_at(point, data, 0)
+    } else {
+        Err(DecodeError::Length)
+    }
+}
+
+/// Decodes one point from the answer to a request in which it begins at `start`.
+pub(crate) fn decode_at(
+    point: &PointConfig,
+    data: &Data,
+    start: usize,
+) -> Result<Value, DecodeError> {
+    let own = start..start.saturating_add(usize::from(point.kind.registers()));
     let value = match (data, point.kind) {
-        (Data::Bits(bits), Type::Switch) if bits.len() == 1 => Value::Bool(bits.contains(&true)),
-        (Data::Words(words), kind)
-            if kind != Type::Switch && words.len() == usize::from(kind.registers()) =>
-        {
-            decode_words(point, words)?
-        }
-        _ => return Err(DecodeError::Length),
+        (Data::Bits(bits), Type::Switch) => bits.get(start).copied().map(Value::Bool),
+        (Data::Bits(_), _) | (Data::Words(_), Type::Switch) => None,
+        (Data::Words(words), _) => match words.get(own) {
+            Some(words) => Some(decode_words(point, words)?),
+            None => None,
+        },
     };
-    Ok(labelled(point, value))
+    value
+        .map(|value| labelled(point, value))
+        .ok_or(DecodeError::Length)
 }
 
 /// The label of a value, or else the value.

@@ -33,6 +33,10 @@ pub(crate) enum Act {
     Twice,
     /// Answers, and closes the connection.
     AnswerAndClose,
+    /// Answers with one bit of the frame turned over.
+    Flip(usize),
+    /// Sends so many bytes of its answer and closes the connection.
+    Cut(usize),
 }
 
 #[derive(Default)]
@@ -163,7 +167,7 @@ async fn reply(
     function: u8,
 ) -> bool {
     match act {
-        Act::Answer | Act::Twice | Act::AnswerAndClose => {}
+        Act::Answer | Act::Twice | Act::AnswerAndClose | Act::Flip(_) | Act::Cut(_) => {}
         Act::Silence => return true,
         Act::Late(ms) => sleep(Duration::from_millis(ms)).await,
         Act::WrongId => header[1] ^= 1,
@@ -189,11 +193,16 @@ async fn reply(
     header[4..6].copy_from_slice(&length.to_be_bytes());
     let mut frame = header.to_vec();
     frame.extend(&answer);
+    match act {
+        Act::Flip(bit) => frame[bit / 8] ^= 0x80 >> (bit % 8),
+        Act::Cut(bytes) => frame.truncate(bytes),
+        _ => {}
+    }
     let mut is_ok = stream.write_all(&frame).await.is_ok();
     if act == Act::Twice {
         is_ok &= stream.write_all(&frame).await.is_ok();
     }
-    is_ok && !matches!(act, Act::CloseMidFrame | Act::AnswerAndClose)
+    is_ok && !matches!(act, Act::CloseMidFrame | Act::AnswerAndClose | Act::Cut(_))
 }
 
 fn answer(state: &mut State, pdu: &[u8]) -> Vec<u8> {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::bus::{BusHandle, Priority};
 use crate::config::DeviceConfig;
 use crate::data::{Data, ReadRequest};
-use crate::decode::{DecodeError, decode};
+use crate::decode::{DecodeError, decode_at};
 use crate::plan::{Breaks, plan};
 
 /// One planned request and what came of it.
@@ -58,12 +58,6 @@ pub(crate) fn values<'a>(
     request.points.iter().filter_map(move |index| {
         let (_, point) = device.points.get(*index)?;
         let start = usize::from(point.address.checked_sub(request.address)?);
-        let own = start..start + usize::from(point.kind.registers());
-        let own = match data {
-            Data::Bits(bits) => bits.get(own).map(|bits| Data::Bits(bits.to_vec())),
-            Data::Words(words) => words.get(own).map(|words| Data::Words(words.to_vec())),
-        };
-        let value = own.ok_or(DecodeError::Length);
-        Some((*index, value.and_then(|own| decode(point, &own))))
+        Some((*index, decode_at(point, data, start)))
     })
 }

@@ -287,6 +287,8 @@ async fn without_a_server_requests_fail_at_once_and_the_next_pause_tries_again()
     let (address, state) = fake.stop().await;
     let bus = bus_at(&address);
     let mut recoveries = bus.recoveries();
+    read(&bus, 1, 1, 3).await.unwrap_err();
+    sleep(Duration::from_millis(60)).await;
     let error = read(&bus, 1, 1, 3).await.unwrap_err();
     assert!(matches!(error, BusError::Connect { .. }), "{error}");
     assert!(
@@ -303,12 +305,37 @@ async fn without_a_server_requests_fail_at_once_and_the_next_pause_tries_again()
     assert!(recoveries.has_changed().unwrap());
     recoveries.mark_unchanged();
 
-    // A connection that is opened again after a time limit is no recovery.
+    // A connection that is opened again after a time limit is no recovery,
     fake.script(&[Act::Silence]);
     assert!(read(&bus, 1, 1, 0).await.is_err());
     assert!(read(&bus, 1, 1, 0).await.is_ok());
     assert_eq!(fake.connections(), 2);
     assert!(!recoveries.has_changed().unwrap());
+
+    // nor is one that was refused once.
+    let (address, state) = fake.stop().await;
+    read(&bus, 1, 1, 0).await.unwrap_err();
+    let _fake = Fake::start_on(&address, state).await;
+    sleep(Duration::from_millis(60)).await;
+    assert!(read(&bus, 1, 1, 0).await.is_ok());
+    assert!(!recoveries.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn no_turned_bit_and_no_cut_in_an_answer_gives_a_value() {
+    const BEFORE_VALUES: usize = 9;
+    let fake = Fake::start().await;
+    let json = format!(r#"{{"tcp": "{}", "timeout": "15ms"}}"#, fake.address);
+    let config = serde_json::from_str(&json).unwrap();
+    let bus = BusHandle::spawn("test", config, CancellationToken::new());
+    let flips = (0..BEFORE_VALUES * 8).map(Act::Flip);
+    let cuts = (0..BEFORE_VALUES + 4).map(Act::Cut);
+    for act in flips.chain(cuts) {
+        fake.script(&[act]);
+        let answer = read(&bus, 0x0102, 2, 0).await;
+        assert!(answer.is_err(), "{act:?}: {answer:?}");
+    }
+    assert_eq!(read(&bus, 7, 2, 2).await, words(&[7, 8]));
 }
 
 #[tokio::test]

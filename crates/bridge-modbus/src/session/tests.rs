@@ -233,6 +233,19 @@ async fn a_busy_unit_gives_a_bad_sample_and_never_a_zero() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_reports_a_silent_unit_is_no_answer_of_the_unit() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::Exception(11); 10]);
+    let mut device = Device::start(&bus(&fake), 3, r#""a": {"input": 7, "as": "u16"}"#);
+    let error = device.wait_offline().await;
+    let want = "read input 7 of unit 3: exception 11 (GATEWAY TARGET DEVICE FAILED TO RESPOND)";
+    assert_eq!(error, want);
+    device.wait_online().await;
+    assert_eq!(device.round().await, ["7"]);
+    assert_eq!(fake.connections(), 1);
+}
+
+#[tokio::test]
 async fn no_fault_on_the_wire_ever_becomes_a_value() {
     let fake = Fake::start().await;
     fake.script(&[
