@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use harness::{
     Folder, free_port,
     gateway::{Gateway, fieldgate},
-    mqtt::{Paho, Subscriber, mosquitto_pub},
+    mqtt::{Paho, Subscriber, mosquitto_pub, wait_payload},
     process::Process,
     repository,
 };
@@ -116,10 +116,14 @@ fn a_coil_is_switched_by_mosquitto_pub_and_the_result_has_its_readback() {
             let expected = json!({"status": "ok", "value": want, "readback": want});
             assert_eq!(result, expected, "{version} {payload}");
             mosquitto_pub(gateway.port, version, "demo/plc/valve/set", payload);
-            subscriber.wait("the valve's new value", |topic, payload| {
-                let value: Value = serde_json::from_str(payload).ok()?;
-                (topic == "demo/plc/valve" && value["value"] == want).then_some(())
-            });
+            let result = subscriber.json("demo/plc/valve/result");
+            assert_eq!(result, expected, "{version} {payload}");
+            for topic in ["demo/plc/pump", "demo/plc/valve"] {
+                wait_payload(gateway.port, topic, |payload| {
+                    let value: Value = serde_json::from_str(payload).expect("JSON");
+                    value["value"] == want
+                });
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use harness::{
     gateway::Gateway,
     modbus::Pymodbus,
-    mqtt::{Subscriber, mosquitto_pub},
+    mqtt::{Subscriber, mosquitto_pub, wait_payload},
 };
 
 /// The text of the value in a payload, untouched: a JSON parser would pass it through a double.
@@ -128,8 +128,8 @@ devices:
         });
         let expected = format!("{{\"status\":\"ok\",\"value\":{want},\"readback\":{want}}}");
         assert_eq!(result, expected, "{point}");
-        subscriber.wait("the new value", |topic, payload| {
-            (topic == format!("plant7/all/{point}") && value_text(payload) == want).then_some(())
+        wait_payload(gateway.port, &format!("plant7/all/{point}"), |payload| {
+            value_text(payload) == want
         });
     }
 }

@@ -254,6 +254,10 @@ fn topics_of_any_script_pass_and_dollar_topics_stay_out_of_wildcards() {
     for topic in ["über/Straße", "温度/一階", "🌡/x", " spaced / out "] {
         writer.publish("$hidden/x", "hidden", 1, NONE);
         writer.publish(topic, "seen", 1, NONE);
-        assert_eq!(reader.message()["topic"], topic);
+        let mut seen = reader.message();
+        if seen["topic"] == "plant7/$state" {
+            seen = reader.message(); // The gateway's own, retained.
+        }
+        assert_eq!(seen["topic"], topic);
     }
 }

@@ -215,7 +215,7 @@ fn thousands_of_spoilt_packets_stop_neither_the_process_nor_a_well_behaved_clien
             }
             rounds
         });
-        let throwers = [1, 2].map(|seed| scope.spawn(move || throw_all(port, seed, 2500)));
+        let throwers = [1, 2].map(|seed| scope.spawn(move || throw_all(port, seed, 5000)));
         let thrown = throwers.map(|thrower| thrower.join());
         done.store(true, Ordering::Relaxed);
         let exchanged = good.join();

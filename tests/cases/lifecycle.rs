@@ -156,6 +156,10 @@ fn a_reload_with_a_bad_file_changes_nothing_and_one_with_a_changed_device_restar
     let port = harness::free_port();
     let gateway = Gateway::start_text(port, &two(port, ports, "100ms"), folder);
     let subscriber = Subscriber::start(port, "mqttv5", "plant7/#");
+    // The retained ones come first.
+    subscriber.wait("its state", |topic, _| {
+        (topic == "plant7/two/$state").then_some(())
+    });
     let mut last = None;
     undisturbed(&subscriber, &mut last, 5);
 
@@ -235,12 +239,35 @@ fn after_sudden_death_the_next_start_serves_the_same_port_at_once() {
     for _ in 0..2 {
         let mut gateway = Gateway::start_text(port, &text, Folder::new());
         let subscriber = Subscriber::start(port, "mqttv5", "plant7/#");
-        for (wanted, value) in [("plant7/$state", "online"), ("plant7/two/$state", "online")] {
-            subscriber.wait(wanted, |topic, payload| {
-                (topic == wanted && payload == value).then_some(())
-            });
-        }
+        let mut missing = vec!["plant7/$state", "plant7/one/$state", "plant7/two/$state"];
+        subscriber.wait("the three states", |topic, payload| {
+            missing.retain(|state| (*state, "online") != (topic, payload));
+            missing.is_empty().then_some(())
+        });
         // The broker dies with the gateway: nobody is left to send its will.
         gateway.process.kill();
+    }
+}
+
+#[test]
+fn a_device_is_tested_from_the_command_line_with_requests_words_and_values() {
+    let server = Pymodbus::values();
+    let folder = Folder::new();
+    let rest = format!(
+        "buses:
+  plant: {{tcp: \"127.0.0.1:{}\", modbus: tcp}}
+devices:
+  plc: {{bus: plant, unit: 1, points: {{first: {{holding: 1, as: i16}}, second: {{holding: 2, as: i16}}}}}}
+",
+        server.port
+    );
+    let file = folder.write("gateway.yaml", &configuration(1883, &rest));
+    let mut command = Command::new(fieldgate());
+    let output = command.args(["test", "plc", "--config"]).arg(file).output();
+    let output = output.expect("fieldgate");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for part in ["first", "second", "8000", "3039", "-32768", "12345"] {
+        assert!(said.contains(part), "{part} in:\n{said}");
     }
 }

@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fieldgate_sim::{Exception, Fault, Image, Table, Times, Unit};
 use serde_json::Value;
 
 use harness::{
     gateway::Gateway,
-    modbus::Pymodbus,
+    modbus::{Pymodbus, Simulator},
     mqtt::{Subscriber, mosquitto_pub},
 };
 
@@ -156,4 +157,73 @@ fn a_device_that_accepts_and_never_answers_delays_nobody() {
         count += u32::from(topic == "plant7/healthy/reads");
         count > 30
     });
+}
+
+#[test]
+fn faults_of_one_unit_never_show_in_the_values_of_another_on_the_same_connection() {
+    let image = Image::new();
+    for id in 1..=3 {
+        let mut unit = Unit::new();
+        unit.set_words(Table::Input, 0, &[u16::from(id) * 1111]);
+        image.insert(id, unit);
+    }
+    let server = Simulator::start(image.clone());
+    let gateway = Gateway::start(&format!(
+        "buses:
+  shared: {{tcp: \"127.0.0.1:{}\", modbus: tcp, timeout: 200ms, retries: 0, offline: {{after: 2, backoff: 100ms..300ms}}}}
+devices:
+  unit-{{unit}}: {{bus: shared, units: [1, 2, 3], points: {{own: {{input: 0, as: u16, poll: 50ms, publish: every_poll}}}}}}
+",
+        server.port
+    ));
+    let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
+    // A late answer, above all, must not be taken for the answer to the next request.
+    for fault in [
+        Fault::Delay(Duration::from_millis(300)),
+        Fault::Silence,
+        Fault::Exception(Exception::DeviceBusy),
+        Fault::Close,
+        Fault::WrongTransaction,
+        Fault::Truncate(8),
+    ] {
+        image.inject(1, fault, Times::Always);
+        let mut good = [0, 0];
+        let begin = Instant::now();
+        subscriber.wait(&format!("polls during {fault:?}"), |topic, payload| {
+            check_own(topic, payload);
+            for (count, own) in good
+                .iter_mut()
+                .zip(["plant7/unit-2/own", "plant7/unit-3/own"])
+            {
+                *count += u32::from(topic == own && payload.contains("\"good\""));
+            }
+            good.iter().all(|count| *count >= 12).then_some(())
+        });
+        // Twelve polls are due in 0.6 s; each of unit 1's may cost the bus a timeout.
+        assert!(
+            begin.elapsed() < Duration::from_secs(10),
+            "{fault:?}: {:?}",
+            begin.elapsed()
+        );
+        image.heal(1);
+        subscriber.wait(&format!("recovery from {fault:?}"), |topic, payload| {
+            check_own(topic, payload);
+            (topic == "plant7/unit-1/own" && payload.contains("\"good\"")).then_some(())
+        });
+    }
+}
+
+/// Each unit holds its number as each of four digits.
+fn check_own(topic: &str, payload: &str) {
+    let own = topic
+        .strip_prefix("plant7/unit-")
+        .and_then(|rest| rest.strip_suffix("/own"));
+    if let Some(unit) = own {
+        let payload: Value = serde_json::from_str(payload).expect("JSON");
+        if payload["quality"] == "bad" {
+            return; // An exception: the device answers that it has no value.
+        }
+        let unit: u64 = unit.parse().expect("a number");
+        assert_eq!(payload["value"], unit * 1111, "{topic}: {payload}");
+    }
 }

@@ -1,8 +1,11 @@
-//! A Modbus server that we did not write: pymodbus through `peers/modbus_server.py`.
+//! Modbus servers: one that we did not write, pymodbus through `peers/modbus_server.py`, and our
+//! simulator, which can be told to fail.
 
-use std::process::Command;
+use std::{process::Command, sync::mpsc, thread};
 
+use fieldgate_sim::{Image, ModbusServer};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{process::Process, python, repository};
 
@@ -35,5 +38,39 @@ impl Pymodbus {
             port: listing["port"].as_u64().unwrap() as u16,
             points: listing["points"].as_array().unwrap().clone(),
         }
+    }
+}
+
+/// The simulator on a thread of its own; it stops when this goes out of scope.
+pub struct Simulator {
+    pub port: u16,
+    cancel: CancellationToken,
+}
+
+impl Simulator {
+    pub fn start(image: Image) -> Self {
+        let cancel = CancellationToken::new();
+        let (stop, (send, port)) = (cancel.clone(), mpsc::channel());
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(async {
+                let server = ModbusServer::bind("127.0.0.1:0")
+                    .await
+                    .expect("a free port");
+                let port = server.local_addr().expect("it is bound").port();
+                send.send(port).expect("the case waits for it");
+                server.run(image, stop).await;
+            });
+        });
+        let port = port.recv().expect("the server is bound");
+        Self { port, cancel }
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.cancel.cancel();
     }
 }

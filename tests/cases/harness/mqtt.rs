@@ -134,7 +134,17 @@ impl Subscriber {
             "-p",
             &port.to_string(),
         ]);
-        command.args(["-V", version, "-q", "1", "-t", filter, "-F", "%t %p", "-d"]);
+        command.args([
+            "-V",
+            version,
+            "-q",
+            "1",
+            "-t",
+            filter,
+            "-F",
+            "message: %t %p",
+            "-d",
+        ]);
         let process = Process::spawn("mosquitto_sub", &mut command);
         process.wait_line("Subscribed");
         Self(process)
@@ -152,7 +162,8 @@ impl Subscriber {
         mut pick: impl FnMut(&str, &str) -> Option<T>,
     ) -> T {
         self.0.wait_within(limit, what, |line| {
-            let (topic, payload) = line.split_once(' ')?;
+            // The other lines are mosquitto_sub's own account of what it does.
+            let (topic, payload) = line.strip_prefix("message: ")?.split_once(' ')?;
             pick(topic, payload)
         })
     }
@@ -163,6 +174,13 @@ impl Subscriber {
             (seen == topic).then(|| serde_json::from_str(payload).expect("a JSON payload"))
         })
     }
+}
+
+/// Waits until a topic's payload is as `wanted` says, seen by a client that has just come: the
+/// retained one, or one that follows.
+pub fn wait_payload(port: u16, topic: &str, mut wanted: impl FnMut(&str) -> bool) {
+    let subscriber = Subscriber::start(port, "mqttv5", topic);
+    subscriber.wait(topic, |_, payload| wanted(payload).then_some(()));
 }
 
 /// Publishes once with `mosquitto_pub` at QoS 1, which ends when it is acknowledged.

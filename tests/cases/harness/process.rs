@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -31,6 +31,18 @@ struct State {
     waiting: VecDeque<String>,
     all: Vec<String>,
     closed: usize,
+}
+
+impl Lines {
+    /// A case that fails while it looks at a line leaves the lines as they are.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, limit);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Process {
@@ -66,7 +78,7 @@ impl Process {
         mut pick: impl FnMut(&str) -> Option<T>,
     ) -> T {
         let end = Instant::now() + limit;
-        let mut state = self.lines.state.lock().expect("no reader panics");
+        let mut state = self.lines.lock();
         loop {
             while let Some(line) = state.waiting.pop_front() {
                 if let Some(picked) = pick(&line) {
@@ -80,8 +92,7 @@ impl Process {
                 self.report();
                 panic!("{}: no {what} within {limit:?}{ended}", self.name);
             }
-            let waited = self.lines.changed.wait_timeout(state, left);
-            state = waited.expect("no reader panics").0;
+            state = self.lines.wait(state, left);
         }
     }
 
@@ -128,7 +139,7 @@ impl Process {
     /// Waits until the program has ended.
     pub fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
         let end = Instant::now() + limit;
-        let mut state = self.lines.state.lock().expect("no reader panics");
+        let mut state = self.lines.lock();
         while state.closed < 2 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -136,8 +147,7 @@ impl Process {
                 self.report();
                 panic!("{} still runs after {limit:?}", self.name);
             }
-            let waited = self.lines.changed.wait_timeout(state, left);
-            state = waited.expect("no reader panics").0;
+            state = self.lines.wait(state, left);
         }
         drop(state);
         self.child.wait().expect("it was not waited for before")
@@ -159,7 +169,7 @@ impl Process {
 
     /// Prints what the program has said, for whoever reads a failure.
     pub fn report(&self) {
-        let state = self.lines.state.lock().expect("no reader panics");
+        let state = self.lines.lock();
         let first = state.all.len().saturating_sub(40);
         eprintln!("---- the last lines of {}:", self.name);
         for line in state.all.iter().skip(first) {
@@ -185,12 +195,12 @@ fn read_lines(stream: impl Read + Send + 'static, lines: Arc<Lines>) {
         while matches!(stream.read_until(b'\n', &mut bytes), Ok(1..)) {
             let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
             bytes.clear();
-            let mut state = lines.state.lock().expect("no reader panics");
+            let mut state = lines.lock();
             state.all.push(line.clone());
             state.waiting.push_back(line);
             lines.changed.notify_all();
         }
-        lines.state.lock().expect("no reader panics").closed += 1;
+        lines.lock().closed += 1;
         lines.changed.notify_all();
     });
 }
