@@ -2,8 +2,8 @@
 
 use super::bytes::{counted, field, packet};
 use fieldgate_mqtt::{
-    Connect, ConnectProperties, MAX_PACKET_SIZE, QoS, ReasonCode, Version, Will, WillProperties,
-    answer_version, decode_connect,
+    Connect, ConnectProperties, MAX_PACKET_SIZE, Packet, QoS, ReasonCode, Version, Will,
+    WillProperties, answer_version, decode_connect,
 };
 
 const MALFORMED: ReasonCode = ReasonCode::MALFORMED_PACKET;
@@ -54,6 +54,24 @@ fn the_protocol_name_and_level_choose_the_version() {
         );
         let found = connect_outcome(&bytes).map(|connect| (connect.version, connect.bridge));
         assert_eq!(found, want, "{name} {level}");
+    }
+}
+
+#[test]
+fn the_bridge_mark_is_written_only_where_it_exists() {
+    for (version, want) in [(3, 0x83), (4, 0x84), (5, 5)] {
+        let bytes = connect(version, 2, &[&field("c")]);
+        let mut found = connect_outcome(&bytes).unwrap();
+        found.bridge = true;
+        let mut out = Vec::new();
+        let packet = Packet::Connect(Box::new(found));
+        packet.encode(Version::V5, &mut out).unwrap();
+        let level = bytes
+            .iter()
+            .zip(&out)
+            .find(|(before, after)| before != after);
+        let level = level.map_or(version, |(_, &after)| after);
+        assert_eq!((level, out.len()), (want, bytes.len()));
     }
 }
 

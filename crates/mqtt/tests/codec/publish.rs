@@ -277,3 +277,42 @@ fn the_remaining_length_takes_as_many_bytes_as_its_value_needs() {
         assert_eq!(outcome(&out, Version::V4), Ok(Packet::Publish(publish)));
     }
 }
+
+#[test]
+fn lists_are_equal_when_their_items_are() {
+    let pairs = |list: &[(&str, &str)]| {
+        let mut buf = UserPropertiesBuf::new();
+        for (name, value) in list {
+            buf.push(name, value).unwrap();
+        }
+        buf
+    };
+    let one = pairs(&[("a", "1"), ("b", "2")]);
+    assert_eq!(UserPropertiesBuf::from(one.as_properties()), one);
+    for other in [
+        &[("b", "2"), ("a", "1")][..],
+        &[("a", "1")],
+        &[("a", "1"), ("b", "3")],
+        &[],
+    ] {
+        assert_ne!(one.as_properties(), pairs(other).as_properties());
+    }
+    let ids = SubscriptionIds::from_list(&[1, 2]);
+    assert_eq!(ids, SubscriptionIds::from_list(&[1, 2]));
+    for other in [&[2, 1][..], &[1], &[1, 2, 3], &[]] {
+        assert_ne!(ids, SubscriptionIds::from_list(other));
+    }
+    let options = SubscriptionOptions::default();
+    let exactly = SubscriptionOptions::new(QoS::ExactlyOnce);
+    let subscribe = [("a", options), ("b", options)];
+    for other in [&[("a", options)][..], &[("a", options), ("b", exactly)]] {
+        assert_ne!(
+            Subscribe::new(PacketId::MIN, &subscribe),
+            Subscribe::new(PacketId::MIN, other)
+        );
+    }
+    assert_ne!(
+        Unsubscribe::new(PacketId::MIN, &["a", "b"]),
+        Unsubscribe::new(PacketId::MIN, &["a"])
+    );
+}
