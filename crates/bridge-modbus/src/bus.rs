@@ -4,11 +4,13 @@
 //! and within a queue the oldest. A full queue makes its senders wait; nothing is dropped. As a
 //! device has one transaction under way at most, it waits for one of each other device at most.
 
-use std::sync::Arc;
+use std::future::pending;
 use std::time::Duration;
 
+use fieldgate_bridge::backoff::Delays;
+use fieldgate_bridge::{Backoff, Period};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Connection, Fault};
@@ -21,6 +23,8 @@ const QUEUE: usize = 64;
 /// offline. A server that takes one connection only can refuse the one after a time limit; were
 /// that news, a dead unit would be tried again, and its time limit would drop the connection.
 const RECOVERY: u32 = 2;
+/// Someone who plugs a cable back in watches. An attempt costs next to nothing.
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// Lends the one connection of a bus to its devices, one transaction at a time.
 #[derive(Clone, Debug)]
@@ -57,8 +61,8 @@ impl BusHandle {
     /// when `cancel` fires, after the transaction that is under way, or when the last handle is
     /// dropped. Must be called within a tokio runtime.
     ///
-    /// After a failed attempt to connect, transactions fail at once for as long as the shortest
-    /// pause of the bus's `offline`; then the next one tries again.
+    /// After a failed attempt to connect, transactions fail at once, and the bus tries again by
+    /// itself: after the shortest pause of its `offline` at first, then every 5 s.
     pub fn spawn(name: &str, config: BusConfig, cancel: CancellationToken) -> Self {
         let (commands, commands_rx) = mpsc::channel(QUEUE);
         let (polls, polls_rx) = mpsc::channel(QUEUE);
@@ -71,7 +75,8 @@ impl BusHandle {
             recoveries,
         };
         let arbiter = Arbiter {
-            name: Arc::from(name),
+            name: name.to_owned(),
+            delays: Delays::new(reconnect_pauses(&config), 0),
             config,
             connection: None,
             outage: None,
@@ -162,8 +167,10 @@ struct Outage {
 }
 
 struct Arbiter {
-    name: Arc<str>,
+    name: String,
     config: BusConfig,
+    /// The pauses between attempts to connect.
+    delays: Delays,
     /// Only ever one on which no answer is outstanding.
     connection: Option<Connection>,
     outage: Option<Outage>,
@@ -183,6 +190,10 @@ impl Arbiter {
                 () = cancel.cancelled() => return,
                 Some(job) = commands.recv() => job,
                 Some(job) = polls.recv() => job,
+                () = due(self.outage.as_ref()) => {
+                    self.connection = self.connect().await.ok();
+                    continue;
+                }
                 else => return,
             };
             // Whoever asked has gone: a write that nobody waits for must not be sent.
@@ -256,8 +267,9 @@ impl Arbiter {
         }
         match Connection::open(&self.config.address).await {
             Ok(connection) => {
+                self.delays.reset();
                 if let Some(outage) = self.outage.take() {
-                    log::info!(BUS = &*self.name; "connected to {}", self.config.address);
+                    log::info!(BUS = self.name.as_str(); "connected to {}", self.config.address);
                     if outage.attempts >= RECOVERY {
                         self.recovered
                             .send_modify(|count| *count = count.wrapping_add(1));
@@ -267,18 +279,36 @@ impl Arbiter {
             }
             Err(detail) => {
                 if self.outage.is_none() {
-                    log::warn!(BUS = &*self.name; "{detail}");
+                    log::warn!(BUS = self.name.as_str(); "{detail}");
                 }
                 let before = self.outage.take().map_or(0, |outage| outage.attempts);
                 self.outage = Some(Outage {
                     detail: detail.clone(),
                     attempts: before.saturating_add(1),
-                    retry_at: Instant::now() + self.config.offline.backoff.min(),
+                    retry_at: Instant::now() + self.delays.next_delay(),
                 });
                 Err(detail)
             }
         }
     }
+}
+
+/// When the next attempt to connect is due; never while there is no outage.
+async fn due(outage: Option<&Outage>) {
+    match outage {
+        Some(outage) => sleep_until(outage.retry_at).await,
+        None => pending().await,
+    }
+}
+
+/// From the shortest pause of a unit to 5 s, or to the longest pause of a unit if that is less.
+fn reconnect_pauses(config: &BusConfig) -> Backoff {
+    let backoff = config.offline.backoff;
+    let max = backoff.max().min(RECONNECT_MAX).max(backoff.min());
+    Period::new(backoff.min())
+        .zip(Period::new(max))
+        .and_then(|(min, max)| Backoff::new(min, max))
+        .unwrap_or(backoff)
 }
 
 async fn perform(

@@ -2,7 +2,7 @@
 
 mod schedule;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -80,7 +80,7 @@ pub struct ModbusSession {
     bus: BusHandle,
     breaks: Arc<Mutex<Breaks>>,
     schedule: Schedule,
-    /// What is left of the round. A round is finished before the next one is planned.
+    /// What is left of the rounds.
     pending: VecDeque<ReadRequest>,
     /// With which request of its plan the next round begins: the one after the last that failed,
     /// so that one address that a device never answers does not keep the others from being read.
@@ -106,9 +106,7 @@ impl Session for ModbusSession {
     }
 
     async fn poll(&mut self, out: &mut Vec<Sample>) -> Result<(), DriverError> {
-        if self.pending.is_empty() {
-            self.plan_round();
-        }
+        self.plan_due();
         let Some(request) = self.pending.pop_front() else {
             return Ok(());
         };
@@ -190,13 +188,28 @@ impl Session for ModbusSession {
 }
 
 impl ModbusSession {
-    fn plan_round(&mut self) {
-        let due = self.schedule.take_due(Instant::now());
-        let breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut round = plan(&self.device, &due, &breaks);
+    /// Adds what has become due. It takes turns with what is left of earlier rounds, so that many
+    /// slow points do not hold up a few fast ones, nor the other way round.
+    fn plan_due(&mut self) {
+        let mut due = self.schedule.take_due(Instant::now());
+        if due.is_empty() {
+            return;
+        }
+        let left = self.pending.iter();
+        let waiting: BTreeSet<usize> = left.flat_map(|left| left.points.iter().copied()).collect();
+        due.retain(|point| !waiting.contains(point));
+        let mut round = {
+            let breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
+            plan(&self.device, &due, &breaks)
+        };
         let first = self.skip.checked_rem(round.len()).unwrap_or_default();
         round.rotate_left(first);
-        self.pending = round.into();
+        let mut left = std::mem::take(&mut self.pending).into_iter();
+        for request in round {
+            self.pending.push_back(request);
+            self.pending.extend(left.next());
+        }
+        self.pending.extend(left);
     }
 
     /// Turns an answer into samples.

@@ -324,6 +324,38 @@ async fn an_address_that_is_never_answered_does_not_stop_the_others() {
     );
 }
 
+#[tokio::test]
+async fn many_slow_points_do_not_hold_up_a_fast_one() {
+    let fake = Fake::start().await;
+    fake.script(&[Act::Late(10); 61]);
+    let slow = (0..60).map(|n| {
+        format!(
+            r#""s{n}": {{"input": {}, "as": "u16", "poll": "1h"}}"#,
+            n * 100
+        )
+    });
+    let points: Vec<_> = slow.chain([r#""fast": {"coil": 1}"#.into()]).collect();
+    let config = config(1, &points.join(","));
+    let mut session = ModbusDriver::new(config, bus(&fake)).open().await.unwrap();
+    let mut out = Vec::new();
+    let count = |out: &[Sample]| out.iter().filter(|sample| sample.point == 60).count();
+    while out.len() - count(&out) < 60 {
+        session.ready().await;
+        session.poll(&mut out).await.unwrap();
+    }
+    // It is due every 20 ms, which is the time of two requests.
+    assert!(count(&out) >= 15, "{}", count(&out));
+    let slow: Vec<_> = out
+        .iter()
+        .filter(|sample| sample.point != 60)
+        .map(text)
+        .collect();
+    assert_eq!(
+        slow,
+        (0..60).map(|n| (n * 100).to_string()).collect::<Vec<_>>()
+    );
+}
+
 const WRITABLE: &str = r#""pump": {"coil": 4, "write": true},
     "setpoint": {"holding": 10, "as": "f32", "order": "CDAB", "write": {"min": 0, "max": 80}},
     "alarm": {"holding": 20, "as": "bit(3)", "write": true},
