@@ -104,6 +104,7 @@ pub fn table(rows: &[Row]) -> String {
 fn figure(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
+        Some(value) if value.abs() < 0.1 => format!("{value:.3}"),
         Some(value) if value.abs() < 10.0 => format!("{value:.2}"),
         Some(value) => format!("{value:.1}"),
     }
