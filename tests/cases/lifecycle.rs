@@ -202,6 +202,16 @@ fn a_reload_with_a_bad_file_changes_nothing_and_one_with_a_changed_device_restar
 }
 
 #[test]
+fn the_service_manager_is_told_of_the_status_and_that_the_process_still_works() {
+    let gateway = Gateway::start("");
+    gateway.wait_notice("WATCHDOG=1");
+    gateway.wait_notice("WATCHDOG=1");
+    gateway.process.signal("HUP");
+    gateway.wait_notice("RELOADING=1");
+    gateway.wait_notice("READY=1");
+}
+
+#[test]
 fn sigterm_ends_it_in_seconds_with_success_and_an_offline_state() {
     let server = Pymodbus::counter(0);
     let port = harness::free_port();

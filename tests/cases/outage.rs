@@ -3,17 +3,18 @@
 mod harness;
 
 use std::{
-    net::TcpListener,
+    io::Write,
+    net::{TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
 use fieldgate_sim::{Exception, Fault, Image, Table, Times, Unit};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use harness::{
     gateway::Gateway,
     modbus::{Pymodbus, Simulator},
-    mqtt::{Subscriber, mosquitto_pub},
+    mqtt::{Paho, Subscriber, mosquitto_pub},
 };
 
 /// How often the counters are polled.
@@ -157,6 +158,36 @@ fn a_device_that_accepts_and_never_answers_delays_nobody() {
         count += u32::from(topic == "plant7/healthy/reads");
         count > 30
     });
+}
+
+#[test]
+fn a_subscriber_that_never_reads_holds_up_neither_devices_nor_other_clients_for_long() {
+    let device = Pymodbus::counter(0);
+    let gateway = gateway(&[("healthy", device.port)]);
+    let mut stuck = TcpStream::connect(("127.0.0.1", gateway.port)).unwrap();
+    // CONNECT as "stuck" over MQTT 3.1.1 without keep-alive, SUBSCRIBE to "#" at QoS 1.
+    stuck
+        .write_all(b"\x10\x11\0\x04MQTT\x04\x02\0\0\0\x05stuck")
+        .unwrap();
+    stuck.write_all(b"\x82\x06\0\x01\0\x01#\x01").unwrap();
+
+    let (mut reader, _) = Paho::connect(gateway.port, "reader", "5", Value::Null);
+    let (mut writer, _) = Paho::connect(gateway.port, "writer", "5", Value::Null);
+    reader.subscribe("load", 1);
+    // 20 MB: more than sockets and the broker's queue for one client hold.
+    let payload = format!("N {}", "x".repeat(20_000));
+    writer.publish("load", &payload, 1, json!({"count": 1000}));
+    for (want, payload) in reader.payloads(1000).into_iter().enumerate() {
+        let number = payload.split(' ').next();
+        assert_eq!(number, Some(want.to_string().as_str()));
+    }
+    let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
+    let mut count = 0;
+    follow(&subscriber, "healthy", |topic, _| {
+        count += u32::from(topic == "plant7/healthy/reads");
+        count > 20
+    });
+    drop(stuck);
 }
 
 #[test]

@@ -35,6 +35,9 @@ impl Gateway {
         let notify = UnixDatagram::bind(&socket).expect("a socket in a temporary folder");
         let mut command = Command::new(fieldgate());
         command.arg("run").arg(&file).env("NOTIFY_SOCKET", &socket);
+        command
+            .env("WATCHDOG_USEC", "2000000")
+            .env_remove("WATCHDOG_PID");
         let process = Process::spawn("fieldgate", &mut command);
         let gateway = Self {
             process,
