@@ -3,9 +3,9 @@
 //! Every decision of the broker about rights is made here, so that users, rules and client
 //! certificates have one place.
 
-use std::net::IpAddr;
-
 use fieldgate_mqtt::ReasonCode;
+
+use crate::origin::Origin;
 
 /// The rights of one broker's clients.
 #[derive(Clone, Debug)]
@@ -18,10 +18,11 @@ impl Access {
         Self { allow_anonymous }
     }
 
-    /// Whether a client at `peer` may connect. Unless anonymous clients are let in, only those
-    /// on this machine are.
-    pub(crate) fn connect(&self, peer: IpAddr) -> Result<(), ReasonCode> {
-        if self.allow_anonymous || peer.to_canonical().is_loopback() {
+    /// Whether a client may connect. Unless anonymous clients are let in, only those on this
+    /// machine are, and those that have shown a certificate with a name.
+    pub(crate) fn connect(&self, origin: &Origin) -> Result<(), ReasonCode> {
+        let anonymous = origin.allow_anonymous.unwrap_or(self.allow_anonymous);
+        if anonymous || origin.is_local() || origin.subject.is_some() {
             Ok(())
         } else {
             Err(ReasonCode::NOT_AUTHORIZED)
@@ -36,20 +37,36 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::origin::Remote;
+
+    fn tcp(ip: &str) -> Remote {
+        Remote::Tcp(SocketAddr::new(ip.parse().unwrap(), 4711))
+    }
 
     #[test]
-    fn without_anonymous_access_only_this_machine_is_let_in() {
-        for (allow_anonymous, peer, want) in [
-            (false, "127.0.0.1", Ok(())),
-            (false, "127.1.2.3", Ok(())),
-            (false, "::1", Ok(())),
-            (false, "::ffff:127.0.0.1", Ok(())),
-            (false, "192.168.1.7", Err(ReasonCode::NOT_AUTHORIZED)),
-            (true, "192.168.1.7", Ok(())),
+    fn without_anonymous_access_only_this_machine_and_certificates_are_let_in() {
+        let refused = Err(ReasonCode::NOT_AUTHORIZED);
+        for (broker, listener, remote, subject, want) in [
+            (false, None, tcp("127.0.0.1"), None, Ok(())),
+            (false, None, tcp("127.1.2.3"), None, Ok(())),
+            (false, None, tcp("::1"), None, Ok(())),
+            (false, None, tcp("::ffff:127.0.0.1"), None, Ok(())),
+            (false, None, Remote::Unix, None, Ok(())),
+            (false, None, tcp("192.168.1.7"), None, refused),
+            (false, None, tcp("192.168.1.7"), Some("panel"), Ok(())),
+            (false, Some(true), tcp("192.168.1.7"), None, Ok(())),
+            (true, None, tcp("192.168.1.7"), None, Ok(())),
+            (true, Some(false), tcp("192.168.1.7"), None, refused),
         ] {
-            let access = Access::new(allow_anonymous);
-            assert_eq!(access.connect(peer.parse().unwrap()), want, "{peer}");
+            let origin = Origin {
+                remote,
+                subject: subject.map(Into::into),
+                allow_anonymous: listener,
+            };
+            assert_eq!(Access::new(broker).connect(&origin), want, "{origin:?}");
         }
     }
 }

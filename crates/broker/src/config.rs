@@ -1,16 +1,17 @@
 //! What a broker may be told. Every limit has a default that a board with 1 GB survives.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::endpoint::Listener;
 use crate::session;
 
 /// How a broker listens, whom it lets in and what one client may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses for MQTT over TCP, all versions on each. Port 0 takes a free one.
-    pub tcp: Vec<SocketAddr>,
-    /// Lets in clients without a user name from anywhere, not from this machine alone.
+    /// Where clients connect, all versions of MQTT on each.
+    pub listeners: Vec<Listener>,
+    /// Lets in clients without a user name from anywhere, not from this machine alone. A
+    /// listener may say otherwise for its own clients.
     pub allow_anonymous: bool,
     /// Threads that serve connections; 0 takes one a processor, four at most.
     pub workers: usize,
@@ -51,7 +52,7 @@ pub struct Limits {
     pub topic_levels: usize,
     /// Topic aliases in each direction. 64.
     pub topic_aliases: u16,
-    /// Time from the connection to its CONNECT packet. 10 s.
+    /// Time from the connection to its CONNECT packet, TLS and WebSocket handshakes included. 10 s.
     pub connect_timeout: Duration,
     /// The longest that a slow subscriber makes its publishers wait. 2 s.
     pub backpressure: Duration,
@@ -62,7 +63,7 @@ pub struct Limits {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            tcp: Vec::new(),
+            listeners: Vec::new(),
             allow_anonymous: false,
             workers: 0,
             limits: Limits::default(),

@@ -8,10 +8,12 @@ mod cell;
 mod config;
 mod counters;
 mod deliver;
+mod endpoint;
 mod hub;
 mod link;
 mod message;
 mod net;
+mod origin;
 mod outbox;
 mod pause;
 mod router;
@@ -33,14 +35,16 @@ use tokio::time::Instant;
 
 pub use config::{Config, Limits};
 pub use counters::Totals;
+pub use endpoint::{ClientCa, Endpoint, Listener, TlsSettings};
 pub use fieldgate_mqtt::QoS;
 pub use link::{Delivery, Link, LinkError, Outgoing};
 pub use message::Message;
+pub use net::{TlsError, TlsFile};
 
 use hub::Hub;
-use net::Worker;
+use net::{Certificates, Gate, Worker};
 
-/// How often expired retained messages are looked for.
+/// How often expired retained messages are looked for, and certificates that have changed.
 const PURGE: Duration = Duration::from_secs(30);
 
 /// A running broker. It has threads of its own; dropping it stops them at once.
@@ -48,17 +52,18 @@ const PURGE: Duration = Duration::from_secs(30);
 pub struct Broker {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
+    certificates: Arc<[Arc<Certificates>]>,
     workers: Vec<(Handle, Arc<Worker>)>,
     threads: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
-/// A listening address that cannot be had.
+/// A place to listen that cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {error}")]
+#[error("cannot listen on {endpoint}: {error}")]
 pub struct BindError {
-    /// The address that was asked for.
-    pub address: SocketAddr,
+    /// The place that was asked for.
+    pub endpoint: Endpoint,
     /// What the system said.
     #[source]
     pub error: io::Error,
@@ -67,9 +72,12 @@ pub struct BindError {
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A listening address cannot be had.
+    /// A place to listen cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A certificate or a key is of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system gives no thread or no event queue.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
@@ -81,15 +89,20 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        let mut certificates: Vec<Arc<Certificates>> = Vec::new();
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
-        for &address in &config.tcp {
-            let bound = net::bind(address).and_then(|listener| {
-                addresses.push(listener.local_addr()?);
-                listeners.push(listener);
+        for listener in &config.listeners {
+            let gate = gate(listener, &mut certificates)?;
+            let bound = net::bind(&listener.endpoint).and_then(|bound| {
+                addresses.extend(bound.local_addr()?);
+                listeners.push((bound, gate));
                 Ok(())
             });
-            bound.map_err(|error| BindError { address, error })?;
+            bound.map_err(|error| BindError {
+                endpoint: listener.endpoint.clone(),
+                error,
+            })?;
         }
         let count = config.worker_count();
         let hub = Arc::new(Hub::new(config, count));
@@ -97,6 +110,7 @@ impl Broker {
         let mut broker = Self {
             hub,
             addresses,
+            certificates: certificates.into(),
             workers: Vec::new(),
             threads: Vec::new(),
             stop,
@@ -113,14 +127,16 @@ impl Broker {
             })?);
         }
         let (first, _) = &broker.workers[0];
-        for listener in listeners {
-            first.spawn(net::accept(listener, broker.workers.clone()));
+        for (listener, gate) in listeners {
+            first.spawn(net::accept(listener, gate, broker.workers.clone()));
         }
-        first.spawn(housekeeping(Arc::clone(&broker.hub)));
+        let certificates = Arc::clone(&broker.certificates);
+        first.spawn(housekeeping(Arc::clone(&broker.hub), certificates));
         Ok(broker)
     }
 
-    /// The addresses that are listened on, in the order of the configuration.
+    /// The addresses that are listened on, in the order of the configuration, in which Unix
+    /// sockets have none.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -128,6 +144,12 @@ impl Broker {
     /// A client inside this process. `name` is for logs; several may have the same.
     pub fn link(&self, name: &str) -> Link {
         Link::new(&self.hub, name)
+    }
+
+    /// Reads all certificates and keys again; connections go on. What cannot be used is logged,
+    /// and the old certificate stays. Changed files are noticed within half a minute without it.
+    pub fn reload_certificates(&self) {
+        self.certificates.iter().for_each(|one| one.reload());
     }
 
     /// Counts since the start.
@@ -181,8 +203,28 @@ impl Drop for Broker {
     }
 }
 
-/// Wills, expiring sessions, retained messages that expire, and `$SYS`.
-async fn housekeeping(hub: Arc<Hub>) {
+/// What clients of a listener pass. Listeners with the same files share them.
+fn gate(listener: &Listener, known: &mut Vec<Arc<Certificates>>) -> Result<Gate, TlsError> {
+    let tls = match &listener.tls {
+        None => None,
+        Some(settings) => match known.iter().find(|one| one.settings() == settings) {
+            Some(one) => Some(Arc::clone(one)),
+            None => {
+                let one = Arc::new(Certificates::load(settings.clone())?);
+                known.push(Arc::clone(&one));
+                Some(one)
+            }
+        },
+    };
+    Ok(Gate {
+        tls,
+        websocket: listener.websocket,
+        allow_anonymous: listener.allow_anonymous,
+    })
+}
+
+/// Wills, expiring sessions, retained messages that expire, changed certificates, and `$SYS`.
+async fn housekeeping(hub: Arc<Hub>, certificates: Arc<[Arc<Certificates>]>) {
     let now = || Instant::now().into_std();
     let mut sys = sys::Sys::new(now());
     let interval = hub.config.sys_interval;
@@ -200,6 +242,7 @@ async fn housekeeping(hub: Arc<Hub>) {
             _ = figures.tick(), if !interval.is_zero() => sys.publish(&hub, now()),
             _ = purge.tick() => {
                 hub.retained().purge(now());
+                certificates.iter().for_each(|one| one.refresh());
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::IoSlice;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -16,6 +15,7 @@ use super::client::Client;
 use super::end::End;
 use super::{Desk, READ_SIZE, Worker};
 use crate::counters::add;
+use crate::origin::Origin;
 use crate::outbox::Writing;
 use crate::pause::Pause;
 
@@ -31,7 +31,7 @@ const BLOCKED_MAX: usize = 128 * 1024;
 /// A client's connection, from the accepted socket to its end.
 pub(super) struct Connection<S> {
     pub(super) stream: S,
-    pub(super) peer: SocketAddr,
+    pub(super) origin: Origin,
     pub(super) worker: Arc<Worker>,
     pub(super) state: State,
     /// The beginning of a packet whose rest has not come.
@@ -61,21 +61,19 @@ pub(super) enum Stage {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(stream: S, peer: SocketAddr, worker: Arc<Worker>) -> Self {
-        let now = tokio::time::Instant::now();
+    /// `since` is when the socket was accepted.
+    pub(super) fn new(stream: S, origin: Origin, since: Instant, worker: Arc<Worker>) -> Self {
         let timeout = worker.hub.config.limits.connect_timeout;
         Self {
             stream,
-            peer,
+            origin,
             worker,
-            state: State::Waiting {
-                since: now.into_std(),
-            },
+            state: State::Waiting { since },
             partial: Vec::new(),
             writing: Writing::default(),
-            timer: Box::pin(tokio::time::sleep_until(now + timeout)),
+            timer: Box::pin(tokio::time::sleep_until((since + timeout).into())),
             armed: None,
-            heard: now.into_std(),
+            heard: since,
             pause: Pause::default(),
             stage: Stage::Open,
         }
@@ -102,6 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.writing.advance(count);
             }
             self.writing.trim(KEEP_BUFFER, &mut desk.post.pool);
+            // TLS and WebSocket have buffers of their own; of TCP nothing is left here.
+            let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+            flushed.map_err(|_| End::Lost)?;
             if !self.refill(cx, desk, now)? {
                 return Poll::Ready(Ok(()));
             }

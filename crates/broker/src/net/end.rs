@@ -84,12 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn note_fault(&self, client: &Client, reason: ReasonCode, what: &str) {
-        let peer = self.peer;
+        let origin = &self.origin;
         let id = client.attached.cell.client_id();
         if reason != ReasonCode::KEEP_ALIVE_TIMEOUT && reason != ReasonCode::SERVER_SHUTTING_DOWN {
             add(&self.worker.counters.protocol_errors, 1);
         }
-        log::info!(CLIENT = id; "{peer}: client {id:?} disconnected: {reason}: {what}");
+        log::info!(CLIENT = id; "{origin}: client {id:?} disconnected: {reason}: {what}");
     }
 
     /// Writes `bytes` behind everything else.

@@ -55,9 +55,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Answers with a CONNACK, if the client speaks a version that has one for this.
     fn refuse(&mut self, version: Option<Version>, refusal: &Refusal) -> End {
         let Refusal { reason, what } = *refusal;
-        let peer = self.peer;
+        let origin = &self.origin;
         add(&self.worker.counters.connections_refused, 1);
-        log::info!("{peer}: connection refused: {what}");
+        log::info!("{origin}: connection refused: {what}");
         // MQTT 3 has codes for few reasons; for a malformed packet it only closes (3.1.4).
         let named = |version| {
             version == Version::V5
@@ -96,12 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 what: "enhanced authentication is not supported",
             });
         }
-        hub.access
-            .connect(self.peer.ip())
-            .map_err(|reason| Refusal {
-                reason,
-                what: "anonymous clients are let in from this machine only",
-            })?;
+        hub.access.connect(&self.origin).map_err(|reason| Refusal {
+            reason,
+            what: "anonymous clients are let in from this machine only",
+        })?;
         if hub.stopping.load(Ordering::Relaxed) {
             return Err(Refusal {
                 reason: ReasonCode::SERVER_SHUTTING_DOWN,

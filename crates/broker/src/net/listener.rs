@@ -1,49 +1,62 @@
 //! Accepts connections and shares them out among the workers.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
-use super::Worker;
+use super::bind::{Bound, SocketFile};
 use super::connection::Connection;
+use super::tls::Certificates;
+use super::{Worker, websocket};
 use crate::counters::add;
 use crate::hub::Hub;
-
-/// Connections that the kernel keeps for us while we are busy.
-const BACKLOG: i32 = 1024;
+use crate::origin::{Origin, Remote};
 
 /// How long to wait when there are no file descriptors left, in the hope that some come free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens a listening socket. An IPv6 address is served by itself, without IPv4.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// What a client passes on its way from one listener to MQTT.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    pub(crate) tls: Option<Arc<Certificates>>,
+    pub(crate) websocket: bool,
+    pub(crate) allow_anonymous: Option<bool>,
+}
+
+/// A stream of any kind, with whatever is wrapped around it.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// An accepted socket that no worker has yet.
+enum Socket {
+    Tcp(StdTcpStream, SocketAddr),
+    Unix(StdUnixStream),
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    /// With its file, which goes with the listener.
+    Unix(UnixListener, #[expect(dead_code)] SocketFile),
 }
 
 /// Serves `listener` for ever; each connection runs on the next worker in turn.
-pub(crate) async fn accept(listener: StdListener, workers: Vec<(Handle, Arc<Worker>)>) {
-    let listener = match TcpListener::from_std(listener) {
+pub(crate) async fn accept(listener: Bound, gate: Gate, workers: Vec<(Handle, Arc<Worker>)>) {
+    let listener = match Listening::new(listener) {
         Ok(listener) => listener,
         Err(error) => return log::error!("the listener cannot be used: {error}"),
     };
     for turn in 0.. {
         let (handle, worker) = &workers[turn % workers.len()];
-        match listener.accept().await {
-            Ok((stream, peer)) => take_in(stream, peer, handle, worker),
+        match listener.next().await {
+            Ok(socket) => take_in(socket, &gate, handle, worker),
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
                 log::warn!("no connection can be accepted: {error}");
@@ -53,28 +66,115 @@ pub(crate) async fn accept(listener: StdListener, workers: Vec<(Handle, Arc<Work
     }
 }
 
-fn take_in(stream: TcpStream, peer: SocketAddr, handle: &Handle, worker: &Arc<Worker>) {
+impl Listening {
+    fn new(bound: Bound) -> io::Result<Self> {
+        Ok(match bound {
+            Bound::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Bound::Unix(listener, file) => Self::Unix(UnixListener::from_std(listener)?, file),
+        })
+    }
+
+    async fn next(&self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // A client that has gone already shows it when it is read.
+                let _ = stream.set_nodelay(true);
+                Ok(Socket::Tcp(stream.into_std()?, peer))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Socket::Unix(stream.into_std()?))
+            }
+        }
+    }
+}
+
+fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
     let hub = &worker.hub;
     add(&worker.counters.connections, 1);
     let open = hub.open.fetch_add(1, Ordering::Relaxed);
-    let prepared = stream.set_nodelay(true).and_then(|()| stream.into_std());
-    let Some(stream) = prepared
-        .ok()
-        .filter(|_| open < hub.config.limits.connections && !hub.stopping.load(Ordering::Relaxed))
-    else {
-        hub.open.fetch_sub(1, Ordering::Relaxed);
+    let counted = Counted(Arc::clone(hub));
+    if open >= hub.config.limits.connections || hub.stopping.load(Ordering::Relaxed) {
         add(&worker.counters.connections_refused, 1);
         return;
-    };
+    }
+    let since = Instant::now().into_std();
     let worker = Arc::clone(worker);
-    let counted = Counted(Arc::clone(hub));
-    handle.spawn(async move {
-        let _counted = counted;
-        match TcpStream::from_std(stream) {
-            Ok(stream) => Connection::new(stream, peer, worker).await,
-            Err(error) => log::warn!("{peer}: {error}"),
+    let origin = Origin {
+        remote: match &socket {
+            Socket::Tcp(_, peer) => Remote::Tcp(*peer),
+            Socket::Unix(_) => Remote::Unix,
+        },
+        subject: None,
+        allow_anonymous: gate.allow_anonymous,
+    };
+    match socket {
+        // By far the most, so the fewest layers.
+        Socket::Tcp(stream, _) if gate.tls.is_none() && !gate.websocket => {
+            handle.spawn(async move {
+                let _counted = counted;
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => Connection::new(stream, origin, since, worker).await,
+                    Err(error) => log::warn!("{origin}: {error}"),
+                }
+            });
         }
-    });
+        socket => {
+            let gate = gate.clone();
+            handle.spawn(async move {
+                let _counted = counted;
+                serve(socket, gate, origin, since, worker).await;
+            });
+        }
+    }
+}
+
+/// Lets a client through the gate, then serves it.
+async fn serve(
+    socket: Socket,
+    gate: Gate,
+    mut origin: Origin,
+    since: std::time::Instant,
+    worker: Arc<Worker>,
+) {
+    let limits = &worker.hub.config.limits;
+    let until = Instant::from_std(since + limits.connect_timeout);
+    // On the heap, so that it takes no room once it is done.
+    let opened = Box::pin(open(socket, gate, limits.packet_size));
+    match tokio::time::timeout_at(until, opened).await {
+        Ok(Ok((stream, subject))) => {
+            origin.subject = subject;
+            Connection::new(stream, origin, since, worker).await;
+        }
+        Ok(Err(error)) => {
+            add(&worker.counters.connections_refused, 1);
+            log::info!("{origin}: connection refused: {error}");
+        }
+        Err(_) => add(&worker.counters.timeouts, 1),
+    }
+}
+
+/// The handshakes. Returns the stream of MQTT, and the name in the client's certificate.
+async fn open(
+    socket: Socket,
+    gate: Gate,
+    packet_size: u32,
+) -> io::Result<(Box<dyn Stream>, Option<Box<str>>)> {
+    let mut stream: Box<dyn Stream> = match socket {
+        Socket::Tcp(stream, _) => Box::new(TcpStream::from_std(stream)?),
+        Socket::Unix(stream) => Box::new(UnixStream::from_std(stream)?),
+    };
+    let mut subject = None;
+    if let Some(certificates) = gate.tls {
+        let (encrypted, name) = certificates.accept(stream).await?;
+        stream = Box::new(encrypted);
+        subject = name;
+    }
+    if gate.websocket {
+        stream = Box::new(websocket::accept(stream, packet_size).await?);
+    }
+    Ok((stream, subject))
 }
 
 /// One of the open connections, however it ends.

@@ -3,6 +3,7 @@
 //! The rules of sessions are in `session`, who gets what in `router`; here are only sockets,
 //! buffers and deadlines.
 
+mod bind;
 mod client;
 mod connection;
 mod deadline;
@@ -11,6 +12,8 @@ mod greeting;
 mod intake;
 mod listener;
 mod subscribe;
+mod tls;
+mod websocket;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,7 +22,10 @@ use crate::deliver::Post;
 use crate::hub::Hub;
 use crate::router::MatchCache;
 
-pub(crate) use listener::{accept, bind};
+pub(crate) use bind::bind;
+pub(crate) use listener::{Gate, accept};
+pub(crate) use tls::Certificates;
+pub use tls::{TlsError, TlsFile};
 
 /// Bytes taken from a socket at once.
 const READ_SIZE: usize = 32 * 1024;

@@ -1,0 +1,165 @@
+//! The request by which an HTTP connection becomes a WebSocket.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::{self, Error};
+
+use super::stream::WebSocket;
+
+/// The longest request. Browsers send less than 2 KiB, unless they have cookies.
+const HEAD_MAX: usize = 8 * 1024;
+const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// The names of MQTT as a subprotocol; the second is that of MQTT 3.1 clients.
+const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
+/// How long a client that is refused may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// An answer that is no WebSocket.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal {
+    status: &'static str,
+    /// More headers.
+    headers: &'static str,
+    what: &'static str,
+}
+
+/// Answers the request, at whatever path it is. The caller bounds the time.
+///
+/// # Errors
+/// What was wrong with the request, after the client has been told.
+pub(crate) async fn accept<S>(mut stream: S, packet_size: u32) -> io::Result<WebSocket<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let answered = match read_head(&mut stream).await? {
+        Ok((head, rest)) => answer(&head).map(|answer| (answer, rest)),
+        Err(refusal) => Err(refusal),
+    };
+    match answered {
+        Ok((answer, rest)) => {
+            stream.write_all(&answer).await?;
+            stream.flush().await?;
+            Ok(WebSocket::new(stream, rest, packet_size).await)
+        }
+        Err(refusal) => {
+            refuse(&mut stream, &refusal).await?;
+            Err(io::Error::new(io::ErrorKind::InvalidData, refusal.what))
+        }
+    }
+}
+
+type Head = (Vec<u8>, Vec<u8>);
+
+/// Reads the request, and perhaps the beginning of what follows it.
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<Head, Refusal>> {
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        let had = head.len();
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !head.first().is_some_and(u8::is_ascii_uppercase) {
+            return Ok(Err(bad("this port speaks WebSocket")));
+        }
+        let from = had.saturating_sub(HEAD_END.len() - 1);
+        let new = head.get(from..).unwrap_or_default();
+        let end = new.windows(HEAD_END.len()).position(|end| end == HEAD_END);
+        if let Some(end) = end {
+            let rest = head.split_off(from + end + HEAD_END.len());
+            return Ok(Ok((head, rest)));
+        }
+        if head.len() >= HEAD_MAX {
+            return Ok(Err(Refusal {
+                status: "431 Request Header Fields Too Large",
+                headers: "",
+                what: "the request is too long",
+            }));
+        }
+    }
+}
+
+/// The answer to a request that is as it should be.
+fn answer(head: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let request = match Request::try_parse(head) {
+        Ok(Some((_, request))) => request,
+        Ok(None) => return Err(bad("the request is not whole")),
+        Err(error) => return Err(refusal(&error)),
+    };
+    let mut response = create_response(&request).map_err(|error| refusal(&error))?;
+    let asked = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
+    let mut asked = asked
+        .iter()
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','));
+    let name = asked.find_map(|name| SUBPROTOCOLS.into_iter().find(|known| *known == name.trim()));
+    let name = name.ok_or_else(|| bad("the WebSocket subprotocol mqtt is missing"))?;
+    let headers = response.headers_mut();
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+    let mut bytes = Vec::new();
+    write_response(&mut bytes, &response).map_err(|error| refusal(&error))?;
+    Ok(bytes)
+}
+
+fn bad(what: &'static str) -> Refusal {
+    Refusal {
+        status: "400 Bad Request",
+        headers: "",
+        what,
+    }
+}
+
+fn refusal(error: &tungstenite::Error) -> Refusal {
+    let upgrade = |what| Refusal {
+        status: "426 Upgrade Required",
+        headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        what,
+    };
+    match error {
+        Error::Protocol(ProtocolError::WrongHttpMethod) => Refusal {
+            status: "405 Method Not Allowed",
+            headers: "Allow: GET\r\n",
+            what: "only GET begins a WebSocket",
+        },
+        Error::Protocol(
+            ProtocolError::MissingConnectionUpgradeHeader
+            | ProtocolError::MissingUpgradeWebSocketHeader,
+        ) => upgrade("this is no web page: it is MQTT over WebSocket"),
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+            upgrade("only version 13 of WebSocket is known")
+        }
+        _ => bad("this is no WebSocket request"),
+    }
+}
+
+/// Sends the refusal, and lets the client read it before the connection is closed.
+async fn refuse<S>(stream: &mut S, refusal: &Refusal) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Refusal {
+        status,
+        headers,
+        what,
+    } = refusal;
+    let length = what.len() + 1;
+    let answer = format!(
+        "HTTP/1.1 {status}\r\n{headers}Connection: close\r\nContent-Type: text/plain\r\n\
+         Content-Length: {length}\r\n\r\n{what}\n"
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut scrap = [0; 512];
+    let drained = async { while !matches!(stream.read(&mut scrap).await, Ok(0) | Err(_)) {} };
+    // Whether the client closes in time or not, it has had its answer.
+    let _ = tokio::time::timeout(LINGER, drained).await;
+    Ok(())
+}

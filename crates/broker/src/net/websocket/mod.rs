@@ -1,0 +1,10 @@
+//! MQTT inside WebSocket (RFC 6455; MQTT 5.0 section 6): the handshake, and a stream of bytes
+//! made of binary messages. Where messages begin and end means nothing to MQTT.
+
+mod handshake;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use handshake::accept;

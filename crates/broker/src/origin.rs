@@ -1,0 +1,41 @@
+//! Where a connection comes from.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// What is known of a client before it has said anything.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) remote: Remote,
+    /// The common name of the certificate that the client has shown, which an authority of the
+    /// listener has signed.
+    pub(crate) subject: Option<Box<str>>,
+    /// What the listener says of clients without a name; `None` as the broker does.
+    pub(crate) allow_anonymous: Option<bool>,
+}
+
+/// The other end of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Remote {
+    Tcp(SocketAddr),
+    Unix,
+}
+
+impl Origin {
+    /// Whether the client runs on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        match self.remote {
+            Remote::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Remote::Unix => true,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.remote {
+            Remote::Tcp(address) => address.fmt(f),
+            Remote::Unix => f.write_str("unix socket"),
+        }
+    }
+}
