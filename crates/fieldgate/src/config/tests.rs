@@ -13,7 +13,8 @@ fn sources(main: &str, types: &[(&str, &str)], report: &mut Report) -> Option<So
     Some(Sources { main, types })
 }
 
-fn load(main: &str, types: &[(&str, &str)]) -> Result<Config, String> {
+/// The configuration of a main file and of device types, or its mistakes as they are printed.
+pub(crate) fn load(main: &str, types: &[(&str, &str)]) -> Result<Config, String> {
     let mut report = Report::default();
     let sources = sources(main, types, &mut report);
     let config = sources.and_then(|sources| resolve::resolve(sources, &mut report));

@@ -9,6 +9,9 @@ mod device;
 mod plant;
 mod publisher;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;

@@ -46,6 +46,12 @@ pub(crate) fn read<T: DeserializeOwned>(
         if !is_noise {
             mistakes.push(describe(root, others, &problem, &steps));
             if mistakes.len() >= MISTAKES_MAX {
+                let mark = mistakes.last().map_or(root.mark, |last| last.mark);
+                mistakes.push(Mistake {
+                    mark,
+                    path: String::new(),
+                    message: "there are more mistakes than are shown".to_owned(),
+                });
                 return None;
             }
         }
