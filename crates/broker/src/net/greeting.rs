@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             })?;
         if hub.stopping.load(Ordering::Relaxed) {
             return Err(Refusal {
-                reason: ReasonCode::SERVER_SHUTTING_DOWN,
+                reason: ReasonCode::SERVER_UNAVAILABLE,
                 what: "the broker is shutting down",
             });
         }
