@@ -222,6 +222,11 @@ impl Inner {
         (first, std::mem::take(&mut self.congestion.waiting))
     }
 
+    /// Whether connection `epoch` was the last, and has ended.
+    pub(crate) fn is_away_since(&self, epoch: u64) -> bool {
+        self.epoch == epoch && !self.dead && matches!(self.sink, Sink::Away)
+    }
+
     /// The wire, if the connection of `epoch` is still the session's.
     pub(crate) fn wire(&mut self, epoch: u64) -> Option<(&mut Session, &mut Wire)> {
         match &mut self.sink {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fieldgate_mqtt::Version;
 
+use crate::counters::Counted;
 use crate::hub::Attached;
 use crate::session::AliasesIn;
 
@@ -16,4 +17,8 @@ pub(super) struct Client {
     pub(super) aliases: AliasesIn,
     /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
     pub(super) explain: bool,
+    /// The biggest packet that it takes, in bytes.
+    pub(super) max_packet: usize,
+    /// Counts it among those that a shutdown waits for.
+    pub(super) _serving: Counted,
 }

@@ -17,7 +17,7 @@ use super::connection::{Connection, State};
 use super::end::End;
 use crate::Limits;
 use crate::cell;
-use crate::counters::add;
+use crate::counters::{Counted, add};
 use crate::hub::Arrival;
 use crate::message::Message;
 use crate::session::{AliasesIn, Peer};
@@ -133,6 +133,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             silence: (connect.keep_alive > 0).then(|| keep_alive + keep_alive / 2),
             aliases: AliasesIn::new(limits.topic_aliases),
             explain: connect.properties.request_problem_information,
+            max_packet: peer(connect, limits).max_packet,
+            _serving: Counted::one_of(&hub.serving),
         })
     }
 }

@@ -27,6 +27,9 @@ pub(crate) use received::{Receipt, Received};
 /// Bytes in the outbox from which on queued messages wait until the transport has taken some.
 const OUTBOX_SOFT: usize = 128 * 1024;
 
+/// What a topic alias adds to a packet at most, in bytes: the property, and longer lengths.
+const ALIAS_LEN: usize = 5;
+
 /// What a session may use, in both directions.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -59,6 +62,9 @@ pub(crate) struct Peer {
 /// Counts of one batch of work, added to the broker's counters at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
+    /// PUBLISH packets received, and the bytes of their payloads.
+    pub(crate) received: u64,
+    pub(crate) received_bytes: u64,
     /// PUBLISH packets sent, and the bytes of their payloads.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
@@ -330,11 +336,13 @@ impl Session {
             properties.message_expiry = routed.expires.map(|at| seconds_left(at, turn.now));
             properties.subscription_ids = SubscriptionIds::from_list(form.ids.as_slice());
         }
-        if fieldgate_mqtt::publish_len(peer.version, &publish) > peer.max_packet {
+        let len = fieldgate_mqtt::publish_len(peer.version, &publish);
+        if len > peer.max_packet {
             turn.tally.oversize += 1;
             return false;
         }
-        if let Some(aliases) = &mut self.aliases {
+        let aliases = self.aliases.as_mut();
+        if let Some(aliases) = aliases.filter(|_| len + ALIAS_LEN <= peer.max_packet) {
             let (alias, known) = aliases.of(publish.topic);
             publish.properties.topic_alias = alias;
             if known {
