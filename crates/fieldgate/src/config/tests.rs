@@ -12,7 +12,11 @@ fn sources(main: &str, types: &[(&str, &str)], report: &mut Report) -> Option<So
         Some(((*name).to_owned(), file))
     });
     let types = types.collect();
-    Some(Sources { main, types })
+    Some(Sources {
+        main,
+        types,
+        broken: Vec::new(),
+    })
 }
 
 /// The configuration of a main file and of device types, or its mistakes as they are printed.
@@ -288,6 +292,13 @@ fn a_mistake_in_a_type_is_reported_with_the_types_file_and_once() {
         ),
         "{error}"
     );
+}
+
+#[test]
+fn an_empty_type_is_a_mistake_even_when_nobody_uses_it() {
+    let error = load("version: 1", &[("em3", "# nothing")]).unwrap_err();
+    let want = "types/em3.yaml:1:1: the key \"points\" is missing\n1 mistake";
+    assert_eq!(error, want);
 }
 
 #[test]
