@@ -72,13 +72,12 @@ fn choose(workers: &[(Handle, Arc<Worker>)]) -> Option<&(Handle, Arc<Worker>)> {
 fn take_in(stream: TcpStream, peer: SocketAddr, handle: &Handle, worker: &Arc<Worker>) {
     let hub = &worker.hub;
     add(&worker.counters.connections, 1);
-    let open = hub.open.fetch_add(1, Ordering::Relaxed);
+    let open = hub.open.load(Ordering::Relaxed);
     let prepared = stream.set_nodelay(true).and_then(|()| stream.into_std());
     let Some(stream) = prepared
         .ok()
         .filter(|_| open < hub.config.limits.connections && !hub.stopping.load(Ordering::Relaxed))
     else {
-        hub.open.fetch_sub(1, Ordering::Relaxed);
         add(&worker.counters.connections_refused, 1);
         return;
     };
