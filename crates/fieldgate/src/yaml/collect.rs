@@ -23,6 +23,8 @@ pub(crate) type Others = &'static [(&'static [&'static str], &'static [&'static 
 
 /// Mistakes after which the reading of one file ends: nobody reads more of them at once.
 pub(crate) const MISTAKES_MAX: usize = 100;
+/// What stands in the place of the others.
+pub(crate) const MORE: &str = "there are more mistakes than are shown";
 /// Readings of one tree. Consequences cost a reading each and are not reported.
 const READINGS_MAX: usize = 1000;
 
@@ -50,7 +52,7 @@ pub(crate) fn read<T: DeserializeOwned>(
                 mistakes.push(Mistake {
                     mark,
                     path: String::new(),
-                    message: "there are more mistakes than are shown".to_owned(),
+                    message: MORE.to_owned(),
                 });
                 return None;
             }

@@ -298,6 +298,24 @@ fn shipped_files_read_the_same_as_with_the_reference_reader() {
     }
 }
 
+#[test]
+fn a_file_full_of_mistakes_is_cut_short_and_says_so() {
+    let lines = |line: &str| (0..1000).map(|n| line.replace('#', &n.to_string()));
+    let unknown: String = lines("k#: 1\n").collect();
+    let wrong = format!("list: [{}]", lines("x").collect::<Vec<_>>().join(", "));
+    let doubled = "unit: 1\n".repeat(1000);
+    for text in [unknown, wrong, doubled] {
+        let (value, mistakes) = mistakes_of(&text);
+        assert!(value.is_none());
+        assert_eq!(mistakes.len(), 101);
+        let last = mistakes.last().unwrap();
+        assert!(
+            last.ends_with("there are more mistakes than are shown"),
+            "{last}"
+        );
+    }
+}
+
 /// Texts made of pieces that mean something in YAML, so that many of them are nearly valid.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
