@@ -12,6 +12,8 @@ use crate::session::AliasesIn;
 pub(super) struct Client {
     pub(super) attached: Attached,
     pub(super) version: Version,
+    /// Its CONNACK is on its way; before that nothing else may be said (MQTT-3.14.0-1).
+    pub(super) greeted: bool,
     /// 1.5 times the keep-alive; `None` if the client may be silent for ever.
     pub(super) silence: Option<Duration>,
     pub(super) aliases: AliasesIn,

@@ -110,6 +110,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.note_fault(client, reason, what);
                 Some((reason, what))
             }
+            // Taken over before its CONNACK went out: then only the connection ends.
+            End::TakenOver if !client.greeted => None,
             End::TakenOver => Some((
                 ReasonCode::SESSION_TAKEN_OVER,
                 "another connection has the session",

@@ -290,7 +290,8 @@ impl Client {
             return End::protocol("a session expiry interval for a session without one");
         }
         End::Orderly(Departure {
-            orderly: disconnect.reason != ReasonCode::DISCONNECT_WITH_WILL,
+            // Any other reason leaves the will to be published (MQTT-3.1.2-10, section 3.1.2.5).
+            orderly: disconnect.reason == ReasonCode::NORMAL_DISCONNECTION,
             expiry: expiry.map(|seconds| session_expiry(seconds, &worker.hub.config.limits)),
         })
     }
