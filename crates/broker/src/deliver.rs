@@ -249,7 +249,8 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
     };
     let mut connected = None;
     let mut chosen = None;
-    for member in group.rotation() {
+    let rotation = group.rotation();
+    for member in rotation.clone() {
         match fit(&member) {
             (_, true) => {
                 chosen = Some(member);
@@ -259,7 +260,10 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
             (false, _) => {}
         }
     }
-    let away = || group.rotation().find(|member| !member.cell.lock().dead);
+    let away = || {
+        let mut rotation = rotation;
+        rotation.find(|member| !member.cell.lock().dead)
+    };
     if let Some(member) = chosen.or(connected).or_else(away) {
         let mut inner = member.cell.lock();
         hand_over(message, &member.terms, &mut inner, now, post);
