@@ -190,6 +190,7 @@ impl Inner {
         }
         self.congestion.since = None;
         self.congestion.slow = false;
+        self.session.given_up = false;
         let waiting = &mut self.congestion.waiting;
         let count = if empty {
             waiting.len()
@@ -219,6 +220,7 @@ impl Inner {
     pub(crate) fn give_up_waiting(&mut self) -> (bool, Vec<Waker>) {
         let first = !self.congestion.slow;
         self.congestion.slow = true;
+        self.session.given_up = true;
         (first, std::mem::take(&mut self.congestion.waiting))
     }
 

@@ -61,6 +61,10 @@ impl Client {
             tally: &mut post.tally,
         };
         for (filter, grant) in wanted {
+            if !session.takes_retained() {
+                turn.tally.dropped += 1;
+                continue;
+            }
             let messages = hub.retained().matching(filter, now);
             for message in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
