@@ -17,7 +17,7 @@ use super::connection::{Connection, State};
 use super::end::End;
 use crate::Limits;
 use crate::cell;
-use crate::counters::add;
+use crate::counters::{Counted, add};
 use crate::hub::Arrival;
 use crate::message::Message;
 use crate::session::{AliasesIn, Peer};
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         })?;
         if hub.stopping.load(Ordering::Relaxed) {
             return Err(Refusal {
-                reason: ReasonCode::SERVER_SHUTTING_DOWN,
+                reason: ReasonCode::SERVER_UNAVAILABLE,
                 what: "the broker is shutting down",
             });
         }
@@ -113,7 +113,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             clean_start: connect.clean_start,
             expiry: asked_expiry(connect, limits),
             peer: peer(connect, limits),
-            will: connect.will.as_ref().map(kept_will).transpose()?,
+            will: match &connect.will {
+                Some(will) => Some(kept_will(will, limits)?),
+                None => None,
+            },
         };
         let attached = hub.attach(arrival, now, |session_present, out| {
             let connack = connack(connect, session_present, assigned.as_deref(), limits);
@@ -128,9 +131,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(Client {
             attached,
             version: connect.version,
+            greeted: false,
             silence: (connect.keep_alive > 0).then(|| keep_alive + keep_alive / 2),
             aliases: AliasesIn::new(limits.topic_aliases),
             explain: connect.properties.request_problem_information,
+            max_packet: peer(connect, limits).max_packet,
+            _serving: Counted::one_of(&hub.serving),
         })
     }
 }
@@ -189,7 +195,13 @@ fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
     }
 }
 
-fn kept_will(will: &Will<'_>) -> Result<cell::Will, Refusal> {
+fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
+    if will.topic.split('/').nth(limits.topic_levels).is_some() {
+        return Err(Refusal {
+            reason: ReasonCode::TOPIC_NAME_INVALID,
+            what: "the will's topic has more levels than the limits allow",
+        });
+    }
     if will.topic.starts_with('$') {
         return Err(Refusal {
             reason: ReasonCode::NOT_AUTHORIZED,

@@ -16,9 +16,11 @@ use super::bind::{Bound, SocketFile};
 use super::connection::Connection;
 use super::tls::Certificates;
 use super::{Worker, websocket};
-use crate::counters::add;
-use crate::hub::Hub;
+use crate::counters::{Counted, add};
 use crate::origin::{Origin, Remote};
+
+/// So many connections one worker serves alone.
+const FEW: usize = 64;
 
 /// How long to wait when there are no file descriptors left, in the hope that some come free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -47,16 +49,19 @@ enum Listening {
     Unix(UnixListener, #[expect(dead_code)] SocketFile),
 }
 
-/// Serves `listener` for ever; each connection runs on the next worker in turn.
+/// Serves `listener` for ever.
 pub(crate) async fn accept(listener: Bound, gate: Gate, workers: Vec<(Handle, Arc<Worker>)>) {
     let listener = match Listening::new(listener) {
         Ok(listener) => listener,
         Err(error) => return log::error!("the listener cannot be used: {error}"),
     };
-    for turn in 0.. {
-        let (handle, worker) = &workers[turn % workers.len()];
+    loop {
         match listener.next().await {
-            Ok(socket) => take_in(socket, &gate, handle, worker),
+            Ok(socket) => {
+                if let Some((handle, worker)) = choose(&workers) {
+                    take_in(socket, &gate, handle, worker);
+                }
+            }
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
                 log::warn!("no connection can be accepted: {error}");
@@ -90,16 +95,27 @@ impl Listening {
     }
 }
 
+/// The first worker while it has few connections, since a message that changes threads costs a
+/// wake-up more; then the one with the fewest.
+fn choose(workers: &[(Handle, Arc<Worker>)]) -> Option<&(Handle, Arc<Worker>)> {
+    let load = |worker: &Worker| worker.connections.load(Ordering::Relaxed);
+    let first = workers.first()?;
+    if load(&first.1) < FEW {
+        return Some(first);
+    }
+    workers.iter().min_by_key(|(_, worker)| load(worker))
+}
+
 fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
     let hub = &worker.hub;
     add(&worker.counters.connections, 1);
-    let open = hub.open.fetch_add(1, Ordering::Relaxed);
-    let counted = Counted(Arc::clone(hub));
+    let open = hub.open.load(Ordering::Relaxed);
     if open >= hub.config.limits.connections || hub.stopping.load(Ordering::Relaxed) {
         add(&worker.counters.connections_refused, 1);
         return;
     }
     let since = Instant::now().into_std();
+    let counted = [&hub.open, &worker.connections].map(Counted::one_of);
     let worker = Arc::clone(worker);
     let origin = Origin {
         remote: match &socket {
@@ -175,15 +191,6 @@ async fn open(
         stream = Box::new(websocket::accept(stream, packet_size).await?);
     }
     Ok((stream, subject))
-}
-
-/// One of the open connections, however it ends.
-struct Counted(Arc<Hub>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Whether the error says that the client has gone, not that we cannot go on.

@@ -15,6 +15,7 @@ mod subscribe;
 mod tls;
 mod websocket;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::counters::Counters;
@@ -35,6 +36,8 @@ const READ_SIZE: usize = 32 * 1024;
 pub(crate) struct Worker {
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
+    /// Open on this worker.
+    pub(crate) connections: Arc<AtomicUsize>,
     desk: Mutex<Desk>,
 }
 
@@ -51,6 +54,7 @@ impl Worker {
         Arc::new(Self {
             hub: Arc::clone(hub),
             counters: hub.worker_counters(index),
+            connections: Arc::default(),
             desk: Mutex::new(Desk {
                 read: vec![0; READ_SIZE].into(),
                 cache: MatchCache::default(),

@@ -10,6 +10,7 @@ use fieldgate_mqtt::{
 use super::Worker;
 use super::client::Client;
 use super::end::End;
+use super::intake::has_more_levels;
 use crate::cell::Inner;
 use crate::deliver::Post;
 use crate::router::{Grant, Terms};
@@ -60,6 +61,10 @@ impl Client {
             tally: &mut post.tally,
         };
         for (filter, grant) in wanted {
+            if !session.takes_retained() {
+                turn.tally.dropped += 1;
+                continue;
+            }
             let messages = hub.retained().matching(filter, now);
             for message in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
@@ -79,7 +84,7 @@ impl Client {
     ) -> Result<(Grant, bool), ReasonCode> {
         let hub = &worker.hub;
         let limits = &hub.config.limits;
-        if !topic::filter_is_valid(filter) || filter.split('/').nth(limits.topic_levels).is_some() {
+        if !topic::filter_is_valid(filter) || has_more_levels(filter, limits.topic_levels) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
         let known = inner.subscriptions.contains_key(filter);

@@ -99,7 +99,7 @@ impl Device {
             }
         });
         if ended.await.is_err() {
-            log::warn!(DEVICE = name.as_str(); "cut off in the middle of a transaction");
+            log::warn!(DEVICE = name.as_str(); "cut off while it waited for its bus or for an answer");
             tasks.iter().for_each(|task| task.abort());
         }
     }
