@@ -39,7 +39,7 @@ fn print_to(to: &mut impl io::Write, text: &str) {
 ///
 /// All its mistakes.
 pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
-    let Loaded { config, sources } = config::load(path).map_err(Stop::Config)?;
+    let Loaded { config, sources } = config::load_with_files(path).map_err(Stop::Config)?;
     let summary = summary(&config);
     if expand {
         let text = serde_yaml::to_string(&config::document(&sources))

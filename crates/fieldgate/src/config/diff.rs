@@ -31,6 +31,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
     for (key, is_same) in [
         ("gateway.name", old.gateway == new.gateway),
         ("broker.listen", old.listen == new.listen),
+        ("broker.tls", old.tls == new.tls),
         (
             "broker.allow_anonymous",
             old.allow_anonymous == new.allow_anonymous,
@@ -74,7 +75,8 @@ impl Config {
     /// Takes over from `running` what cannot change without a restart.
     pub(crate) fn keep(&mut self, running: &Self) {
         self.gateway.clone_from(&running.gateway);
-        self.listen = running.listen;
+        self.listen.clone_from(&running.listen);
+        self.tls.clone_from(&running.tls);
         self.allow_anonymous = running.allow_anonymous;
         self.topics = running.topics.clone();
         self.payload = running.payload;

@@ -1,10 +1,11 @@
 //! The configuration: from files to something that cannot be wrong, or to all their mistakes.
 //!
-//! `source` alone does I/O. `own` and `unavailable` prepare the trees, `resolve` makes the
+//! `source` alone reads YAML files, and [`load_with_files`] the ones that they name. `own` and `unavailable` prepare the trees, `resolve` makes the
 //! [`Config`], `expand` writes it down again, and `diff` says what a reload has to do.
 
 mod diff;
 mod expand;
+mod listen;
 mod own;
 mod raw;
 mod report;
@@ -21,11 +22,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
+use fieldgate_broker::{TlsFile, TlsSettings};
 use fieldgate_model::{PayloadFormat, Topics};
 
 pub(crate) use diff::{Changes, diff};
 pub(crate) use expand::document;
-pub(crate) use raw::Address;
+pub(crate) use listen::{Address, Listen};
 pub(crate) use report::Report;
 pub(crate) use source::Sources;
 
@@ -35,7 +37,9 @@ use crate::yaml::Mistake;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) gateway: String,
-    pub(crate) listen: Option<Address>,
+    pub(crate) listen: Listen,
+    /// For the listeners that encrypt.
+    pub(crate) tls: Option<TlsSettings>,
     pub(crate) allow_anonymous: bool,
     pub(crate) topics: Topics,
     pub(crate) payload: PayloadFormat,
@@ -61,17 +65,52 @@ pub(crate) struct Loaded {
     pub(crate) sources: Sources,
 }
 
-/// Reads the file and the device types beside it.
+/// Reads the file and the device types beside it. Files that it names for the broker may be
+/// missing: they are often not for whoever only wants to see a device.
 ///
 /// # Errors
 ///
 /// All mistakes of all files.
 pub(crate) fn load(path: &Path) -> Result<Loaded, Report> {
+    load_and(path, |_, _, _| {})
+}
+
+/// As [`load`], for whoever runs the broker: certificates and keys must be of use.
+///
+/// # Errors
+///
+/// All mistakes of all files.
+pub(crate) fn load_with_files(path: &Path) -> Result<Loaded, Report> {
+    load_and(path, check_files)
+}
+
+fn check_files(config: &Config, sources: &Sources, report: &mut Report) {
+    let Some(Err(error)) = config.tls.as_ref().map(TlsSettings::check) else {
+        return;
+    };
+    let key = match error.what {
+        TlsFile::Certificate => "certificate",
+        TlsFile::Key => "key",
+        TlsFile::ClientCa => "client_ca",
+    };
+    let main = &sources.main;
+    let mark = main.root.mark_of(&["broker", "tls", key]);
+    let message = format!("{}: {}", error.file.display(), error.cause);
+    report.add(&main.name, Some(mark), format!("broker.tls.{key}"), message);
+}
+
+fn load_and(
+    path: &Path,
+    check: impl FnOnce(&Config, &Sources, &mut Report),
+) -> Result<Loaded, Report> {
     let mut report = Report::default();
     let Some(sources) = source::load(path, &mut report) else {
         return Err(report);
     };
     let config = resolve::resolve(sources.clone(), &mut report);
+    if let Some(config) = &config {
+        check(config, &sources, &mut report);
+    }
     match config {
         Some(config) if report.is_empty() => Ok(Loaded { config, sources }),
         _ => Err(report),

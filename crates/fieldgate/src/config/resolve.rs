@@ -1,12 +1,14 @@
 //! Puts the parts of a configuration together: references, patterns, types and defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use fieldgate_bridge::Defaults;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, TypeConfig};
 use fieldgate_model::{Topics, check_name};
 use serde::Deserialize;
 
+use super::listen::Address;
 use super::raw::{Broker, Gateway, Mqtt, Name, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
@@ -55,12 +57,17 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
         let simulated = simulated.get(&name).copied();
         buses.insert(name, Bus { config, simulated });
     }
-    main.listeners(&buses, report);
+    main.simulators(&buses, report);
+    main.listeners(&document.broker, report);
     main.references(report);
     let devices = main.devices(&document.devices, &types, &document.defaults, report);
     Some(Config {
         gateway: document.gateway.name.0,
-        listen: document.broker.listen.tcp,
+        tls: document
+            .broker
+            .tls
+            .map(|tls| tls.beside(Path::new(&sources.main.name))),
+        listen: document.broker.listen,
         allow_anonymous: document.broker.allow_anonymous,
         topics: topics?,
         payload: document.mqtt.payload,
@@ -144,8 +151,28 @@ impl Main<'_> {
         }
     }
 
+    /// Listeners that encrypt have a certificate, and no two listen at one place.
+    fn listeners(&self, broker: &Broker, report: &mut Report) {
+        // What could not be read has been reported.
+        let has_tls = self.file.root.get(&["broker", "tls"]).is_some();
+        let mut before: Vec<(&str, Address)> = Vec::new();
+        for (key, entry) in broker.listen.addressed() {
+            let path = ["broker", "listen", key];
+            if key.ends_with("tls") && !has_tls {
+                let message = "needs broker.tls with a certificate and a key";
+                self.wrong(&path, message, report);
+            }
+            let other = before.iter().find(|(_, at)| at.collides(entry.place));
+            if let Some((other, _)) = other {
+                let message = format!("\"{other}\" already listens there");
+                self.wrong(&path, &message, report);
+            }
+            before.push((key, entry.place));
+        }
+    }
+
     /// Two simulated buses cannot listen on one address.
-    fn listeners(&self, buses: &BTreeMap<String, Bus>, report: &mut Report) {
+    fn simulators(&self, buses: &BTreeMap<String, Bus>, report: &mut Report) {
         let mut taken = BTreeMap::new();
         for (name, bus) in buses {
             let Some(address) = bus.simulated.filter(|address| address.port() != 0) else {

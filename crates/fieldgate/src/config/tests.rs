@@ -154,11 +154,53 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tcp: 70000}}"),
-            ":2:24: broker.listen.tcp: 70000 does not fit: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
+            ":2:24: broker.listen.tcp: 70000 does not fit: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\", or a mapping of port or address, and allow_anonymous",
         ),
         (
             file("broker: {listen: {tls: 8883}}"),
-            ":2:19: broker.listen.tls: not available in this version",
+            ":2:24: broker.listen.tls: needs broker.tls with a certificate and a key",
+        ),
+        (
+            file("broker: {listen: {websocket: {prot: 8083}}}"),
+            ":2:31: broker.listen.websocket.prot: unknown key; expected one of port, address, allow_anonymous; did you mean \"port\"?",
+        ),
+        (
+            file("broker: {listen: {tcp: {allow_anonymous: true}}}"),
+            ":2:24: broker.listen.tcp: expected `port` or `address`",
+        ),
+        (
+            file("broker: {listen: {tcp: {port: 1, address: \"[::1]:1\"}}}"),
+            ":2:43: broker.listen.tcp.address: either this or port, not both",
+        ),
+        (
+            file("broker: {listen: {tcp: {address: localhost}}}"),
+            ":2:34: broker.listen.tcp.address: \"localhost\" does not fit: expected \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
+        ),
+        (
+            file("broker: {listen: {tcp: 1883, websocket: {address: \"127.0.0.1:1883\"}}}"),
+            ":2:41: broker.listen.websocket: \"tcp\" already listens there",
+        ),
+        (
+            file("broker: {listen: {unix: mqtt.sock}}"),
+            ":2:25: broker.listen.unix: \"mqtt.sock\" does not fit: expected the whole path of a socket such as \"/run/fieldgate/mqtt.sock\"",
+        ),
+        (
+            file("broker: {listen: {unix: {path: mqtt.sock}}}"),
+            ":2:32: broker.listen.unix.path: expected a whole path, from / on",
+        ),
+        (
+            file("broker: {listen: {tls: 8883}, tls: {certificate: a.pem}}"),
+            ":2:31: broker.tls: the key \"key\" is missing",
+        ),
+        (
+            file("broker: {tls: {certificate: a, key: b, client_certificates: optional}}"),
+            ":2:61: broker.tls.client_certificates: needs client_ca, the authority that signs them",
+        ),
+        (
+            file(
+                "broker: {tls: {certificate: a, key: b, client_ca: c, client_certificates: maybe}}",
+            ),
+            ":2:75: broker.tls.client_certificates: unknown name \"maybe\"; expected one of required, optional",
         ),
         (
             file("broker: {users: users.yaml}"),

@@ -3,58 +3,78 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use fieldgate_broker::{Broker, StartError};
+use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError};
 
 use crate::config::{Address, Config};
 use crate::stop::Stop;
 
-/// Starts the broker of a configuration.
+/// Starts the broker of a configuration. Returns the listeners that it has.
 ///
 /// # Errors
 ///
 /// [`Stop::Listen`] with the address and the cause.
-pub(crate) fn start(config: &Config) -> Result<Broker, Stop> {
-    let try_on = |tcp: Vec<SocketAddr>| {
-        Broker::start(fieldgate_broker::Config {
-            tcp,
+pub(crate) fn start(config: &Config) -> Result<(Broker, Vec<Listener>), Stop> {
+    let try_on = |listeners: Vec<Listener>| {
+        let started = Broker::start(fieldgate_broker::Config {
+            listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
             ..fieldgate_broker::Config::default()
-        })
+        });
+        started.map(|broker| (broker, listeners))
     };
-    let all = |ip: IpAddr, port: u16| SocketAddr::new(ip, port);
-    let started = match config.listen {
-        None => try_on(Vec::new()),
-        Some(Address::One(address)) => try_on(vec![address]),
-        // Two sockets would get two different ports.
-        Some(Address::Port(0)) => try_on(vec![all(Ipv4Addr::UNSPECIFIED.into(), 0)]),
-        Some(Address::Port(port)) => {
-            let v4 = all(Ipv4Addr::UNSPECIFIED.into(), port);
-            let v6 = all(Ipv6Addr::UNSPECIFIED.into(), port);
-            match try_on(vec![v4, v6]) {
-                Err(StartError::Bind(error)) if error.address == v6 && has_no_v6(&error.error) => {
-                    try_on(vec![v4])
-                }
-                other => other,
-            }
+    let mut all = listeners(config);
+    let started = match try_on(all.clone()) {
+        Err(StartError::Bind(error)) if is_any_v6(&error.endpoint) && has_no_v6(&error.error) => {
+            all.retain(|one| !is_any_v6(&one.endpoint));
+            try_on(all)
         }
+        other => other,
     };
     started.map_err(|error| match error {
-        StartError::Bind(bind) => {
-            let cause = match bind.error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "the port is in use by another program (another broker?)".to_owned()
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "not permitted; ports below 1024 need a privilege".to_owned()
-                }
-                io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-                _ => bind.error.to_string(),
-            };
-            let text = format!("cannot listen on {}: {cause}", bind.address);
-            Stop::Listen(io::Error::new(bind.error.kind(), text))
-        }
+        StartError::Bind(error) => cannot_listen(&error),
+        // The files were good a moment ago, when the configuration was checked.
+        StartError::Tls(error) => Stop::Other(io::Error::other(error)),
         StartError::Worker(error) => Stop::Other(error),
     })
+}
+
+fn listeners(config: &Config) -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for (key, entry) in config.listen.addressed() {
+        for address in addresses(entry.place) {
+            listeners.push(Listener {
+                tls: config.tls.clone().filter(|_| key.ends_with("tls")),
+                websocket: key.starts_with("websocket"),
+                allow_anonymous: entry.allow_anonymous,
+                ..Listener::tcp(address)
+            });
+        }
+    }
+    listeners.extend(config.listen.unix.as_ref().map(|entry| Listener {
+        allow_anonymous: entry.allow_anonymous,
+        ..Listener::unix(&entry.place.0)
+    }));
+    listeners
+}
+
+fn addresses(address: Address) -> Vec<SocketAddr> {
+    let all = |ip: IpAddr, port: u16| SocketAddr::new(ip, port);
+    match address {
+        Address::One(address) => vec![address],
+        // Two sockets would get two different ports.
+        Address::Port(0) => vec![all(Ipv4Addr::UNSPECIFIED.into(), 0)],
+        Address::Port(port) => vec![
+            all(Ipv4Addr::UNSPECIFIED.into(), port),
+            all(Ipv6Addr::UNSPECIFIED.into(), port),
+        ],
+    }
+}
+
+fn is_any_v6(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp(address) => address.ip() == Ipv6Addr::UNSPECIFIED,
+        Endpoint::Unix(_) => false,
+    }
 }
 
 /// Whether the kernel was built or started without IPv6.
@@ -63,23 +83,70 @@ fn has_no_v6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// Tells a person how to see something.
-pub(crate) fn announce(broker: &Broker, allow_anonymous: bool) {
-    for address in broker.local_addrs() {
-        log::info!("MQTT on {address}");
+fn cannot_listen(error: &BindError) -> Stop {
+    let BindError { endpoint, error } = error;
+    let is_socket = matches!(endpoint, Endpoint::Unix(_));
+    let cause = match error.kind() {
+        io::ErrorKind::AddrInUse if is_socket => {
+            "another program listens there (another gateway?)".to_owned()
+        }
+        io::ErrorKind::AddrInUse => {
+            "the port is in use by another program (another broker?)".to_owned()
+        }
+        io::ErrorKind::PermissionDenied if !is_socket => {
+            "not permitted; ports below 1024 need a privilege".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    };
+    let text = format!("cannot listen on {endpoint}: {cause}");
+    Stop::Listen(io::Error::new(error.kind(), text))
+}
+
+/// Tells a person what is listened on, and how to see something there.
+pub(crate) fn announce(broker: &Broker, listeners: &[Listener], allow_anonymous: bool) {
+    let mut addresses = broker.local_addrs().iter();
+    let mut hint = None;
+    for listener in listeners {
+        let what = match (listener.websocket, listener.tls.is_some()) {
+            (false, false) => "MQTT",
+            (false, true) => "MQTT over TLS",
+            (true, false) => "MQTT over WebSocket",
+            (true, true) => "MQTT over secure WebSocket",
+        };
+        let address = match listener.endpoint {
+            Endpoint::Tcp(_) => addresses.next(),
+            Endpoint::Unix(_) => None,
+        };
+        let Some(&address) = address else {
+            log::info!("{what} on {}", listener.endpoint);
+            continue;
+        };
+        log::info!("{what} on {address}");
+        if !listener.websocket {
+            let option = listener.tls.as_ref().map_or("", |_| "--cafile CA.pem ");
+            hint.get_or_insert((address, option));
+        }
     }
-    let Some(address) = broker.local_addrs().first() else {
+    if listeners.is_empty() {
         log::warn!("no listener: nobody can subscribe");
+    } else if !listeners
+        .iter()
+        .any(|one| one.allow_anonymous.unwrap_or(allow_anonymous))
+    {
+        log::info!(
+            "only programs on this machine and clients with a certificate may connect: \
+             broker.allow_anonymous is false"
+        );
+    }
+    let Some((address, option)) = hint else {
         return;
     };
-    if !allow_anonymous {
-        log::info!("only programs on this machine may connect: broker.allow_anonymous is false");
-    }
     let host = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     let port = address.port();
-    log::info!("subscribe with: mosquitto_sub -h {host} -p {port} -t '#' -v");
+    log::info!("subscribe with: mosquitto_sub {option}-h {host} -p {port} -t '#' -v");
 }

@@ -39,10 +39,10 @@ const BROKER_END: Duration = Duration::from_secs(5);
 ///
 /// What keeps it from starting.
 pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
-    let config = config::load(path).map_err(Stop::Config)?.config;
+    let config = config::load_with_files(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let allow_anonymous = config.allow_anonymous;
-    let broker = listen::start(&config)?;
+    let (broker, listeners) = listen::start(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
     link.set_will(publisher.gateway_state(false))
@@ -67,7 +67,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
         commands_end.clone(),
     ));
     publisher.send(publisher.gateway_state(true)).await;
-    listen::announce(&broker, allow_anonymous);
+    listen::announce(&broker, &listeners, allow_anonymous);
     notify::ready();
 
     serve(&mut signals, &broker, &mut plant, &changed, path).await;
@@ -125,6 +125,8 @@ async fn serve(
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {
                 notify::reloading();
+                // Even if the configuration has mistakes: what is wrong in it may be another thing.
+                broker.reload_certificates();
                 reload(path, plant).await;
                 notify::ready();
             }
@@ -146,7 +148,7 @@ async fn serve(
 /// Reads the configuration again and takes over what changed.
 async fn reload(path: &Path, plant: &mut Plant) {
     let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+    let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path)).await;
     let config = match loaded {
         Ok(Ok(loaded)) => loaded.config,
         Ok(Err(report)) => {
