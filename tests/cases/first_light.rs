@@ -41,7 +41,9 @@ fn demo() -> (u16, String, Folder) {
 
 fn start() -> Gateway {
     let (port, text, folder) = demo();
-    Gateway::start_text(port, &text, folder)
+    let gateway = Gateway::start_text(port, &text, folder);
+    gateway.wait_online("demo/plc/$state");
+    gateway
 }
 
 #[test]
@@ -198,6 +200,7 @@ fn a_retained_command_is_refused() {
 fn a_coil_that_was_switched_stays_so_over_a_reload_of_its_device() {
     let (port, text, folder) = demo();
     let gateway = Gateway::start_text(port, &text, folder);
+    gateway.wait_online("demo/plc/$state");
     mosquitto_pub(port, "mqttv5", "demo/plc/valve/set", "1");
     let is_on = |payload: &str| payload.contains("\"value\":true");
     wait_payload(port, "demo/plc/valve", is_on);

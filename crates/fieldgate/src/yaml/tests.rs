@@ -300,9 +300,8 @@ fn shipped_files_read_the_same_as_with_the_reference_reader() {
 
 #[test]
 fn a_file_full_of_mistakes_is_cut_short_and_says_so() {
-    let lines = |line: &str| (0..1000).map(|n| line.replace('#', &n.to_string()));
-    let unknown: String = lines("k#: 1\n").collect();
-    let wrong = format!("list: [{}]", lines("x").collect::<Vec<_>>().join(", "));
+    let unknown: String = (0..1000).map(|n| format!("k{n}: 1\n")).collect();
+    let wrong = format!("list: [{}]", vec!["x"; 1000].join(", "));
     let doubled = "unit: 1\n".repeat(1000);
     for text in [unknown, wrong, doubled] {
         let (value, mistakes) = mistakes_of(&text);
