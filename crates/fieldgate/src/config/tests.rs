@@ -158,7 +158,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tls: 8883}}"),
-            ":2:24: broker.listen.tls: needs broker.tls with a certificate and a key",
+            ":2:19: broker.listen.tls: needs broker.tls with a certificate and a key",
         ),
         (
             file("broker: {listen: {websocket: {prot: 8083}}}"),
@@ -166,7 +166,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tcp: {allow_anonymous: true}}}"),
-            ":2:24: broker.listen.tcp: expected `port` or `address`",
+            ":2:19: broker.listen.tcp: expected `port` or `address`",
         ),
         (
             file("broker: {listen: {tcp: {port: 1, address: \"[::1]:1\"}}}"),
@@ -178,7 +178,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tcp: 1883, websocket: {address: \"127.0.0.1:1883\"}}}"),
-            ":2:41: broker.listen.websocket: \"tcp\" already listens there",
+            ":2:30: broker.listen.websocket: \"tcp\" already listens there",
         ),
         (
             file("broker: {listen: {unix: mqtt.sock}}"),
