@@ -237,9 +237,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// One turn of the connection: everything that can be done without waiting.
     fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
-        if let Err(end) = self.poll_deadline(cx, desk, now) {
+        if let Poll::Ready(end) = self.poll_work(cx, desk, now) {
             return Poll::Ready(end);
         }
+        // Last, since what was done moves the deadline: a CONNECT brings a nearer one.
+        match self.poll_deadline(cx, desk, now) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
         if let Stage::Closing { .. } = self.stage {
             return self.poll_linger(cx, desk, now);
         }

@@ -232,7 +232,8 @@ fn a_client_silent_for_one_and_a_half_keep_alives_is_disconnected_and_others_are
         }
     });
     silent.disconnected_with(ReasonCode::KEEP_ALIVE_TIMEOUT);
-    assert!(started.elapsed() >= Duration::from_millis(1_450));
+    let silence = started.elapsed().as_millis();
+    assert!((1_450..5_000).contains(&silence), "{silence} ms");
     assert_eq!(silent_v4.next(), Event::Closed);
     pings.join().unwrap();
     for_ever.nothing_more();
