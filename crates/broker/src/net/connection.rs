@@ -91,7 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let mut slices = [IoSlice::new(&[]); 16];
                 let used = self.writing.slices(&mut slices);
                 let stream = Pin::new(&mut self.stream);
-                let written = ready!(stream.poll_write_vectored(cx, &slices[..used]));
+                let written = match &slices[..used] {
+                    [only] => stream.poll_write(cx, only), // The cheaper system call.
+                    several => stream.poll_write_vectored(cx, several),
+                };
+                let written = ready!(written);
                 let count = match written {
                     Ok(0) | Err(_) => return Poll::Ready(Err(End::Lost)),
                     Ok(count) => count,
@@ -234,9 +238,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// One turn of the connection: everything that can be done without waiting.
     fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
-        if let Err(end) = self.poll_deadline(cx, desk, now) {
+        if let Poll::Ready(end) = self.poll_work(cx, desk, now) {
             return Poll::Ready(end);
         }
+        // Last, since what was done moves the deadline: a CONNECT brings a nearer one.
+        match self.poll_deadline(cx, desk, now) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
         if let Stage::Closing { .. } = self.stage {
             return self.poll_linger(cx, desk, now);
         }
