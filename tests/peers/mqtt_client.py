@@ -2,7 +2,9 @@
 
 Commands, by "do":
   connect      port, id, version ("3.1", "3.1.1" or "5"), clean; optional expiry (seconds, MQTT 5),
-               keepalive, will {topic, payload, qos, retain}, manual_ack
+               keepalive, will {topic, payload, qos, retain}, manual_ack, host (or the path of a
+               Unix socket), transport ("tcp", "websockets" or "unix"), tls {ca, and perhaps
+               certificate and key: files}
   subscribe    filter, qos
   unsubscribe  filter
   publish      topic, payload, qos, retain; optional count (payload "N" is replaced by 0, 1, …),
@@ -49,7 +51,10 @@ class Peer:
         self.client = None
         self.version = None
 
-    def connect(self, port, id, version, clean=True, expiry=None, keepalive=60, will=None, manual_ack=False):
+    def connect(
+        self, port, id, version, clean=True, expiry=None, keepalive=60, will=None, manual_ack=False,
+        host="127.0.0.1", transport="tcp", tls=None,
+    ):
         self.version = VERSIONS[version]
         five = self.version == mqtt.MQTTv5
         self.client = client = mqtt.Client(
@@ -58,6 +63,7 @@ class Peer:
             clean_session=None if five else clean,
             protocol=self.version,
             manual_ack=manual_ack,
+            transport=transport,
             reconnect_on_failure=False,
         )
         client.max_inflight_messages_set(20)
@@ -68,6 +74,8 @@ class Peer:
         client.on_disconnect = lambda _c, _d, _f, reason, _p: say("disconnected", reason=str(reason))
         client.on_subscribe = lambda _c, _d, _m, codes, _p: say("subscribed", codes=[c.value for c in codes])
         client.on_unsubscribe = lambda _c, _d, _m, _codes, _p: say("unsubscribed")
+        if tls:
+            client.tls_set(ca_certs=tls["ca"], certfile=tls.get("certificate"), keyfile=tls.get("key"))
         if will:
             client.will_set(will["topic"], will["payload"], will.get("qos", 0), will.get("retain", False))
         options = {}
@@ -76,7 +84,7 @@ class Peer:
             options["properties"] = Properties(PacketTypes.CONNECT)
             if expiry is not None:
                 options["properties"].SessionExpiryInterval = expiry
-        client.connect("127.0.0.1", port, keepalive, **options)
+        client.connect(host, port, keepalive, **options)
         client.loop_start()
 
     def subscribe(self, filter, qos):

@@ -21,7 +21,7 @@ pub fn serve(broker: Broker, port: u16) -> Result<(), Box<dyn Error>> {
 
 fn fieldgate(address: SocketAddr) -> Result<(), Box<dyn Error>> {
     let mut config = fieldgate_broker::Config {
-        tcp: vec![address],
+        listeners: vec![fieldgate_broker::Listener::tcp(address)],
         allow_anonymous: true,
         // As mosquitto's, which is off: the figures are of the load alone.
         sys_interval: Duration::ZERO,

@@ -1,5 +1,5 @@
-//! MQTT clients that we did not write: paho-mqtt through `peers/mqtt_client.py`, and the
-//! mosquitto command-line clients.
+//! MQTT clients that we did not write: paho-mqtt through `peers/mqtt_client.py`, MQTT.js through
+//! `peers/mqtt_js_client.js`, and the mosquitto command-line clients.
 
 use std::{cell::RefCell, collections::VecDeque, env, process::Command, time::Duration};
 
@@ -49,27 +49,60 @@ impl Broker {
     }
 }
 
-/// A paho-mqtt client in a process of its own, so that it can die.
-pub struct Paho {
+/// A client in a process of its own, so that it can die. It takes the commands of
+/// `peers/mqtt_client.py`.
+pub struct Peer {
     pub process: Process,
     /// Messages that came while another event was waited for.
     messages: RefCell<VecDeque<Value>>,
 }
 
-impl Paho {
-    /// Connects with the options of `mqtt_client.py` and waits for the CONNACK; returns whether
-    /// the broker had a session for it.
+/// Most cases need no other.
+pub type Paho = Peer;
+
+impl Peer {
+    /// Connects paho-mqtt with the options of `mqtt_client.py` and waits for the CONNACK; returns
+    /// whether the broker had a session for it.
     pub fn connect(port: u16, id: &str, version: &str, options: Value) -> (Self, bool) {
         let script = repository().join("tests/peers/mqtt_client.py");
-        let process = Process::spawn(id, Command::new(python()).arg(script));
+        Self::connect_by(
+            Command::new(python()).arg(script),
+            port,
+            id,
+            version,
+            options,
+        )
+    }
+
+    /// As [`Self::connect`], with MQTT.js; its options have a `url`, and the port does not count.
+    pub fn connect_js(id: &str, version: &str, options: Value) -> (Self, bool) {
+        let modules = repository().join("tests/.node/node_modules");
+        assert!(
+            modules.exists(),
+            "MQTT.js is missing: `tests/run` installs it"
+        );
+        let script = repository().join("tests/peers/mqtt_js_client.js");
+        let mut command = Command::new("node");
+        command.arg(script).env("NODE_PATH", modules);
+        Self::connect_by(&mut command, 0, id, version, options)
+    }
+
+    fn connect_by(
+        command: &mut Command,
+        port: u16,
+        id: &str,
+        version: &str,
+        options: Value,
+    ) -> (Self, bool) {
+        let process = Process::spawn(id, command);
         let messages = RefCell::default();
-        let mut paho = Self { process, messages };
+        let mut peer = Self { process, messages };
         let mut command = json!({"do": "connect", "port": port, "id": id, "version": version});
         merge(&mut command, options);
-        paho.process.say(&command.to_string());
-        let connected = paho.event("connected");
+        peer.process.say(&command.to_string());
+        let connected = peer.event("connected");
         assert_eq!(connected["reason"], "Success", "{id} over MQTT {version}");
-        (paho, connected["session_present"] == true)
+        (peer, connected["session_present"] == true)
     }
 
     /// Subscribes and waits for the SUBACK, which must grant `qos`.

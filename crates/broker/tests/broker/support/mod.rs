@@ -6,7 +6,7 @@ mod packet;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use fieldgate_broker::{Broker, Config, Limits};
+use fieldgate_broker::{Broker, Config, Limits, Listener};
 
 pub(crate) use client::{Client, connect, connect_v5, will};
 pub(crate) use packet::{Event, Got, Greeting, got};
@@ -31,7 +31,7 @@ pub(crate) fn broker_with(limits: Limits) -> Broker {
 
 pub(crate) fn config() -> Config {
     Config {
-        tcp: vec!["127.0.0.1:0".parse().unwrap()],
+        listeners: vec![Listener::tcp("127.0.0.1:0".parse().unwrap())],
         workers: 2,
         sys_interval: Duration::ZERO,
         ..Config::default()
