@@ -54,6 +54,9 @@ pub struct Limits {
     pub topic_aliases: u16,
     /// Time from the connection to its CONNECT packet. 10 s.
     pub connect_timeout: Duration,
+    /// The longest keep-alive of an MQTT 5.0 client, in seconds; it is told if it asked for
+    /// longer, or for none. 0 sets no limit. 0.
+    pub keep_alive: u16,
     /// The longest that a slow subscriber makes its publishers wait. 2 s.
     pub backpressure: Duration,
     /// The longest that a session outlives its connection; `None` if as long as the client asks.
@@ -90,6 +93,7 @@ impl Default for Limits {
             topic_levels: 64,
             topic_aliases: 64,
             connect_timeout: Duration::from_secs(10),
+            keep_alive: 0,
             backpressure: Duration::from_secs(2),
             session_expiry: None,
         }
