@@ -31,7 +31,7 @@ pub struct Limits {
     pub sessions: usize,
     /// Biggest packet that a client may send, in bytes. 2 MiB.
     pub packet_size: u32,
-    /// QoS 2 messages (and announced: QoS 1) that a client may have unacknowledged. 1,024.
+    /// QoS 2 messages (and announced: QoS 1) that an MQTT 5 client may have unacknowledged. 1,024.
     pub receive_maximum: u16,
     /// Unacknowledged messages to one client. 512.
     pub inflight: u16,

@@ -176,7 +176,11 @@ impl Intake<'_> {
             publish.payload.len() as u64,
         );
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-            let maximum = self.worker.hub.config.limits.receive_maximum;
+            // Only MQTT 5 clients are told, so only they are held to it.
+            let maximum = match self.version {
+                Version::V5 => self.worker.hub.config.limits.receive_maximum,
+                Version::V3 | Version::V4 => u16::MAX,
+            };
             match received.insert(id, maximum) {
                 Receipt::New => {}
                 Receipt::Again => {
