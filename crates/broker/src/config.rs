@@ -101,6 +101,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a topic name or filter has no more levels than are allowed.
+    pub(crate) fn levels_fit(&self, topic: &str) -> bool {
+        // Nearly every topic is too short for more.
+        topic.len() < self.topic_levels || topic.split('/').nth(self.topic_levels).is_none()
+    }
+
     pub(crate) fn session(&self) -> session::Limits {
         session::Limits {
             max_inflight: self.inflight,

@@ -209,7 +209,7 @@ fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
 }
 
 fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
-    if will.topic.split('/').nth(limits.topic_levels).is_some() {
+    if !limits.levels_fit(will.topic) {
         return Err(Refusal {
             reason: ReasonCode::TOPIC_NAME_INVALID,
             what: "the will's topic has more levels than the limits allow",
