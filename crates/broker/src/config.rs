@@ -32,7 +32,7 @@ pub struct Limits {
     pub sessions: usize,
     /// Biggest packet that a client may send, in bytes. 2 MiB.
     pub packet_size: u32,
-    /// QoS 2 messages (and announced: QoS 1) that a client may have unacknowledged. 1,024.
+    /// QoS 2 messages (and announced: QoS 1) that an MQTT 5 client may have unacknowledged. 1,024.
     pub receive_maximum: u16,
     /// Unacknowledged messages to one client. 512.
     pub inflight: u16,
@@ -55,6 +55,9 @@ pub struct Limits {
     pub topic_aliases: u16,
     /// Time from the connection to its CONNECT packet, TLS and WebSocket handshakes included. 10 s.
     pub connect_timeout: Duration,
+    /// The longest keep-alive of an MQTT 5.0 client, in seconds; it is told if it asked for
+    /// longer, or for none. 0 sets no limit. 0.
+    pub keep_alive: u16,
     /// The longest that a slow subscriber makes its publishers wait. 2 s.
     pub backpressure: Duration,
     /// The longest that a session outlives its connection; `None` if as long as the client asks.
@@ -91,6 +94,7 @@ impl Default for Limits {
             topic_levels: 64,
             topic_aliases: 64,
             connect_timeout: Duration::from_secs(10),
+            keep_alive: 0,
             backpressure: Duration::from_secs(2),
             session_expiry: None,
         }
@@ -98,6 +102,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a topic name or filter has no more levels than are allowed.
+    pub(crate) fn levels_fit(&self, topic: &str) -> bool {
+        // Nearly every topic is too short for more.
+        topic.len() < self.topic_levels || topic.split('/').nth(self.topic_levels).is_none()
+    }
+
     pub(crate) fn session(&self) -> session::Limits {
         session::Limits {
             max_inflight: self.inflight,

@@ -259,6 +259,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => match self.check_blocked(cx) {
                     Err(end) => return Poll::Ready(end),
                     Ok(true) => {}
+                    // What it sent meanwhile may still be unread.
+                    Ok(false) if self.is_overdue(now) => {}
                     Ok(false) => return Poll::Pending,
                 },
             }
@@ -306,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             let Poll::Ready(end) = this.poll_turn(cx, &mut desk, now) else {
                 break Poll::Pending;
             };
-            let gone = matches!(end, End::Lost | End::Orderly(_));
+            let gone = end == End::Lost;
             if let Stage::Open = this.stage {
                 this.close(end, now);
             }

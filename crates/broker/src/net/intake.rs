@@ -176,7 +176,11 @@ impl Intake<'_> {
             publish.payload.len() as u64,
         );
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-            let maximum = self.worker.hub.config.limits.receive_maximum;
+            // Only MQTT 5 clients are told, so only they are held to it.
+            let maximum = match self.version {
+                Version::V5 => self.worker.hub.config.limits.receive_maximum,
+                Version::V3 | Version::V4 => u16::MAX,
+            };
             match received.insert(id, maximum) {
                 Receipt::New => {}
                 Receipt::Again => {
@@ -223,8 +227,7 @@ impl Intake<'_> {
         if !hub.access.publish(publish.topic) {
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
-        let levels = hub.config.limits.topic_levels;
-        if has_more_levels(publish.topic, levels) {
+        if !hub.config.limits.levels_fit(publish.topic) {
             return refuse(ReasonCode::TOPIC_NAME_INVALID);
         }
         let expiry = publish.properties.message_expiry;
@@ -245,12 +248,6 @@ impl Intake<'_> {
         batch.push(routed, matches);
         ReasonCode::SUCCESS
     }
-}
-
-/// Whether `topic`, a name or a filter, has more than `most` levels.
-pub(super) fn has_more_levels(topic: &str, most: usize) -> bool {
-    // Nearly every topic is too short for that.
-    topic.len() >= most && topic.split('/').nth(most).is_some()
 }
 
 fn alias_fault(error: AliasError) -> End {
