@@ -95,6 +95,12 @@ fn the_examples_of_the_readme_are_right() {
     let blocks = text.split("```yaml\n").skip(1);
     let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
     let text = format!("version: 1\n{}", blocks.concat());
+    let identity = rcgen::generate_simple_self_signed(["plant7".to_owned()]).unwrap();
+    folder.write("broker.pem", identity.cert.pem().as_bytes());
+    folder.write(
+        "broker.key",
+        identity.signing_key.serialize_pem().as_bytes(),
+    );
     let (code, stdout, stderr) = fieldgate(&["check", &with_types(&folder, &text)]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(stdout.contains(": 8 devices, "), "{stdout}");
@@ -131,7 +137,7 @@ fn mistakes_of_all_files_are_printed_and_the_exit_code_is_1() {
     folder.write("types/short.yml", b"");
     folder.write("types/.t.yaml.swp", b"\0");
     let folder_name = Path::new(&file).parent().unwrap().to_str().unwrap();
-    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, allow_anonymous
+    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous
 FOLDER/gateway.yaml:4:21: devices.a.bus: unknown bus \"x\"
 FOLDER/types/broken.yaml:2:1: while parsing a node, did not find expected node content
 FOLDER/types/latin.yaml:1:26: not UTF-8 text
@@ -144,6 +150,32 @@ FOLDER/types/t.yaml:1:20: points.p.coil: -1 does not fit: expected a whole numbe
         assert_eq!((code, stdout.as_str()), (1, ""));
         assert_eq!(stderr.replace(folder_name, "FOLDER"), want);
     }
+}
+
+#[test]
+fn certificates_are_looked_for_beside_the_file_by_whoever_runs_the_broker() {
+    let folder = Folder::new("certificates");
+    let text = "version: 1
+broker:
+  listen: {tls: 8883}
+  tls:
+    certificate: broker.pem
+    key: /nonexistent/key.pem
+";
+    let file = folder.write("gateway.yaml", text.as_bytes());
+    let certificate = folder.write("broker.pem", b"nonsense");
+    let want = format!(
+        "{file}:5:5: broker.tls.certificate: {certificate}: \
+         no PEM certificate in it (-----BEGIN CERTIFICATE-----)\n1 mistake\n"
+    );
+    for command in ["check", "run"] {
+        let (code, _, stderr) = fieldgate(&[command, &file]);
+        assert_eq!((code, stderr.as_str()), (1, want.as_str()), "{command}");
+    }
+    // Whoever wants to see a device need not be able to read the key.
+    let (code, _, stderr) = fieldgate(&["test", "plc", "--config", &file]);
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("there is no device"), "{stderr}");
 }
 
 #[test]

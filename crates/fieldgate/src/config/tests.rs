@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
+use std::path::Path;
+
 use super::report::Report;
 use super::source::{Sources, file};
-use super::{Changes, Config, diff, document, resolve};
+use super::{Address, Changes, Config, diff, document, resolve};
 
 /// Device types as if they were files beside the main one.
 fn sources(main: &str, types: &[(&str, &str)], report: &mut Report) -> Option<Sources> {
@@ -315,6 +317,57 @@ fn every_kind_of_mistake_has_its_words() {
         let (error, _count) = error.rsplit_once('\n').unwrap();
         assert_eq!(error, format!("gateway.yaml{want}"), "{text}");
     }
+}
+
+#[test]
+fn listeners_are_ports_addresses_paths_or_mappings_of_them() {
+    let text = r#"
+version: 1
+broker:
+  listen:
+    tcp: {address: "127.0.0.1:1883"}
+    tls: 8883
+    websocket: {port: 8083, allow_anonymous: true}
+    websocket_tls: "[::1]:8084"
+    unix: {path: /run/fieldgate/mqtt.sock, allow_anonymous: false}
+  tls: {certificate: broker.pem, key: /etc/key.pem, client_ca: ca.pem, client_certificates: optional}
+"#;
+    let config = load(text, &[]).unwrap();
+    let listeners: Vec<_> = config
+        .listen
+        .addressed()
+        .map(|(key, entry)| (key, entry.place, entry.allow_anonymous))
+        .collect();
+    let one = |text: &str| Address::One(text.parse().unwrap());
+    let want = [
+        ("tcp", one("127.0.0.1:1883"), None),
+        ("tls", Address::Port(8883), None),
+        ("websocket", Address::Port(8083), Some(true)),
+        ("websocket_tls", one("[::1]:8084"), None),
+    ];
+    assert_eq!(listeners, want);
+    let unix = config.listen.unix.unwrap();
+    assert_eq!(unix.place.0, Path::new("/run/fieldgate/mqtt.sock"));
+    assert_eq!(unix.allow_anonymous, Some(false));
+    let tls = config.tls.unwrap();
+    let client_ca = tls.client_ca.unwrap();
+    assert_eq!(tls.key, Path::new("/etc/key.pem"));
+    assert!(!client_ca.required);
+
+    // The files are beside the configuration's, wherever that is.
+    let mut report = Report::default();
+    let mut sources = sources(text, &[], &mut report).unwrap();
+    sources.main.name = "/etc/fieldgate/gateway.yaml".to_owned();
+    let config = resolve::resolve(sources, &mut report).unwrap();
+    let certificate = config.tls.unwrap().certificate;
+    assert_eq!(certificate, Path::new("/etc/fieldgate/broker.pem"));
+
+    let text = "version: 1\nbroker: {listen: {unix: /run/s}}";
+    let config = load(text, &[]).unwrap();
+    assert_eq!(config.listen.addressed().count(), 0, "tcp is named or off");
+    let required = "version: 1\nbroker: {tls: {certificate: a, key: b, client_ca: c}}";
+    let tls = load(required, &[]).unwrap().tls.unwrap();
+    assert!(tls.client_ca.unwrap().required);
 }
 
 #[test]
