@@ -36,6 +36,8 @@ pub(super) struct Connection<S> {
     pub(super) state: State,
     /// The beginning of a packet whose rest has not come.
     partial: Vec<u8>,
+    /// `partial` may hold whole packets: taking in stopped to wait for subscribers.
+    leftover: bool,
     pub(super) writing: Writing,
     pub(super) timer: Pin<Box<Sleep>>,
     /// When the timer rings, if it has been polled since it was set.
@@ -70,6 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             worker,
             state: State::Waiting { since },
             partial: Vec::new(),
+            leftover: false,
             writing: Writing::default(),
             timer: Box::pin(tokio::time::sleep_until((since + timeout).into())),
             armed: None,
@@ -154,6 +157,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         now: Instant,
     ) -> Poll<Result<(), End>> {
         let Desk { read, cache, post } = desk;
+        if std::mem::take(&mut self.leftover) {
+            let data = std::mem::take(&mut self.partial);
+            let used = self.take_in(&data, cache, post, now)?;
+            self.partial = data[used..].into();
+            return Poll::Ready(Ok(()));
+        }
         let had = self.partial.len();
         let whole = frame_len(&self.partial).ok().flatten().unwrap_or(0);
         if had.max(whole) < READ_SIZE {
@@ -232,6 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !post.congested.is_empty() {
             add(&self.worker.counters.pauses, 1);
             self.pause = Pause::new(std::mem::take(&mut post.congested));
+            self.leftover = true;
         }
         Ok(used + taken?)
     }

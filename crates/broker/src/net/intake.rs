@@ -23,10 +23,16 @@ use crate::outbox::Outbox;
 use crate::router::{MatchCache, Stored};
 use crate::session::{AliasError, AliasesIn, Receipt, Received, Tally, Turn};
 
+/// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
+/// rest of what the client sent waits with it.
+const AT_ONCE: u64 = 256;
+
 /// Why taking in stopped.
 enum Stop<'a> {
     /// The rest is not a whole packet.
     Incomplete,
+    /// There may be more.
+    Enough,
     /// A packet that must see the effects of all before it.
     Packet(Packet<'a>),
     /// The next packet, not taken in yet, sets a topic alias.
@@ -45,7 +51,8 @@ struct Intake<'w> {
 }
 
 impl Client {
-    /// Handles `data` as far as it is whole packets; returns how much that was.
+    /// Handles `data` as far as it is whole packets and the subscribers keep up; returns how much
+    /// that was.
     pub(super) fn intake(
         &mut self,
         data: &[u8],
@@ -72,11 +79,15 @@ impl Client {
             drop(batch);
             match stop {
                 Stop::Incomplete => break,
+                Stop::Enough => {}
                 Stop::End(end) => return Err(end),
                 Stop::Alias(alias, topic) => {
                     self.aliases.set(alias, topic).map_err(alias_fault)?;
                 }
                 Stop::Packet(packet) => self.handle(&packet, worker, post, now)?,
+            }
+            if !post.congested.is_empty() {
+                break;
             }
         }
         Ok(used)
@@ -99,6 +110,9 @@ impl Client {
         };
         let out = &mut wire.out;
         let stop = loop {
+            if packets == AT_ONCE {
+                break Stop::Enough;
+            }
             let (packet, len) = match decode(&data[used..], self.version, max) {
                 Ok(Some(found)) => found,
                 Ok(None) => break Stop::Incomplete,

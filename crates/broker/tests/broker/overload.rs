@@ -96,8 +96,8 @@ fn a_burst_of_qos_1_to_a_subscriber_with_a_small_window_loses_nothing() {
 
 #[test]
 fn more_than_the_queue_holds_waits_in_the_publishers_and_none_is_lost() {
-    const PUBLISHERS: usize = 8;
-    const EACH: usize = 5_000;
+    const PUBLISHERS: usize = 40;
+    const EACH: usize = 3_000;
     let broker = broker();
     let _crowd = crowd(&broker);
     let mut connect = connect(Version::V5, "subscriber");
