@@ -173,7 +173,7 @@ pub(crate) async fn websocket(
         head.push(stream.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "));
-    let (near, far) = duplex(size);
+    let (near, far) = duplex(64 * 1024);
     let (mut from_client, mut to_client) = split(far);
     let (mut from_broker, mut to_broker) = split(stream);
     tokio::spawn(async move {
