@@ -55,6 +55,9 @@ impl Board {
             over_tcp(false, true),
             over_tcp(true, true),
         ]);
+        // Room for what a client that does not read is sent.
+        config.limits.queued_bytes = 64 << 20;
+        config.limits.outbox_bytes = 64 << 20;
         config.limits.backpressure = Duration::from_millis(20);
         let broker = Broker::start(config).unwrap();
         Self {
@@ -136,8 +139,8 @@ async fn a_client_that_did_not_read_for_a_while_gets_everything_over_every_kind_
         let topic = format!("{name}/topic");
         let (mut client, _) = Client::connect(board.open(way).await, &name).await;
         let (mut writer, _) = Client::connect(board.open(Way::Tcp).await, "writer").await;
-        // More than all buffers between the two hold.
-        let payload = |n: usize| [n.to_string().into_bytes(), vec![b'.'; 60_000]].concat();
+        // More than the buffers of the sockets hold.
+        let payload = |n: usize| [n.to_string().into_bytes(), vec![b'.'; 200_000]].concat();
         for n in 0..100 {
             writer.publish(&topic, &payload(n), QoS::AtLeastOnce).await;
         }
