@@ -24,9 +24,25 @@ impl fmt::Display for Diagnostic {
             write!(f, "{}:{}:", mark.line, mark.column)?;
         }
         if !self.path.is_empty() {
-            write!(f, " {}:", self.path)?;
+            write!(f, " {}:", OneLine(&self.path))?;
         }
-        write!(f, " {}", self.message)
+        write!(f, " {}", OneLine(&self.message))
+    }
+}
+
+/// Text that may quote the file, with control characters as escapes: a mistake is one line.
+struct OneLine<'t>(&'t str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if character.is_control() {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -70,5 +86,18 @@ impl fmt::Display for Report {
             1 => write!(f, "1 mistake"),
             count => write!(f, "{count} mistakes"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_that_quotes_a_line_break_is_still_one_line() {
+        let mut report = Report::default();
+        report.add("f.yaml", None, "mqtt.topic", "no place for \"a\nb\u{1b}°\"");
+        let want = "f.yaml: mqtt.topic: no place for \"a\\nb\\u{1b}°\"\n1 mistake";
+        assert_eq!(report.to_string(), want);
     }
 }
