@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::access::Users;
 use crate::session;
 
 /// How a broker listens, whom it lets in and what one client may use.
@@ -10,8 +11,11 @@ use crate::session;
 pub struct Config {
     /// Addresses for MQTT over TCP, all versions on each. Port 0 takes a free one.
     pub tcp: Vec<SocketAddr>,
-    /// Lets in clients without a user name from anywhere, not from this machine alone.
+    /// Lets in clients without a user name from anywhere. Otherwise they are let in from this
+    /// machine alone, and from nowhere once there are users.
     pub allow_anonymous: bool,
+    /// Who may connect under a user name, and what clients may do.
+    pub users: Users,
     /// Threads that serve connections; 0 takes one a processor, four at most.
     pub workers: usize,
     /// Limits for every client.
@@ -53,6 +57,12 @@ pub struct Limits {
     pub topic_aliases: u16,
     /// Time from the connection to its CONNECT packet. 10 s.
     pub connect_timeout: Duration,
+    /// Logins that wait for their password to be checked. 4,096.
+    pub logins: usize,
+    /// Failed logins in a row from one address, after which it may try one a second. 30.
+    pub failed_logins: u32,
+    /// How long a client waits for the news that its login has failed. 1 s.
+    pub failed_login_delay: Duration,
     /// The longest that a slow subscriber makes its publishers wait. 2 s.
     pub backpressure: Duration,
     /// The longest that a session outlives its connection; `None` if as long as the client asks.
@@ -64,6 +74,7 @@ impl Default for Config {
         Self {
             tcp: Vec::new(),
             allow_anonymous: false,
+            users: Users::default(),
             workers: 0,
             limits: Limits::default(),
             sys_interval: Duration::from_secs(10),
@@ -89,6 +100,9 @@ impl Default for Limits {
             topic_levels: 64,
             topic_aliases: 64,
             connect_timeout: Duration::from_secs(10),
+            logins: 4_096,
+            failed_logins: 30,
+            failed_login_delay: Duration::from_secs(1),
             backpressure: Duration::from_secs(2),
             session_expiry: None,
         }

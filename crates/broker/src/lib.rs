@@ -31,12 +31,14 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use access::{FilterError, PasswordError, PasswordHash, Permission, Rule, User, Users};
 pub use config::{Config, Limits};
 pub use counters::Totals;
 pub use fieldgate_mqtt::QoS;
 pub use link::{Delivery, Link, LinkError, Outgoing};
 pub use message::Message;
 
+use access::Policy;
 use hub::Hub;
 use net::Worker;
 
@@ -130,6 +132,14 @@ impl Broker {
         Link::new(&self.hub, name)
     }
 
+    /// Lets in others from now on, and permits other things, without disturbing those whom it does
+    /// not concern. Clients that are connected lose what they may not do any more: messages stop
+    /// coming and publications are refused. Those who may not be here at all, because their user has
+    /// gone or its password has changed, are disconnected with Not authorized.
+    pub fn set_access(&self, allow_anonymous: bool, users: Users) {
+        self.hub.set_access(Policy::new(allow_anonymous, users));
+    }
+
     /// Counts since the start.
     pub fn totals(&self) -> Totals {
         self.hub.totals()
@@ -173,6 +183,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.hub.access.logins.close();
         // No receiver is left only if all threads have ended already.
         let _ = self.stop.send(true);
         for thread in self.threads.drain(..) {

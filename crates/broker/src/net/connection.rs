@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use super::client::Client;
 use super::end::End;
+use super::login::Login;
 use super::{Desk, READ_SIZE, Worker};
 use crate::counters::add;
 use crate::outbox::Writing;
@@ -48,7 +49,7 @@ pub(super) struct Connection<S> {
 
 /// Before and after CONNECT.
 pub(super) enum State {
-    Waiting { since: Instant },
+    Waiting { since: Instant, login: Login },
     Client(Client),
 }
 
@@ -70,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             worker,
             state: State::Waiting {
                 since: now.into_std(),
+                login: Login::None,
             },
             partial: Vec::new(),
             writing: Writing::default(),
@@ -204,6 +206,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Handles the CONNECT that waited for its login, and what came behind it.
+    fn resume_intake(&mut self, desk: &mut Desk, now: Instant) -> Result<(), End> {
+        let data = std::mem::take(&mut self.partial);
+        let used = self.take_in(&data, &mut desk.cache, &mut desk.post, now)?;
+        self.partial = data[used..].into();
+        Ok(())
+    }
+
     /// Handles `data` as far as it is whole packets; returns how much that was.
     fn take_in(
         &mut self,
@@ -250,6 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.waits_for_subscribers(cx, now) {
                 return Poll::Pending;
+            }
+            if ready!(self.poll_login(cx, now)) {
+                if let Err(end) = self.resume_intake(desk, now) {
+                    return Poll::Ready(end);
+                }
+                continue;
             }
             match ready!(self.poll_intake(cx, desk, now)) {
                 Ok(()) => {}

@@ -16,6 +16,7 @@ use super::Worker;
 use super::client::Client;
 use super::end::End;
 use super::greeting::session_expiry;
+use crate::access::Rights;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Departure;
@@ -41,6 +42,7 @@ struct Intake<'w> {
     cache: &'w mut MatchCache,
     version: Version,
     now: Instant,
+    rights: Rights,
 }
 
 impl Client {
@@ -61,6 +63,7 @@ impl Client {
                 cache,
                 version: self.version,
                 now,
+                rights: self.attached.cell.rights(),
             };
             let (taken, stop) = self.collect(&data[used..], &mut intake, &mut batch, post);
             used += taken;
@@ -213,7 +216,9 @@ impl Intake<'_> {
             add(&self.worker.counters.publish_refused, 1);
             reason
         };
-        if !hub.access.publish(publish.topic) {
+        let known = batch.last_matches(publish.topic).map(Arc::clone);
+        // What was permitted a message ago still is.
+        if known.is_none() && !self.rights.may_write(publish.topic) {
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         let levels = hub.config.limits.topic_levels;
@@ -227,7 +232,6 @@ impl Intake<'_> {
         if publish.retain && hub.retained().store(routed.message()) == Stored::Full {
             return refuse(ReasonCode::QUOTA_EXCEEDED);
         }
-        let known = batch.last_matches(publish.topic).map(Arc::clone);
         let matches = match &known {
             Some(matches) => matches,
             None => self.cache.matches(&hub.router, publish.topic),

@@ -10,6 +10,7 @@ mod end;
 mod greeting;
 mod intake;
 mod listener;
+mod login;
 mod subscribe;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -59,8 +59,10 @@ impl Client {
             out: &mut wire.out,
             tally: &mut post.tally,
         };
+        let rights = self.attached.cell.rights();
         for (filter, grant) in wanted {
-            let messages = hub.retained().matching(filter, now);
+            let mut messages = hub.retained().matching(filter, now);
+            messages.retain(|message| rights.may_read(message.topic()));
             for message in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
             }
@@ -81,6 +83,9 @@ impl Client {
         let limits = &hub.config.limits;
         if !topic::filter_is_valid(filter) || filter.split('/').nth(limits.topic_levels).is_some() {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        }
+        if !self.attached.cell.rights().may_subscribe(filter) {
+            return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let known = inner.subscriptions.contains_key(filter);
         if !known && inner.subscriptions.len() >= limits.subscriptions {
