@@ -41,7 +41,9 @@ fn demo() -> (u16, String, Folder) {
 
 fn start() -> Gateway {
     let (port, text, folder) = demo();
-    Gateway::start_text(port, &text, folder)
+    let gateway = Gateway::start_text(port, &text, folder);
+    gateway.wait_online("demo/plc/$state");
+    gateway
 }
 
 #[test]
@@ -192,6 +194,30 @@ fn a_retained_command_is_refused() {
         result["error"].as_str().unwrap().contains("retain"),
         "{result}"
     );
+}
+
+#[test]
+fn a_coil_that_was_switched_stays_so_over_a_reload_of_its_device() {
+    let (port, text, folder) = demo();
+    let gateway = Gateway::start_text(port, &text, folder);
+    gateway.wait_online("demo/plc/$state");
+    mosquitto_pub(port, "mqttv5", "demo/plc/valve/set", "1");
+    let is_on = |payload: &str| payload.contains("\"value\":true");
+    wait_payload(port, "demo/plc/valve", is_on);
+    let subscriber = Subscriber::start(port, "mqttv5", "demo/plc/#");
+    gateway.reload(&text.replace("float_low:", "float_new:"));
+    let mut off = None;
+    // The device was restarted when the new point appears, after the poll that read all points.
+    let mut polls = 0;
+    subscriber.wait("the restarted device", |topic, payload| {
+        if topic == "demo/plc/valve" && !is_on(payload) {
+            off = Some(payload.to_owned());
+        }
+        let new = topic == "demo/plc/float_new" || (polls > 0 && topic == "demo/plc/counter");
+        polls += u32::from(new);
+        (polls > 2).then_some(())
+    });
+    assert_eq!(off, None);
 }
 
 #[test]

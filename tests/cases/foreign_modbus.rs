@@ -107,6 +107,7 @@ devices:
         place("_bit3_abcd"),
     );
     let gateway = Gateway::start(&config);
+    gateway.wait_online("plant7/all/$state");
     let subscriber = Subscriber::start(gateway.port, "mqttv311", "plant7/all/#");
     for (point, payload, want) in [
         ("float", "21.5", "21.5"),

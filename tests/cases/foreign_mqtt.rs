@@ -2,6 +2,8 @@
 
 mod harness;
 
+use std::iter;
+
 use serde_json::{Value, json};
 
 use harness::mqtt::{Broker, Paho, Subscriber, mosquitto_pub};
@@ -110,7 +112,7 @@ fn what_a_killed_client_did_not_acknowledge_comes_again_as_a_duplicate() {
             // paho hands a QoS 2 message on only when it is released, which is after its PUBREC.
             assert_eq!(reader.payloads(1), ["0"], "{version}");
         }
-        reader.0.kill();
+        reader.process.kill();
 
         let (reader, present) = Paho::connect(broker.port(), "mortal", version, lasting(version));
         assert!(present, "{version}");
@@ -122,9 +124,7 @@ fn what_a_killed_client_did_not_acknowledge_comes_again_as_a_duplicate() {
             }
         }
         writer.publish("again", "end", qos, NONE);
-        reader.0.wait("the message after the resume", |line| {
-            line.contains("\"end\"").then_some(())
-        });
+        while reader.message()["payload"] != "end" {}
         let (cleaner, _) = Paho::connect(broker.port(), "mortal", version, NONE);
         cleaner.disconnect();
         writer.disconnect();
@@ -142,7 +142,7 @@ fn a_will_is_sent_for_a_client_that_dies_and_not_for_one_that_leaves() {
             let (mut client, _) =
                 Paho::connect(broker.port(), "mortal", version, json!({"will": will}));
             if dies {
-                client.0.kill();
+                client.process.kill();
             } else {
                 client.disconnect();
                 mosquitto_pub(broker.port(), "mqttv5", &topic, "no will before this");
@@ -201,24 +201,17 @@ fn a_shared_subscription_spreads_the_messages_and_loses_none() {
     writer.publish("jobs/a", "N", 1, json!({"count": 90}));
     let want: Vec<String> = (0..90).map(|n| n.to_string()).collect();
     assert_eq!(everyone.payloads(90), want);
-    // Each worker sees its own mark after its share, since the broker keeps the order.
-    let mut shares = Vec::new();
+    // The broker keeps the order: each worker sees its own mark after its share.
     for (n, worker) in group.iter_mut().enumerate() {
         worker.subscribe(&format!("mark/{n}"), 1);
         writer.publish(&format!("mark/{n}"), "mark", 1, NONE);
     }
-    for worker in &group {
-        // The events of the shares came before the SUBACK and are in the transcript.
-        worker
-            .0
-            .wait("mark", |line| line.contains("\"mark\"").then_some(()));
-        let jobs = worker.0.transcript().into_iter().filter_map(|line| {
-            let event: Value = serde_json::from_str(&line).ok()?;
-            (event["topic"] == "jobs/a")
-                .then(|| event["payload"].as_str().unwrap().parse().unwrap())
-        });
-        shares.push(jobs.collect::<Vec<u32>>());
-    }
+    let share = |worker: &Paho| {
+        let payloads = iter::repeat_with(|| worker.payloads(1).remove(0));
+        let jobs = payloads.take_while(|payload| payload != "mark");
+        jobs.map(|job| job.parse().unwrap()).collect()
+    };
+    let shares: Vec<Vec<u32>> = group.iter().map(share).collect();
     for share in &shares {
         assert!(share.len() >= 10, "a fair share of 90 among 3: {shares:?}");
     }

@@ -1,6 +1,7 @@
 //! Which requests read which points. Pure.
 
 use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Included};
 
 use crate::config::{DeviceConfig, PointConfig, Table};
 use crate::data::ReadRequest;
@@ -30,7 +31,7 @@ pub fn plan(device: &DeviceConfig, due: &[usize], breaks: &Breaks) -> Vec<ReadRe
     for (index, point) in points {
         let joined = requests
             .last()
-            .filter(|_| !breaks.contains(&(point.table, point.address)))
+            .filter(|request| !is_broken(breaks, request, point))
             .and_then(|request| join(device, request, point));
         match (joined, requests.last_mut()) {
             (Some(count), Some(request)) => {
@@ -46,6 +47,17 @@ pub fn plan(device: &DeviceConfig, due: &[usize], breaks: &Breaks) -> Vec<ReadRe
         }
     }
     requests
+}
+
+/// Whether a request must not reach as far as a point, which does not begin before it.
+fn is_broken(breaks: &Breaks, request: &ReadRequest, point: &PointConfig) -> bool {
+    let start = (request.table, request.address);
+    let end = (point.table, point.address);
+    start < end
+        && breaks
+            .range((Excluded(start), Included(end)))
+            .next()
+            .is_some()
 }
 
 /// How many registers a request would have with one more point; `None` if it may not have it.
@@ -235,6 +247,31 @@ mod tests {
             }
         }
         assert_eq!(seen, [vec![9], vec![2, 2, 1], vec![1, 1, 1, 1, 1]]);
+    }
+
+    #[test]
+    fn a_request_never_spans_a_break_and_points_of_one_register_stay_together() {
+        let device = device(
+            "",
+            &[
+                "\"input\": 10, \"as\": \"u16\"",
+                "\"input\": 12, \"as\": \"bit(0)\"",
+                "\"input\": 12, \"as\": \"bit(1)\"",
+                "\"input\": 13, \"as\": \"u16\"",
+                "\"holding\": 12, \"as\": \"u16\"",
+            ],
+        );
+        let breaks = Breaks::from([(Table::Input, 12)]);
+        for (due, want) in [
+            (&[0, 1, 2, 3][..], vec![(10, 1), (12, 2)]),
+            (&[0, 3], vec![(10, 1), (13, 1)]),
+            (&[3, 4], vec![(13, 1), (12, 1)]),
+            (&[1, 2], vec![(12, 1)]),
+        ] {
+            let requests = plan(&device, due, &breaks);
+            let places: Vec<_> = requests.iter().map(|r| (r.address, r.count)).collect();
+            assert_eq!(places, want, "{due:?}");
+        }
     }
 
     fn kinds() -> impl Strategy<Value = Type> {

@@ -1,5 +1,6 @@
 //! One poll of everything, for people to look at.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use fieldgate_model::Value;
@@ -7,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::bus::{BusHandle, Priority};
 use crate::config::DeviceConfig;
-use crate::data::{Data, ReadRequest};
+use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::{DecodeError, decode_at};
-use crate::plan::{Breaks, plan};
+use crate::plan::{Breaks, divide, plan};
 
 /// One planned request and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,21 +21,39 @@ pub struct Exchange {
     pub elapsed: Duration,
     /// The raw registers or bits, or why there are none.
     pub answer: Result<Data, String>,
+    /// Whether the device refused the addresses and the points are read apart in what follows.
+    pub is_divided: bool,
     /// The points of the request, by index into the device's list, and what they decode to.
     /// Empty if there is no answer.
     pub values: Vec<(usize, Result<Value, DecodeError>)>,
 }
 
-/// Reads every point of a device once, as its first poll would.
+/// Reads every point of a device once, as its first poll would: a request that the device refuses
+/// for its addresses is divided, and its parts follow it.
 pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
     let all: Vec<_> = (0..device.points.len()).collect();
+    let mut breaks = Breaks::new();
+    let mut requests: VecDeque<_> = plan(device, &all, &breaks).into();
     let mut exchanges = Vec::new();
-    for request in plan(device, &all, &Breaks::new()) {
+    while let Some(request) = requests.pop_front() {
         let started = Instant::now();
         let answer = bus
             .read(device.unit, &request, Priority::Poll, bus.retries())
             .await;
         let elapsed = started.elapsed();
+        let found = match &answer {
+            Err(BusError::Exception { exception, .. }) if exception.is_about_addresses() => {
+                divide(device, &request)
+            }
+            _ => Breaks::new(),
+        };
+        let is_divided = !found.is_empty();
+        if is_divided {
+            breaks.extend(found);
+            for part in plan(device, &request.points, &breaks).into_iter().rev() {
+                requests.push_front(part);
+            }
+        }
         let values = match &answer {
             Ok(data) => values(device, &request, data).collect(),
             Err(_) => Vec::new(),
@@ -43,6 +62,7 @@ pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
             request,
             elapsed,
             answer: answer.map_err(|error| error.to_string()),
+            is_divided,
             values,
         });
     }

@@ -4,7 +4,8 @@ mod schedule;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fieldgate_bridge::{Driver, DriverError, Session};
 use fieldgate_model::{Command, Outcome, Sample};
@@ -21,15 +22,18 @@ use crate::plan::{Breaks, divide, plan};
 use crate::probe::values;
 use schedule::Schedule;
 
+/// How long it is remembered what a device refuses. One that refuses everything while it starts
+/// must not be read point by point for ever.
+const MEMORY: Duration = Duration::from_secs(3600);
+
 /// Runs one device over a shared bus.
 ///
-/// Opening costs nothing: the bus connects when something is to be read. What the device was
-/// found to refuse is kept from one session to the next.
+/// Opening costs nothing: the bus connects when something is to be read. A device whose points
+/// are all read `once` is not asked again after that, so nobody notices when it goes away.
 #[derive(Debug)]
 pub struct ModbusDriver {
     device: Arc<DeviceConfig>,
     bus: BusHandle,
-    breaks: Arc<Mutex<Breaks>>,
     recoveries: watch::Receiver<u64>,
 }
 
@@ -40,7 +44,6 @@ impl ModbusDriver {
         Self {
             device: Arc::new(device),
             bus,
-            breaks: Arc::default(),
             recoveries,
         }
     }
@@ -56,7 +59,8 @@ impl Driver for ModbusDriver {
             schedule: Schedule::new(&self.device, Instant::now()),
             device: Arc::clone(&self.device),
             bus: self.bus.clone(),
-            breaks: Arc::clone(&self.breaks),
+            breaks: Breaks::new(),
+            forget_at: None,
             pending: VecDeque::new(),
             skip: 0,
             is_proven: false,
@@ -78,7 +82,9 @@ impl Driver for ModbusDriver {
 pub struct ModbusSession {
     device: Arc<DeviceConfig>,
     bus: BusHandle,
-    breaks: Arc<Mutex<Breaks>>,
+    /// Where the device refused to be read across.
+    breaks: Breaks,
+    forget_at: Option<Instant>,
     schedule: Schedule,
     /// What is left of the rounds.
     pending: VecDeque<ReadRequest>,
@@ -198,10 +204,11 @@ impl ModbusSession {
         let left = self.pending.iter();
         let waiting: BTreeSet<usize> = left.flat_map(|left| left.points.iter().copied()).collect();
         due.retain(|point| !waiting.contains(point));
-        let mut round = {
-            let breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
-            plan(&self.device, &due, &breaks)
-        };
+        if self.forget_at.is_some_and(|at| at <= Instant::now()) {
+            self.forget_at = None;
+            self.breaks.clear();
+        }
+        let mut round = plan(&self.device, &due, &self.breaks);
         let first = self.skip.checked_rem(round.len()).unwrap_or_default();
         round.rotate_left(first);
         let mut left = std::mem::take(&mut self.pending).into_iter();
@@ -224,8 +231,9 @@ impl ModbusSession {
                     out.push(Sample::good(point, value, at));
                 }
                 Err(error) => {
-                    // A marker is the device's own way to say that there is no value.
-                    if error != DecodeError::Invalid && self.set_reported(point, true) {
+                    // A marker or NaN is the device's own way to say that there is no value.
+                    let is_usual = matches!(error, DecodeError::Invalid | DecodeError::NotFinite);
+                    if !is_usual && self.set_reported(point, true) {
                         let name = self.point_name(point);
                         log::warn!(DEVICE = device.name.as_str(), POINT = name; "{name}: {error}");
                     }
@@ -286,12 +294,10 @@ impl ModbusSession {
             DEVICE = self.device.name.as_str();
             "{} is refused; its points are read apart from now on", request.describe(unit)
         );
-        let mut breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
-        breaks.extend(found);
-        for part in plan(&self.device, &request.points, &breaks)
-            .into_iter()
-            .rev()
-        {
+        self.breaks.extend(found);
+        self.forget_at.get_or_insert(Instant::now() + MEMORY);
+        let parts = plan(&self.device, &request.points, &self.breaks);
+        for part in parts.into_iter().rev() {
             self.pending.push_front(part);
         }
         true

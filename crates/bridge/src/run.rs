@@ -54,6 +54,12 @@ struct Device {
     failures: u32,
 }
 
+/// What a session does next.
+enum Next {
+    Command(Request),
+    Poll,
+}
+
 /// The run goes on; `None` in its place means that it was cancelled.
 type Continue = Option<()>;
 
@@ -83,19 +89,20 @@ impl Device {
 
     /// Returns when the session has failed.
     ///
-    /// `poll` and `apply` run in arm bodies, where `select!` cannot drop them half-way: the tail
+    /// `poll` and `apply` run outside of any `select!`, which could drop them half-way: the tail
     /// of a cut frame would spoil the next request on the bus.
     async fn serve(&mut self, mut session: impl Session) -> Continue {
         let mut samples = Vec::new();
+        let mut is_polls_turn = false;
         loop {
-            let result = tokio::select! {
-                biased;
-                () = self.ports.cancel.cancelled() => return None,
-                Some(request) = self.ports.requests.recv() => {
+            let next = self.next(&mut session, is_polls_turn).await?;
+            is_polls_turn = matches!(next, Next::Command(_));
+            let result = match next {
+                Next::Command(request) => {
                     self.command(&mut session, request, &mut samples).await;
                     Ok(())
                 }
-                () = session.ready() => {
+                Next::Poll => {
                     add(&self.counters.polls, 1);
                     let result = session.poll(&mut samples).await;
                     if result.is_ok() {
@@ -110,6 +117,29 @@ impl Device {
                 if is_offline || error.ends_session() {
                     return Some(());
                 }
+            }
+        }
+    }
+
+    /// Waits for a command or for a poll to be due. A command goes first, but after one a poll
+    /// does, so that a client that floods a device with commands cannot stop its polls.
+    async fn next(&mut self, session: &mut impl Session, is_polls_turn: bool) -> Option<Next> {
+        let Ports {
+            requests, cancel, ..
+        } = &mut self.ports;
+        if is_polls_turn {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => None,
+                () = session.ready() => Some(Next::Poll),
+                Some(request) = requests.recv() => Some(Next::Command(request)),
+            }
+        } else {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => None,
+                Some(request) = requests.recv() => Some(Next::Command(request)),
+                () = session.ready() => Some(Next::Poll),
             }
         }
     }

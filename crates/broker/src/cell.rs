@@ -240,6 +240,7 @@ impl Inner {
         }
         self.congestion.since = None;
         self.congestion.slow = false;
+        self.session.given_up = false;
         let waiting = &mut self.congestion.waiting;
         let count = if empty {
             waiting.len()
@@ -269,7 +270,13 @@ impl Inner {
     pub(crate) fn give_up_waiting(&mut self) -> (bool, Vec<Waker>) {
         let first = !self.congestion.slow;
         self.congestion.slow = true;
+        self.session.given_up = true;
         (first, std::mem::take(&mut self.congestion.waiting))
+    }
+
+    /// Whether connection `epoch` was the last, and has ended.
+    pub(crate) fn is_away_since(&self, epoch: u64) -> bool {
+        self.epoch == epoch && !self.dead && matches!(self.sink, Sink::Away)
     }
 
     /// The wire, if the connection of `epoch` is still the session's.

@@ -39,9 +39,10 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Unacknowledged messages to one client. 512.
     pub inflight: u16,
-    /// Messages waiting for one client. 10,000.
+    /// Messages waiting for one client; as long as their publishers wait for it, four times as
+    /// many. 10,000.
     pub queued: usize,
-    /// Bytes of messages waiting for one client. 8 MiB.
+    /// Bytes of messages waiting for one client, with the same exception. 8 MiB.
     pub queued_bytes: usize,
     /// Bytes of encoded packets waiting for one client's socket, past which QoS 0 is dropped. 4 MiB.
     pub outbox_bytes: usize,
@@ -115,6 +116,7 @@ impl Limits {
             max_inflight: self.inflight,
             max_queued: self.queued,
             max_queued_bytes: self.queued_bytes,
+            max_retained: self.retained,
             max_outbox: self.outbox_bytes,
             max_aliases: self.topic_aliases,
         }

@@ -2,7 +2,7 @@
 //! cache line; readers add them up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::session::Tally;
 
@@ -78,6 +78,8 @@ counters! {
 impl Counters {
     pub(crate) fn add(&self, tally: &Tally) {
         for (counter, count) in [
+            (&self.publish_received, tally.received),
+            (&self.publish_bytes_received, tally.received_bytes),
             (&self.publish_sent, tally.sent),
             (&self.publish_bytes_sent, tally.sent_bytes),
             (&self.publish_dropped, tally.dropped),
@@ -93,4 +95,21 @@ impl Counters {
 
 pub(crate) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
+}
+
+/// One of what a gauge counts, for as long as it exists.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(crate) fn one_of(gauge: &Arc<AtomicUsize>) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(gauge))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }

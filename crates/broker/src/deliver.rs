@@ -29,11 +29,21 @@ impl<'a> Batch<'a> {
         self.messages.push(message);
     }
 
-    /// Who got the message before, if it had this topic.
-    pub(crate) fn last_matches(&self, topic: &str) -> Option<&Arc<Matches>> {
-        let last = self.messages.last()?;
-        let (_, matches) = self.runs.last()?;
-        (last.publish.topic == topic).then_some(matches)
+    /// Whether the last message has this topic, so that the next may go where it goes.
+    pub(crate) fn ends_with(&self, topic: &str) -> bool {
+        let last = self.messages.last();
+        last.is_some_and(|last| last.publish.topic == topic)
+    }
+
+    /// Adds a message to the last run.
+    pub(crate) fn push_alike(&mut self, message: Routed<'a>) {
+        self.messages.push(message);
+    }
+
+    /// Makes room for the messages that `bytes` bytes of packets may hold.
+    pub(crate) fn expect(&mut self, bytes: usize) {
+        const USUAL: usize = 64;
+        self.messages.reserve(bytes / USUAL + 1);
     }
 
     fn runs(&self) -> impl Iterator<Item = (&[Routed<'a>], &Matches)> {
@@ -239,7 +249,8 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
     };
     let mut connected = None;
     let mut chosen = None;
-    for member in group.rotation() {
+    let rotation = group.rotation();
+    for member in rotation.clone() {
         match fit(&member) {
             (_, true) => {
                 chosen = Some(member);
@@ -249,7 +260,10 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
             (false, _) => {}
         }
     }
-    let away = || group.rotation().find(|member| !member.cell.lock().dead);
+    let away = || {
+        let mut rotation = rotation;
+        rotation.find(|member| !member.cell.lock().dead)
+    };
     if let Some(member) = chosen.or(connected).or_else(away) {
         let mut inner = member.cell.lock();
         hand_over(message, &member.terms, &mut inner, now, post);

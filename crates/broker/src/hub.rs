@@ -10,13 +10,13 @@ use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
 use crate::access::{Access, Policy};
-use crate::cell::{Cell, Sink, Standing, Will, Wire, wake};
+use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::deliver::{Batch, Post, deliver};
 use crate::message::{Message, Routed};
 use crate::outbox::Outbox;
-use crate::router::{Retained, Router, Stored};
+use crate::router::{MatchCache, Retained, Router, Stored};
 use crate::session::{Peer, Tally, Turn};
 use crate::timers::{Due, Task, Timers};
 
@@ -32,7 +32,9 @@ pub(crate) struct Hub {
     sessions: Mutex<HashMap<Box<str>, Arc<Cell>, RandomState>>,
     next_id: AtomicU64,
     /// Connections of all kinds, those that have not sent CONNECT included.
-    pub(crate) open: AtomicUsize,
+    pub(crate) open: Arc<AtomicUsize>,
+    /// Connections from their CONNECT to the end of their goodbye.
+    pub(crate) serving: Arc<AtomicUsize>,
     /// Clients connected.
     pub(crate) online: AtomicUsize,
     pub(crate) stopping: AtomicBool,
@@ -81,7 +83,8 @@ impl Hub {
             retained: Mutex::new(Retained::new(limits.retained, limits.retained_bytes)),
             sessions: Mutex::default(),
             next_id: AtomicU64::new(1),
-            open: AtomicUsize::new(0),
+            open: Arc::default(),
+            serving: Arc::default(),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             counters: (0..=workers).map(|_| Arc::default()).collect(),
@@ -195,7 +198,7 @@ impl Hub {
             self.publish_kept(&will.at(now), cell.id(), now);
         }
         if let Some(old) = old.filter(|_| resumed.is_none()) {
-            self.end_at(&old, now);
+            self.end_if(&old, now, |_| true);
         }
         Ok(Attached { cell, epoch })
     }
@@ -286,7 +289,7 @@ impl Hub {
             self.publish_kept(&will.at(now), cell.id(), now);
         }
         if expiry == Some(Duration::ZERO) {
-            self.end_at(cell, now);
+            self.end_if(cell, now, |inner| inner.is_away_since(attached.epoch));
         }
     }
 
@@ -295,44 +298,47 @@ impl Hub {
         let Some(cell) = due.cell.upgrade() else {
             return;
         };
-        let mut inner = cell.lock();
-        if inner.epoch != due.epoch || inner.dead || !matches!(inner.sink, Sink::Away) {
-            return;
-        }
         match due.task {
             Task::Will => {
-                let will = inner.will.take();
+                let mut inner = cell.lock();
+                let will = match inner.is_away_since(due.epoch) {
+                    true => inner.will.take(),
+                    false => None,
+                };
                 drop(inner);
                 if let Some(will) = will {
                     self.publish_kept(&will.at(now), cell.id(), now);
                 }
             }
             Task::End => {
-                drop(inner);
-                add(&self.own_counters().sessions_expired, 1);
-                self.end_at(&cell, now);
+                if self.end_if(&cell, now, |inner| inner.is_away_since(due.epoch)) {
+                    add(&self.own_counters().sessions_expired, 1);
+                }
             }
         }
     }
 
     /// Ends a session: its subscriptions, its queue, and its will, which is published.
     pub(crate) fn end(&self, cell: &Arc<Cell>) {
-        self.end_at(cell, tokio::time::Instant::now().into_std());
+        self.end_if(cell, tokio::time::Instant::now().into_std(), |_| true);
     }
 
-    fn end_at(&self, cell: &Arc<Cell>, now: Instant) {
+    /// Ends a session if `still` holds of it once nobody can attach to it any more. Returns
+    /// whether it did.
+    fn end_if(&self, cell: &Arc<Cell>, now: Instant, still: impl FnOnce(&Inner) -> bool) -> bool {
         let mut sessions = self.sessions();
+        let mut inner = cell.lock();
+        if inner.dead || !still(&inner) {
+            return false;
+        }
+        let id = cell.client_id();
         if sessions
-            .get(cell.client_id())
+            .get(id)
             .is_some_and(|known| Arc::ptr_eq(known, cell))
         {
-            sessions.remove(cell.client_id());
+            sessions.remove(id);
         }
-        let mut inner = cell.lock();
         drop(sessions);
-        if inner.dead {
-            return;
-        }
         inner.dead = true;
         self.timers.cancel(&mut inner.timers);
         let displaced = match std::mem::replace(&mut inner.sink, Sink::Away) {
@@ -355,14 +361,16 @@ impl Hub {
         if let Some(will) = will {
             self.publish_kept(&will.at(now), cell.id(), now);
         }
+        true
     }
 
     /// Publishes a message that no connection is sending now. Returns the subscribers that
     /// cannot keep up.
     pub(crate) fn publish(
         &self,
-        routed: &Routed<'_>,
+        routed: Routed<'_>,
         publisher: u64,
+        cache: &mut MatchCache,
         now: Instant,
     ) -> Result<Vec<Arc<Cell>>, RetainedFull> {
         let counters = self.own_counters();
@@ -373,13 +381,12 @@ impl Hub {
             add(&counters.publish_refused, 1);
             return Err(RetainedFull);
         }
-        let matches = self.router.matches(routed.publish.topic);
+        let matches = cache.matches(&self.router, routed.publish.topic);
         if matches.is_empty() {
             return Ok(Vec::new());
         }
-        let message = routed.message();
         let mut batch = Batch::default();
-        batch.push(Routed::kept(&message), &Arc::new(matches));
+        batch.push(routed, matches);
         let mut post = Post::default();
         deliver(&batch, publisher, now, &mut post);
         counters.add(&post.tally);
@@ -388,10 +395,10 @@ impl Hub {
 
     /// Publishes a will or a `$SYS` value, for which nobody waits.
     pub(crate) fn publish_kept(&self, message: &Arc<Message>, publisher: u64, now: Instant) {
-        if self
-            .publish(&Routed::kept(message), publisher, now)
-            .is_err()
-        {
+        let mut cache = MatchCache::default();
+        let routed = Routed::kept(message);
+        let published = self.publish(routed, publisher, &mut cache, now);
+        if published.is_err() {
             let topic = message.topic();
             log::warn!(TOPIC = topic; "{topic}: not published, the store of retained messages is full");
         }

@@ -175,7 +175,7 @@ impl Broker {
         for cell in self.hub.cells() {
             cell.kick(ReasonCode::SERVER_SHUTTING_DOWN);
         }
-        while self.hub.open.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        while self.hub.serving.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::cell::{Cell, Sink, Will};
 use crate::hub::Hub;
 use crate::message::{Message, Routed};
 use crate::pause::Pause;
-use crate::router::Grant;
+use crate::router::{Grant, MatchCache};
 use crate::session::Tally;
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
@@ -79,6 +79,8 @@ pub struct Link {
 struct Shared {
     hub: Arc<Hub>,
     cell: Arc<Cell>,
+    /// Who gets which topic, for all that publish over this link.
+    cache: Mutex<MatchCache>,
 }
 
 impl Link {
@@ -89,6 +91,7 @@ impl Link {
             shared: Arc::new(Shared {
                 hub: Arc::clone(hub),
                 cell,
+                cache: Mutex::default(),
             }),
         }
     }
@@ -114,10 +117,13 @@ impl Link {
             payload: &outgoing.payload,
         };
         let routed = Routed::borrowed(publish, None);
-        let hub = &self.shared.hub;
-        let congested = hub.publish(&routed, self.shared.cell.id(), Instant::now().into_std());
+        let Shared { hub, cell, cache } = &*self.shared;
+        let congested = {
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now().into_std();
+            hub.publish(routed, cell.id(), &mut cache, now)
+        };
         let congested = congested.map_err(|_| LinkError::RetainedFull)?;
-        drop(routed);
         Pause::new(congested).wait(hub).await;
         Ok(())
     }
@@ -136,7 +142,7 @@ impl Link {
             retain_as_published: false,
             id: 0,
         };
-        let Shared { hub, cell } = &*self.shared;
+        let Shared { hub, cell, .. } = &*self.shared;
         let mut inner = cell.lock();
         hub.router.subscribe(cell, filter, grant);
         inner.subscriptions.insert(filter.into(), grant);

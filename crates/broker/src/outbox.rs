@@ -173,19 +173,22 @@ fn push<'a>(slices: &mut [IoSlice<'a>], used: &mut usize, bytes: &'a [u8]) {
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     free: Vec<Vec<u8>>,
+    bytes: usize,
 }
 
 impl Pool {
-    /// What the pool holds at most: 32 buffers of at most 1 MiB.
-    const BUFFERS: usize = 32;
-    const BUFFER_MAX: usize = 1 << 20;
+    /// What the pool holds at most, in bytes.
+    const MAX: usize = 4 << 20;
 
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        self.free.pop().unwrap_or_default()
+        let buffer = self.free.pop().unwrap_or_default();
+        self.bytes -= buffer.capacity();
+        buffer
     }
 
     pub(crate) fn give(&mut self, buffer: Vec<u8>) {
-        if self.free.len() < Self::BUFFERS && buffer.capacity() <= Self::BUFFER_MAX {
+        if self.bytes + buffer.capacity() <= Self::MAX {
+            self.bytes += buffer.capacity();
             self.free.push(buffer);
         }
     }

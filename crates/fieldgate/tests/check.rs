@@ -61,6 +61,45 @@ fn the_shipped_files_pass_and_are_counted() {
     }
 }
 
+/// A file with the device types that are shipped beside it.
+fn with_types(folder: &Folder, text: &str) -> String {
+    for entry in std::fs::read_dir(shipped("types")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        folder.write(&format!("types/{name}"), &std::fs::read(&path).unwrap());
+    }
+    folder.write("gateway.yaml", text.as_bytes())
+}
+
+#[test]
+fn the_examples_that_are_there_to_be_uncommented_are_right() {
+    let folder = Folder::new("examples");
+    let text = std::fs::read_to_string(shipped("gateway.yaml")).unwrap();
+    let lines = text.lines().map(|line| match line.strip_prefix("#  ") {
+        // Prose has a capital letter or goes on in words; an example is a key.
+        Some(rest) if rest.trim_start().contains(": ") || rest.ends_with(':') => {
+            format!("  {rest}")
+        }
+        _ => line.to_owned(),
+    });
+    let text: Vec<String> = lines.collect();
+    let (code, stdout, stderr) = fieldgate(&["check", &with_types(&folder, &text.join("\n"))]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains(": 4 devices, "), "{stdout}");
+}
+
+#[test]
+fn the_examples_of_the_readme_are_right() {
+    let folder = Folder::new("readme");
+    let text = std::fs::read_to_string(shipped("README.md")).unwrap();
+    let blocks = text.split("```yaml\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    let text = format!("version: 1\n{}", blocks.concat());
+    let (code, stdout, stderr) = fieldgate(&["check", &with_types(&folder, &text)]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains(": 8 devices, "), "{stdout}");
+}
+
 #[test]
 fn an_expanded_file_passes_the_check_and_has_no_types_left() {
     let folder = Folder::new("expanded");

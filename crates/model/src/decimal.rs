@@ -56,11 +56,6 @@ impl Decimal {
         (digits <= DIGITS_MAX).then_some(Self { mantissa, digits })
     }
 
-    /// The number of digits after the point, 0 to 36, without trailing zeros.
-    pub fn fraction_digits(self) -> u8 {
-        self.digits
-    }
-
     /// The number if it is whole.
     pub fn to_integer(self) -> Option<i128> {
         (self.digits == 0).then_some(self.mantissa)

@@ -148,7 +148,7 @@ fn push_value(json: &mut String, value: Option<&Value>) {
 }
 
 fn push_text(json: &mut String, text: &str) {
-    // The JSON writer of the standard `Display` escapes as the format demands.
+    // `Display` of a JSON value escapes it.
     json.push_str(&serde_json::Value::from(text).to_string());
 }
 

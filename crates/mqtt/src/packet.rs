@@ -3,8 +3,8 @@
 use crate::frame::{body, check_flags, kind};
 use crate::read::Reader;
 use crate::{
-    Ack, AckKind, Auth, ConnAck, Connect, DecodeError, Disconnect, EncodeError, Publish, SubAck,
-    Subscribe, UnsubAck, Unsubscribe, Version,
+    Ack, AckKind, Auth, ConnAck, Connect, DecodeError, Disconnect, EncodeError, Publish,
+    ReasonCode, SubAck, Subscribe, UnsubAck, Unsubscribe, Version,
 };
 
 /// One packet. The rare and large ones are boxed, so that the frequent ones move cheaply.
@@ -49,7 +49,7 @@ pub enum Packet<'a> {
 /// decoded whenever it comes, and in the version that it names.
 ///
 /// # Errors
-/// The reason code that the specification names. A wrong first byte, a wrong remaining length and
+/// The reason code that the specification names, and that DISCONNECT can have. A wrong first byte, a wrong remaining length and
 /// a packet above `max_packet_size` are found before the packet is complete.
 #[inline]
 pub fn decode(
@@ -97,7 +97,7 @@ fn decode_body(
             Reader::new(body).end()?;
             Packet::PingResp
         }
-        kind::CONNECT => Packet::Connect(Box::new(Connect::decode(body)?)),
+        kind::CONNECT => Packet::Connect(Box::new(decode_late_connect(body)?)),
         kind::CONNACK => Packet::ConnAck(Box::new(ConnAck::decode(body, version)?)),
         kind::SUBSCRIBE => Packet::Subscribe(Subscribe::decode(body, version)?),
         kind::SUBACK => Packet::SubAck(SubAck::decode(body, version)?),
@@ -107,6 +107,15 @@ fn decode_body(
         _ => Packet::Auth(Auth::decode(body)?),
     };
     Ok(Some((packet, len)))
+}
+
+/// DISCONNECT cannot say Unsupported Protocol Version, and a CONNECT on an open connection is a
+/// Protocol Error whatever it asks for (statement MQTT-3.1.0-2).
+fn decode_late_connect(body: &[u8]) -> Result<Connect<'_>, DecodeError> {
+    Connect::decode(body).map_err(|error| match error.reason {
+        ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => DecodeError::protocol(error.what),
+        _ => error,
+    })
 }
 
 impl Packet<'_> {

@@ -1,7 +1,7 @@
 //! What a simulated device holds: four tables for each unit, with holes, moving and written values.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -42,9 +42,15 @@ impl Image {
         Self::default()
     }
 
-    /// Adds a unit, or replaces the one with this identifier.
-    pub fn insert(&self, id: u8, unit: Unit) {
-        self.lock().units.insert(id, unit);
+    /// Adds a unit, or replaces the one with this identifier. What clients have written to that
+    /// one stays, where the new one has the address: a relay does not move by a replacement.
+    pub fn insert(&self, id: u8, mut unit: Unit) {
+        let units = &mut self.lock().units;
+        if let Some(old) = units.remove(&id) {
+            unit.coils.inherit(&old.coils);
+            unit.holdings.inherit(&old.holdings);
+        }
+        units.insert(id, unit);
     }
 
     /// Looks at a unit or changes it. `None` when there is no such unit.
@@ -225,6 +231,8 @@ impl Unit {
 /// One table: the stored values, and over them the movers in the order in which they were added.
 struct Cells<T> {
     stored: BTreeMap<u16, T>,
+    /// Where clients have written.
+    written: BTreeSet<u16>,
     movers: BTreeMap<u16, Vec<Mover<T>>>,
     /// The longest mover: how far before a range one may begin that reaches into it.
     longest: u16,
@@ -242,6 +250,7 @@ impl<T> Default for Cells<T> {
     fn default() -> Self {
         Self {
             stored: BTreeMap::new(),
+            written: BTreeSet::new(),
             movers: BTreeMap::new(),
             longest: 0,
         }
@@ -307,7 +316,17 @@ impl<T: Copy + Default> Cells<T> {
             self.freeze(start, address, now);
         }
         self.store(address, values);
+        self.written.extend((address..=u16::MAX).take(values.len()));
         true
+    }
+
+    /// Writes what clients have written to `old`; addresses that are holes here are left out.
+    fn inherit(&mut self, old: &Self) {
+        for address in &old.written {
+            if let Some(value) = old.stored.get(address) {
+                self.write(*address, &[*value], Duration::ZERO);
+            }
+        }
     }
 
     fn holds(&self, address: u32) -> bool {
@@ -373,97 +392,4 @@ fn apply<T: Copy>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: Duration = Duration::ZERO;
-    const LATER: Duration = Duration::from_secs(3);
-
-    fn seconds(now: Duration) -> u16 {
-        u16::try_from(now.as_secs()).unwrap()
-    }
-
-    fn moving() -> Unit {
-        let mut unit = Unit::new();
-        unit.set_words(Table::Holding, 9, &[900]);
-        unit.move_words(Table::Holding, 10, 2, |now| vec![seconds(now), 1000]);
-        unit.move_words(Table::Holding, 12, 2, |now| {
-            vec![seconds(now), 2000 + seconds(now)]
-        });
-        unit
-    }
-
-    #[test]
-    fn any_window_over_moving_registers_shows_the_right_words() {
-        for (address, want) in [
-            (9, &[900, 3][..]),
-            (9, &[900, 3, 1000, 3, 2003]),
-            (10, &[3, 1000]),
-            (11, &[1000, 3]),
-            (13, &[2003]),
-        ] {
-            let count = want.len() as u16;
-            let got = moving().words(Table::Holding, address, count, LATER);
-            assert_eq!(got.as_deref(), Some(want), "{address}+{count}");
-        }
-    }
-
-    #[test]
-    fn a_range_that_touches_a_hole_or_the_end_of_the_table_does_not_exist() {
-        let mut unit = moving();
-        unit.set_words(Table::Input, 65535, &[5, 6]);
-        for (table, address, count) in [
-            (Table::Holding, 8, 1),
-            (Table::Holding, 8, 2),
-            (Table::Holding, 13, 2),
-            (Table::Input, 0, 1),
-            (Table::Input, 65535, 2),
-            (Table::Coil, 9, 1),
-        ] {
-            let got = unit.words(table, address, count, START);
-            assert_eq!(got, None, "{table:?} {address}+{count}");
-        }
-        let last = unit.words(Table::Input, 65535, 1, START);
-        assert_eq!(last, Some(vec![5]));
-    }
-
-    #[test]
-    fn a_write_sticks_and_its_whole_point_stands_still_while_neighbours_go_on() {
-        let mut unit = moving();
-        assert!(unit.write_words(11, &[7], LATER));
-        let later = unit.words(Table::Holding, 9, 5, LATER * 2);
-        assert_eq!(later, Some(vec![900, 3, 7, 6, 2006]));
-    }
-
-    #[test]
-    fn a_write_that_touches_a_hole_changes_nothing() {
-        let mut unit = moving();
-        assert!(!unit.write_words(13, &[1, 2], LATER));
-        assert!(!unit.write_words(65535, &[1, 2], LATER));
-        let later = unit.words(Table::Holding, 12, 2, LATER * 2);
-        assert_eq!(later, Some(vec![6, 2006]));
-    }
-
-    #[test]
-    fn bits_of_one_register_move_apart_and_a_write_to_it_ends_them_all() {
-        let mut unit = Unit::new();
-        unit.set_words(Table::Holding, 5, &[0x8000]);
-        unit.move_register_bit(Table::Holding, 5, 0, |now| now >= LATER);
-        unit.move_register_bit(Table::Holding, 5, 3, |now| now < LATER);
-        for (now, want) in [(START, 0x8008), (LATER, 0x8001)] {
-            let got = unit.words(Table::Holding, 5, 1, now);
-            assert_eq!(got, Some(vec![want]), "{now:?}");
-        }
-        assert!(unit.write_words(5, &[0x0010], LATER));
-        assert_eq!(unit.words(Table::Holding, 5, 1, START), Some(vec![0x0010]));
-    }
-
-    #[test]
-    fn a_moving_coil_holds_what_was_written() {
-        let mut unit = Unit::new();
-        unit.move_bit(Table::Coil, 2, |now| now >= LATER);
-        assert_eq!(unit.bits(Table::Coil, 2, 1, LATER), Some(vec![true]));
-        assert!(unit.write_bits(2, &[false], LATER));
-        assert_eq!(unit.bits(Table::Coil, 2, 1, LATER), Some(vec![false]));
-    }
-}
+mod tests;

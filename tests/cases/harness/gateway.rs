@@ -1,15 +1,15 @@
 //! The real binary, started as systemd would start it.
 
 use std::{
-    env,
+    env, fs,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
-use super::{Folder, PATIENCE, free_port, process::Process, repository};
+use super::{Folder, PATIENCE, free_port, mqtt::wait_payload, process::Process, repository};
 
 /// A gateway that serves on `port`, with its configuration in a folder of its own.
 pub struct Gateway {
@@ -47,6 +47,11 @@ impl Gateway {
         };
         gateway.wait_notice("READY=1");
         gateway
+    }
+
+    /// Waits until a device is online: until then, commands to it are refused.
+    pub fn wait_online(&self, state: &str) {
+        wait_payload(self.port, state, |payload| payload == "online");
     }
 
     /// Waits for a notice to the service manager that contains `text`, and returns it.
@@ -91,38 +96,59 @@ mqtt: {{topic: \"{{gateway}}/{{device}}/{{point}}\", payload: json}}
 }
 
 /// The built binary, next to the running test and of the same profile. Cargo gives a test the path
-/// of its own package's binaries only, so this builds the other package's, once.
+/// of its own package's binaries only. `cargo test --workspace` has built it for the tests of the
+/// package `fieldgate`; where nobody has, or its sources are newer, this builds it, once.
 pub fn fieldgate() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = env::current_exe().expect("a test knows its path");
         // target/PROFILE/deps/NAME-HASH
-        let profile = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("deps/ is in it");
-        let target = profile.parent().expect("target/ holds the profile");
-        let name = match profile.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            Some(name) => name,
-            None => panic!("{} has no profile", profile.display()),
-        };
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "fieldgate",
-                "--profile",
-                name,
-            ])
-            .arg("--target-dir")
-            .arg(target)
-            .current_dir(repository())
-            .status()
-            .expect("cargo is there");
-        assert!(status.success(), "fieldgate does not build");
-        profile.join("fieldgate")
+        let profile = test.parent().and_then(Path::parent);
+        let profile = profile.expect("deps/ is in the folder of the profile");
+        let binary = profile.join("fieldgate");
+        let built = fs::metadata(&binary).and_then(|file| file.modified());
+        if built.is_err() || newest(&repository().join("crates")) > built.ok() {
+            build(profile);
+        }
+        binary
     })
+}
+
+/// When the last of the files below a folder was changed.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(folder).expect("a folder of sources");
+    let times = entries.map(|entry| {
+        let entry = entry.expect("a folder of sources");
+        let kind = entry.file_type().expect("a file has a type");
+        if kind.is_dir() {
+            return newest(&entry.path());
+        }
+        entry.metadata().and_then(|file| file.modified()).ok()
+    });
+    times.max().flatten()
+}
+
+fn build(profile: &Path) {
+    let target = profile.parent().expect("target/ holds the profile");
+    let name = match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => panic!("{} has no profile", profile.display()),
+    };
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "fieldgate",
+            "--profile",
+            name,
+        ])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(repository())
+        .status()
+        .expect("cargo is there");
+    assert!(status.success(), "fieldgate does not build");
 }

@@ -1,7 +1,7 @@
 //! MQTT clients that we did not write: paho-mqtt through `peers/mqtt_client.py`, and the
 //! mosquitto command-line clients.
 
-use std::{env, process::Command, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, env, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -50,7 +50,11 @@ impl Broker {
 }
 
 /// A paho-mqtt client in a process of its own, so that it can die.
-pub struct Paho(pub Process);
+pub struct Paho {
+    pub process: Process,
+    /// Messages that came while another event was waited for.
+    messages: RefCell<VecDeque<Value>>,
+}
 
 impl Paho {
     /// Connects with the options of `mqtt_client.py` and waits for the CONNACK; returns whether
@@ -58,10 +62,11 @@ impl Paho {
     pub fn connect(port: u16, id: &str, version: &str, options: Value) -> (Self, bool) {
         let script = repository().join("tests/peers/mqtt_client.py");
         let process = Process::spawn(id, Command::new(python()).arg(script));
-        let mut paho = Self(process);
+        let messages = RefCell::default();
+        let mut paho = Self { process, messages };
         let mut command = json!({"do": "connect", "port": port, "id": id, "version": version});
         merge(&mut command, options);
-        paho.0.say(&command.to_string());
+        paho.process.say(&command.to_string());
         let connected = paho.event("connected");
         assert_eq!(connected["reason"], "Success", "{id} over MQTT {version}");
         (paho, connected["session_present"] == true)
@@ -70,45 +75,44 @@ impl Paho {
     /// Subscribes and waits for the SUBACK, which must grant `qos`.
     pub fn subscribe(&mut self, filter: &str, qos: u8) {
         let command = json!({"do": "subscribe", "filter": filter, "qos": qos});
-        self.0.say(&command.to_string());
+        self.process.say(&command.to_string());
         assert_eq!(self.event("subscribed")["codes"], json!([qos]), "{filter}");
     }
 
     /// Publishes with the options of `mqtt_client.py` and waits until it is acknowledged.
     pub fn publish(&mut self, topic: &str, payload: &str, qos: u8, options: Value) {
         let count = options.get("count").cloned().unwrap_or(json!(1));
-        self.publish_later(topic, payload, qos, options);
-        assert_eq!(self.event("published")["count"], count, "{topic}");
-    }
-
-    /// Publishes without waiting for the acknowledgement.
-    pub fn publish_later(&mut self, topic: &str, payload: &str, qos: u8, options: Value) {
         let mut command = json!({"do": "publish", "topic": topic, "payload": payload, "qos": qos});
         merge(&mut command, options);
-        self.0.say(&command.to_string());
+        self.process.say(&command.to_string());
+        assert_eq!(self.event("published")["count"], count, "{topic}");
     }
 
     /// Disconnects properly and waits until the connection is closed.
     pub fn disconnect(mut self) {
-        self.0.say(&json!({"do": "disconnect"}).to_string());
+        self.process.say(&json!({"do": "disconnect"}).to_string());
         self.event("disconnected");
     }
 
-    /// Waits for the next event of a kind; others before it are dropped.
+    /// Waits for the next event of a kind. Messages before it are kept for [`Self::message`],
+    /// other events are dropped.
     pub fn event(&self, kind: &str) -> Value {
-        self.event_within(PATIENCE, kind)
-    }
-
-    pub fn event_within(&self, limit: Duration, kind: &str) -> Value {
-        self.0.wait_within(limit, kind, |line| {
+        self.process.wait(kind, |line| {
             let event: Value = serde_json::from_str(line).ok()?;
-            (event["event"] == kind).then_some(event)
+            if event["event"] == kind {
+                return Some(event);
+            }
+            if event["event"] == "message" {
+                self.messages.borrow_mut().push_back(event);
+            }
+            None
         })
     }
 
     /// The next message.
     pub fn message(&self) -> Value {
-        self.event("message")
+        let kept = self.messages.borrow_mut().pop_front();
+        kept.unwrap_or_else(|| self.event("message"))
     }
 
     /// The payloads of the next `count` messages.

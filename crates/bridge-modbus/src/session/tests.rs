@@ -494,11 +494,32 @@ async fn a_point_that_is_read_once_is_read_once_in_each_session() {
 #[tokio::test]
 async fn a_probe_shows_requests_registers_and_values() {
     let fake = Fake::start().await;
-    fake.state.lock().unwrap().holes.insert(300);
+    fake.state.lock().unwrap().holes.extend([300, 402]);
     let points = r#""a": {"input": 10, "as": "u16", "invalid": 10}, "b": {"input": 12, "as": "u16"},
-        "c": {"holding": 300, "as": "u16"}"#;
+        "c": {"holding": 300, "as": "u16"},
+        "d": {"holding": 400, "as": "u32"}, "e": {"holding": 403, "as": "u16"}"#;
     let exchanges = crate::probe(&config(1, points), &bus(&fake)).await;
-    assert_eq!(exchanges.len(), 2);
+    let shown: Vec<_> = exchanges
+        .iter()
+        .map(|exchange| {
+            (
+                exchange.request.describe(1),
+                exchange.answer.is_ok(),
+                exchange.is_divided,
+            )
+        })
+        .collect();
+    let want = [
+        ("read input 10..=12 of unit 1", true, false),
+        ("read holding 300 of unit 1", false, false),
+        ("read holding 400..=403 of unit 1", false, true),
+        ("read holding 400..=401 of unit 1", true, false),
+        ("read holding 403 of unit 1", true, false),
+    ];
+    assert_eq!(
+        shown,
+        want.map(|(text, is_ok, is_divided)| (text.to_owned(), is_ok, is_divided))
+    );
     assert_eq!(exchanges[0].answer, Ok(Data::Words(vec![10, 11, 12])));
     let values = [
         (0, Err(DecodeError::Invalid)),
@@ -508,4 +529,5 @@ async fn a_probe_shows_requests_registers_and_values() {
     let error = "read holding 300 of unit 1: exception 2 (ILLEGAL DATA ADDRESS)";
     assert_eq!(exchanges[1].answer, Err(error.into()));
     assert!(exchanges[1].values.is_empty());
+    assert_eq!(exchanges[4].values, [(4, Ok(Value::Decimal(403.into())))]);
 }

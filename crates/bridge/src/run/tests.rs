@@ -8,7 +8,7 @@ use fieldgate_model::{Command, Outcome, Quality, Sample, Value};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -39,6 +39,8 @@ struct Device {
     /// Times of the attempts to open it, and the polls.
     log: Arc<Mutex<Vec<(&'static str, Instant)>>>,
     recovered: Arc<tokio::sync::Notify>,
+    /// When the next poll is due.
+    next: Option<Instant>,
 }
 
 impl Device {
@@ -87,11 +89,13 @@ impl Driver for Device {
 
 impl Session for Device {
     async fn ready(&mut self) {
-        sleep(Duration::from_secs(1)).await;
+        let second = Duration::from_secs(1);
+        sleep_until(*self.next.get_or_insert(Instant::now() + second)).await;
     }
 
     async fn poll(&mut self, out: &mut Vec<Sample>) -> Result<(), DriverError> {
         self.note("poll");
+        self.next = None;
         let mut good = |value| {
             out.push(Sample {
                 point: 0,
@@ -118,6 +122,7 @@ impl Session for Device {
 
     async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
         self.note("apply");
+        sleep(Duration::from_millis(100)).await;
         out.push(Sample::good(
             command.point,
             command.value.clone(),
@@ -307,6 +312,26 @@ async fn commands_are_carried_out_between_polls_and_their_read_back_is_published
     );
     running.expect(&["Good 7"]).await;
     assert_eq!(running.counters.snapshot().commands_ok, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_commands_does_not_stop_the_polls() {
+    let mut running = Running::start(&[Step::Reads(1)]);
+    running.expect(&["online", "Good 1"]).await;
+    let requests = running.requests.clone();
+    tokio::spawn(async move {
+        let command = Command {
+            point: 0,
+            value: Value::Bool(true),
+        };
+        while requests.send(Request::new(command.clone()).0).await.is_ok() {}
+    });
+    let Running { mut events, .. } = running;
+    tokio::spawn(async move { while events.recv().await.is_some() {} });
+    sleep(Duration::from_secs(60)).await;
+    let polls = running.device.times("poll").len();
+    assert!((50..=61).contains(&polls), "{polls}");
+    assert!(running.device.times("apply").len() > 400);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fieldgate_mqtt::Version;
 
+use crate::counters::Counted;
 use crate::hub::Attached;
 use crate::session::AliasesIn;
 
@@ -11,9 +12,15 @@ use crate::session::AliasesIn;
 pub(super) struct Client {
     pub(super) attached: Attached,
     pub(super) version: Version,
+    /// Its CONNACK is on its way; before that nothing else may be said (MQTT-3.14.0-1).
+    pub(super) greeted: bool,
     /// 1.5 times the keep-alive; `None` if the client may be silent for ever.
     pub(super) silence: Option<Duration>,
     pub(super) aliases: AliasesIn,
     /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
     pub(super) explain: bool,
+    /// The biggest packet that it takes, in bytes.
+    pub(super) max_packet: usize,
+    /// Counts it among those that a shutdown waits for.
+    pub(super) _serving: Counted,
 }

@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes what is ready to be written. If there is nothing, leaves the waker for whoever has
     /// something, and returns false.
     fn refill(&mut self, cx: &Context<'_>, desk: &mut Desk, now: Instant) -> Result<bool, End> {
-        let State::Client(client) = &self.state else {
+        let State::Client(client) = &mut self.state else {
             return Ok(false);
         };
         if !matches!(self.stage, Stage::Open) {
@@ -132,6 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         session.pump(&mut crate::session::Turn { now, out, tally });
         let some = !wire.out.is_empty();
         if some {
+            client.greeted = true;
             self.writing.refill(&mut wire.out);
         } else if !wire.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             wire.waker = Some(cx.waker().clone());

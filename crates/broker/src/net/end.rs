@@ -118,6 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.note_fault(client, reason, what);
                 Some((reason, what))
             }
+            // Taken over before its CONNACK went out: then only the connection ends.
+            End::TakenOver if !client.greeted => None,
             End::TakenOver => Some((
                 ReasonCode::SESSION_TAKEN_OVER,
                 "another connection has the session",
@@ -130,17 +132,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.writing.refill(&mut wire.out); // Acknowledgements of what came before.
         }
         if let Some((reason, what)) = reason.filter(|_| client.version == Version::V5) {
-            let mut bytes = Vec::new();
-            let disconnect = Packet::Disconnect(Disconnect {
-                reason,
-                properties: DisconnectProperties {
-                    reason_string: client.explain.then_some(what),
-                    ..DisconnectProperties::default()
-                },
-            });
-            if disconnect.encode(Version::V5, &mut bytes).is_ok() {
-                self.writing.append(&bytes);
-            }
+            let said = disconnect(reason, client.explain.then_some(what));
+            // The reason string may go, the packet may not be too big (MQTT-3.14.2-3).
+            let said = match said.len() <= client.max_packet {
+                true => said,
+                false => disconnect(reason, None),
+            };
+            self.writing.append(&said);
         }
         let departure = match end {
             End::Orderly(departure) => departure,
@@ -151,4 +149,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         self.worker.hub.detach(&client.attached, departure, now);
     }
+}
+
+fn disconnect(reason: ReasonCode, reason_string: Option<&str>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packet = Packet::Disconnect(Disconnect {
+        reason,
+        properties: DisconnectProperties {
+            reason_string,
+            ..DisconnectProperties::default()
+        },
+    });
+    // It cannot be too large: what it holds is a sentence.
+    let _ = packet.encode(Version::V5, &mut bytes);
+    bytes
 }

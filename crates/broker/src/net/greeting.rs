@@ -19,7 +19,7 @@ use super::login::Login;
 use crate::Limits;
 use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question};
 use crate::cell::{self, Standing};
-use crate::counters::add;
+use crate::counters::{Counted, add};
 use crate::hub::Arrival;
 use crate::message::Message;
 use crate::session::{AliasesIn, Peer};
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let limits = &hub.config.limits;
         if hub.stopping.load(Ordering::Relaxed) {
             return Err(Refusal {
-                reason: ReasonCode::SERVER_SHUTTING_DOWN,
+                reason: ReasonCode::SERVER_UNAVAILABLE,
                 what: "the broker is shutting down",
             });
         }
@@ -164,7 +164,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             clean_start: connect.clean_start,
             expiry: asked_expiry(connect, limits),
             peer: peer(connect, limits),
-            will: will.map(kept_will),
+            will: match &connect.will {
+                Some(will) => Some(kept_will(will, limits)?),
+                None => None,
+            },
             standing: Standing { principal, rights },
         };
         let attached = hub.attach(arrival, now, |session_present, out| {
@@ -181,9 +184,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(Client {
             attached,
             version: connect.version,
+            greeted: false,
             silence: (connect.keep_alive > 0).then(|| keep_alive + keep_alive / 2),
             aliases: AliasesIn::new(limits.topic_aliases),
             explain: connect.properties.request_problem_information,
+            max_packet: peer(connect, limits).max_packet,
+            _serving: Counted::one_of(&hub.serving),
         })
     }
 }
@@ -242,7 +248,13 @@ fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
     }
 }
 
-fn kept_will(will: &Will<'_>) -> cell::Will {
+fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
+    if will.topic.split('/').nth(limits.topic_levels).is_some() {
+        return Err(Refusal {
+            reason: ReasonCode::TOPIC_NAME_INVALID,
+            what: "the will's topic has more levels than the limits allow",
+        });
+    }
     let properties = &will.properties;
     let publish = Publish {
         dup: false,
@@ -260,13 +272,13 @@ fn kept_will(will: &Will<'_>) -> cell::Will {
         },
         payload: will.payload,
     };
-    cell::Will {
+    Ok(cell::Will {
         message: Arc::new(Message::copy_of(&publish, None)),
         lifetime: properties
             .message_expiry
             .map(|s| Duration::from_secs(s.into())),
         delay: Duration::from_secs(properties.delay.into()),
-    }
+    })
 }
 
 fn connack<'a>(

@@ -5,7 +5,6 @@
 //! two sessions, and an acknowledgement leaves only after its message was routed.
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{
@@ -23,7 +22,7 @@ use crate::hub::Departure;
 use crate::message::Routed;
 use crate::outbox::Outbox;
 use crate::router::{MatchCache, Stored};
-use crate::session::{AliasError, AliasesIn, Receipt, Received, Turn};
+use crate::session::{AliasError, AliasesIn, Receipt, Received, Tally, Turn};
 
 /// Why taking in stopped.
 enum Stop<'a> {
@@ -43,6 +42,8 @@ struct Intake<'w> {
     version: Version,
     now: Instant,
     rights: Rights,
+    /// Of PUBLISH packets received.
+    tally: Tally,
 }
 
 impl Client {
@@ -64,9 +65,12 @@ impl Client {
                 version: self.version,
                 now,
                 rights: self.attached.cell.rights(),
+                tally: Tally::default(),
             };
             let (taken, stop) = self.collect(&data[used..], &mut intake, &mut batch, post);
             used += taken;
+            post.tally.received += intake.tally.received;
+            post.tally.received_bytes += intake.tally.received_bytes;
             deliver(&batch, self.attached.cell.id(), now, post);
             drop(batch);
             match stop {
@@ -112,6 +116,9 @@ impl Client {
                 Packet::Publish(publish) => {
                     if let Some(alias) = self.aliases.set_by(&publish) {
                         break Stop::Alias(alias, publish.topic);
+                    }
+                    if packets == 0 {
+                        batch.expect(data.len());
                     }
                     let received = &mut session.received;
                     let taken = intake.publish(publish, &self.aliases, received, turn.out, batch);
@@ -216,13 +223,11 @@ impl Intake<'_> {
             add(&self.worker.counters.publish_refused, 1);
             reason
         };
-        let known = batch.last_matches(publish.topic).map(Arc::clone);
-        // What was permitted a message ago still is.
-        if known.is_none() && !self.rights.may_write(publish.topic) {
+        if !self.rights.may_write(publish.topic) {
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         let levels = hub.config.limits.topic_levels;
-        if publish.topic.split('/').nth(levels).is_some() {
+        if has_more_levels(publish.topic, levels) {
             return refuse(ReasonCode::TOPIC_NAME_INVALID);
         }
         let expiry = publish.properties.message_expiry;
@@ -232,16 +237,23 @@ impl Intake<'_> {
         if publish.retain && hub.retained().store(routed.message()) == Stored::Full {
             return refuse(ReasonCode::QUOTA_EXCEEDED);
         }
-        let matches = match &known {
-            Some(matches) => matches,
-            None => self.cache.matches(&hub.router, publish.topic),
-        };
+        if batch.ends_with(routed.publish.topic) {
+            batch.push_alike(routed);
+            return ReasonCode::SUCCESS;
+        }
+        let matches = self.cache.matches(&hub.router, routed.publish.topic);
         if matches.is_empty() {
             return ReasonCode::NO_MATCHING_SUBSCRIBERS;
         }
         batch.push(routed, matches);
         ReasonCode::SUCCESS
     }
+}
+
+/// Whether `topic`, a name or a filter, has more than `most` levels.
+pub(super) fn has_more_levels(topic: &str, most: usize) -> bool {
+    // Nearly every topic is too short for that.
+    topic.len() >= most && topic.split('/').nth(most).is_some()
 }
 
 fn alias_fault(error: AliasError) -> End {
@@ -281,7 +293,8 @@ impl Client {
             return End::protocol("a session expiry interval for a session without one");
         }
         End::Orderly(Departure {
-            orderly: disconnect.reason != ReasonCode::DISCONNECT_WITH_WILL,
+            // Any other reason leaves the will to be published (MQTT-3.1.2-10, section 3.1.2.5).
+            orderly: disconnect.reason == ReasonCode::NORMAL_DISCONNECTION,
             expiry: expiry.map(|seconds| session_expiry(seconds, &worker.hub.config.limits)),
         })
     }

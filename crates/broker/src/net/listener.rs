@@ -12,11 +12,13 @@ use tokio::runtime::Handle;
 
 use super::Worker;
 use super::connection::Connection;
-use crate::counters::add;
-use crate::hub::Hub;
+use crate::counters::{Counted, add};
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 1024;
+
+/// So many connections one worker serves alone.
+const FEW: usize = 64;
 
 /// How long to wait when there are no file descriptors left, in the hope that some come free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -34,16 +36,19 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Serves `listener` for ever; each connection runs on the next worker in turn.
+/// Serves `listener` for ever.
 pub(crate) async fn accept(listener: StdListener, workers: Vec<(Handle, Arc<Worker>)>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return log::error!("the listener cannot be used: {error}"),
     };
-    for turn in 0.. {
-        let (handle, worker) = &workers[turn % workers.len()];
+    loop {
         match listener.accept().await {
-            Ok((stream, peer)) => take_in(stream, peer, handle, worker),
+            Ok((stream, peer)) => {
+                if let Some((handle, worker)) = choose(&workers) {
+                    take_in(stream, peer, handle, worker);
+                }
+            }
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
                 log::warn!("no connection can be accepted: {error}");
@@ -53,21 +58,31 @@ pub(crate) async fn accept(listener: StdListener, workers: Vec<(Handle, Arc<Work
     }
 }
 
+/// The first worker while it has few connections, since a message that changes threads costs a
+/// wake-up more; then the one with the fewest.
+fn choose(workers: &[(Handle, Arc<Worker>)]) -> Option<&(Handle, Arc<Worker>)> {
+    let load = |worker: &Worker| worker.connections.load(Ordering::Relaxed);
+    let first = workers.first()?;
+    if load(&first.1) < FEW {
+        return Some(first);
+    }
+    workers.iter().min_by_key(|(_, worker)| load(worker))
+}
+
 fn take_in(stream: TcpStream, peer: SocketAddr, handle: &Handle, worker: &Arc<Worker>) {
     let hub = &worker.hub;
     add(&worker.counters.connections, 1);
-    let open = hub.open.fetch_add(1, Ordering::Relaxed);
+    let open = hub.open.load(Ordering::Relaxed);
     let prepared = stream.set_nodelay(true).and_then(|()| stream.into_std());
     let Some(stream) = prepared
         .ok()
         .filter(|_| open < hub.config.limits.connections && !hub.stopping.load(Ordering::Relaxed))
     else {
-        hub.open.fetch_sub(1, Ordering::Relaxed);
         add(&worker.counters.connections_refused, 1);
         return;
     };
     let worker = Arc::clone(worker);
-    let counted = Counted(Arc::clone(hub));
+    let counted = [&hub.open, &worker.connections].map(Counted::one_of);
     handle.spawn(async move {
         let _counted = counted;
         match TcpStream::from_std(stream) {
@@ -75,15 +90,6 @@ fn take_in(stream: TcpStream, peer: SocketAddr, handle: &Handle, worker: &Arc<Wo
             Err(error) => log::warn!("{peer}: {error}"),
         }
     });
-}
-
-/// One of the open connections, however it ends.
-struct Counted(Arc<Hub>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Whether the error says that the client has gone, not that we cannot go on.

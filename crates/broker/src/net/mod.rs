@@ -13,6 +13,7 @@ mod listener;
 mod login;
 mod subscribe;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::counters::Counters;
@@ -30,6 +31,8 @@ const READ_SIZE: usize = 32 * 1024;
 pub(crate) struct Worker {
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
+    /// Open on this worker.
+    pub(crate) connections: Arc<AtomicUsize>,
     desk: Mutex<Desk>,
 }
 
@@ -46,6 +49,7 @@ impl Worker {
         Arc::new(Self {
             hub: Arc::clone(hub),
             counters: hub.worker_counters(index),
+            connections: Arc::default(),
             desk: Mutex::new(Desk {
                 read: vec![0; READ_SIZE].into(),
                 cache: MatchCache::default(),

@@ -10,6 +10,7 @@ use fieldgate_mqtt::{
 use super::Worker;
 use super::client::Client;
 use super::end::End;
+use super::intake::has_more_levels;
 use crate::cell::Inner;
 use crate::deliver::Post;
 use crate::router::{Grant, Terms};
@@ -61,6 +62,10 @@ impl Client {
         };
         let rights = self.attached.cell.rights();
         for (filter, grant) in wanted {
+            if !session.takes_retained() {
+                turn.tally.dropped += 1;
+                continue;
+            }
             let mut messages = hub.retained().matching(filter, now);
             messages.retain(|message| rights.may_read(message.topic()));
             for message in messages {
@@ -81,7 +86,7 @@ impl Client {
     ) -> Result<(Grant, bool), ReasonCode> {
         let hub = &worker.hub;
         let limits = &hub.config.limits;
-        if !topic::filter_is_valid(filter) || filter.split('/').nth(limits.topic_levels).is_some() {
+        if !topic::filter_is_valid(filter) || has_more_levels(filter, limits.topic_levels) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
         if !self.attached.cell.rights().may_subscribe(filter) {

@@ -158,7 +158,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// The members in the order in which to offer them the next message.
-    pub(crate) fn rotation(&self) -> impl Iterator<Item = &Subscriber> {
+    pub(crate) fn rotation(&self) -> impl Iterator<Item = &Subscriber> + Clone {
         let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len().max(1);
         let (before, from) = self.members.split_at(start);
         from.iter().chain(before)

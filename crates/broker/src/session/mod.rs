@@ -27,6 +27,13 @@ pub(crate) use received::{Receipt, Received};
 /// Bytes in the outbox from which on queued messages wait until the transport has taken some.
 const OUTBOX_SOFT: usize = 128 * 1024;
 
+/// What a topic alias adds to a packet at most, in bytes: the property, and longer lengths.
+const ALIAS_LEN: usize = 5;
+
+/// What the queue may grow to while its publishers are held back, as a multiple of its limits:
+/// what they had sent before they were is still to be taken.
+const HELD_BACK: usize = 4;
+
 /// What a session may use, in both directions.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -36,6 +43,8 @@ pub(crate) struct Limits {
     pub(crate) max_queued: usize,
     /// Bytes of messages waiting for the client.
     pub(crate) max_queued_bytes: usize,
+    /// Retained messages that there can be, all of which one subscription may bring.
+    pub(crate) max_retained: usize,
     /// Bytes of encoded packets that the transport has not taken, past which QoS 0 is dropped.
     pub(crate) max_outbox: usize,
     /// Topic aliases that we use towards a client which allows them.
@@ -59,6 +68,9 @@ pub(crate) struct Peer {
 /// Counts of one batch of work, added to the broker's counters at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
+    /// PUBLISH packets received, and the bytes of their payloads.
+    pub(crate) received: u64,
+    pub(crate) received_bytes: u64,
     /// PUBLISH packets sent, and the bytes of their payloads.
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
@@ -82,6 +94,8 @@ pub(crate) struct Session {
     queued_bytes: usize,
     /// Queued messages of QoS 0: while there are any, later ones must not overtake them.
     queued_qos0: usize,
+    /// Publishers no longer wait for this client: what is too much is dropped.
+    pub(crate) given_up: bool,
     aliases: Option<Box<AliasesOut>>,
     /// The client's QoS 2 messages that wait for their PUBREL.
     pub(crate) received: Received,
@@ -122,6 +136,7 @@ impl Session {
             queue: VecDeque::new(),
             queued_bytes: 0,
             queued_qos0: 0,
+            given_up: false,
             aliases: None,
             received: Received::default(),
         }
@@ -177,6 +192,16 @@ impl Session {
     pub(crate) fn is_relieved(&self) -> bool {
         self.queue.len() * 8 <= self.limits.max_queued
             && self.queued_bytes * 8 <= self.limits.max_queued_bytes
+    }
+
+    /// Whether a subscription may bring its retained messages. Not if those of others already
+    /// fill the queue: a client could subscribe faster than it takes them, without end.
+    pub(crate) fn takes_retained(&self) -> bool {
+        self.queue.len()
+            <= self
+                .limits
+                .max_queued
+                .saturating_add(self.limits.max_retained)
     }
 
     /// The version that the client speaks, if it is there.
@@ -338,11 +363,13 @@ impl Session {
             properties.message_expiry = routed.expires.map(|at| seconds_left(at, turn.now));
             properties.subscription_ids = SubscriptionIds::from_list(form.ids.as_slice());
         }
-        if fieldgate_mqtt::publish_len(peer.version, &publish) > peer.max_packet {
+        let len = fieldgate_mqtt::publish_len(peer.version, &publish);
+        if len > peer.max_packet {
             turn.tally.oversize += 1;
             return false;
         }
-        if let Some(aliases) = &mut self.aliases {
+        let aliases = self.aliases.as_mut();
+        if let Some(aliases) = aliases.filter(|_| len + ALIAS_LEN <= peer.max_packet) {
             let (alias, known) = aliases.of(publish.topic);
             publish.properties.topic_alias = alias;
             if known {
@@ -363,8 +390,12 @@ impl Session {
 
     fn has_room(&self, routed: &Routed<'_>) -> bool {
         let weight = routed.publish.payload.len() + routed.publish.topic.len();
-        self.queue.len() < self.limits.max_queued
-            && self.queued_bytes + weight <= self.limits.max_queued_bytes
+        let times = match self.peer {
+            Some(_) if !self.given_up => HELD_BACK,
+            _ => 1,
+        };
+        self.queue.len() < self.limits.max_queued.saturating_mul(times)
+            && self.queued_bytes + weight <= self.limits.max_queued_bytes.saturating_mul(times)
     }
 
     fn enqueue(&mut self, routed: &Routed<'_>, form: Form<'_>, tally: &mut Tally) {

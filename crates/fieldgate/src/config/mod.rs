@@ -14,7 +14,7 @@ mod unavailable;
 mod units;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ pub(crate) use raw::Address;
 pub(crate) use report::Report;
 pub(crate) use source::Sources;
 
-use crate::yaml::{Kind, Mark, Mistake, Node};
+use crate::yaml::Mistake;
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,14 +75,6 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Report> {
     match config {
         Some(config) if report.is_empty() => Ok(Loaded { config, sources }),
         _ => Err(report),
-    }
-}
-
-/// Stands for a file that could not be parsed: it is there, and nothing is known of it.
-fn broken() -> Node {
-    Node {
-        mark: Mark { line: 1, column: 1 },
-        kind: Kind::Null,
     }
 }
 

@@ -78,15 +78,6 @@ pub(crate) enum Address {
     One(SocketAddr),
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Port(port) => write!(f, "port {port}"),
-            Self::One(address) => write!(f, "{address}"),
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AddressVisitor)

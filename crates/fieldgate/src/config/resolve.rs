@@ -77,9 +77,6 @@ fn types(
 ) -> BTreeMap<String, TypeConfig> {
     let mut types = BTreeMap::new();
     for (name, file) in &mut sources.types {
-        if super::broken() == file.root {
-            continue;
-        }
         own::take_type(file, report);
         let mut mistakes = Vec::new();
         let kind: Option<TypeConfig> = read(&mut file.root, own::TYPE_KEYS, &mut mistakes);
@@ -184,14 +181,7 @@ impl Main<'_> {
                 continue;
             }
             let mut seen = BTreeSet::new();
-            let type_tree = entry
-                .kind
-                .as_ref()
-                .and_then(|name| self.sources.device_type(name));
-            let is_whole = [type_tree, self.file.root.get(&path)]
-                .into_iter()
-                .flatten()
-                .all(Node::is_whole);
+            let is_whole = self.is_whole(pattern, entry);
             for unit in &entry.units {
                 let name = pattern.replace(UNIT, &unit.to_string());
                 if name.contains(['{', '}']) {
@@ -223,6 +213,14 @@ impl Main<'_> {
         devices
     }
 
+    /// Whether nothing of a device and of its type was left out for being wrong.
+    fn is_whole(&self, pattern: &str, entry: &DeviceEntry) -> bool {
+        let kind = entry.kind.as_ref();
+        let kind = kind.and_then(|name| self.sources.device_type(name));
+        let own = self.file.root.get(&["devices", pattern]);
+        kind.into_iter().chain(own).all(Node::is_whole)
+    }
+
     /// Buses and types that no one wrote down. Names of what was written, but could not be
     /// read, are known; and a device that could not be read has references too.
     fn references(&self, report: &mut Report) {
@@ -237,6 +235,7 @@ impl Main<'_> {
         let buses = names("buses");
         let mut types = names("types");
         types.extend(self.sources.types.keys().map(String::as_str));
+        types.extend(self.sources.broken.iter().map(String::as_str));
         let devices = self.file.root.get(&["devices"]);
         for device in devices.map(Node::entries).unwrap_or_default() {
             let (Some(name), true) = (device.key.text(), device.pruned != Some(Pruned::Refused))

@@ -22,6 +22,8 @@ pub(crate) struct Sources {
     pub(crate) main: File,
     /// By the name of the type: the name of the file without `.yaml`.
     pub(crate) types: BTreeMap<String, File>,
+    /// The types whose files could not be parsed. They are there, and nothing is known of them.
+    pub(crate) broken: Vec<String>,
 }
 
 /// More files than this are not device types.
@@ -32,18 +34,24 @@ const TYPES_MAX: usize = 1000;
 pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Sources> {
     let main = read(path, report);
     let mut types = BTreeMap::new();
+    let mut broken = Vec::new();
     let folder = path.parent().unwrap_or(Path::new("")).join("types");
     for path in list(&folder, report) {
         let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
             continue;
         };
-        let file = read(&path, report).unwrap_or_else(|| File {
-            name: path.display().to_string(),
-            root: super::broken(),
-        });
-        types.insert(name.to_owned(), file);
+        match read(&path, report) {
+            Some(file) => {
+                types.insert(name.to_owned(), file);
+            }
+            None => broken.push(name.to_owned()),
+        }
     }
-    Some(Sources { main: main?, types })
+    Some(Sources {
+        main: main?,
+        types,
+        broken,
+    })
 }
 
 /// The type files of a folder, by name. No folder is as good as an empty one.

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::report::Report;
 use super::source::{Sources, file};
 use super::{Changes, Config, diff, document, resolve};
@@ -10,10 +12,15 @@ fn sources(main: &str, types: &[(&str, &str)], report: &mut Report) -> Option<So
         Some(((*name).to_owned(), file))
     });
     let types = types.collect();
-    Some(Sources { main, types })
+    Some(Sources {
+        main,
+        types,
+        broken: Vec::new(),
+    })
 }
 
-fn load(main: &str, types: &[(&str, &str)]) -> Result<Config, String> {
+/// The configuration of a main file and of device types, or its mistakes as they are printed.
+pub(crate) fn load(main: &str, types: &[(&str, &str)]) -> Result<Config, String> {
     let mut report = Report::default();
     let sources = sources(main, types, &mut report);
     let config = sources.and_then(|sources| resolve::resolve(sources, &mut report));
@@ -288,6 +295,13 @@ fn a_mistake_in_a_type_is_reported_with_the_types_file_and_once() {
 }
 
 #[test]
+fn an_empty_type_is_a_mistake_even_when_nobody_uses_it() {
+    let error = load("version: 1", &[("em3", "# nothing")]).unwrap_err();
+    let want = "types/em3.yaml:1:1: the key \"points\" is missing\n1 mistake";
+    assert_eq!(error, want);
+}
+
+#[test]
 fn a_reload_touches_only_what_changed() {
     let types = [("em3", METER)];
     let old = load(PLANT, &types).unwrap();
@@ -369,5 +383,28 @@ fn a_reload_touches_only_what_changed() {
         assert_eq!(changes, want, "{from} -> {to}");
         new.keep(&old);
         assert!(diff(&old, &new).need_restart.is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// What an editor, a slip of the hand or a bad card makes of a good file.
+    #[test]
+    fn a_spoilt_file_is_read_or_reported_and_never_panics(
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..30, "[ -~\n\t]{0,8}|units|-1|0x|\\{|\\}|: |[0-9]{1,40}"), 1..4),
+    ) {
+        let mut text: Vec<char> = PLANT.chars().collect();
+        for (at, length, with) in cuts {
+            let start = at.index(text.len() + 1);
+            let end = (start + length).min(text.len());
+            text.splice(start..end, with.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(report) = load(&text, &[("em3", METER)]) {
+            let (lines, count) = report.rsplit_once('\n').unwrap();
+            let lines = lines.lines().count().to_string();
+            prop_assert_eq!(count.split(' ').next(), Some(lines.as_str()), "{}", report);
+        }
     }
 }

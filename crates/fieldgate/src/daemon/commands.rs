@@ -9,7 +9,6 @@ use fieldgate_model::{Command, Outcome, Point, Topics, parse_command_value};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
-use super::device::Device;
 use super::publisher::{Publisher, ReplyTo};
 
 /// A value for a point is short; the longest is a text of 250 bytes in JSON.
@@ -28,13 +27,14 @@ struct Entry {
 }
 
 impl Directory {
-    pub(crate) fn insert(&self, device: &Device) {
-        let entry = Entry {
-            points: Arc::clone(&device.points),
-            requests: device.requests.clone(),
-        };
+    pub(crate) fn insert(
+        &self,
+        device: &str,
+        points: Arc<[Point]>,
+        requests: mpsc::Sender<Request>,
+    ) {
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.insert(device.name.clone(), entry);
+        devices.insert(device.to_owned(), Entry { points, requests });
     }
 
     pub(crate) fn remove(&self, device: &str) {

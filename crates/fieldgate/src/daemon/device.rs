@@ -62,6 +62,7 @@ impl Device {
             publisher,
             is_online: Arc::clone(&is_online),
             changed,
+            cancel: cancel.clone(),
         };
         Self {
             name,
@@ -99,7 +100,7 @@ impl Device {
             }
         });
         if ended.await.is_err() {
-            log::warn!(DEVICE = name.as_str(); "cut off in the middle of a transaction");
+            log::warn!(DEVICE = name.as_str(); "cut off while it waited for its bus or for an answer");
             tasks.iter().for_each(|task| task.abort());
         }
     }
@@ -111,6 +112,7 @@ struct Pump {
     publisher: Publisher,
     is_online: Arc<AtomicBool>,
     changed: Arc<Notify>,
+    cancel: CancellationToken,
 }
 
 impl Pump {
@@ -131,5 +133,12 @@ impl Pump {
             }
         }
         self.is_online.store(false, Ordering::Relaxed);
+        if !self.cancel.is_cancelled() {
+            // A defect of ours must not look like a device that has nothing new to say.
+            let device = self.device.as_str();
+            log::error!(DEVICE = device; "its polling has ended by itself; a reload starts nothing, a restart does");
+            self.publisher.offline(device, "internal error").await;
+            self.changed.notify_one();
+        }
     }
 }

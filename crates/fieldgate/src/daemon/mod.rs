@@ -6,21 +6,24 @@
 mod clock;
 mod commands;
 mod device;
+mod listen;
 mod plant;
 mod publisher;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_broker::{Broker, QoS, StartError};
+use fieldgate_broker::{Broker, QoS};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Address, Config};
+use crate::config;
 use crate::notify;
 use crate::stop::Stop;
 use commands::Directory;
@@ -39,7 +42,7 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
     let config = config::load(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let allow_anonymous = config.allow_anonymous;
-    let broker = start_broker(&config)?;
+    let broker = listen::start(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
     link.set_will(publisher.gateway_state(false))
@@ -47,22 +50,27 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
     link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     let directory = Directory::default();
+    let changed = Arc::new(Notify::new());
+    let mut plant = Plant::new(
+        &config,
+        publisher.clone(),
+        directory.clone(),
+        Arc::clone(&changed),
+    );
+    plant.change(config).await.map_err(Stop::Listen)?;
+    // Commands that came in before there were devices wait in the link until now.
     let commands_end = CancellationToken::new();
     let commands = tokio::spawn(commands::serve(
         link.clone(),
         publisher.clone(),
-        directory.clone(),
+        directory,
         commands_end.clone(),
     ));
-    let changed = Arc::new(Notify::new());
-    let mut plant = Plant::new(&config, publisher.clone(), directory, Arc::clone(&changed));
-    plant.change(config).await.map_err(Stop::Listen)?;
     publisher.send(publisher.gateway_state(true)).await;
-    announce(&broker, allow_anonymous);
+    listen::announce(&broker, allow_anonymous);
     notify::ready();
 
-    let reload = Reload { path };
-    serve(&mut signals, &broker, &mut plant, &changed, &reload).await;
+    serve(&mut signals, &broker, &mut plant, &changed, path).await;
 
     notify::stopping();
     log::info!("stopping");
@@ -81,77 +89,6 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
     }
     log::info!("stopped");
     Ok(())
-}
-
-fn start_broker(config: &Config) -> Result<Broker, Stop> {
-    let start = |tcp: Vec<SocketAddr>| {
-        Broker::start(fieldgate_broker::Config {
-            tcp,
-            allow_anonymous: config.allow_anonymous,
-            ..fieldgate_broker::Config::default()
-        })
-    };
-    let all = |ip: IpAddr, port: u16| SocketAddr::new(ip, port);
-    let started = match config.listen {
-        None => start(Vec::new()),
-        Some(Address::One(address)) => start(vec![address]),
-        // Two sockets would get two different ports.
-        Some(Address::Port(0)) => start(vec![all(Ipv4Addr::UNSPECIFIED.into(), 0)]),
-        Some(Address::Port(port)) => {
-            let v4 = all(Ipv4Addr::UNSPECIFIED.into(), port);
-            let v6 = all(Ipv6Addr::UNSPECIFIED.into(), port);
-            match start(vec![v4, v6]) {
-                Err(StartError::Bind(error)) if error.address == v6 && has_no_v6(&error.error) => {
-                    start(vec![v4])
-                }
-                other => other,
-            }
-        }
-    };
-    started.map_err(|error| match error {
-        StartError::Bind(bind) => {
-            let cause = match bind.error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "the port is in use by another program (another broker?)".to_owned()
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "not permitted; ports below 1024 need a privilege".to_owned()
-                }
-                io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-                _ => bind.error.to_string(),
-            };
-            let text = format!("cannot listen on {}: {cause}", bind.address);
-            Stop::Listen(io::Error::new(bind.error.kind(), text))
-        }
-        StartError::Worker(error) => Stop::Other(error),
-    })
-}
-
-/// Whether the kernel was built or started without IPv6.
-fn has_no_v6(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
-/// Tells a person how to see something.
-fn announce(broker: &Broker, allow_anonymous: bool) {
-    for address in broker.local_addrs() {
-        log::info!("MQTT on {address}");
-    }
-    let Some(address) = broker.local_addrs().first() else {
-        log::warn!("no listener: nobody can subscribe");
-        return;
-    };
-    if !allow_anonymous {
-        log::info!("only programs on this machine may connect: broker.allow_anonymous is false");
-    }
-    let host = match address.ip() {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    let port = address.port();
-    log::info!("subscribe with: mosquitto_sub -h {host} -p {port} -t '#' -v");
 }
 
 struct Signals {
@@ -176,7 +113,7 @@ async fn serve(
     broker: &Broker,
     plant: &mut Plant,
     changed: &Notify,
-    reload: &Reload<'_>,
+    path: &Path,
 ) {
     let watchdog = notify::watchdog_interval();
     // Longer than any uptime when there is no watchdog.
@@ -188,7 +125,7 @@ async fn serve(
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {
                 notify::reloading();
-                reload.apply(plant).await;
+                reload(path, plant).await;
                 notify::ready();
             }
             () = changed.notified() => {
@@ -206,43 +143,37 @@ async fn serve(
     }
 }
 
-/// Reads the configuration again.
-struct Reload<'p> {
-    path: &'p Path,
-}
-
-impl Reload<'_> {
-    async fn apply(&self, plant: &mut Plant) {
-        let path = self.path.to_owned();
-        let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
-        let config = match loaded {
-            Ok(Ok(loaded)) => loaded.config,
-            Ok(Err(report)) => {
-                log::error!("the configuration has mistakes and changes nothing");
-                for diagnostic in report.iter() {
-                    log::error!("{diagnostic}");
-                }
-                return;
+/// Reads the configuration again and takes over what changed.
+async fn reload(path: &Path, plant: &mut Plant) {
+    let path = path.to_owned();
+    let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+    let config = match loaded {
+        Ok(Ok(loaded)) => loaded.config,
+        Ok(Err(report)) => {
+            log::error!("the configuration has mistakes and changes nothing");
+            for diagnostic in report.iter() {
+                log::error!("{diagnostic}");
             }
-            Err(error) => {
-                log::error!("the configuration could not be read: {error}");
-                return;
-            }
-        };
-        match plant.change(config).await {
-            Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
-            Ok(changes) => {
-                for key in &changes.need_restart {
-                    log::warn!("{key} has changed and needs a restart");
-                }
-                log::info!(
-                    "reloaded: {} devices added, {} removed, {} restarted",
-                    changes.added.len(),
-                    changes.removed.len(),
-                    changes.changed.len(),
-                );
-            }
-            Err(error) => log::error!("reloaded, but not all: {error}"),
+            return;
         }
+        Err(error) => {
+            log::error!("the configuration could not be read: {error}");
+            return;
+        }
+    };
+    match plant.change(config).await {
+        Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
+        Ok(changes) => {
+            for key in &changes.need_restart {
+                log::warn!("{key} has changed and needs a restart");
+            }
+            log::info!(
+                "reloaded: {} devices added, {} removed, {} restarted",
+                changes.added.len(),
+                changes.removed.len(),
+                changes.changed.len(),
+            );
+        }
+        Err(error) => log::error!("reloaded, but not all: {error}"),
     }
 }

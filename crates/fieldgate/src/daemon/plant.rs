@@ -135,7 +135,8 @@ impl Plant {
             self.publisher.clone(),
             Arc::clone(&self.changed),
         );
-        self.directory.insert(&device);
+        self.directory
+            .insert(name, Arc::clone(&device.points), device.requests.clone());
         self.devices.insert(name.to_owned(), device);
     }
 

@@ -1,5 +1,8 @@
 //! From what devices tell to retained messages: the one place that hands messages to the broker.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fieldgate_bridge::Event;
 use fieldgate_broker::{Link, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE};
@@ -15,6 +18,8 @@ pub(crate) struct Publisher {
     topics: Topics,
     format: PayloadFormat,
     clock: Clock,
+    /// A message was refused before.
+    refused: Arc<AtomicBool>,
 }
 
 /// Where an answer to a command goes.
@@ -31,6 +36,7 @@ impl Publisher {
             topics,
             format,
             clock: Clock::default(),
+            refused: Arc::default(),
         }
     }
 
@@ -117,7 +123,13 @@ impl Publisher {
     pub(crate) async fn send(&self, message: Outgoing) {
         let topic = message.topic.clone();
         if let Err(error) = self.link.publish(message).await {
-            log::warn!(TOPIC = topic.as_str(); "{topic}: {error}");
+            // A full store refuses every message from now on: once in the log is enough.
+            let level = if self.refused.swap(true, Ordering::Relaxed) {
+                log::Level::Debug
+            } else {
+                log::Level::Warn
+            };
+            log::log!(level, TOPIC = topic.as_str(); "{topic:?} was not published: {error}");
         }
     }
 }

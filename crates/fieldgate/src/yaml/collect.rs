@@ -23,6 +23,8 @@ pub(crate) type Others = &'static [(&'static [&'static str], &'static [&'static 
 
 /// Mistakes after which the reading of one file ends: nobody reads more of them at once.
 pub(crate) const MISTAKES_MAX: usize = 100;
+/// What stands in the place of the others.
+pub(crate) const MORE: &str = "there are more mistakes than are shown";
 /// Readings of one tree. Consequences cost a reading each and are not reported.
 const READINGS_MAX: usize = 1000;
 
@@ -46,6 +48,12 @@ pub(crate) fn read<T: DeserializeOwned>(
         if !is_noise {
             mistakes.push(describe(root, others, &problem, &steps));
             if mistakes.len() >= MISTAKES_MAX {
+                let mark = mistakes.last().map_or(root.mark, |last| last.mark);
+                mistakes.push(Mistake {
+                    mark,
+                    path: String::new(),
+                    message: MORE.to_owned(),
+                });
                 return None;
             }
         }

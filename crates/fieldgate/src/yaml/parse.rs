@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
+use super::collect::{MISTAKES_MAX, MORE};
 use super::scalar;
 use super::tree::{Entry, Item, Kind, Mark, Node};
 
@@ -221,6 +222,9 @@ impl Builder {
                             first.line
                         );
                         self.faults.push((node.mark, message));
+                        if self.faults.len() >= MISTAKES_MAX {
+                            return Err((node.mark, MORE.to_owned()));
+                        }
                     } else {
                         seen.insert(name, node.mark);
                     }

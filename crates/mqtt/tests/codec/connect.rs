@@ -3,7 +3,7 @@
 use super::bytes::{counted, field, packet};
 use fieldgate_mqtt::{
     Connect, ConnectProperties, MAX_PACKET_SIZE, Packet, QoS, ReasonCode, Version, Will,
-    WillProperties, answer_version, decode_connect,
+    WillProperties, answer_version, decode, decode_connect,
 };
 
 const MALFORMED: ReasonCode = ReasonCode::MALFORMED_PACKET;
@@ -112,6 +112,18 @@ fn the_first_packet_must_be_connect() {
     assert_eq!(decode_connect(b"", 100), Ok(None));
     let error = decode_connect(&connect(4, 2, &[&field([b'x'; 100])]), 100).unwrap_err();
     assert_eq!(error.reason, ReasonCode::PACKET_TOO_LARGE);
+}
+
+#[test]
+fn a_connect_that_is_not_the_first_packet_has_no_version_to_choose() {
+    for version in [Version::V3, Version::V4, Version::V5] {
+        let bytes = connect(6, 2, &[&field("c")]);
+        let error = decode(&bytes, version, MAX_PACKET_SIZE).unwrap_err();
+        assert_eq!(error.reason, PROTOCOL);
+        let bytes = connect(4, 3, &[&field("c")]);
+        let error = decode(&bytes, version, MAX_PACKET_SIZE).unwrap_err();
+        assert_eq!(error.reason, MALFORMED);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Topic names, filters and shared subscriptions.
 
 use fieldgate_mqtt::topic::{filter_is_valid, levels, matches, name_is_valid, parse_share};
+use proptest::prelude::*;
 
 #[test]
 fn names_have_1_to_65535_bytes_and_no_wildcard() {
@@ -141,6 +142,27 @@ fn filters_select_names_level_by_level() {
         ("a/+", "a/$x", true),
     ] {
         assert_eq!(matches(filter, name), want, "{filter} {name}");
+    }
+}
+
+/// Section 4.7 word by word: slow, and level by level.
+fn selects(filter: &[&str], name: &[&str]) -> bool {
+    match (filter, name) {
+        (["#"], _) | ([], []) => true,
+        (["+", filter @ ..], [_, name @ ..]) => selects(filter, name),
+        ([wanted, filter @ ..], [level, name @ ..]) => wanted == level && selects(filter, name),
+        _ => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn matching_agrees_with_the_specification(filter in "[ab/+#]{1,8}", name in "[ab/$]{1,8}") {
+        prop_assume!(filter_is_valid(&filter));
+        let hidden = name.starts_with('$') && filter.starts_with(['+', '#']);
+        let split = |text| levels(text).collect::<Vec<_>>();
+        let want = !hidden && selects(&split(&filter), &split(&name));
+        prop_assert_eq!(matches(&filter, &name), want);
     }
 }
 
