@@ -95,7 +95,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let mut slices = [IoSlice::new(&[]); 16];
                 let used = self.writing.slices(&mut slices);
                 let stream = Pin::new(&mut self.stream);
-                let written = ready!(stream.poll_write_vectored(cx, &slices[..used]));
+                let written = match &slices[..used] {
+                    [only] => stream.poll_write(cx, only), // The cheaper system call.
+                    several => stream.poll_write_vectored(cx, several),
+                };
+                let written = ready!(written);
                 let count = match written {
                     Ok(0) | Err(_) => return Poll::Ready(Err(End::Lost)),
                     Ok(count) => count,

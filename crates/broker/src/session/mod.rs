@@ -5,6 +5,8 @@
 
 mod alias;
 mod inflight;
+#[cfg(test)]
+mod model_tests;
 mod received;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,467 @@
+//! The session machine against a small model of what a correct one may do, under random
+//! schedules: deliveries, acknowledgements in any order, lost connections, time, overflow.
+//!
+//! The model knows nothing of how the session works. It reads every packet that the session
+//! sends, plays a correct client, and knows which acknowledgements are owed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use fieldgate_mqtt::{Packet, decode};
+use proptest::prelude::*;
+
+use super::*;
+use crate::Limits as Config;
+use crate::message::testing::message_with;
+
+/// Above every window and identifier in use here.
+const IDS: u16 = 40;
+
+const TERMS: Terms = Terms {
+    qos: QoS::ExactlyOnce,
+    retain_as_published: false,
+    ids: Ids::None,
+};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A message of this QoS, big or small, that expires after so many seconds, if ever.
+    Deliver {
+        qos: QoS,
+        big: bool,
+        expiry: Option<u8>,
+    },
+    /// So many big retained messages of QoS 0 at once: more than the outbox takes.
+    Retained(u8),
+    /// The transport takes everything.
+    Flush,
+    /// The client looks at so many of the packets that reached it.
+    See(u8),
+    /// The client sends one of the acknowledgements that it owes, not always the oldest.
+    Acknowledge {
+        which: u8,
+        refuse: bool,
+    },
+    /// An acknowledgement that is not owed.
+    Stray {
+        kind: u8,
+        id: u16,
+    },
+    Lose,
+    Connect {
+        window: u16,
+    },
+    Pass {
+        seconds: u8,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let qos = prop::sample::select(vec![QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
+    let expiry = prop::option::weighted(0.1, 1..5_u8);
+    let deliver = (qos, prop::bool::weighted(0.1), expiry);
+    let deliver = deliver.prop_map(|(qos, big, expiry)| Step::Deliver { qos, big, expiry });
+    prop_oneof![
+        8 => deliver,
+        1 => (1..40_u8).prop_map(Step::Retained),
+        3 => Just(Step::Flush),
+        4 => (1..6_u8).prop_map(Step::See),
+        6 => (any::<u8>(), prop::bool::weighted(0.05))
+            .prop_map(|(which, refuse)| Step::Acknowledge { which, refuse }),
+        1 => (0..3_u8, 1..IDS).prop_map(|(kind, id)| Step::Stray { kind, id }),
+        1 => Just(Step::Lose),
+        2 => (1..8_u16).prop_map(|window| Step::Connect { window }),
+        1 => (0..4_u8).prop_map(|seconds| Step::Pass { seconds }),
+    ]
+}
+
+/// What the session waits for, told from its packets and from what was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    PubAck,
+    PubRec,
+    PubComp,
+}
+
+/// A packet on its way to the client.
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Publish {
+        number: usize,
+        qos: QoS,
+        dup: bool,
+        id: u16,
+    },
+    PubRel(u16),
+}
+
+struct Model {
+    session: Session,
+    limits: Config,
+    out: Outbox,
+    tally: Tally,
+    now: Instant,
+    /// How much of `out` was read.
+    read: usize,
+    connected: bool,
+    window: u16,
+    /// The sender's view of this connection: identifiers in use, and what is to come for them.
+    open: BTreeMap<u16, Owed>,
+    /// Those of them that were published on this connection: they fill its window.
+    counted: BTreeSet<u16>,
+    /// Packets that have left the session and not been seen.
+    travelling: VecDeque<Sent>,
+    /// What the client will send, in the order in which it came to owe it.
+    owes: Vec<(Owed, u16)>,
+    /// QoS 2 identifiers between the client's PUBREC and its PUBREL: state that survives.
+    received: BTreeSet<u16>,
+    /// QoS of every message by its number, and how often the client took it for a new one.
+    messages: Vec<(QoS, u32)>,
+    /// The newest number that the client saw first, by QoS.
+    newest: [Option<usize>; 3],
+    /// QoS 0 messages that were never promised anything: to an absent client, or cut off.
+    unpromised: usize,
+}
+
+impl Model {
+    fn new(limits: Config) -> Self {
+        Self {
+            session: Session::new(limits.session()),
+            limits,
+            out: Outbox::default(),
+            tally: Tally::default(),
+            now: Instant::now(),
+            read: 0,
+            connected: false,
+            window: 0,
+            open: BTreeMap::new(),
+            counted: BTreeSet::new(),
+            travelling: VecDeque::new(),
+            owes: Vec::new(),
+            received: BTreeSet::new(),
+            messages: Vec::new(),
+            newest: [None; 3],
+            unpromised: 0,
+        }
+    }
+
+    fn turn(&mut self, step: impl FnOnce(&mut Session, &mut Turn<'_>)) {
+        let mut turn = Turn {
+            now: self.now,
+            out: &mut self.out,
+            tally: &mut self.tally,
+        };
+        step(&mut self.session, &mut turn);
+        self.read_out();
+    }
+
+    /// Reads what the session has appended, and checks it against the rules of flow control.
+    fn read_out(&mut self) {
+        let bytes = std::mem::take(&mut self.out.bytes);
+        while let Some((packet, len)) =
+            decode(&bytes[self.read..], Version::V5, usize::MAX).unwrap()
+        {
+            self.read += len;
+            let sent = match packet {
+                Packet::Publish(publish) => self.on_publish(&publish),
+                Packet::PubRel(ack) => {
+                    if ack.reason == ReasonCode::SUCCESS {
+                        let id = ack.packet_id.get();
+                        self.open.insert(id, Owed::PubComp);
+                    }
+                    Sent::PubRel(ack.packet_id.get())
+                }
+                other => panic!("{other:?}"),
+            };
+            self.travelling.push_back(sent);
+        }
+        assert_eq!(self.read, bytes.len());
+        self.out.bytes = bytes;
+    }
+
+    fn on_publish(&mut self, publish: &fieldgate_mqtt::Publish<'_>) -> Sent {
+        let number = std::str::from_utf8(publish.payload).unwrap();
+        let number = number.trim_end_matches('x').parse().unwrap();
+        let (qos, seen) = self.messages[number];
+        assert_eq!(publish.qos, qos);
+        assert!(publish.dup || seen == 0, "{number} comes again without DUP");
+        let id = publish.packet_id.map_or(0, PacketId::get);
+        let owed = match qos {
+            QoS::AtMostOnce => {
+                return Sent::Publish {
+                    number,
+                    qos,
+                    dup: false,
+                    id,
+                };
+            }
+            QoS::AtLeastOnce => Owed::PubAck,
+            QoS::ExactlyOnce => Owed::PubRec,
+        };
+        let before = self.open.insert(id, owed);
+        assert_eq!(before, None, "identifier {id} is in use");
+        self.counted.insert(id);
+        let count = self.counted.len();
+        assert!(count <= self.window.into(), "{count} exceed the window");
+        let dup = publish.dup;
+        Sent::Publish {
+            number,
+            qos,
+            dup,
+            id,
+        }
+    }
+
+    /// The next message; it says its number.
+    fn message(&mut self, qos: QoS, big: bool, expiry: Option<u8>) -> Arc<Message> {
+        let number = self.messages.len();
+        self.messages.push((qos, 0));
+        let pad = if big { 7_000 } else { 0 };
+        let payload = format!("{number}{}", "x".repeat(pad));
+        let expires = expiry.map(|seconds| self.now + Duration::from_secs(seconds.into()));
+        message_with("t", payload.as_bytes(), qos, false, expires)
+    }
+
+    fn deliver(&mut self, qos: QoS, big: bool, expiry: Option<u8>) {
+        let message = self.message(qos, big, expiry);
+        let routed = Routed::kept(&message);
+        if self.connected {
+            self.turn(|session, turn| session.deliver(&routed, &TERMS, turn));
+        } else {
+            self.unpromised += usize::from(qos == QoS::AtMostOnce);
+            let tally = &mut self.tally;
+            self.session.deliver_away(&routed, &TERMS, self.now, tally);
+        }
+    }
+
+    fn deliver_retained(&mut self, count: u8) {
+        for _ in 0..count {
+            if self.connected {
+                let message = self.message(QoS::AtMostOnce, true, None);
+                self.turn(|session, turn| session.deliver_retained(&message, &TERMS, turn));
+            }
+        }
+    }
+
+    /// The client handles one packet, as MQTT 5.0 section 4.3 tells it to.
+    fn see(&mut self) {
+        match self.travelling.pop_front() {
+            None => {}
+            Some(Sent::PubRel(id)) => {
+                self.received.remove(&id);
+                self.owes.push((Owed::PubComp, id));
+            }
+            Some(Sent::Publish {
+                number,
+                qos,
+                dup,
+                id,
+            }) => {
+                let new = qos < QoS::ExactlyOnce || self.received.insert(id);
+                match qos {
+                    QoS::AtMostOnce => {}
+                    QoS::AtLeastOnce => self.owes.push((Owed::PubAck, id)),
+                    QoS::ExactlyOnce => self.owes.push((Owed::PubRec, id)),
+                }
+                if new {
+                    self.on_new(number, qos, dup);
+                }
+            }
+        }
+    }
+
+    fn on_new(&mut self, number: usize, qos: QoS, dup: bool) {
+        let seen = &mut self.messages[number].1;
+        *seen += 1;
+        assert!(
+            *seen == 1 || (qos == QoS::AtLeastOnce && dup),
+            "{number} came twice"
+        );
+        if *seen == 1 {
+            let newest = &mut self.newest[qos as usize];
+            assert!(*newest < Some(number), "{number} after {newest:?}");
+            *newest = Some(number);
+        }
+    }
+
+    fn acknowledge(&mut self, which: usize, refuse: bool) {
+        if self.owes.is_empty() || !self.connected {
+            return;
+        }
+        let (owed, id) = self.owes.remove(which % self.owes.len());
+        let expected = self.open.get(&id) == Some(&owed);
+        let packet_id = PacketId::new(id).unwrap();
+        if expected {
+            self.open.remove(&id);
+            if owed != Owed::PubRec || refuse {
+                self.counted.remove(&id);
+            }
+        }
+        match owed {
+            Owed::PubAck => self.turn(|session, turn| session.puback(packet_id, turn)),
+            Owed::PubComp => self.turn(|session, turn| session.pubcomp(packet_id, turn)),
+            Owed::PubRec if refuse => {
+                self.received.remove(&id);
+                let reason = ReasonCode::QUOTA_EXCEEDED;
+                self.turn(|session, turn| session.pubrec(packet_id, reason, turn));
+            }
+            Owed::PubRec => {
+                let reason = ReasonCode::SUCCESS;
+                self.turn(|session, turn| session.pubrec(packet_id, reason, turn));
+            }
+        }
+    }
+
+    /// Sends an acknowledgement that the session does not wait for. It must change nothing.
+    fn stray(&mut self, kind: u8, id: u16) {
+        let owed = [Owed::PubAck, Owed::PubRec, Owed::PubComp][usize::from(kind) % 3];
+        let awaited = self.open.get(&id).copied();
+        let id = PacketId::new(id).unwrap();
+        // A PUBREC again is answered with PUBREL again, which is as good as the first.
+        let harmless = awaited.is_none() || (awaited != Some(owed) && owed != Owed::PubRec);
+        // One that waits to be sent again is still awaited, though not on this connection.
+        if !self.connected || !harmless || !self.session.resend.is_empty() {
+            return;
+        }
+        let backlog = self.session.backlog();
+        match owed {
+            Owed::PubAck => self.turn(|session, turn| session.puback(id, turn)),
+            Owed::PubComp => self.turn(|session, turn| session.pubcomp(id, turn)),
+            Owed::PubRec => {
+                let mut other = Outbox::default();
+                let mut turn = Turn {
+                    now: self.now,
+                    out: &mut other,
+                    tally: &mut self.tally,
+                };
+                self.session.pubrec(id, ReasonCode::SUCCESS, &mut turn);
+                // PUBREL, and that there is no such message.
+                assert_eq!(other.bytes[..2], [0x62, 3]);
+                assert_eq!(other.bytes[4], ReasonCode::PACKET_IDENTIFIER_NOT_FOUND.0);
+            }
+        }
+        assert_eq!(self.session.backlog(), backlog);
+    }
+
+    fn flush(&mut self) {
+        if self.connected {
+            self.out = Outbox::default();
+            self.read = 0;
+            self.turn(Session::pump);
+        }
+    }
+
+    fn lose(&mut self) {
+        let lost = |sent: &&Sent| {
+            matches!(
+                sent,
+                Sent::Publish {
+                    qos: QoS::AtMostOnce,
+                    ..
+                }
+            )
+        };
+        self.unpromised += self.travelling.iter().filter(lost).count();
+        self.unpromised += self.session.queued_qos0;
+        self.session.detach();
+        self.connected = false;
+        self.out = Outbox::default();
+        self.read = 0;
+        self.travelling.clear();
+        self.owes.clear();
+        self.open.clear();
+        self.counted.clear();
+    }
+
+    fn connect(&mut self, window: u16) {
+        if self.connected {
+            self.lose();
+        }
+        self.connected = true;
+        self.window = window.min(self.limits.inflight);
+        let peer = Peer {
+            version: Version::V5,
+            receive_maximum: window,
+            max_packet: 1_000_000,
+            alias_maximum: 0,
+            keep: true,
+        };
+        self.turn(|session, turn| session.attach(peer, turn));
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match *step {
+            Step::Deliver { qos, big, expiry } => self.deliver(qos, big, expiry),
+            Step::Retained(count) => self.deliver_retained(count),
+            Step::Flush => self.flush(),
+            Step::See(count) => (0..count).for_each(|_| self.see()),
+            Step::Acknowledge { which, refuse } => self.acknowledge(which.into(), refuse),
+            Step::Stray { kind, id } => self.stray(kind, id),
+            Step::Lose => self.lose(),
+            Step::Connect { window } => self.connect(window),
+            Step::Pass { seconds } => self.now += Duration::from_secs(seconds.into()),
+        }
+    }
+
+    /// The client does all that it has to until nothing is left to do.
+    fn settle(&mut self) {
+        self.connect(5);
+        loop {
+            self.flush();
+            while !self.travelling.is_empty() {
+                self.see();
+            }
+            if self.owes.is_empty() {
+                return;
+            }
+            while !self.owes.is_empty() {
+                self.acknowledge(0, false);
+            }
+        }
+    }
+}
+
+fn limits() -> impl Strategy<Value = Config> {
+    let outbox = prop::sample::select(vec![2_000, 4 << 20]);
+    (
+        1..30_usize,
+        1..8_u16,
+        outbox,
+        prop::sample::select(vec![20_000, 8 << 20]),
+    )
+        .prop_map(|(queued, inflight, outbox_bytes, queued_bytes)| Config {
+            queued,
+            queued_bytes,
+            inflight,
+            outbox_bytes,
+            ..Config::default()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// The checks are where things happen: order and duplicates in `on_new`, the window and
+    /// identifiers in `on_publish`. Here is what only the end tells.
+    #[test]
+    fn a_session_keeps_its_promises_whatever_happens(
+        limits in limits(),
+        given_up in any::<bool>(),
+        steps in prop::collection::vec(step(), 0..150),
+    ) {
+        let mut model = Model::new(limits);
+        model.session.given_up = given_up;
+        for step in &steps {
+            model.apply(step);
+        }
+        model.settle();
+        prop_assert_eq!(model.session.backlog(), 0);
+        prop_assert!(model.open.is_empty());
+        prop_assert!(model.received.is_empty());
+        let unseen = model.messages.iter().filter(|(_, seen)| *seen == 0).count();
+        let tally = &model.tally;
+        let counted = (tally.dropped + tally.expired + tally.oversize) as usize;
+        // Nothing is lost that is not counted, and nothing is counted that was not lost.
+        prop_assert_eq!(unseen, counted + model.unpromised);
+    }
+}

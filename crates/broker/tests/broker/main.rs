@@ -1,0 +1,27 @@
+//! The broker over real sockets, as its clients see it.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy allows them in test functions, not in what those call"
+)]
+
+mod alias;
+mod connect;
+mod flow;
+mod garbage;
+mod limits;
+mod link;
+mod malformed;
+mod overload;
+mod properties;
+mod retained;
+mod session;
+mod shared;
+mod shutdown;
+mod stream;
+mod subscribe;
+mod support;
+mod sys;
+mod takeover;
+mod will;

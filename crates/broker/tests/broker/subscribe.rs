@@ -1,0 +1,254 @@
+//! SUBSCRIBE, UNSUBSCRIBE, and what a subscription's options change.
+
+use fieldgate_broker::Limits;
+use fieldgate_mqtt::{Packet, PacketId, Publish, SubscriptionOptions, Unsubscribe};
+
+use crate::support::*;
+
+fn options(qos: QoS) -> SubscriptionOptions {
+    SubscriptionOptions::new(qos)
+}
+
+#[test]
+fn each_filter_of_a_subscribe_gets_its_own_answer() {
+    let broker = broker();
+    let filters = [
+        ("a", 0x00, 0),
+        ("a/#", 0x01, 1),
+        ("a/#/b", 0x8F, 0x80),
+        ("a#", 0x8F, 0x80),
+        ("+a", 0x8F, 0x80),
+        ("", 0x8F, 0x80),
+        ("$share/g/a", 0x02, 2),
+        ("$share/g", 0x8F, 0x80),
+        ("$share/g/", 0x8F, 0x80),
+        ("$share//a", 0x8F, 0x80),
+        ("$share/+/a", 0x8F, 0x80),
+        ("$share/g/a#", 0x8F, 0x80),
+        ("/", 0x00, 0),
+        ("+/+", 0x01, 1),
+        ("$SYS/#", 0x02, 2),
+    ];
+    for version in VERSIONS {
+        let mut client = Client::open(&broker, &connect(version, "c"));
+        let asked = filters.map(|(filter, _, v3)| {
+            let qos = QoS::from_u8(v3).unwrap_or(QoS::ExactlyOnce);
+            (filter, options(qos))
+        });
+        let v5 = version == Version::V5;
+        let want = filters.map(|(_, in_v5, in_v3)| if v5 { in_v5 } else { in_v3 });
+        assert_eq!(client.subscribe_to(None, &asked), want, "{version:?}");
+    }
+}
+
+#[test]
+fn unsubscribe_says_which_subscriptions_there_were_and_they_end() {
+    let broker = broker();
+    let mut publisher = Client::v5(&broker, "publisher");
+    for version in VERSIONS {
+        let mut client = Client::open(&broker, &connect(version, "c"));
+        client.subscribe("a", QoS::AtMostOnce);
+        client.subscribe("a/#", QoS::AtMostOnce);
+        client.subscribe("$share/g/s", QoS::AtMostOnce);
+        let codes = client.unsubscribe(&["a", "b", "a/#", "a", "a/#/b", "$share/g/s"]);
+        if version == Version::V5 {
+            assert_eq!(codes, [0, 0x11, 0, 0x11, 0x8F, 0]);
+        } else {
+            assert_eq!(codes, [0; 0]);
+        }
+        for topic in ["a", "a/b", "s"] {
+            assert_eq!(publisher.publish(topic, "x", QoS::AtLeastOnce), 0x10);
+        }
+        client.nothing_more();
+    }
+}
+
+#[test]
+fn an_acknowledgement_says_when_nobody_subscribes() {
+    let broker = broker();
+    let mut publisher = Client::v5(&broker, "publisher");
+    let mut subscriber = Client::v5(&broker, "subscriber");
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        assert_eq!(publisher.publish("t", "x", qos), 0x10, "{qos:?}");
+    }
+    subscriber.subscribe("t", QoS::AtMostOnce);
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        assert_eq!(publisher.publish("t", "x", qos), 0, "{qos:?}");
+    }
+    let mut old = Client::open(&broker, &connect(Version::V4, "old"));
+    assert_eq!(old.publish("nobody", "x", QoS::AtLeastOnce), 0);
+}
+
+#[test]
+fn overlapping_subscriptions_deliver_once_with_the_highest_qos_and_all_identifiers() {
+    let broker = broker();
+    let mut publisher = Client::v5(&broker, "publisher");
+    let mut client = Client::v5(&broker, "c");
+    for (id, filter, qos) in [
+        (Some(7), "a/#", QoS::AtMostOnce),
+        (Some(268_435_455), "a/+", QoS::AtLeastOnce),
+        (None, "+/b", QoS::AtMostOnce),
+        (Some(9), "x", QoS::AtMostOnce),
+    ] {
+        let codes = client.subscribe_to(id, &[(filter, options(qos))]);
+        assert_eq!(codes, [qos as u8]);
+    }
+    let ids = |client: &mut Client| {
+        let mut message = client.message();
+        client.acknowledge(&message);
+        message.ids.sort_unstable();
+        (message.qos, message.ids)
+    };
+    publisher.publish("a/b", "x", QoS::ExactlyOnce);
+    assert_eq!(ids(&mut client), (1, vec![7, 268_435_455]));
+    publisher.publish("c/b", "x", QoS::ExactlyOnce);
+    assert_eq!(ids(&mut client), (0, vec![]));
+    // A subscription made again changes its identifier and its QoS.
+    client.subscribe_to(Some(8), &[("a/#", options(QoS::ExactlyOnce))]);
+    publisher.publish("a/b/c", "x", QoS::AtLeastOnce);
+    assert_eq!(ids(&mut client), (1, vec![8]));
+    client.subscribe_to(None, &[("a/#", options(QoS::AtMostOnce))]);
+    publisher.publish("a/b/c", "x", QoS::AtLeastOnce);
+    assert_eq!(ids(&mut client), (0, vec![]));
+    client.nothing_more();
+}
+
+#[test]
+fn identifiers_stay_with_a_message_that_is_queued_or_sent_again() {
+    let broker = broker();
+    let mut publisher = Client::v5(&broker, "publisher");
+    let mut client = Client::open(&broker, &connect_v5("c", 60));
+    for (id, filter) in [(3, "a"), (4, "#")] {
+        client.subscribe_to(Some(id), &[(filter, options(QoS::AtLeastOnce))]);
+    }
+    publisher.publish("a", "sent", QoS::AtLeastOnce);
+    client.message();
+    client.vanish();
+    publisher.publish("a", "queued", QoS::AtLeastOnce);
+    let mut client = Client::open(&broker, &connect_v5("c", 60));
+    for text in ["sent", "queued"] {
+        let mut message = client.message();
+        message.ids.sort_unstable();
+        assert_eq!((message.text(), &message.ids[..]), (text, &[3, 4][..]));
+    }
+}
+
+#[test]
+fn a_no_local_subscription_leaves_out_the_clients_own_messages() {
+    let broker = broker();
+    let mut own = Client::v5(&broker, "own");
+    let mut other = Client::v5(&broker, "other");
+    let no_local = SubscriptionOptions {
+        no_local: true,
+        ..options(QoS::AtMostOnce)
+    };
+    assert_eq!(own.subscribe_to(None, &[("t/#", no_local)]), [0]);
+    own.publish("t/a", "own", QoS::AtLeastOnce);
+    own.nothing_more();
+    other.publish("t/a", "other", QoS::AtLeastOnce);
+    assert_eq!(own.message().text(), "other");
+    // Another subscription that matches counts for itself.
+    own.subscribe("t/a", QoS::AtMostOnce);
+    own.send(&Packet::Publish(own_message()));
+    assert_eq!(own.message().text(), "own again");
+    own.nothing_more();
+}
+
+fn own_message() -> Publish<'static> {
+    Publish {
+        dup: false,
+        qos: QoS::AtMostOnce,
+        retain: false,
+        topic: "t/a",
+        packet_id: None,
+        properties: fieldgate_mqtt::PublishProperties::default(),
+        payload: b"own again",
+    }
+}
+
+#[test]
+fn no_local_on_a_shared_subscription_is_a_protocol_error() {
+    let broker = broker();
+    let mut client = Client::v5(&broker, "c");
+    let no_local = SubscriptionOptions {
+        no_local: true,
+        ..options(QoS::AtMostOnce)
+    };
+    let id = PacketId::new(1).unwrap();
+    let filters = [("$share/g/t", no_local)];
+    client.send(&Packet::Subscribe(fieldgate_mqtt::Subscribe::new(
+        id, &filters,
+    )));
+    client.disconnected_with(ReasonCode::PROTOCOL_ERROR);
+}
+
+#[test]
+fn topics_may_begin_with_any_letter_and_levels_may_be_empty() {
+    let broker = broker();
+    let mut client = Client::v5(&broker, "c");
+    let mut publisher = Client::v5(&broker, "publisher");
+    client.subscribe("#", QoS::AtMostOnce);
+    let topics = [
+        "/",
+        "//",
+        "/a",
+        "a/",
+        " ",
+        "é/ü",
+        "温度/室内",
+        "🌡",
+        "%",
+        "-",
+        "0",
+        "\u{FEFF}a",
+        "\u{1}",
+        "share/g/a",
+        "a$",
+    ];
+    for topic in topics {
+        publisher.publish(topic, topic, QoS::AtLeastOnce);
+        assert_eq!(client.message(), got(topic, topic, 0));
+    }
+    let long = "x".repeat(65_535);
+    publisher.publish(&long, "", QoS::AtLeastOnce);
+    assert_eq!(client.message(), got(&long, "", 0));
+}
+
+#[test]
+fn what_a_session_may_subscribe_to_is_bounded() {
+    let broker = broker_with(Limits {
+        subscriptions: 2,
+        topic_levels: 3,
+        ..Limits::default()
+    });
+    let mut client = Client::v5(&broker, "c");
+    for (filter, want) in [
+        ("a/b/c/d", 0x8F),
+        ("a/b/c", 0),
+        ("b", 0),
+        ("c", 0x97),
+        ("b", 0),
+    ] {
+        let codes = client.subscribe_to(None, &[(filter, options(QoS::AtMostOnce))]);
+        assert_eq!(codes, [want], "{filter}");
+    }
+    assert_eq!(client.unsubscribe(&["b"]), [0]);
+    client.subscribe("c", QoS::AtMostOnce);
+    assert_eq!(client.publish("a/b/c/d", "x", QoS::AtLeastOnce), 0x90);
+    assert_eq!(client.publish("a/b/c/d", "x", QoS::ExactlyOnce), 0x90);
+    client.nothing_more();
+}
+
+#[test]
+fn a_retain_handling_of_3_and_a_qos_of_3_are_protocol_errors() {
+    let broker = broker();
+    for options in [0x30, 0x03] {
+        let mut client = Client::v5(&broker, "c");
+        client.send_bytes(&[0x82, 7, 0, 1, 0, 0, 1, b'a', options]);
+        client.disconnected_with(ReasonCode::PROTOCOL_ERROR);
+    }
+    let mut client = Client::v5(&broker, "c");
+    let id = PacketId::new(1).unwrap();
+    client.send(&Packet::Unsubscribe(Unsubscribe::new(id, &[])));
+    client.disconnected_with(ReasonCode::PROTOCOL_ERROR);
+}

@@ -1,0 +1,79 @@
+//! A broker on a free port, and a client that sends and sees single packets.
+
+mod client;
+mod packet;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use fieldgate_broker::{Broker, Config, Limits};
+
+pub(crate) use client::{Client, connect, connect_v5, will};
+pub(crate) use packet::{Event, Got, Greeting, got};
+
+pub(crate) use fieldgate_mqtt::{QoS, ReasonCode, Version};
+
+/// Longer than anything here takes; a test that waits so long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+
+pub(crate) const VERSIONS: [Version; 3] = [Version::V3, Version::V4, Version::V5];
+
+/// A broker with the default limits and two workers, so that clients meet across threads.
+pub(crate) fn broker() -> Broker {
+    broker_with(Limits::default())
+}
+
+pub(crate) fn broker_with(limits: Limits) -> Broker {
+    start(Config { limits, ..config() })
+}
+
+pub(crate) fn config() -> Config {
+    Config {
+        tcp: vec!["127.0.0.1:0".parse().unwrap()],
+        workers: 2,
+        sys_interval: Duration::ZERO,
+        ..Config::default()
+    }
+}
+
+pub(crate) fn start(config: Config) -> Broker {
+    Broker::start(config).unwrap()
+}
+
+/// Asks again and again whether something that nobody announces has happened.
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !happened() {
+        assert!(Instant::now() < until, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The broker counts a batch of packets after it has answered them.
+#[track_caller]
+pub(crate) fn eventually(want: u64, mut count: impl FnMut() -> u64) {
+    let until = Instant::now() + PATIENCE;
+    while count() != want && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(count(), want);
+}
+
+/// So many connections that those which come later are served by different workers.
+pub(crate) fn crowd(broker: &Broker) -> Vec<Client> {
+    let names: Vec<_> = (0..80).map(|number| format!("crowd {number}")).collect();
+    let open = |id: &String| Client::v5(broker, id);
+    names.iter().map(open).collect()
+}
+
+/// Runs what is asynchronous in the broker's interface, for a bounded time.
+pub(crate) fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let bounded = async { tokio::time::timeout(PATIENCE, future).await };
+    runtime.block_on(bounded).unwrap()
+}
