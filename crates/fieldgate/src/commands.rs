@@ -24,7 +24,7 @@ pub(crate) fn complain(stop: &Stop) {
     }
 }
 
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     print_to(&mut io::stdout(), text);
 }
 
@@ -84,7 +84,7 @@ fn summary(config: &Config) -> String {
 ///
 /// If there is no such device, or not all of it can be read.
 pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
-    let config = config::load(path).map_err(Stop::Config)?.config;
+    let config = config::load_plant(path).map_err(Stop::Config)?.config;
     let Some(device) = config.devices.get(name) else {
         let names: Vec<&String> = config.devices.keys().collect();
         let text = format!("there is no device \"{name}\"{}", suggestion(name, &names));
@@ -199,7 +199,7 @@ fn raw(data: &Data) -> String {
 ///
 /// If an address cannot be listened on.
 pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<(), Stop> {
-    let config = config::load(path).map_err(Stop::Config)?.config;
+    let config = config::load_plant(path).map_err(Stop::Config)?.config;
     let mut devices: BTreeMap<&str, Vec<&DeviceConfig>> = BTreeMap::new();
     for device in config.devices.values() {
         devices.entry(&device.bus).or_default().push(device);

@@ -32,10 +32,6 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         ("gateway.name", old.gateway == new.gateway),
         ("broker.listen", old.listen == new.listen),
         (
-            "broker.allow_anonymous",
-            old.allow_anonymous == new.allow_anonymous,
-        ),
-        (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.
             old.topics == new.topics || old.gateway != new.gateway,
@@ -75,7 +71,6 @@ impl Config {
     pub(crate) fn keep(&mut self, running: &Self) {
         self.gateway.clone_from(&running.gateway);
         self.listen = running.listen;
-        self.allow_anonymous = running.allow_anonymous;
         self.topics = running.topics.clone();
         self.payload = running.payload;
     }

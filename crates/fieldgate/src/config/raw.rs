@@ -51,6 +51,8 @@ fn gateway_name() -> Name {
 pub(crate) struct Broker {
     pub(crate) listen: Listen,
     pub(crate) allow_anonymous: bool,
+    /// The users file, from the folder of the configuration on.
+    pub(crate) users: Option<String>,
 }
 
 /// `broker.listen:`; a protocol without an address is off.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_bridge::Defaults;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, TypeConfig};
+use fieldgate_broker::Users;
 use fieldgate_model::{Topics, check_name};
 use serde::Deserialize;
 
@@ -62,6 +63,8 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
         gateway: document.gateway.name.0,
         listen: document.broker.listen.tcp,
         allow_anonymous: document.broker.allow_anonymous,
+        users_file: document.broker.users.map(Into::into),
+        users: Users::default(),
         topics: topics?,
         payload: document.mqtt.payload,
         buses,

@@ -18,7 +18,6 @@ enum Scope {
 const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
     (&["broker", "listen", "tls"], None, Scope::Key),
     (&["broker", "listen", "websocket"], None, Scope::Key),
-    (&["broker", "users"], None, Scope::Key),
     (&["mqtt", "discovery"], None, Scope::Key),
     (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
     (&["buses", "*", "serial"], None, Scope::Parent),

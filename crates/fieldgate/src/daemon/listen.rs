@@ -18,6 +18,7 @@ pub(crate) fn start(config: &Config) -> Result<Broker, Stop> {
         Broker::start(fieldgate_broker::Config {
             tcp,
             allow_anonymous: config.allow_anonymous,
+            users: config.users.clone(),
             ..fieldgate_broker::Config::default()
         })
     };
@@ -64,7 +65,7 @@ fn has_no_v6(error: &io::Error) -> bool {
 }
 
 /// Tells a person how to see something.
-pub(crate) fn announce(broker: &Broker, allow_anonymous: bool) {
+pub(crate) fn announce(broker: &Broker) {
     for address in broker.local_addrs() {
         log::info!("MQTT on {address}");
     }
@@ -72,9 +73,6 @@ pub(crate) fn announce(broker: &Broker, allow_anonymous: bool) {
         log::warn!("no listener: nobody can subscribe");
         return;
     };
-    if !allow_anonymous {
-        log::info!("only programs on this machine may connect: broker.allow_anonymous is false");
-    }
     let host = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
