@@ -35,7 +35,7 @@ pub struct Limits {
     pub sessions: usize,
     /// Biggest packet that a client may send, in bytes. 2 MiB.
     pub packet_size: u32,
-    /// QoS 2 messages (and announced: QoS 1) that a client may have unacknowledged. 1,024.
+    /// QoS 2 messages (and announced: QoS 1) that an MQTT 5 client may have unacknowledged. 1,024.
     pub receive_maximum: u16,
     /// Unacknowledged messages to one client. 512.
     pub inflight: u16,
@@ -64,6 +64,9 @@ pub struct Limits {
     pub failed_logins: u32,
     /// How long a client waits for the news that its login has failed. 1 s.
     pub failed_login_delay: Duration,
+    /// The longest keep-alive of an MQTT 5.0 client, in seconds; it is told if it asked for
+    /// longer, or for none. 0 sets no limit. 0.
+    pub keep_alive: u16,
     /// The longest that a slow subscriber makes its publishers wait. 2 s.
     pub backpressure: Duration,
     /// The longest that a session outlives its connection; `None` if as long as the client asks.
@@ -104,6 +107,7 @@ impl Default for Limits {
             logins: 4_096,
             failed_logins: 30,
             failed_login_delay: Duration::from_secs(1),
+            keep_alive: 0,
             backpressure: Duration::from_secs(2),
             session_expiry: None,
         }
@@ -111,6 +115,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether a topic name or filter has no more levels than are allowed.
+    pub(crate) fn levels_fit(&self, topic: &str) -> bool {
+        // Nearly every topic is too short for more.
+        topic.len() < self.topic_levels || topic.split('/').nth(self.topic_levels).is_none()
+    }
+
     pub(crate) fn session(&self) -> session::Limits {
         session::Limits {
             max_inflight: self.inflight,

@@ -57,10 +57,10 @@ impl Delivery {
 /// Why a link's request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// Wildcards, U+0000, nothing at all, or more than 65,535 bytes.
+    /// Wildcards, U+0000, nothing at all, more than 65,535 bytes, or too many levels.
     #[error("not a valid topic name")]
     TopicName,
-    /// A wildcard out of place, U+0000, or nothing at all.
+    /// A wildcard out of place, U+0000, nothing at all, or too many levels.
     #[error("not a valid topic filter")]
     TopicFilter,
     /// There are as many retained messages as the limits allow.
@@ -101,7 +101,7 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicName`], and [`LinkError::RetainedFull`]: then it was not published.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), LinkError> {
-        if !topic::name_is_valid(&outgoing.topic) {
+        if !self.name_fits(&outgoing.topic) {
             return Err(LinkError::TopicName);
         }
         let publish = Publish {
@@ -133,7 +133,8 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicFilter`].
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), LinkError> {
-        if !topic::filter_is_valid(filter) {
+        let limits = &self.shared.hub.config.limits;
+        if !topic::filter_is_valid(filter) || !limits.levels_fit(filter) {
             return Err(LinkError::TopicFilter);
         }
         let grant = Grant {
@@ -155,6 +156,10 @@ impl Link {
         }
         hub.own_counters().add(&tally);
         Ok(())
+    }
+
+    fn name_fits(&self, name: &str) -> bool {
+        topic::name_is_valid(name) && self.shared.hub.config.limits.levels_fit(name)
     }
 
     /// Waits for the next message. Several callers share them out.
@@ -184,7 +189,7 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicName`].
     pub fn set_will(&self, will: Outgoing) -> Result<(), LinkError> {
-        if !topic::name_is_valid(&will.topic) {
+        if !self.name_fits(&will.topic) {
             return Err(LinkError::TopicName);
         }
         let publish = Publish {

@@ -37,6 +37,8 @@ pub(super) struct Connection<S> {
     pub(super) state: State,
     /// The beginning of a packet whose rest has not come.
     partial: Vec<u8>,
+    /// `partial` may hold whole packets: taking in stopped to wait for subscribers.
+    leftover: bool,
     pub(super) writing: Writing,
     pub(super) timer: Pin<Box<Sleep>>,
     /// When the timer rings, if it has been polled since it was set.
@@ -74,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 login: Login::None,
             },
             partial: Vec::new(),
+            leftover: false,
             writing: Writing::default(),
             timer: Box::pin(tokio::time::sleep_until(now + timeout)),
             armed: None,
@@ -155,6 +158,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         now: Instant,
     ) -> Poll<Result<(), End>> {
         let Desk { read, cache, post } = desk;
+        if std::mem::take(&mut self.leftover) {
+            let data = std::mem::take(&mut self.partial);
+            let used = self.take_in(&data, cache, post, now)?;
+            self.partial = data[used..].into();
+            return Poll::Ready(Ok(()));
+        }
         let had = self.partial.len();
         let whole = frame_len(&self.partial).ok().flatten().unwrap_or(0);
         if had.max(whole) < READ_SIZE {
@@ -211,14 +220,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Handles the CONNECT that waited for its login, and what came behind it.
-    fn resume_intake(&mut self, desk: &mut Desk, now: Instant) -> Result<(), End> {
-        let data = std::mem::take(&mut self.partial);
-        let used = self.take_in(&data, &mut desk.cache, &mut desk.post, now)?;
-        self.partial = data[used..].into();
-        Ok(())
-    }
-
     /// Handles `data` as far as it is whole packets; returns how much that was.
     fn take_in(
         &mut self,
@@ -241,15 +242,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !post.congested.is_empty() {
             add(&self.worker.counters.pauses, 1);
             self.pause = Pause::new(std::mem::take(&mut post.congested));
+            self.leftover = true;
         }
         Ok(used + taken?)
     }
 
     /// One turn of the connection: everything that can be done without waiting.
     fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
-        if let Err(end) = self.poll_deadline(cx, desk, now) {
+        if let Poll::Ready(end) = self.poll_work(cx, desk, now) {
             return Poll::Ready(end);
         }
+        // Last, since what was done moves the deadline: a CONNECT brings a nearer one.
+        match self.poll_deadline(cx, desk, now) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
         if let Stage::Closing { .. } = self.stage {
             return self.poll_linger(cx, desk, now);
         }
@@ -260,6 +270,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => match self.check_blocked(cx) {
                     Err(end) => return Poll::Ready(end),
                     Ok(true) => {}
+                    // What it sent meanwhile may still be unread.
+                    Ok(false) if self.is_overdue(now) => {}
                     Ok(false) => return Poll::Pending,
                 },
             }
@@ -267,10 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Pending;
             }
             if ready!(self.poll_login(cx, now)) {
-                if let Err(end) = self.resume_intake(desk, now) {
-                    return Poll::Ready(end);
-                }
-                continue;
+                self.leftover = true; // Its CONNECT.
             }
             match ready!(self.poll_intake(cx, desk, now)) {
                 Ok(()) => {}
@@ -313,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             let Poll::Ready(end) = this.poll_turn(cx, &mut desk, now) else {
                 break Poll::Pending;
             };
-            let gone = matches!(end, End::Lost | End::Orderly(_));
+            let gone = end == End::Lost;
             if let Stage::Open = this.stage {
                 this.close(end, now);
             }

@@ -44,6 +44,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         silence.into_iter().chain(idle).min_by_key(|(at, _)| *at)
     }
 
+    /// Whether the client has been silent for longer than it may, as far as its socket was read.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        match &self.state {
+            State::Client(client) => client.silence.is_some_and(|s| self.heard + s <= now),
+            State::Waiting { .. } => false,
+        }
+    }
+
     /// Does what is due by now, and sees to being woken for what comes next.
     pub(super) fn poll_deadline(
         &mut self,

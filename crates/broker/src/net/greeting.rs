@@ -180,12 +180,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             what: "there are as many sessions as the limits allow",
         })?;
         hub.catch_up(&attached.cell, &policy);
-        let keep_alive = Duration::from_secs(connect.keep_alive.into());
+        let keep_alive = keep_alive(connect, limits);
+        let silence = Duration::from_secs(keep_alive.into()) * 3 / 2;
         Ok(Client {
             attached,
             version: connect.version,
             greeted: false,
-            silence: (connect.keep_alive > 0).then(|| keep_alive + keep_alive / 2),
+            silence: (keep_alive > 0).then_some(silence),
             aliases: AliasesIn::new(limits.topic_aliases),
             explain: connect.properties.request_problem_information,
             max_packet: peer(connect, limits).max_packet,
@@ -235,6 +236,16 @@ pub(super) fn session_expiry(seconds: u32, limits: &Limits) -> Option<Duration> 
     }
 }
 
+/// The keep-alive that counts, in seconds (section 3.2.2.3.14). Before MQTT 5.0 a client cannot be
+/// told another than it asked for.
+fn keep_alive(connect: &Connect<'_>, limits: &Limits) -> u16 {
+    match (connect.keep_alive, limits.keep_alive) {
+        (asked, limit) if limit == 0 || connect.version < Version::V5 => asked,
+        (0, limit) => limit,
+        (asked, limit) => asked.min(limit),
+    }
+}
+
 fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
     let properties = &connect.properties;
     Peer {
@@ -249,7 +260,7 @@ fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
 }
 
 fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
-    if will.topic.split('/').nth(limits.topic_levels).is_some() {
+    if !limits.levels_fit(will.topic) {
         return Err(Refusal {
             reason: ReasonCode::TOPIC_NAME_INVALID,
             what: "the will's topic has more levels than the limits allow",
@@ -291,6 +302,7 @@ fn connack<'a>(
     let granted = session_expiry(asked, limits).map_or(u32::MAX, |granted| {
         u32::try_from(granted.as_secs()).unwrap_or(u32::MAX)
     });
+    let keep_alive = keep_alive(connect, limits);
     ConnAck {
         // MQTT 3.1 has no such flag, and clients of it expect a zero there.
         session_present: session_present && connect.version > Version::V3,
@@ -301,6 +313,7 @@ fn connack<'a>(
             maximum_packet_size: NonZeroU32::new(limits.packet_size),
             assigned_client_id: assigned,
             topic_alias_maximum: limits.topic_aliases,
+            server_keep_alive: (keep_alive != connect.keep_alive).then_some(keep_alive),
             ..ConnAckProperties::default()
         },
     }

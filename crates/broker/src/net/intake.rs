@@ -24,10 +24,16 @@ use crate::outbox::Outbox;
 use crate::router::{MatchCache, Stored};
 use crate::session::{AliasError, AliasesIn, Receipt, Received, Tally, Turn};
 
+/// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
+/// rest of what the client sent waits with it.
+const AT_ONCE: u64 = 256;
+
 /// Why taking in stopped.
 enum Stop<'a> {
     /// The rest is not a whole packet.
     Incomplete,
+    /// There may be more.
+    Enough,
     /// A packet that must see the effects of all before it.
     Packet(Packet<'a>),
     /// The next packet, not taken in yet, sets a topic alias.
@@ -47,7 +53,8 @@ struct Intake<'w> {
 }
 
 impl Client {
-    /// Handles `data` as far as it is whole packets; returns how much that was.
+    /// Handles `data` as far as it is whole packets and the subscribers keep up; returns how much
+    /// that was.
     pub(super) fn intake(
         &mut self,
         data: &[u8],
@@ -75,11 +82,15 @@ impl Client {
             drop(batch);
             match stop {
                 Stop::Incomplete => break,
+                Stop::Enough => {}
                 Stop::End(end) => return Err(end),
                 Stop::Alias(alias, topic) => {
                     self.aliases.set(alias, topic).map_err(alias_fault)?;
                 }
                 Stop::Packet(packet) => self.handle(&packet, worker, post, now)?,
+            }
+            if !post.congested.is_empty() {
+                break;
             }
         }
         Ok(used)
@@ -102,6 +113,9 @@ impl Client {
         };
         let out = &mut wire.out;
         let stop = loop {
+            if packets == AT_ONCE {
+                break Stop::Enough;
+            }
             let (packet, len) = match decode(&data[used..], self.version, max) {
                 Ok(Some(found)) => found,
                 Ok(None) => break Stop::Incomplete,
@@ -179,7 +193,11 @@ impl Intake<'_> {
             publish.payload.len() as u64,
         );
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-            let maximum = self.worker.hub.config.limits.receive_maximum;
+            // Only MQTT 5 clients are told, so only they are held to it.
+            let maximum = match self.version {
+                Version::V5 => self.worker.hub.config.limits.receive_maximum,
+                Version::V3 | Version::V4 => u16::MAX,
+            };
             match received.insert(id, maximum) {
                 Receipt::New => {}
                 Receipt::Again => {
@@ -226,8 +244,7 @@ impl Intake<'_> {
         if !self.rights.may_write(publish.topic) {
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
-        let levels = hub.config.limits.topic_levels;
-        if has_more_levels(publish.topic, levels) {
+        if !hub.config.limits.levels_fit(publish.topic) {
             return refuse(ReasonCode::TOPIC_NAME_INVALID);
         }
         let expiry = publish.properties.message_expiry;
@@ -248,12 +265,6 @@ impl Intake<'_> {
         batch.push(routed, matches);
         ReasonCode::SUCCESS
     }
-}
-
-/// Whether `topic`, a name or a filter, has more than `most` levels.
-pub(super) fn has_more_levels(topic: &str, most: usize) -> bool {
-    // Nearly every topic is too short for that.
-    topic.len() >= most && topic.split('/').nth(most).is_some()
 }
 
 fn alias_fault(error: AliasError) -> End {

@@ -10,7 +10,6 @@ use fieldgate_mqtt::{
 use super::Worker;
 use super::client::Client;
 use super::end::End;
-use super::intake::has_more_levels;
 use crate::cell::Inner;
 use crate::deliver::Post;
 use crate::router::{Grant, Terms};
@@ -86,7 +85,7 @@ impl Client {
     ) -> Result<(Grant, bool), ReasonCode> {
         let hub = &worker.hub;
         let limits = &hub.config.limits;
-        if !topic::filter_is_valid(filter) || has_more_levels(filter, limits.topic_levels) {
+        if !topic::filter_is_valid(filter) || !limits.levels_fit(filter) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
         if !self.attached.cell.rights().may_subscribe(filter) {

@@ -78,9 +78,12 @@ fn step() -> impl Strategy<Value = Step> {
 /// What the session waits for, told from its packets and from what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
-    PubAck,
-    PubRec,
-    PubComp,
+    /// PUBACK.
+    Ack,
+    /// PUBREC.
+    Rec,
+    /// PUBCOMP.
+    Comp,
 }
 
 /// A packet on its way to the client.
@@ -167,7 +170,7 @@ impl Model {
                 Packet::PubRel(ack) => {
                     if ack.reason == ReasonCode::SUCCESS {
                         let id = ack.packet_id.get();
-                        self.open.insert(id, Owed::PubComp);
+                        self.open.insert(id, Owed::Comp);
                     }
                     Sent::PubRel(ack.packet_id.get())
                 }
@@ -195,8 +198,8 @@ impl Model {
                     id,
                 };
             }
-            QoS::AtLeastOnce => Owed::PubAck,
-            QoS::ExactlyOnce => Owed::PubRec,
+            QoS::AtLeastOnce => Owed::Ack,
+            QoS::ExactlyOnce => Owed::Rec,
         };
         let before = self.open.insert(id, owed);
         assert_eq!(before, None, "identifier {id} is in use");
@@ -249,7 +252,7 @@ impl Model {
             None => {}
             Some(Sent::PubRel(id)) => {
                 self.received.remove(&id);
-                self.owes.push((Owed::PubComp, id));
+                self.owes.push((Owed::Comp, id));
             }
             Some(Sent::Publish {
                 number,
@@ -260,8 +263,8 @@ impl Model {
                 let new = qos < QoS::ExactlyOnce || self.received.insert(id);
                 match qos {
                     QoS::AtMostOnce => {}
-                    QoS::AtLeastOnce => self.owes.push((Owed::PubAck, id)),
-                    QoS::ExactlyOnce => self.owes.push((Owed::PubRec, id)),
+                    QoS::AtLeastOnce => self.owes.push((Owed::Ack, id)),
+                    QoS::ExactlyOnce => self.owes.push((Owed::Rec, id)),
                 }
                 if new {
                     self.on_new(number, qos, dup);
@@ -293,19 +296,19 @@ impl Model {
         let packet_id = PacketId::new(id).unwrap();
         if expected {
             self.open.remove(&id);
-            if owed != Owed::PubRec || refuse {
+            if owed != Owed::Rec || refuse {
                 self.counted.remove(&id);
             }
         }
         match owed {
-            Owed::PubAck => self.turn(|session, turn| session.puback(packet_id, turn)),
-            Owed::PubComp => self.turn(|session, turn| session.pubcomp(packet_id, turn)),
-            Owed::PubRec if refuse => {
+            Owed::Ack => self.turn(|session, turn| session.puback(packet_id, turn)),
+            Owed::Comp => self.turn(|session, turn| session.pubcomp(packet_id, turn)),
+            Owed::Rec if refuse => {
                 self.received.remove(&id);
                 let reason = ReasonCode::QUOTA_EXCEEDED;
                 self.turn(|session, turn| session.pubrec(packet_id, reason, turn));
             }
-            Owed::PubRec => {
+            Owed::Rec => {
                 let reason = ReasonCode::SUCCESS;
                 self.turn(|session, turn| session.pubrec(packet_id, reason, turn));
             }
@@ -314,20 +317,20 @@ impl Model {
 
     /// Sends an acknowledgement that the session does not wait for. It must change nothing.
     fn stray(&mut self, kind: u8, id: u16) {
-        let owed = [Owed::PubAck, Owed::PubRec, Owed::PubComp][usize::from(kind) % 3];
+        let owed = [Owed::Ack, Owed::Rec, Owed::Comp][usize::from(kind) % 3];
         let awaited = self.open.get(&id).copied();
         let id = PacketId::new(id).unwrap();
         // A PUBREC again is answered with PUBREL again, which is as good as the first.
-        let harmless = awaited.is_none() || (awaited != Some(owed) && owed != Owed::PubRec);
+        let harmless = awaited.is_none() || (awaited != Some(owed) && owed != Owed::Rec);
         // One that waits to be sent again is still awaited, though not on this connection.
         if !self.connected || !harmless || !self.session.resend.is_empty() {
             return;
         }
         let backlog = self.session.backlog();
         match owed {
-            Owed::PubAck => self.turn(|session, turn| session.puback(id, turn)),
-            Owed::PubComp => self.turn(|session, turn| session.pubcomp(id, turn)),
-            Owed::PubRec => {
+            Owed::Ack => self.turn(|session, turn| session.puback(id, turn)),
+            Owed::Comp => self.turn(|session, turn| session.pubcomp(id, turn)),
+            Owed::Rec => {
                 let mut other = Outbox::default();
                 let mut turn = Turn {
                     now: self.now,

@@ -100,6 +100,13 @@ fn a_client_that_exceeds_the_brokers_receive_maximum_is_disconnected() {
         }
     }
     client.disconnected_with(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
+    // A client of an older version knows no such limit.
+    let mut old = Client::open(&broker, &connect(Version::V4, "old"));
+    for id in 1..=10 {
+        let publish = old.publication("t", b"x", QoS::ExactlyOnce);
+        old.send(&Packet::Publish(publish));
+        assert_eq!(old.next(), Event::Ack(AckKind::PubRec, id, 0));
+    }
     // One that keeps to it may go on for ever.
     let mut client = Client::v5(&broker, "c");
     for _ in 0..10 {

@@ -158,13 +158,14 @@ fn messages_between_links_and_clients_keep_their_order() {
 fn names_and_filters_that_mqtt_forbids_are_refused() {
     let broker = broker();
     let link = broker.link("gateway");
-    for topic in ["", "a/+", "#", "a\0"] {
+    let deep = "/".repeat(60_000);
+    for topic in ["", "a/+", "#", "a\0", &deep] {
         let refused = wait_for(link.publish(outgoing(topic, "x")));
         assert_eq!(refused, Err(LinkError::TopicName), "{topic:?}");
         let refused = link.set_will(outgoing(topic, "x"));
         assert_eq!(refused, Err(LinkError::TopicName), "{topic:?}");
     }
-    for filter in ["", "a#", "a/#/b", "a\0"] {
+    for filter in ["", "a#", "a/#/b", "a\0", &deep] {
         let refused = link.subscribe(filter, QoS::AtMostOnce);
         assert_eq!(refused, Err(LinkError::TopicFilter), "{filter:?}");
     }

@@ -7,6 +7,7 @@
 )]
 
 mod alias;
+mod chaos;
 mod connect;
 mod flow;
 mod garbage;

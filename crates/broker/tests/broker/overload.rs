@@ -96,8 +96,8 @@ fn a_burst_of_qos_1_to_a_subscriber_with_a_small_window_loses_nothing() {
 
 #[test]
 fn more_than_the_queue_holds_waits_in_the_publishers_and_none_is_lost() {
-    const PUBLISHERS: usize = 8;
-    const EACH: usize = 5_000;
+    const PUBLISHERS: usize = 40;
+    const EACH: usize = 3_000;
     let broker = broker();
     let _crowd = crowd(&broker);
     let mut connect = connect(Version::V5, "subscriber");
@@ -171,19 +171,16 @@ fn a_slow_reader_that_still_pings_is_not_taken_for_dead() {
             }
         });
         let started = Instant::now();
-        let mut ended = false;
-        while started.elapsed() < Duration::from_millis(2_500) && !ended {
+        while started.elapsed() < Duration::from_millis(2_500) {
             slow.send(&Packet::PingReq);
-            // About 20 messages, then a rest: far slower than they come.
-            for _ in 0..20 {
-                ended |= matches!(slow.next(), Event::Disconnect(_) | Event::Closed);
-                if ended {
-                    break;
-                }
+            // A few messages, then a rest: far slower than they come.
+            for _ in 0..3 {
+                assert!(matches!(slow.next(), Event::Publish(_) | Event::PingResp));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(!ended, "disconnected though it pinged");
     });
+    assert!(broker.totals().publish_dropped > 0);
+    assert_eq!(broker.totals().timeouts, 0);
 }

@@ -80,8 +80,10 @@ fn a_will_goes_out_when_the_keep_alive_runs_out() {
         will: Some(will("will/x", "silent", 0)),
         ..connect(Version::V4, "c")
     };
+    let lost = Instant::now();
     let mut client = Client::open(&broker, &connect);
     assert_eq!(watcher.message().text(), "silent");
+    assert!(lost.elapsed() < Duration::from_secs(5));
     assert_eq!(client.next(), Event::Closed);
 }
 
