@@ -83,6 +83,7 @@ fn the_examples_that_are_there_to_be_uncommented_are_right() {
         _ => line.to_owned(),
     });
     let text: Vec<String> = lines.collect();
+    folder.write("users.yaml", b"users:");
     let (code, stdout, stderr) = fieldgate(&["check", &with_types(&folder, &text.join("\n"))]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(stdout.contains(": 4 devices, "), "{stdout}");

@@ -219,3 +219,30 @@ fn commands_at_the_same_time_lose_none_of_their_users() {
         "{text}"
     );
 }
+
+#[test]
+fn the_users_of_the_manual_have_the_rights_that_it_says() {
+    let folder = Folder::new("user-manual");
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/users.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let (_, example) = manual.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    folder.run(
+        &[&["user", "add", "x", "--stdin"], &CONFIG[..]].concat(),
+        "pw\n",
+    );
+    let text = folder.users();
+    let (_, hash) = text.split_once("password: ").unwrap();
+    let hash = hash.lines().next().unwrap();
+    let example = example
+        .replace("$argon2id$v=19$m=19456,t=2,p=1$...", hash)
+        .replace("$argon2id$...", hash);
+    fs::write(folder.0.join("users.yaml"), example).unwrap();
+    let (code, said) = folder.run(&[&["user", "list"], &CONFIG[..]].concat(), "");
+    let want = "dashboard  may read plant7/#
+panel      may read plant7/plc/pump, read plant7/plc/level, write plant7/plc/pump/set, read plant7/plc/pump/result
+sensor     may write sensors/%c/#
+service    may neither read nor write plant7/boiler/+/set, read and write #, read $SYS/#
+";
+    assert_eq!((code, said.as_str()), (0, want));
+}

@@ -18,7 +18,7 @@ const LANES_MAX: u32 = 16;
 /// A password that cannot be had back: `$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH`.
 ///
 /// New ones take 19 MiB, two passes and one lane, the least that OWASP's password storage cheat
-/// sheet recommends: about 30 ms on a desktop processor, and some 200 ms on a Cortex-A53.
+/// sheet recommends: tens of milliseconds on a desktop processor, several times that on a small board.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PasswordHash(Arc<str>);
 
