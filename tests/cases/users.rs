@@ -121,7 +121,7 @@ fn rights_hold_for_reading_and_writing_and_change_while_clients_are_connected() 
     // An older client hears nothing of it.
     assert!(publish(port, "mqttv311", &sensor, "b/sensor").0);
     assert!(publish(port, "mqttv5", &sensor, "a/sensor").0);
-    assert_eq!(reader.wait("message", |line| message(line)), "a/sensor");
+    assert_eq!(reader.wait("message", message), "a/sensor");
 
     let file = gateway.folder.path().join("users.yaml");
     let old = fs::read_to_string(&file).expect("users");
@@ -134,7 +134,7 @@ fn rights_hold_for_reading_and_writing_and_change_while_clients_are_connected() 
     let (taken, said) = publish(port, "mqttv5", &sensor, "a/sensor");
     assert!(!taken && said.contains("Not authorized"), "{said}");
     assert!(publish(port, "mqttv5", &sensor, "b/sensor").0);
-    assert_eq!(reader.wait("message", |line| message(line)), "b/sensor");
+    assert_eq!(reader.wait("message", message), "b/sensor");
 
     // A mistake is shown with its place, and what held before goes on.
     fs::write(&file, new.replace("access: write", "access: wriet")).expect("users");
@@ -143,7 +143,7 @@ fn rights_hold_for_reading_and_writing_and_change_while_clients_are_connected() 
         told.then_some(())
     });
     assert!(publish(port, "mqttv5", &sensor, "b/sensor").0);
-    assert_eq!(reader.wait("message", |line| message(line)), "b/sensor");
+    assert_eq!(reader.wait("message", message), "b/sensor");
 }
 
 fn message(line: &str) -> Option<String> {
