@@ -41,6 +41,8 @@ counters! {
     bytes_sent,
     /// MQTT packets of all types from clients.
     packets_received,
+    /// MQTT packets of all types to clients.
+    packets_sent,
     /// PUBLISH packets from clients and in-process links.
     publish_received,
     /// Bytes of their payloads.
@@ -80,6 +82,7 @@ impl Counters {
         for (counter, count) in [
             (&self.publish_received, tally.received),
             (&self.publish_bytes_received, tally.received_bytes),
+            (&self.packets_sent, tally.sent + tally.replies),
             (&self.publish_sent, tally.sent),
             (&self.publish_bytes_sent, tally.sent_bytes),
             (&self.publish_dropped, tally.dropped),

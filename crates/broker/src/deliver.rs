@@ -40,10 +40,10 @@ impl<'a> Batch<'a> {
         self.messages.push(message);
     }
 
-    /// Makes room for the messages that `bytes` bytes of packets may hold.
-    pub(crate) fn expect(&mut self, bytes: usize) {
+    /// Makes room for the messages that `bytes` bytes of packets usually hold, `most` at most.
+    pub(crate) fn expect(&mut self, bytes: usize, most: usize) {
         const USUAL: usize = 64;
-        self.messages.reserve(bytes / USUAL + 1);
+        self.messages.reserve((bytes / USUAL + 1).min(most));
     }
 
     fn runs(&self) -> impl Iterator<Item = (&[Routed<'a>], &Matches)> {

@@ -162,7 +162,8 @@ impl Link {
         topic::name_is_valid(name) && self.shared.hub.config.limits.levels_fit(name)
     }
 
-    /// Waits for the next message. Several callers share them out.
+    /// Waits for the next message. Of the clones of a link only one may wait at a time; another
+    /// could be left asleep.
     ///
     /// Dropping the future loses nothing.
     pub async fn recv(&self) -> Delivery {

@@ -37,8 +37,9 @@ struct Load {
 
 impl Sys {
     pub(crate) fn new(now: Instant) -> Self {
-        let counters: [(&str, Read); 7] = [
+        let counters: [(&str, Read); 8] = [
             ("messages/received", |t| t.packets_received),
+            ("messages/sent", |t| t.packets_sent),
             ("publish/received", |t| t.publish_received),
             ("publish/sent", |t| t.publish_sent),
             ("publish/dropped", |t| t.publish_dropped),
@@ -112,6 +113,7 @@ impl Sys {
         .chain([
             ("clients/expired", totals.sessions_expired),
             ("messages/received", totals.packets_received),
+            ("messages/sent", totals.packets_sent),
             ("publish/messages/received", totals.publish_received),
             ("publish/messages/sent", totals.publish_sent),
             ("publish/messages/dropped", totals.publish_dropped),
@@ -179,6 +181,6 @@ mod tests {
         let [one, five, fifteen] = sys.loads[0].averages;
         assert!((590.0..=600.0).contains(&one), "{one}");
         assert!(one > five && five > fifteen, "{one} {five} {fifteen}");
-        assert_eq!(sys.loads[1].averages, [0.0; 3]);
+        assert_eq!(sys.loads[2].averages, [0.0; 3]);
     }
 }

@@ -174,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let connack = connack(connect, session_present, assigned.as_deref(), limits);
             // It cannot be too large: what it holds is bounded.
             let _ = Packet::ConnAck(Box::new(connack)).encode(connect.version, &mut out.bytes);
+            add(&self.worker.counters.packets_sent, 1);
         });
         let attached = attached.map_err(|reason| Refusal {
             reason,

@@ -26,7 +26,7 @@ use crate::session::{AliasError, AliasesIn, Receipt, Received, Tally, Turn};
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
 /// rest of what the client sent waits with it.
-const AT_ONCE: u64 = 256;
+const AT_ONCE: usize = 256;
 
 /// Why taking in stopped.
 enum Stop<'a> {
@@ -48,7 +48,7 @@ struct Intake<'w> {
     version: Version,
     now: Instant,
     rights: Rights,
-    /// Of PUBLISH packets received.
+    /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
 }
 
@@ -78,6 +78,7 @@ impl Client {
             used += taken;
             post.tally.received += intake.tally.received;
             post.tally.received_bytes += intake.tally.received_bytes;
+            post.tally.replies += intake.tally.replies;
             deliver(&batch, self.attached.cell.id(), now, post);
             drop(batch);
             match stop {
@@ -132,7 +133,7 @@ impl Client {
                         break Stop::Alias(alias, publish.topic);
                     }
                     if packets == 0 {
-                        batch.expect(data.len());
+                        batch.expect(data.len(), AT_ONCE);
                     }
                     let received = &mut session.received;
                     let taken = intake.publish(publish, &self.aliases, received, turn.out, batch);
@@ -151,8 +152,12 @@ impl Client {
                     };
                     let bytes = &mut turn.out.bytes;
                     encode_ack(bytes, self.version, AckKind::PubComp, ack.packet_id, reason);
+                    turn.tally.replies += 1;
                 }
-                Packet::PingReq => turn.out.bytes.extend_from_slice(&PINGRESP),
+                Packet::PingReq => {
+                    turn.out.bytes.extend_from_slice(&PINGRESP);
+                    turn.tally.replies += 1;
+                }
                 packet => {
                     used += len;
                     packets += 1;
@@ -162,7 +167,7 @@ impl Client {
             used += len;
             packets += 1;
         };
-        add(&intake.worker.counters.packets_received, packets);
+        add(&intake.worker.counters.packets_received, packets as u64);
         (used, stop)
     }
 }
@@ -186,12 +191,8 @@ impl Intake<'_> {
             publish.topic = aliases.get(alias).map_err(alias_fault)?;
             publish.properties.topic_alias = None;
         }
-        let counters = &self.worker.counters;
-        add(&counters.publish_received, 1);
-        add(
-            &counters.publish_bytes_received,
-            publish.payload.len() as u64,
-        );
+        self.tally.received += 1;
+        self.tally.received_bytes += publish.payload.len() as u64;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
             // Only MQTT 5 clients are told, so only they are held to it.
             let maximum = match self.version {
@@ -208,6 +209,7 @@ impl Intake<'_> {
                         id,
                         ReasonCode::SUCCESS,
                     );
+                    self.tally.replies += 1;
                     return Ok(());
                 }
                 Receipt::TooMany => {
@@ -231,6 +233,7 @@ impl Intake<'_> {
             received.remove(id); // The exchange ends with a PUBREC that is an error.
         }
         encode_ack(&mut out.bytes, self.version, kind, id, reason);
+        self.tally.replies += 1;
         Ok(())
     }
 
@@ -288,7 +291,7 @@ impl Client {
     ) -> Result<(), End> {
         match packet {
             Packet::Subscribe(subscribe) => self.subscribe(subscribe, worker, post, now),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, worker),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, worker, post),
             Packet::Disconnect(disconnect) => Err(self.disconnect(disconnect, worker)),
             Packet::Connect(_) => Err(End::protocol("a second CONNECT")),
             Packet::Auth(_) => Err(End::protocol("AUTH without an authentication method")),

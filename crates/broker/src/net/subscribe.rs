@@ -54,6 +54,7 @@ impl Client {
         });
         // It cannot be too large: the SUBSCRIBE was longer.
         let _ = suback.encode(self.version, &mut wire.out.bytes);
+        post.tally.replies += 1;
         let mut turn = Turn {
             now,
             out: &mut wire.out,
@@ -116,6 +117,7 @@ impl Client {
         &mut self,
         unsubscribe: &Unsubscribe<'_>,
         worker: &Worker,
+        post: &mut Post,
     ) -> Result<(), End> {
         let mut inner = self.attached.cell.lock();
         let mut codes = Vec::new();
@@ -140,6 +142,7 @@ impl Client {
         });
         // It cannot be too large: the UNSUBSCRIBE was longer.
         let _ = unsuback.encode(self.version, &mut wire.out.bytes);
+        post.tally.replies += 1;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod model_tests;
 mod received;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use alias::AliasesOut;
 pub(crate) use alias::{AliasError, AliasesIn};
 use inflight::{Inflight, Kept, Phase};
 pub(crate) use received::{Receipt, Received};
+pub(crate) use turn::{Limits, Peer, Tally, Turn};
 
 /// Bytes in the outbox from which on queued messages wait until the transport has taken some.
 const OUTBOX_SOFT: usize = 128 * 1024;
@@ -35,54 +37,6 @@ const ALIAS_LEN: usize = 5;
 /// What the queue may grow to while its publishers are held back, as a multiple of its limits:
 /// what they had sent before they were is still to be taken.
 const HELD_BACK: usize = 4;
-
-/// What a session may use, in both directions.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    /// Unacknowledged messages to the client, if it asks for no fewer.
-    pub(crate) max_inflight: u16,
-    /// Messages waiting for the client.
-    pub(crate) max_queued: usize,
-    /// Bytes of messages waiting for the client.
-    pub(crate) max_queued_bytes: usize,
-    /// Retained messages that there can be, all of which one subscription may bring.
-    pub(crate) max_retained: usize,
-    /// Bytes of encoded packets that the transport has not taken, past which QoS 0 is dropped.
-    pub(crate) max_outbox: usize,
-    /// Topic aliases that we use towards a client which allows them.
-    pub(crate) max_aliases: u16,
-}
-
-/// What a client asked for when it connected.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
-    pub(crate) version: Version,
-    /// Unacknowledged messages that it takes (MQTT 5.0 section 3.1.2.11.3).
-    pub(crate) receive_maximum: u16,
-    /// The biggest packet that it takes, in bytes (section 3.1.2.11.4).
-    pub(crate) max_packet: usize,
-    /// Topic aliases that it takes (section 3.1.2.11.5).
-    pub(crate) alias_maximum: u16,
-    /// Whether its session outlives the connection, so that unacknowledged messages must too.
-    pub(crate) keep: bool,
-}
-
-/// Counts of one batch of work, added to the broker's counters at its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// PUBLISH packets received, and the bytes of their payloads.
-    pub(crate) received: u64,
-    pub(crate) received_bytes: u64,
-    /// PUBLISH packets sent, and the bytes of their payloads.
-    pub(crate) sent: u64,
-    pub(crate) sent_bytes: u64,
-    /// Messages given up because a queue or the outbox was full.
-    pub(crate) dropped: u64,
-    /// Messages that expired before they could be sent.
-    pub(crate) expired: u64,
-    /// Messages bigger than their subscriber takes.
-    pub(crate) oversize: u64,
-}
 
 /// The state that MQTT calls the session (MQTT 5.0 section 4.1), without its subscriptions.
 #[derive(Debug)]
@@ -119,13 +73,6 @@ struct Form<'a> {
     dup: bool,
     id: Option<PacketId>,
     ids: &'a Ids,
-}
-
-/// What every step of a session needs: the time, and where packets and counts go.
-pub(crate) struct Turn<'a> {
-    pub(crate) now: Instant,
-    pub(crate) out: &'a mut Outbox,
-    pub(crate) tally: &'a mut Tally,
 }
 
 impl Session {
@@ -524,6 +471,7 @@ impl Session {
         } else {
             ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
         };
+        turn.tally.replies += 1;
         encode_ack(
             &mut turn.out.bytes,
             peer.version,
