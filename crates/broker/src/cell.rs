@@ -3,6 +3,7 @@
 //! The lock is never held across a system call or an await, and nobody holds two of them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
+use crate::access::{Principal, Rights};
 use crate::link::Inbox;
 use crate::message::Message;
 use crate::outbox::Outbox;
@@ -32,6 +34,17 @@ pub(crate) struct Cell {
     id: u64,
     client_id: Box<str>,
     inner: Mutex<Inner>,
+    /// Whether there are rules to look up, so that nobody locks for nothing.
+    limited: AtomicBool,
+    /// Locked by itself or behind any other lock.
+    standing: Mutex<Standing>,
+}
+
+/// Whose a session is, and what it may do.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) principal: Principal,
+    pub(crate) rights: Rights,
 }
 
 #[derive(Debug)]
@@ -125,6 +138,14 @@ impl Cell {
                 congestion: Congestion::default(),
                 timers: Vec::new(),
             }),
+            limited: AtomicBool::new(false),
+            standing: Mutex::new(Standing {
+                principal: Principal::Anonymous {
+                    local: true,
+                    allowed: None,
+                },
+                rights: Rights::all(),
+            }),
         })
     }
 
@@ -138,6 +159,38 @@ impl Cell {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn principal(&self) -> Principal {
+        self.standing().principal.clone()
+    }
+
+    /// What the session may do now.
+    pub(crate) fn rights(&self) -> Rights {
+        if self.limited.load(Ordering::Acquire) {
+            self.standing().rights.clone()
+        } else {
+            Rights::all()
+        }
+    }
+
+    /// Whether messages of `topic` may be delivered to the session now.
+    pub(crate) fn may_read(&self, topic: &str) -> bool {
+        !self.limited.load(Ordering::Acquire) || self.standing().rights.may_read(topic)
+    }
+
+    /// Returns whether the rights are others than before.
+    pub(crate) fn stand(&self, standing: Standing) -> bool {
+        let mut old = self.standing();
+        let limited = standing.rights.are_limited();
+        let changed = old.rights != standing.rights;
+        *old = standing;
+        self.limited.store(limited, Ordering::Release);
+        changed
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the connection to end, if there is one.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::access::Users;
 use crate::endpoint::Listener;
 use crate::session;
 
@@ -10,9 +11,12 @@ use crate::session;
 pub struct Config {
     /// Where clients connect, all versions of MQTT on each.
     pub listeners: Vec<Listener>,
-    /// Lets in clients without a user name from anywhere, not from this machine alone. A
-    /// listener may say otherwise for its own clients.
+    /// Lets in clients without a user name from anywhere. Otherwise they are let in from this
+    /// machine alone, and from nowhere once there are users. A listener may say otherwise for its
+    /// own clients.
     pub allow_anonymous: bool,
+    /// Who may connect under a user name, and what clients may do.
+    pub users: Users,
     /// Threads that serve connections; 0 takes one a processor, four at most.
     pub workers: usize,
     /// Limits for every client.
@@ -55,6 +59,12 @@ pub struct Limits {
     pub topic_aliases: u16,
     /// Time from the connection to its CONNECT packet, TLS and WebSocket handshakes included. 10 s.
     pub connect_timeout: Duration,
+    /// Logins that wait for their password to be checked. 4,096.
+    pub logins: usize,
+    /// Failed logins in a row from one address, after which it may try one a second. 30.
+    pub failed_logins: u32,
+    /// How long a client waits for the news that its login has failed. 1 s.
+    pub failed_login_delay: Duration,
     /// The longest keep-alive of an MQTT 5.0 client, in seconds; it is told if it asked for
     /// longer, or for none. 0 sets no limit. 0.
     pub keep_alive: u16,
@@ -69,6 +79,7 @@ impl Default for Config {
         Self {
             listeners: Vec::new(),
             allow_anonymous: false,
+            users: Users::default(),
             workers: 0,
             limits: Limits::default(),
             sys_interval: Duration::from_secs(10),
@@ -94,6 +105,9 @@ impl Default for Limits {
             topic_levels: 64,
             topic_aliases: 64,
             connect_timeout: Duration::from_secs(10),
+            logins: 4_096,
+            failed_logins: 30,
+            failed_login_delay: Duration::from_secs(1),
             keep_alive: 0,
             backpressure: Duration::from_secs(2),
             session_expiry: None,

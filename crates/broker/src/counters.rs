@@ -63,6 +63,8 @@ counters! {
     connections,
     /// Connections refused at CONNECT or by the connection limit.
     connections_refused,
+    /// Connections refused because of a wrong user name or password.
+    logins_failed,
     /// Connections ended because the client broke the protocol.
     protocol_errors,
     /// Connections ended because the client was silent for too long.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
-use crate::access::Access;
-use crate::cell::{Cell, Inner, Sink, Will, Wire, wake};
+use crate::access::{Access, Policy};
+use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::deliver::{Batch, Post, deliver};
@@ -50,6 +50,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) expiry: Option<Duration>,
     pub(crate) peer: Peer,
     pub(crate) will: Option<Will>,
+    /// Who the client is, and what it may do.
+    pub(crate) standing: Standing,
 }
 
 /// A client that has its session.
@@ -75,7 +77,7 @@ impl Hub {
     pub(crate) fn new(config: Config, workers: usize) -> Self {
         let limits = &config.limits;
         Self {
-            access: Access::new(config.allow_anonymous),
+            access: Access::new(&config),
             router: Router::default(),
             timers: Timers::default(),
             retained: Mutex::new(Retained::new(limits.retained, limits.retained_bytes)),
@@ -137,7 +139,10 @@ impl Hub {
         let old = sessions.get(arrival.client_id).cloned();
         // A session without an expiry interval ends with its connection, which ends now.
         let outlives = |cell: &&Arc<Cell>| cell.lock().expiry != Some(Duration::ZERO);
-        let wanted = old.as_ref().filter(|_| !arrival.clean_start);
+        // Nobody inherits the messages of somebody else.
+        let owned =
+            |cell: &&Arc<Cell>| cell.principal().user() == arrival.standing.principal.user();
+        let wanted = old.as_ref().filter(|_| !arrival.clean_start).filter(owned);
         let resumed = wanted.filter(outlives).cloned();
         let cell = match &resumed {
             Some(cell) => Arc::clone(cell),
@@ -167,6 +172,9 @@ impl Hub {
         // A will whose delay has not passed is void, now that the client is back (3.1.3.2.2).
         let due_will = inner.will.take().filter(|will| will.delay.is_zero());
         inner.epoch += 1;
+        if cell.stand(arrival.standing) && resumed.is_some() {
+            self.router.rights_changed();
+        }
         inner.will = arrival.will;
         inner.expiry = arrival.expiry;
         let mut wire = Wire::default();
@@ -193,6 +201,50 @@ impl Hub {
             self.end_if(&old, now, |_| true);
         }
         Ok(Attached { cell, epoch })
+    }
+
+    /// From now on `policy` holds, for those who are here as well: rights are taken and given,
+    /// and who may not be here any more is told so and disconnected.
+    pub(crate) fn set_access(&self, policy: Policy) {
+        let policy = self.access.replace(policy);
+        let cells = self.cells();
+        let mut limited = Vec::new();
+        let mut unwelcome = Vec::new();
+        for cell in &cells {
+            let (changed, welcome) = self.review(cell, &policy);
+            limited.extend(changed.then_some(cell));
+            unwelcome.extend((!welcome).then_some(cell));
+        }
+        if !limited.is_empty() {
+            self.router.rights_changed();
+        }
+        limited.into_iter().for_each(|cell| revoke(cell));
+        for cell in unwelcome {
+            cell.kick(ReasonCode::NOT_AUTHORIZED);
+        }
+    }
+
+    /// The same for one session that may have been attached under an older policy.
+    pub(crate) fn catch_up(&self, cell: &Arc<Cell>, known: &Arc<Policy>) {
+        let policy = self.access.policy();
+        if Arc::ptr_eq(&policy, known) {
+            return;
+        }
+        let (changed, welcome) = self.review(cell, &policy);
+        if changed {
+            self.router.rights_changed();
+            revoke(cell);
+        }
+        if !welcome {
+            cell.kick(ReasonCode::NOT_AUTHORIZED);
+        }
+    }
+
+    /// Gives a session its rights. Returns whether they changed, and whether it may be here.
+    fn review(&self, cell: &Cell, policy: &Policy) -> (bool, bool) {
+        let principal = cell.principal();
+        let (rights, denial) = policy.review(&principal, cell.client_id());
+        (cell.stand(Standing { principal, rights }), denial.is_none())
     }
 
     /// A connection has ended. Does nothing if another has taken its session over.
@@ -350,5 +402,17 @@ impl Hub {
             let topic = message.topic();
             log::warn!(TOPIC = topic; "{topic}: not published, the store of retained messages is full");
         }
+    }
+}
+
+/// Takes from a session what it may not have any more.
+fn revoke(cell: &Cell) {
+    let rights = cell.rights();
+    let mut inner = cell.lock();
+    inner.session.revoke(|topic| rights.may_read(topic));
+    if let Some(will) = &inner.will
+        && !rights.may_write(will.message.topic())
+    {
+        inner.will = None;
     }
 }

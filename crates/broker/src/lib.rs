@@ -33,6 +33,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use access::{FilterError, PasswordError, PasswordHash, Permission, Rule, User, Users};
 pub use config::{Config, Limits};
 pub use counters::Totals;
 pub use endpoint::{ClientCa, Endpoint, Listener, TlsSettings};
@@ -41,6 +42,7 @@ pub use link::{Delivery, Link, LinkError, Outgoing};
 pub use message::Message;
 pub use net::{TlsError, TlsFile};
 
+use access::Policy;
 use hub::Hub;
 use net::{Certificates, Gate, Worker};
 
@@ -152,6 +154,14 @@ impl Broker {
         self.certificates.iter().for_each(|one| one.reload());
     }
 
+    /// Lets in others from now on, and permits other things, without disturbing those whom it does
+    /// not concern. Clients that are connected lose what they may not do any more: messages stop
+    /// coming and publications are refused. Those who may not be here at all, because their user has
+    /// gone or its password has changed, are disconnected with Not authorized.
+    pub fn set_access(&self, allow_anonymous: bool, users: Users) {
+        self.hub.set_access(Policy::new(allow_anonymous, users));
+    }
+
     /// Counts since the start.
     pub fn totals(&self) -> Totals {
         self.hub.totals()
@@ -195,6 +205,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.hub.access.logins.close();
         // No receiver is left only if all threads have ended already.
         let _ = self.stop.send(true);
         for thread in self.threads.drain(..) {

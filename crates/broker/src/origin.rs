@@ -1,7 +1,7 @@
 //! Where a connection comes from.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What is known of a client before it has said anything.
 #[derive(Clone, Debug)]
@@ -27,6 +27,14 @@ impl Origin {
         match self.remote {
             Remote::Tcp(address) => address.ip().to_canonical().is_loopback(),
             Remote::Unix => true,
+        }
+    }
+
+    /// The address for counting failed logins; those of a Unix socket are of this machine.
+    pub(crate) fn ip(&self) -> IpAddr {
+        match self.remote {
+            Remote::Tcp(address) => address.ip(),
+            Remote::Unix => Ipv4Addr::LOCALHOST.into(),
         }
     }
 }

@@ -126,6 +126,7 @@ impl Sys {
             ("bytes/sent", totals.bytes_sent),
             ("connections/total", totals.connections),
             ("connections/refused", totals.connections_refused),
+            ("connections/logins_failed", totals.logins_failed),
             ("connections/timeouts", totals.timeouts),
             ("protocol_errors", totals.protocol_errors),
             ("backpressure/pauses", totals.pauses),

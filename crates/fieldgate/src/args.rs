@@ -42,6 +42,12 @@ pub(crate) enum Command {
     ///
     /// For a device on a bus with `simulated: true` the simulator is started for it.
     Test(Test),
+    /// Add, change, remove and list the users of the MQTT broker.
+    ///
+    /// A running gateway takes a change over within two seconds; clients whose user has gone or
+    /// whose password is another now are disconnected.
+    #[command(subcommand)]
+    User(User),
     /// Serve simulated Modbus devices with moving values for the devices of a configuration.
     Simulate(Simulate),
 }
@@ -68,6 +74,59 @@ pub(crate) struct Test {
     #[arg(value_name = "DEVICE")]
     pub(crate) device: String,
     /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Add a user. Without --read and --write it may do everything.
+    Add(AddUser),
+    /// Set another password.
+    Passwd(NewPassword),
+    /// Remove a user.
+    Remove(NamedUser),
+    /// List the users and what they may do.
+    List(UsersFile),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AddUser {
+    #[command(flatten)]
+    pub(crate) user: NewPassword,
+    /// Topics that it may read: a topic filter, where %c is the client identifier and %u the user
+    /// name. May be given several times.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) read: Vec<String>,
+    /// Topics that it may publish to, likewise.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) write: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewPassword {
+    #[command(flatten)]
+    pub(crate) user: NamedUser,
+    /// Read the password from the first line of standard input instead of asking for it twice.
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NamedUser {
+    /// The user name.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) file: UsersFile,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UsersFile {
+    /// The users file. `user add` makes it if it is not there.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
+    /// The configuration whose broker.users names the users file.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) config: PathBuf,
 }

@@ -24,7 +24,7 @@ pub(crate) fn complain(stop: &Stop) {
     }
 }
 
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     print_to(&mut io::stdout(), text);
 }
 

@@ -11,6 +11,7 @@ mod journal;
 mod notify;
 mod simulate;
 mod stop;
+mod users;
 mod yaml;
 
 use std::future::Future;
@@ -39,6 +40,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Run(config) => block_on(daemon::run(&config.file)),
         Command::Check(check) => commands::check(&check.config.file, check.expand),
         Command::Test(test) => block_on(commands::test(&test.config, &test.device)),
+        Command::User(user) => users::act(&user),
         Command::Simulate(simulate) => {
             block_on(commands::simulate(&simulate.config.file, simulate.listen))
         }

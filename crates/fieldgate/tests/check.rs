@@ -83,6 +83,7 @@ fn the_examples_that_are_there_to_be_uncommented_are_right() {
         _ => line.to_owned(),
     });
     let text: Vec<String> = lines.collect();
+    folder.write("users.yaml", b"users:");
     let (code, stdout, stderr) = fieldgate(&["check", &with_types(&folder, &text.join("\n"))]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert!(stdout.contains(": 4 devices, "), "{stdout}");
@@ -137,7 +138,7 @@ fn mistakes_of_all_files_are_printed_and_the_exit_code_is_1() {
     folder.write("types/short.yml", b"");
     folder.write("types/.t.yaml.swp", b"\0");
     let folder_name = Path::new(&file).parent().unwrap().to_str().unwrap();
-    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous
+    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous, users
 FOLDER/gateway.yaml:4:21: devices.a.bus: unknown bus \"x\"
 FOLDER/types/broken.yaml:2:1: while parsing a node, did not find expected node content
 FOLDER/types/latin.yaml:1:26: not UTF-8 text

@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 
 use super::client::Client;
 use super::end::End;
+use super::login::Login;
 use super::{Desk, READ_SIZE, Worker};
 use crate::counters::add;
 use crate::origin::Origin;
@@ -50,7 +51,7 @@ pub(super) struct Connection<S> {
 
 /// Before and after CONNECT.
 pub(super) enum State {
-    Waiting { since: Instant },
+    Waiting { since: Instant, login: Login },
     Client(Client),
 }
 
@@ -70,7 +71,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             stream,
             origin,
             worker,
-            state: State::Waiting { since },
+            state: State::Waiting {
+                since,
+                login: Login::None,
+            },
             partial: Vec::new(),
             leftover: false,
             writing: Writing::default(),
@@ -276,6 +280,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.waits_for_subscribers(cx, now) {
                 return Poll::Pending;
+            }
+            if ready!(self.poll_login(cx, now)) {
+                self.leftover = true; // Its CONNECT.
             }
             match ready!(self.poll_intake(cx, desk, now)) {
                 Ok(()) => {}

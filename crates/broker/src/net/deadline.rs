@@ -31,7 +31,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let limits = &self.worker.hub.config.limits;
         let silence = match &self.state {
-            State::Waiting { since } => Some((*since + limits.connect_timeout, Deadline::Connect)),
+            State::Waiting { since, login } => {
+                let time = limits.connect_timeout + login.patience();
+                Some((*since + time, Deadline::Connect))
+            }
             State::Client(client) => client
                 .silence
                 .map(|silence| (self.heard + silence, Deadline::KeepAlive)),
@@ -82,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sees to being polled at `at`, or sooner. The timer is moved only when it would ring too
     /// late or has rung: traffic must not cost a timer operation a packet.
-    fn wake_at(&mut self, at: Instant, cx: &mut Context<'_>, now: Instant) {
+    pub(super) fn wake_at(&mut self, at: Instant, cx: &mut Context<'_>, now: Instant) {
         if self.armed.is_some_and(|armed| now < armed && armed <= at) {
             return;
         }

@@ -36,7 +36,10 @@ pub(super) enum End {
 
 impl End {
     pub(super) fn kicked(reason: ReasonCode) -> Self {
-        let what = "ended by the broker";
+        let what = match reason {
+            ReasonCode::NOT_AUTHORIZED => "its right to be here has been withdrawn",
+            _ => "ended by the broker",
+        };
         Self::Fault { reason, what }
     }
 
@@ -86,7 +89,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn note_fault(&self, client: &Client, reason: ReasonCode, what: &str) {
         let origin = &self.origin;
         let id = client.attached.cell.client_id();
-        if reason != ReasonCode::KEEP_ALIVE_TIMEOUT && reason != ReasonCode::SERVER_SHUTTING_DOWN {
+        let no_fault = [
+            ReasonCode::KEEP_ALIVE_TIMEOUT,
+            ReasonCode::SERVER_SHUTTING_DOWN,
+            ReasonCode::NOT_AUTHORIZED,
+        ];
+        if !no_fault.contains(&reason) {
             add(&self.worker.counters.protocol_errors, 1);
         }
         log::info!(CLIENT = id; "{origin}: client {id:?} disconnected: {reason}: {what}");

@@ -15,18 +15,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::client::Client;
 use super::connection::{Connection, State};
 use super::end::End;
+use super::login::Login;
 use crate::Limits;
-use crate::cell;
+use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question};
+use crate::cell::{self, Standing};
 use crate::counters::{Counted, add};
 use crate::hub::Arrival;
 use crate::message::Message;
 use crate::session::{AliasesIn, Peer};
-
-/// A refusal before there is a session.
-struct Refusal {
-    reason: ReasonCode,
-    what: &'static str,
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Handles the first packet. Returns its length, or 0 if it is not all there.
@@ -34,13 +30,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let max = self.worker.hub.config.limits.packet_size as usize;
         match decode_connect(data, max) {
             Ok(None) => Ok(0),
-            Ok(Some((connect, used))) => match self.admit(&connect, now) {
-                Ok(client) => {
-                    self.state = State::Client(client);
-                    Ok(used)
+            Ok(Some((connect, used))) => {
+                let client = match self.identify(&connect, now) {
+                    Ok(None) => return Ok(0),
+                    Ok(Some(principal)) => self.admit(&connect, principal, now),
+                    Err(refusal) => Err(refusal),
+                };
+                match client {
+                    Ok(client) => {
+                        self.state = State::Client(client);
+                        Ok(used)
+                    }
+                    Err(refusal) => Err(self.refuse(Some(connect.version), &refusal)),
                 }
-                Err(refusal) => Err(self.refuse(Some(connect.version), &refusal)),
-            },
+            }
             Err(error) => {
                 let refusal = Refusal {
                     reason: error.reason,
@@ -86,20 +89,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         End::Refused
     }
 
-    /// Gives the client its session.
-    fn admit(&self, connect: &Connect<'_>, now: Instant) -> Result<Client, Refusal> {
+    /// Finds out who the client is. `None` if its password has to be checked first.
+    fn identify(
+        &mut self,
+        connect: &Connect<'_>,
+        now: Instant,
+    ) -> Result<Option<Principal>, Refusal> {
         let hub = &self.worker.hub;
-        let limits = &hub.config.limits;
         if connect.properties.authentication_method.is_some() {
             return Err(Refusal {
                 reason: ReasonCode::BAD_AUTHENTICATION_METHOD,
                 what: "enhanced authentication is not supported",
             });
         }
-        hub.access.connect(&self.origin).map_err(|reason| Refusal {
-            reason,
-            what: "anonymous clients are let in from this machine only",
-        })?;
+        let State::Waiting { login, .. } = &mut self.state else {
+            return Ok(None);
+        };
+        if let Login::Settled(found) = std::mem::replace(login, Login::None) {
+            return found.map(Some);
+        }
+        let claim = Claim {
+            proven: self.origin.subject.as_deref(),
+            user: connect.username,
+            local: self.origin.is_local(),
+            allow_anonymous: self.origin.allow_anonymous,
+        };
+        let (principal, hash, exists) = match hub.access.policy().judge(&claim)? {
+            Judgement::Known(principal) => return Ok(Some(principal)),
+            Judgement::Prove {
+                principal,
+                hash,
+                exists,
+            } => (principal, hash, exists),
+        };
+        let question = Question {
+            user: principal.user().unwrap_or_default().into(),
+            password: connect.password.unwrap_or_default().into(),
+            hash,
+            exists,
+            peer: self.origin.ip(),
+        };
+        let verdict = hub.access.logins.check(question, now);
+        *login = Login::Asked { principal, verdict };
+        Ok(None)
+    }
+
+    /// Gives the client its session.
+    fn admit(
+        &self,
+        connect: &Connect<'_>,
+        principal: Principal,
+        now: Instant,
+    ) -> Result<Client, Refusal> {
+        let hub = &self.worker.hub;
+        let limits = &hub.config.limits;
         if hub.stopping.load(Ordering::Relaxed) {
             return Err(Refusal {
                 reason: ReasonCode::SERVER_UNAVAILABLE,
@@ -108,6 +151,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let assigned = assigned_id(connect)?;
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        let policy = hub.access.policy();
+        let rights = policy.rights(&principal, client_id)?;
+        let will = connect.will.as_ref();
+        if will.is_some_and(|will| !rights.may_write(will.topic)) {
+            return Err(Refusal {
+                reason: ReasonCode::NOT_AUTHORIZED,
+                what: "the client may not publish to the topic of its will",
+            });
+        }
         let arrival = Arrival {
             client_id,
             clean_start: connect.clean_start,
@@ -117,6 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Some(will) => Some(kept_will(will, limits)?),
                 None => None,
             },
+            standing: Standing { principal, rights },
         };
         let attached = hub.attach(arrival, now, |session_present, out| {
             let connack = connack(connect, session_present, assigned.as_deref(), limits);
@@ -128,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             reason,
             what: "there are as many sessions as the limits allow",
         })?;
+        hub.catch_up(&attached.cell, &policy);
         let keep_alive = keep_alive(connect, limits);
         let silence = Duration::from_secs(keep_alive.into()) * 3 / 2;
         Ok(Client {
@@ -212,12 +266,6 @@ fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
         return Err(Refusal {
             reason: ReasonCode::TOPIC_NAME_INVALID,
             what: "the will's topic has more levels than the limits allow",
-        });
-    }
-    if will.topic.starts_with('$') {
-        return Err(Refusal {
-            reason: ReasonCode::NOT_AUTHORIZED,
-            what: "the will's topic is the broker's own",
         });
     }
     let properties = &will.properties;

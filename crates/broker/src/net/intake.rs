@@ -15,6 +15,7 @@ use super::Worker;
 use super::client::Client;
 use super::end::End;
 use super::greeting::session_expiry;
+use crate::access::Rights;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Departure;
@@ -46,6 +47,7 @@ struct Intake<'w> {
     cache: &'w mut MatchCache,
     version: Version,
     now: Instant,
+    rights: Rights,
     /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
 }
@@ -69,6 +71,7 @@ impl Client {
                 cache,
                 version: self.version,
                 now,
+                rights: self.attached.cell.rights(),
                 tally: Tally::default(),
             };
             let (taken, stop) = self.collect(&data[used..], &mut intake, &mut batch, post);
@@ -241,7 +244,7 @@ impl Intake<'_> {
             add(&self.worker.counters.publish_refused, 1);
             reason
         };
-        if !hub.access.publish(publish.topic) {
+        if !self.rights.may_write(publish.topic) {
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         if !hub.config.limits.levels_fit(publish.topic) {

@@ -11,6 +11,7 @@ mod end;
 mod greeting;
 mod intake;
 mod listener;
+mod login;
 mod subscribe;
 mod tls;
 mod websocket;

@@ -60,12 +60,14 @@ impl Client {
             out: &mut wire.out,
             tally: &mut post.tally,
         };
+        let rights = self.attached.cell.rights();
         for (filter, grant) in wanted {
             if !session.takes_retained() {
                 turn.tally.dropped += 1;
                 continue;
             }
-            let messages = hub.retained().matching(filter, now);
+            let mut messages = hub.retained().matching(filter, now);
+            messages.retain(|message| rights.may_read(message.topic()));
             for message in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
             }
@@ -86,6 +88,9 @@ impl Client {
         let limits = &hub.config.limits;
         if !topic::filter_is_valid(filter) || !limits.levels_fit(filter) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        }
+        if !self.attached.cell.rights().may_subscribe(filter) {
+            return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let known = inner.subscriptions.contains_key(filter);
         if !known && inner.subscriptions.len() >= limits.subscriptions {

@@ -191,7 +191,12 @@ impl Router {
         found
     }
 
-    /// Everybody who gets `topic`, read from the trie itself.
+    /// Somebody's rights have changed: what was matched before counts no more.
+    pub(crate) fn rights_changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Everybody who gets `topic` and may, read from the trie itself.
     pub(crate) fn matches(&self, topic: &str) -> Matches {
         self.lock().matches(topic)
     }

@@ -73,7 +73,11 @@ impl Trie {
     }
 
     pub(crate) fn matches(&self, topic: &str) -> Matches {
-        let mut found = Found::default();
+        let mut found = Found {
+            topic,
+            matches: Matches::default(),
+            places: HashMap::default(),
+        };
         self.root
             .visit(Some(topic), !topic.starts_with('$'), &mut found);
         found.matches
@@ -89,17 +93,20 @@ fn split(filter: &str) -> (Option<&str>, &str) {
 }
 
 /// What a lookup has found so far; several filters of one session become one subscriber.
-#[derive(Default)]
-struct Found {
+struct Found<'t> {
+    topic: &'t str,
     matches: Matches,
     places: HashMap<u64, usize, RandomState>,
 }
 
-impl Found {
+impl Found<'_> {
     fn add(&mut self, entries: &Entries) {
         // One node's sessions differ from each other, so only a second node needs the index.
         let fresh = self.matches.plain.is_empty();
         for (&id, (cell, grant)) in &entries.plain {
+            if !cell.may_read(self.topic) {
+                continue;
+            }
             if !fresh && self.places.is_empty() {
                 let known = self.matches.plain.iter().enumerate();
                 self.places = known.map(|(at, known)| (known.cell.id(), at)).collect();
@@ -117,10 +124,19 @@ impl Found {
         }
         for members in entries.groups.values() {
             let subscribe = |(cell, grant): &(_, _)| Subscriber::new(Arc::clone(cell), *grant);
-            self.matches.groups.push(Group {
-                members: members.list.iter().map(subscribe).collect(),
-                turn: Arc::clone(&members.turn),
-            });
+            let may_read = |(cell, _): &&(Arc<Cell>, _)| cell.may_read(self.topic);
+            let permitted: Vec<_> = members
+                .list
+                .iter()
+                .filter(may_read)
+                .map(subscribe)
+                .collect();
+            if !permitted.is_empty() {
+                self.matches.groups.push(Group {
+                    members: permitted,
+                    turn: Arc::clone(&members.turn),
+                });
+            }
         }
     }
 }
@@ -179,7 +195,7 @@ impl Node {
     }
 
     /// `wildcards` is false at the first level of a `$` topic (MQTT-4.7.2-1).
-    fn visit(&self, topic: Option<&str>, wildcards: bool, found: &mut Found) {
+    fn visit(&self, topic: Option<&str>, wildcards: bool, found: &mut Found<'_>) {
         if wildcards {
             found.add(&self.below); // "a/#" matches "a" too.
         }

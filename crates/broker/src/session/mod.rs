@@ -114,6 +114,14 @@ impl Session {
         self.queued_bytes = self.queue.iter().map(|q| q.message.weight()).sum();
     }
 
+    /// Drops the waiting messages whose topics the client may not read any more.
+    pub(crate) fn revoke(&mut self, may_read: impl Fn(&str) -> bool) {
+        self.queue.retain(|queued| may_read(queued.message.topic()));
+        let qos0 = |queued: &&Queued| queued.qos == QoS::AtMostOnce;
+        self.queued_qos0 = self.queue.iter().filter(qos0).count();
+        self.queued_bytes = self.queue.iter().map(|q| q.message.weight()).sum();
+    }
+
     /// Messages waiting, those unacknowledged included.
     pub(crate) fn backlog(&self) -> usize {
         self.queue.len() + self.inflight.len()

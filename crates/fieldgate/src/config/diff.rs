@@ -33,10 +33,6 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         ("broker.listen", old.listen == new.listen),
         ("broker.tls", old.tls == new.tls),
         (
-            "broker.allow_anonymous",
-            old.allow_anonymous == new.allow_anonymous,
-        ),
-        (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.
             old.topics == new.topics || old.gateway != new.gateway,
@@ -77,7 +73,6 @@ impl Config {
         self.gateway.clone_from(&running.gateway);
         self.listen.clone_from(&running.listen);
         self.tls.clone_from(&running.tls);
-        self.allow_anonymous = running.allow_anonymous;
         self.topics = running.topics.clone();
         self.payload = running.payload;
     }

@@ -13,16 +13,17 @@ mod resolve;
 mod source;
 mod unavailable;
 mod units;
+mod users;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
-use fieldgate_broker::{TlsFile, TlsSettings};
+use fieldgate_broker::{TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
 pub(crate) use diff::{Changes, diff};
@@ -30,8 +31,9 @@ pub(crate) use expand::document;
 pub(crate) use listen::{Address, Listen};
 pub(crate) use report::Report;
 pub(crate) use source::Sources;
+pub(crate) use users::{check_user_name, text as users_text};
 
-use crate::yaml::Mistake;
+use crate::yaml::{Mistake, Node};
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +43,10 @@ pub(crate) struct Config {
     /// For the listeners that encrypt.
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) allow_anonymous: bool,
+    /// Where the users are.
+    pub(crate) users_file: Option<PathBuf>,
+    /// What is there, if it was read at all.
+    pub(crate) users: Users,
     pub(crate) topics: Topics,
     pub(crate) payload: PayloadFormat,
     /// By name.
@@ -65,8 +71,8 @@ pub(crate) struct Loaded {
     pub(crate) sources: Sources,
 }
 
-/// Reads the file and the device types beside it. Files that it names for the broker may be
-/// missing: they are often not for whoever only wants to see a device.
+/// Reads the file and the device types beside it, but not the files that it names for the broker:
+/// they are nobody's business who only wants to see a device.
 ///
 /// # Errors
 ///
@@ -75,16 +81,22 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Report> {
     load_and(path, |_, _, _| {})
 }
 
-/// As [`load`], for whoever runs the broker: certificates and keys must be of use.
+/// As [`load`], for whoever runs the broker: the users are read, and certificates and keys must
+/// be of use.
 ///
 /// # Errors
 ///
 /// All mistakes of all files.
 pub(crate) fn load_with_files(path: &Path) -> Result<Loaded, Report> {
-    load_and(path, check_files)
+    load_and(path, |config, sources, report| {
+        check_certificates(config, sources, report);
+        if let Some(file) = &config.users_file {
+            config.users = users::load(file, report).unwrap_or_default();
+        }
+    })
 }
 
-fn check_files(config: &Config, sources: &Sources, report: &mut Report) {
+fn check_certificates(config: &Config, sources: &Sources, report: &mut Report) {
     let Some(Err(error)) = config.tls.as_ref().map(TlsSettings::check) else {
         return;
     };
@@ -101,20 +113,53 @@ fn check_files(config: &Config, sources: &Sources, report: &mut Report) {
 
 fn load_and(
     path: &Path,
-    check: impl FnOnce(&Config, &Sources, &mut Report),
+    read_files: impl FnOnce(&mut Config, &Sources, &mut Report),
 ) -> Result<Loaded, Report> {
     let mut report = Report::default();
     let Some(sources) = source::load(path, &mut report) else {
         return Err(report);
     };
-    let config = resolve::resolve(sources.clone(), &mut report);
-    if let Some(config) = &config {
-        check(config, &sources, &mut report);
+    let mut config = resolve::resolve(sources.clone(), &mut report);
+    if let Some(config) = &mut config {
+        config.users_file = config.users_file.take().map(|file| beside(path, &file));
+        read_files(config, &sources, &mut report);
     }
     match config {
         Some(config) if report.is_empty() => Ok(Loaded { config, sources }),
         _ => Err(report),
     }
+}
+
+/// Reads a users file.
+///
+/// # Errors
+///
+/// All its mistakes.
+pub(crate) fn load_users(file: &Path) -> Result<Users, Report> {
+    let mut report = Report::default();
+    match users::load(file, &mut report) {
+        Some(users) if report.is_empty() => Ok(users),
+        _ => Err(report),
+    }
+}
+
+/// Where a configuration says that its users are, whatever else may be wrong with it.
+///
+/// # Errors
+///
+/// Why the file cannot be read or parsed.
+pub(crate) fn users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
+    let mut report = Report::default();
+    let Some(main) = source::read(path, &mut report) else {
+        return Err(report);
+    };
+    let named = main.root.get(&["broker", "users"]).and_then(Node::text);
+    Ok(named.map(|file| beside(path, Path::new(file))))
+}
+
+/// A file that a configuration names.
+fn beside(config: &Path, file: &Path) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(file)
 }
 
 fn add(file: &str, mistakes: Vec<Mistake>, report: &mut Report) {

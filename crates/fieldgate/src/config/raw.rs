@@ -49,6 +49,8 @@ pub(crate) struct Broker {
     pub(crate) listen: Listen,
     pub(crate) tls: Option<Tls>,
     pub(crate) allow_anonymous: bool,
+    /// The users file, from the folder of the configuration on.
+    pub(crate) users: Option<String>,
 }
 
 /// `mqtt:`

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use fieldgate_bridge::Defaults;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, TypeConfig};
+use fieldgate_broker::Users;
 use fieldgate_model::{Topics, check_name};
 use serde::Deserialize;
 
@@ -69,6 +70,8 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
             .map(|tls| tls.beside(Path::new(&sources.main.name))),
         listen: document.broker.listen,
         allow_anonymous: document.broker.allow_anonymous,
+        users_file: document.broker.users.map(Into::into),
+        users: Users::default(),
         topics: topics?,
         payload: document.mqtt.payload,
         buses,

@@ -95,7 +95,8 @@ fn list(folder: &Path, report: &mut Report) -> Vec<std::path::PathBuf> {
     types
 }
 
-fn read(path: &Path, report: &mut Report) -> Option<File> {
+/// Reads and parses one file.
+pub(crate) fn read(path: &Path, report: &mut Report) -> Option<File> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the parser sees that it is too much.

@@ -205,8 +205,8 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:75: broker.tls.client_certificates: unknown name \"maybe\"; expected one of required, optional",
         ),
         (
-            file("broker: {users: users.yaml}"),
-            ":2:10: broker.users: not available in this version",
+            file("broker: {users: [users.yaml]}"),
+            ":2:17: broker.users: expected text, found a list",
         ),
         (
             file("broker: {allow_anonymous: on}"),

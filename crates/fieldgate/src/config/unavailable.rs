@@ -16,7 +16,6 @@ enum Scope {
 
 /// A path of keys, where `*` is any key; a value that alone is meant, or any; what goes with it.
 const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
-    (&["broker", "users"], None, Scope::Key),
     (&["mqtt", "discovery"], None, Scope::Key),
     (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
     (&["buses", "*", "serial"], None, Scope::Parent),

@@ -18,6 +18,7 @@ pub(crate) fn start(config: &Config) -> Result<(Broker, Vec<Listener>), Stop> {
         let started = Broker::start(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
+            users: config.users.clone(),
             ..fieldgate_broker::Config::default()
         });
         started.map(|broker| (broker, listeners))
@@ -104,7 +105,7 @@ fn cannot_listen(error: &BindError) -> Stop {
 }
 
 /// Tells a person what is listened on, and how to see something there.
-pub(crate) fn announce(broker: &Broker, listeners: &[Listener], allow_anonymous: bool) {
+pub(crate) fn announce(broker: &Broker, listeners: &[Listener]) {
     let mut addresses = broker.local_addrs().iter();
     let mut hint = None;
     for listener in listeners {
@@ -130,14 +131,6 @@ pub(crate) fn announce(broker: &Broker, listeners: &[Listener], allow_anonymous:
     }
     if listeners.is_empty() {
         log::warn!("no listener: nobody can subscribe");
-    } else if !listeners
-        .iter()
-        .any(|one| one.allow_anonymous.unwrap_or(allow_anonymous))
-    {
-        log::info!(
-            "only programs on this machine and clients with a certificate may connect: \
-             broker.allow_anonymous is false"
-        );
     }
     let Some((address, option)) = hint else {
         return;

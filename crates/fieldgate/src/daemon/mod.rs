@@ -6,6 +6,7 @@
 mod clock;
 mod commands;
 mod device;
+mod doors;
 mod listen;
 mod plant;
 mod publisher;
@@ -27,11 +28,16 @@ use crate::config;
 use crate::notify;
 use crate::stop::Stop;
 use commands::Directory;
+use doors::Doors;
 use plant::Plant;
 use publisher::Publisher;
 
 /// How long the broker may take to take leave of its clients; its own grace is shorter.
 const BROKER_END: Duration = Duration::from_secs(5);
+
+/// How often the users file is looked at. Polling needs no descriptor, survives every way of
+/// replacing a file, and costs one system call.
+const USERS_LOOK: Duration = Duration::from_secs(2);
 
 /// Runs the gateway until a signal ends it.
 ///
@@ -41,7 +47,7 @@ const BROKER_END: Duration = Duration::from_secs(5);
 pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
     let config = config::load_with_files(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
-    let allow_anonymous = config.allow_anonymous;
+    let mut doors = Doors::new(&config);
     let (broker, listeners) = listen::start(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
@@ -67,10 +73,19 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
         commands_end.clone(),
     ));
     publisher.send(publisher.gateway_state(true)).await;
-    listen::announce(&broker, &listeners, allow_anonymous);
+    listen::announce(&broker, &listeners);
+    doors.explain();
     notify::ready();
 
-    serve(&mut signals, &broker, &mut plant, &changed, path).await;
+    serve(
+        &mut signals,
+        &broker,
+        &mut plant,
+        &mut doors,
+        &changed,
+        path,
+    )
+    .await;
 
     notify::stopping();
     log::info!("stopping");
@@ -112,6 +127,7 @@ async fn serve(
     signals: &mut Signals,
     broker: &Broker,
     plant: &mut Plant,
+    doors: &mut Doors,
     changed: &Notify,
     path: &Path,
 ) {
@@ -119,6 +135,7 @@ async fn serve(
     // Longer than any uptime when there is no watchdog.
     let interval = watchdog.unwrap_or(Duration::from_secs(u32::MAX.into()));
     let mut tick = tokio::time::interval(interval);
+    let mut look = tokio::time::interval(USERS_LOOK);
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
@@ -127,9 +144,10 @@ async fn serve(
                 notify::reloading();
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
-                reload(path, plant).await;
+                reload(path, broker, plant, doors).await;
                 notify::ready();
             }
+            _ = look.tick() => doors.look(broker).await,
             () = changed.notified() => {
                 let (online, all) = plant.count();
                 notify::status(&format!("{online} of {all} devices online"));
@@ -146,7 +164,7 @@ async fn serve(
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, plant: &mut Plant) {
+async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doors) {
     let path = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path)).await;
     let config = match loaded {
@@ -163,7 +181,9 @@ async fn reload(path: &Path, plant: &mut Plant) {
             return;
         }
     };
+    let is_new = doors.change(&config, broker);
     match plant.change(config).await {
+        Ok(changes) if changes.is_empty() && is_new => {}
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {
             for key in &changes.need_restart {

@@ -2,6 +2,7 @@
 
 mod client;
 mod packet;
+mod people;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use fieldgate_broker::{Broker, Config, Limits, Listener};
 
 pub(crate) use client::{Client, connect, connect_v5, will};
 pub(crate) use packet::{Event, Got, Greeting, got};
+pub(crate) use people::{broker_for, enter, named, password, people, rules};
 
 pub(crate) use fieldgate_mqtt::{QoS, ReasonCode, Version};
 

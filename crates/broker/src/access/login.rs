@@ -1,0 +1,279 @@
+//! Checks passwords away from the event loops: a hash takes tens of milliseconds and 19 MiB.
+//!
+//! A few are checked at a time, in the order in which they came; the rest wait in a bounded queue. What is
+//! queued is checked even if its client has given up, so that it is known when the client comes back.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::password::PasswordHash;
+use super::proven::Proven;
+use super::strikes::Strikes;
+use crate::config::Limits;
+
+/// Refused clients that are kept waiting at a time; past it they are refused at once.
+const PENANCES_MAX: usize = 1024;
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Right,
+    /// A wrong password, or nobody has this name.
+    Wrong,
+    /// The client's address has failed too often lately; the password was not looked at.
+    TooOften,
+    /// Too many wait already, or there is no memory.
+    Busy,
+}
+
+/// Credentials to check.
+pub(crate) struct Question {
+    pub(crate) user: Arc<str>,
+    pub(crate) password: Box<[u8]>,
+    pub(crate) hash: PasswordHash,
+    /// False if nobody has this name: then `hash` is somebody else's, and only takes the time.
+    pub(crate) exists: bool,
+    pub(crate) peer: IpAddr,
+}
+
+struct Job {
+    question: Question,
+    answer: oneshot::Sender<Verdict>,
+}
+
+/// The checks of one broker.
+#[derive(Clone)]
+pub(crate) struct Logins(Arc<Shared>);
+
+struct Shared {
+    at_once: usize,
+    waiting_max: usize,
+    queue: Mutex<Queue>,
+    proven: Mutex<Proven>,
+    strikes: Mutex<Strikes>,
+    penances: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    running: usize,
+    closed: bool,
+}
+
+impl Logins {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self(Arc::new(Shared {
+            // Half of the processors stay free for those who are in.
+            at_once: (processors / 2).clamp(1, 2),
+            waiting_max: limits.logins,
+            queue: Mutex::default(),
+            proven: Mutex::new(Proven::new()),
+            strikes: Mutex::new(Strikes::new(limits.failed_logins)),
+            penances: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Checks credentials. To be called on a tokio runtime, whose blocking threads do the work.
+    pub(crate) fn check(&self, question: Question, now: Instant) -> oneshot::Receiver<Verdict> {
+        let (answer, receiver) = oneshot::channel();
+        let shared = &self.0;
+        if shared.is_proven(&question, now) {
+            // The receiver is here, so it takes it.
+            let _ = answer.send(Verdict::Right);
+            return receiver;
+        }
+        let mut queue = shared.queue();
+        if queue.closed || queue.jobs.len() >= shared.waiting_max {
+            let _ = answer.send(Verdict::Busy);
+            return receiver;
+        }
+        queue.jobs.push_back(Job { question, answer });
+        if queue.running < shared.at_once {
+            queue.running += 1;
+            let shared = Arc::clone(shared);
+            tokio::task::spawn_blocking(move || shared.work());
+        }
+        receiver
+    }
+
+    /// Forgets who was right: users have changed.
+    pub(crate) fn forget(&self) {
+        lock(&self.0.proven).clear();
+    }
+
+    /// Checks nothing any more, so that the threads that do can end.
+    pub(crate) fn close(&self) {
+        let mut queue = self.0.queue();
+        queue.closed = true;
+        queue.jobs.clear();
+    }
+
+    /// A place among the refused that are kept waiting, if there is one.
+    pub(crate) fn penance(&self) -> Option<Penance> {
+        let penances = &self.0.penances;
+        let taken = penances.fetch_add(1, Ordering::Relaxed);
+        let penance = Penance(Arc::clone(&self.0));
+        (taken < PENANCES_MAX).then_some(penance)
+    }
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logins")
+    }
+}
+
+/// One refused client that is kept waiting.
+pub(crate) struct Penance(Arc<Shared>);
+
+impl Drop for Penance {
+    fn drop(&mut self) {
+        self.0.penances.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
+    }
+
+    fn is_proven(&self, question: &Question, now: Instant) -> bool {
+        let mut proven = lock(&self.proven);
+        let seal = proven.seal(&question.user, &question.hash, &question.password);
+        question.exists && seal.is_some_and(|seal| proven.contains(&seal, now))
+    }
+
+    /// Works until nothing is left to do.
+    fn work(&self) {
+        loop {
+            let mut queue = self.queue();
+            let Some(job) = queue.jobs.pop_front() else {
+                queue.running -= 1;
+                return;
+            };
+            drop(queue);
+            let verdict = self.decide(&job.question);
+            // The client may have gone.
+            let _ = job.answer.send(verdict);
+        }
+    }
+
+    fn decide(&self, question: &Question) -> Verdict {
+        let now = Instant::now();
+        // Several connections may have brought the same credentials at the same time.
+        if self.is_proven(question, now) {
+            return Verdict::Right;
+        }
+        if lock(&self.strikes).is_out(question.peer, now) {
+            return Verdict::TooOften;
+        }
+        match question.hash.verify(&question.password) {
+            None => Verdict::Busy,
+            Some(true) if question.exists => {
+                let mut proven = lock(&self.proven);
+                let seal = proven.seal(&question.user, &question.hash, &question.password);
+                if let Some(seal) = seal {
+                    proven.insert(seal, now);
+                }
+                Verdict::Right
+            }
+            Some(_) => {
+                lock(&self.strikes).failed(question.peer, Instant::now());
+                Verdict::Wrong
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(user: &str, password: &str, exists: bool) -> Question {
+        Question {
+            user: user.into(),
+            password: password.as_bytes().into(),
+            hash: hash(),
+            exists,
+            peer: [10, 0, 0, 1].into(),
+        }
+    }
+
+    fn hash() -> PasswordHash {
+        static HASH: std::sync::OnceLock<PasswordHash> = std::sync::OnceLock::new();
+        HASH.get_or_init(|| PasswordHash::of(b"right").unwrap())
+            .clone()
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_wrong_or_not_looked_at_after_too_many_failures() {
+        let limits = Limits {
+            failed_logins: 2,
+            ..Limits::default()
+        };
+        let logins = Logins::new(&limits);
+        let now = Instant::now();
+        for (password, exists, want) in [
+            ("right", true, Verdict::Right),
+            ("right", false, Verdict::Wrong),
+            ("wrong", true, Verdict::Wrong),
+            ("wrong", true, Verdict::TooOften),
+            // Proven before, so it costs nothing and is not held up.
+            ("right", true, Verdict::Right),
+        ] {
+            let verdict = logins.check(question("ann", password, exists), now).await;
+            assert_eq!(verdict, Ok(want), "{password} {exists}");
+        }
+        logins.forget();
+        let verdict = logins.check(question("ann", "right", true), now).await;
+        assert_eq!(verdict, Ok(Verdict::TooOften));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_busy_and_what_is_in_it_is_checked() {
+        let limits = Limits {
+            logins: 3,
+            ..Limits::default()
+        };
+        let logins = Logins::new(&limits);
+        // The blocking threads take jobs at once; holding the lock on strikes keeps them from the next.
+        let strikes = lock(&logins.0.strikes);
+        let now = Instant::now();
+        let mut answers = Vec::new();
+        for _ in 0..logins.0.at_once + limits.logins {
+            answers.push(logins.check(question("ann", "right", true), now));
+            let waiting = answers.len().saturating_sub(logins.0.at_once);
+            while logins.0.queue().jobs.len() > waiting {
+                std::thread::yield_now();
+            }
+        }
+        let mut busy = logins.check(question("ann", "right", true), now);
+        assert_eq!(busy.try_recv(), Ok(Verdict::Busy));
+        drop(strikes);
+        for answer in answers {
+            assert_eq!(answer.await, Ok(Verdict::Right));
+        }
+    }
+
+    #[test]
+    fn places_for_the_refused_are_bounded_and_come_free() {
+        let logins = Logins::new(&Limits::default());
+        let mut taken: Vec<_> = (0..PENANCES_MAX).map(|_| logins.penance()).collect();
+        assert!(taken.iter().all(Option::is_some));
+        assert!(logins.penance().is_none());
+        taken.pop();
+        assert!(logins.penance().is_some());
+    }
+}

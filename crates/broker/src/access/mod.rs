@@ -1,0 +1,288 @@
+//! Who may connect, publish and subscribe.
+//!
+//! Every decision of the broker about rights is made here: `users` is what the broker was told, `login`
+//! checks passwords, and `rights` says what one session may do. Nothing here knows sockets or files.
+
+mod filter;
+mod login;
+mod password;
+mod proven;
+mod rights;
+mod strikes;
+mod users;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fieldgate_mqtt::ReasonCode;
+
+pub(crate) use login::{Logins, Penance, Question, Verdict};
+pub use password::{PasswordError, PasswordHash};
+pub(crate) use rights::Rights;
+pub use users::{FilterError, Permission, Rule, User, Users};
+
+use crate::config::Config;
+
+/// Checked for names that nobody has, so that they take as long as others.
+const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIEIcRlAHyXe2bCcHKuimDILkZYYhVgqAtQD1Q0";
+
+/// The rights of one broker's clients.
+#[derive(Debug)]
+pub(crate) struct Access {
+    policy: Mutex<Arc<Policy>>,
+    pub(crate) logins: Logins,
+}
+
+impl Access {
+    pub(crate) fn new(config: &Config) -> Self {
+        let policy = Policy::new(config.allow_anonymous, config.users.clone());
+        Self {
+            policy: Mutex::new(Arc::new(policy)),
+            logins: Logins::new(&config.limits),
+        }
+    }
+
+    /// What holds now.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.lock())
+    }
+
+    /// From now on `policy` holds.
+    pub(crate) fn replace(&self, policy: Policy) -> Arc<Policy> {
+        let policy = Arc::new(policy);
+        *self.lock() = Arc::clone(&policy);
+        self.logins.forget();
+        policy
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Policy>> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Users and rules, unchanging.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    allow_anonymous: bool,
+    anonymous: Rules,
+    users: HashMap<Box<str>, Account>,
+    /// A hash for names that nobody has; of the cost of the others.
+    decoy: Option<PasswordHash>,
+}
+
+#[derive(Debug)]
+struct Account {
+    password: Option<PasswordHash>,
+    rules: Rules,
+}
+
+/// Rules, and the rights that follow from them if those are the same for every client.
+#[derive(Debug)]
+struct Rules {
+    list: Vec<Rule>,
+    common: Option<Rights>,
+}
+
+/// What a client says about itself, and what is known about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Claim<'a> {
+    /// The user name that the transport has proven, by a client certificate.
+    pub(crate) proven: Option<&'a str>,
+    pub(crate) user: Option<&'a str>,
+    /// On this machine.
+    pub(crate) local: bool,
+    /// What its listener says of clients without a name, if it says anything.
+    pub(crate) allow_anonymous: Option<bool>,
+}
+
+/// Who a client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// Without a name; `local` on this machine, `allowed` as the listener says.
+    Anonymous {
+        local: bool,
+        allowed: Option<bool>,
+    },
+    User {
+        name: Arc<str>,
+        proof: Proof,
+    },
+}
+
+/// How a user proved who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// With the password that has this hash.
+    Password(PasswordHash),
+    /// With a client certificate.
+    Certificate,
+}
+
+/// Why a client is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Denial {
+    pub(crate) reason: ReasonCode,
+    pub(crate) what: &'static str,
+}
+
+/// What a claim comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// There is nothing to prove.
+    Known(Principal),
+    /// The client is this if its password has this hash, and if such a user exists at all.
+    Prove {
+        principal: Principal,
+        hash: PasswordHash,
+        exists: bool,
+    },
+}
+
+impl Principal {
+    pub(crate) fn user(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous { .. } => None,
+            Self::User { name, .. } => Some(name),
+        }
+    }
+}
+
+impl Rules {
+    fn new(list: Option<Vec<Rule>>) -> Self {
+        let common = match &list {
+            None => Some(Rights::all()),
+            Some(list) if list.iter().all(Rule::is_fixed) => Some(Rights::bind(list, "", None)),
+            Some(_) => None,
+        };
+        let list = list.unwrap_or_default();
+        Self { list, common }
+    }
+
+    fn bind(&self, client_id: &str, user: Option<&str>) -> Rights {
+        match &self.common {
+            Some(rights) => rights.clone(),
+            None => Rights::bind(&self.list, client_id, user),
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn new(allow_anonymous: bool, users: Users) -> Self {
+        let hashes = users
+            .named
+            .values()
+            .filter_map(|user| user.password.clone());
+        let decoy = hashes
+            .max_by_key(|hash| hash.cost())
+            .or_else(|| DECOY.parse().ok());
+        let account = |(name, user): (String, User)| {
+            let User { password, rules } = user;
+            let rules = Rules::new(rules);
+            (name.into(), Account { password, rules })
+        };
+        Self {
+            allow_anonymous,
+            anonymous: Rules::new(users.anonymous),
+            users: users.named.into_iter().map(account).collect(),
+            decoy,
+        }
+    }
+
+    /// Who a client is, or what it has to prove.
+    pub(crate) fn judge(&self, claim: &Claim<'_>) -> Result<Judgement, Denial> {
+        let anonymous = Principal::Anonymous {
+            local: claim.local,
+            allowed: claim.allow_anonymous,
+        };
+        let principal = match (claim.proven, claim.user) {
+            (Some(name), _) => Principal::User {
+                name: name.into(),
+                proof: Proof::Certificate,
+            },
+            // Where nobody has a name, names say nothing.
+            (None, Some(_)) if self.users.is_empty() => anonymous,
+            (None, Some(name)) => return self.challenge(name),
+            (None, None) => anonymous,
+        };
+        self.rights(&principal, "")?;
+        Ok(Judgement::Known(principal))
+    }
+
+    fn challenge(&self, name: &str) -> Result<Judgement, Denial> {
+        let account = self.users.get(name);
+        let own = account.and_then(|account| account.password.clone());
+        let exists = own.is_some();
+        let hash = own.or_else(|| self.decoy.clone()).ok_or(WRONG_LOGIN)?;
+        let principal = Principal::User {
+            name: name.into(),
+            proof: Proof::Password(hash.clone()),
+        };
+        Ok(Judgement::Prove {
+            principal,
+            hash,
+            exists,
+        })
+    }
+
+    /// What a client that has proven who it is may do, or why it may not be here.
+    pub(crate) fn rights(&self, principal: &Principal, client_id: &str) -> Result<Rights, Denial> {
+        let (rights, denial) = self.review(principal, client_id);
+        denial.map_or(Ok(rights), Err)
+    }
+
+    /// The rights of a session, and why its client may not be here, if so. They differ after a
+    /// change of the password: the client has to log in again, and its session waits for it.
+    pub(crate) fn review(
+        &self,
+        principal: &Principal,
+        client_id: &str,
+    ) -> (Rights, Option<Denial>) {
+        let stranger = |denial| (Rights::none(), Some(denial));
+        match principal {
+            Principal::Anonymous { local, allowed } => {
+                let is_open = allowed.unwrap_or(self.allow_anonymous);
+                if is_open || (*local && self.users.is_empty()) {
+                    (self.anonymous.bind(client_id, None), None)
+                } else if self.users.is_empty() {
+                    stranger(ONLY_LOCAL)
+                } else {
+                    stranger(NO_NAME)
+                }
+            }
+            Principal::User { name, proof } => match (self.users.get(&**name), proof) {
+                (Some(account), proof) => {
+                    let right = match proof {
+                        Proof::Password(hash) => account.password.as_ref() == Some(hash),
+                        Proof::Certificate => true,
+                    };
+                    let rights = account.rules.bind(client_id, Some(name));
+                    (rights, (!right).then_some(WRONG_LOGIN))
+                }
+                // Whoever gives out certificates has said that these may come.
+                (None, Proof::Certificate) if self.users.is_empty() => (Rights::all(), None),
+                (None, Proof::Certificate) => stranger(UNKNOWN_CERTIFICATE),
+                (None, Proof::Password(_)) => stranger(WRONG_LOGIN),
+            },
+        }
+    }
+}
+
+const ONLY_LOCAL: Denial = Denial {
+    reason: ReasonCode::NOT_AUTHORIZED,
+    what: "without users only clients on this machine are let in",
+};
+const NO_NAME: Denial = Denial {
+    reason: ReasonCode::NOT_AUTHORIZED,
+    what: "a user name is needed",
+};
+pub(crate) const WRONG_LOGIN: Denial = Denial {
+    reason: ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+    what: "wrong user name or password",
+};
+const UNKNOWN_CERTIFICATE: Denial = Denial {
+    reason: ReasonCode::NOT_AUTHORIZED,
+    what: "nobody has the name in the certificate",
+};
+
+#[cfg(test)]
+mod tests;

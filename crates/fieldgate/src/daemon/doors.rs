@@ -1,0 +1,115 @@
+//! Who is let in: hands users and rules to the broker, again whenever their file has changed.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fieldgate_broker::{Broker, Users};
+
+use crate::config::{self, Config, Report};
+
+/// What the broker was told last, and where from.
+pub(crate) struct Doors {
+    allow_anonymous: bool,
+    users: Users,
+    file: Option<PathBuf>,
+    /// The state of the file that was read last; `None` before the first look.
+    seen: Option<Stamp>,
+}
+
+/// What changes when a file does. `None` for a file that is not there or not to be seen.
+type Stamp = Option<(u64, i64, i64, u64)>;
+
+impl Doors {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            allow_anonymous: config.allow_anonymous,
+            users: config.users.clone(),
+            file: config.users_file.clone(),
+            // The file may have changed since it was read, so it is read again once.
+            seen: None,
+        }
+    }
+
+    /// Takes over what a configuration that was read anew says. Returns whether it is new.
+    pub(crate) fn change(&mut self, config: &Config, broker: &Broker) -> bool {
+        self.file.clone_from(&config.users_file);
+        self.seen = None;
+        let opened = self.allow_anonymous != config.allow_anonymous;
+        self.allow_anonymous = config.allow_anonymous;
+        self.take_over(config.users.clone(), opened, broker)
+    }
+
+    /// Looks whether the users file has changed, and takes over what it says now. A file with
+    /// mistakes changes nothing.
+    pub(crate) async fn look(&mut self, broker: &Broker) {
+        let Some(file) = self.file.clone() else {
+            return;
+        };
+        let seen = self.seen;
+        let looked = tokio::task::spawn_blocking(move || {
+            let stamp = stamp(&file);
+            (seen != Some(stamp)).then(|| (stamp, config::load_users(&file)))
+        });
+        match looked.await {
+            Ok(None) => {}
+            Ok(Some((stamp, read))) => {
+                self.seen = Some(stamp);
+                self.consider(read, broker);
+            }
+            Err(error) => log::error!("the users could not be read: {error}"),
+        }
+    }
+
+    fn consider(&mut self, read: Result<Users, Report>, broker: &Broker) {
+        match read {
+            Ok(users) => {
+                self.take_over(users, false, broker);
+            }
+            Err(report) => {
+                log::error!("the users file has mistakes and changes nothing");
+                for diagnostic in report.iter() {
+                    log::error!("{diagnostic}");
+                }
+            }
+        }
+    }
+
+    fn take_over(&mut self, users: Users, opened: bool, broker: &Broker) -> bool {
+        if !opened && users == self.users {
+            return false;
+        }
+        broker.set_access(self.allow_anonymous, users.clone());
+        self.users = users;
+        match self.users.named.len() {
+            1 => log::info!("users and rights have changed: 1 user"),
+            count => log::info!("users and rights have changed: {count} users"),
+        }
+        self.explain();
+        true
+    }
+
+    /// Tells a person who cannot get in what to do about it.
+    pub(crate) fn explain(&self) {
+        if self.allow_anonymous && self.users.anonymous.is_none() {
+            log::warn!(
+                "everybody on the network may read and write everything: broker.allow_anonymous is true"
+            );
+        } else if !self.allow_anonymous && self.users.named.is_empty() {
+            let first = match &self.file {
+                Some(_) => "",
+                None => "set broker.users: users.yaml, then ",
+            };
+            log::info!(
+                "only programs on this machine may connect; to let others in, {first}`fieldgate user add NAME`, \
+                 or set broker.allow_anonymous: true"
+            );
+        }
+    }
+}
+
+fn stamp(file: &Path) -> Stamp {
+    let found: io::Result<_> = std::fs::metadata(file);
+    let found = found.ok()?;
+    Some((found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
+}

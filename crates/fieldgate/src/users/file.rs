@@ -1,0 +1,79 @@
+//! The users file on disk: written as a whole or not at all, and by one command at a time.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use fieldgate_broker::Users;
+
+use crate::config;
+
+/// What stands at the top of the file.
+const HEAD: &str = "\
+# Who may connect to the MQTT broker of this gateway, and what for. `fieldgate user` writes this
+# file, and keeps no other comments than these. It may be edited by hand too: a running gateway takes
+# a change over within two seconds; a file with mistakes changes nothing and is in its log.
+#
+# rules: of those that match a topic, the first that says something about reading or writing decides;
+#        what no rule permits is refused. Without `rules` a user may do everything.
+#        access is read, write, readwrite or deny; in topic, %c is the client identifier and %u the user name.
+";
+
+/// The right to write the file, until it is dropped.
+pub(super) struct Locked {
+    path: PathBuf,
+    /// The folder, since the file is replaced.
+    folder: File,
+}
+
+impl Locked {
+    /// Waits until no other command is at work in the folder.
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        // A link stays one.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let folder = File::open(folder).map_err(|error| about(folder, &error))?;
+        folder.lock()?;
+        Ok(Self { path, folder })
+    }
+
+    /// Replaces the file. Whoever reads it at any moment, or after a loss of power, sees the old or
+    /// the new one. Only its owner may read it; a new file belongs to the owner of its folder.
+    pub(super) fn write(&self, users: &Users) -> io::Result<()> {
+        let text = config::users_text(users).map_err(io::Error::other)?;
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = self.path.with_file_name(name);
+        let written = self.write_new(&new, &format!("{HEAD}{text}"));
+        let replaced = written.and_then(|()| fs::rename(&new, &self.path));
+        if let Err(error) = replaced {
+            // It may not even be there.
+            let _ = fs::remove_file(&new);
+            return Err(about(&self.path, &error));
+        }
+        self.folder.sync_all()
+    }
+
+    fn write_new(&self, new: &Path, text: &str) -> io::Result<()> {
+        // Left behind by a command that died; nobody else is at work here.
+        let _ = fs::remove_file(new);
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
+        let model = fs::metadata(&self.path).or_else(|_| self.folder.metadata())?;
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
+            // Only root may give files away. Others keep theirs.
+            let _ = fchown(&file, Some(model.uid()), Some(model.gid()));
+        }
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+}
+
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
