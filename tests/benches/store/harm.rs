@@ -118,7 +118,7 @@ pub const OUTCOMES: [&str; 6] = ["wrong", "rolled back", "hung", "panic", "error
 pub struct Damage {
     pub what: String,
     pub outcomes: Outcomes,
-    /// One of each kind of error or panic
+    /// Of each that failed
     pub messages: Vec<String>,
 }
 
@@ -173,7 +173,6 @@ pub fn damage(engine: Engine, base: &Path, flips: u64, cuts: u64) -> Result<Vec<
                     damage.messages.extend(message);
                 }
                 damage.messages.sort();
-                damage.messages.dedup();
                 found.push(damage);
             }
         }
@@ -185,7 +184,7 @@ fn judge(end: End, batches: u64) -> (&'static str, Option<String>) {
     match end {
         End::Done(figures) if figures["last"] as i64 == batches as i64 - 1 => ("whole", None),
         End::Done(_) => ("rolled back", None),
-        End::Failed { error, .. } if error.contains(WRONG) => ("wrong", None),
+        End::Failed { error, .. } if error.contains(WRONG) => ("wrong", Some(error)),
         End::Failed { error, at_open } => {
             let place = if at_open { "open" } else { "read" };
             ("error", Some(format!("{place}: {error}")))

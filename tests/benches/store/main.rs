@@ -252,6 +252,16 @@ fn backlog(plan: &Plan) -> Result<(), Failure> {
         add("", child::figures(Job::Fill, engine, dir, &fill)?);
         add("killed_", child::figures(Job::Verify, engine, dir, &fill)?);
         add("closed_", child::figures(Job::Verify, engine, dir, &fill)?);
+        if engine.has_check() {
+            let check = Task {
+                check: true,
+                ..fill.clone()
+            };
+            add(
+                "checked_",
+                child::figures(Job::Verify, engine, dir, &check)?,
+            );
+        }
         Ok(all)
     })?;
     const MIB: f64 = 1024.0 * 1024.0;
@@ -265,6 +275,7 @@ fn backlog(plan: &Plan) -> Result<(), Failure> {
             ("open and read ms", "killed_ready_us", 1000.0),
             ("open after close ms", "closed_open_us", 1000.0),
             ("open and read ms", "closed_ready_us", 1000.0),
+            ("open checked ms", "checked_open_us", 1000.0),
             ("peak memory after kill MiB", "killed_memory", MIB),
             ("on disk MiB", "occupied", MIB),
         ],
@@ -273,11 +284,15 @@ fn backlog(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
+/// When the churn ends on a disk that is too slow for all of it, in milliseconds.
+const CHURN_MILLIS: u64 = 60_000;
+
 fn churn(plan: &Plan) -> Result<(), Failure> {
     let task = Task {
         size: 64,
         depth: 16,
         batches: plan.churn_batches,
+        millis: CHURN_MILLIS,
         ..Task::default()
     };
     let mut rounds = Rounds::new();
@@ -291,10 +306,11 @@ fn churn(plan: &Plan) -> Result<(), Failure> {
     const MIB: f64 = 1024.0 * 1024.0;
     table(
         &format!(
-            "Churn: {} messages, 1,024 of them at a time",
+            "Churn: up to {} messages, 1,024 of them at a time",
             plan.churn_batches * 64
         ),
         &[
+            ("messages", "messages", 1.0),
             ("messages/s", "messages_per_s", 1.0),
             ("longest commit ms", "longest_us", 1000.0),
             ("written B/message", "written_per_message", 1.0),
@@ -362,10 +378,11 @@ fn print_damage(plan: &Plan) -> Result<(), Failure> {
                     .chain(counts)
                     .collect(),
             );
+            let said = damage.messages.iter();
             messages
                 .entry(engine.name())
                 .or_default()
-                .extend(damage.messages);
+                .extend(said.map(|said| format!("{}: {said}", damage.what)));
         }
     }
     print_table(

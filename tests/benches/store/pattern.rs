@@ -133,11 +133,16 @@ fn exactly(
     space: Space,
     mut want: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
 ) -> Result<(), Failure> {
+    let wrong = |how: &str| Err(format!("{WRONG}: {}: {how}", space.name()).into());
     store.scan(space, &[], &mut |key, value| match want.next() {
-        Some(want) if want.0 == key && want.1 == value => Ok(()),
-        _ => Err(WRONG.into()),
+        Some((want, _)) if want.as_slice() < key => wrong("entries are missing"),
+        Some((want, _)) if want != key => wrong("a key is altered, or was deleted"),
+        Some((_, want)) if want != value => wrong("a value is altered"),
+        Some(_) => Ok(()),
+        None => wrong("there is more than was put"),
     })?;
-    want.next().map_or(Ok(()), |_| Err(WRONG.into()))
+    want.next()
+        .map_or(Ok(()), |_| wrong("the last entries are missing"))
 }
 
 /// How a failed [`Window::verify`] tells a store that read well and held something else from one that could not be read.
