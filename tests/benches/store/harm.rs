@@ -79,11 +79,13 @@ pub fn kills(engine: Engine, base: &Path, rounds: usize) -> Result<Kills, Failur
             .read_to_string(&mut said)?;
         writer.wait()?;
         // The last line may be cut off: what counts has its line feed.
-        let lines = said
+        let mut lines = said
             .split_inclusive('\n')
             .filter(|line| line.ends_with('\n'));
         kills.acknowledged += lines.clone().count() as u64;
-        known = lines.last().map_or(Ok(known), |line| line.trim().parse())?;
+        known = lines
+            .next_back()
+            .map_or(Ok(known), |line| line.trim().parse())?;
         match child::run(Job::Verify, engine, folder.path(), &CRASH)? {
             End::Done(figures) => {
                 opens.push(figures["open_us"]);
