@@ -66,7 +66,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             version == Version::V5
                 || !matches!(
                     reason,
-                    ReasonCode::MALFORMED_PACKET | ReasonCode::PROTOCOL_ERROR
+                    ReasonCode::MALFORMED_PACKET
+                        | ReasonCode::PROTOCOL_ERROR
+                        | ReasonCode::TOPIC_NAME_INVALID
                 )
         };
         if let Some(version) = version.filter(|&version| named(version)) {

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::end::End;
 use crate::cell::Inner;
 use crate::deliver::Post;
+use crate::outbox::Outbox;
 use crate::router::{Grant, Terms};
 use crate::session::Turn;
 
@@ -52,9 +53,7 @@ impl Client {
             codes: &codes,
             properties: AckProperties::default(),
         });
-        // It cannot be too large: the SUBSCRIBE was longer.
-        let _ = suback.encode(self.version, &mut wire.out.bytes);
-        post.tally.replies += 1;
+        self.answer(&suback, &mut wire.out, post)?;
         let mut turn = Turn {
             now,
             out: &mut wire.out,
@@ -113,6 +112,22 @@ impl Client {
         Ok((grant, retained && topic::parse_share(filter).is_none()))
     }
 
+    /// Appends the answer to a list of filters, unless it is bigger than the client takes
+    /// (MQTT-3.1.2-24).
+    fn answer(&self, packet: &Packet<'_>, out: &mut Outbox, post: &mut Post) -> Result<(), End> {
+        let before = out.bytes.len();
+        let encoded = packet.encode(self.version, &mut out.bytes);
+        if encoded.is_err() || out.bytes.len() - before > self.max_packet {
+            out.bytes.truncate(before);
+            return Err(End::Fault {
+                reason: ReasonCode::PACKET_TOO_LARGE,
+                what: "the answer is bigger than the client takes",
+            });
+        }
+        post.tally.replies += 1;
+        Ok(())
+    }
+
     pub(super) fn unsubscribe(
         &mut self,
         unsubscribe: &Unsubscribe<'_>,
@@ -140,9 +155,7 @@ impl Client {
             codes: &codes,
             properties: AckProperties::default(),
         });
-        // It cannot be too large: the UNSUBSCRIBE was longer.
-        let _ = unsuback.encode(self.version, &mut wire.out.bytes);
-        post.tally.replies += 1;
+        self.answer(&unsuback, &mut wire.out, post)?;
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Receipt {
     New,
     /// Passed on before: only the PUBREC is to be repeated.
     Again,
-    /// One more than the broker's receive maximum (MQTT-3.3.4-9).
+    /// One more than the broker's receive maximum (MQTT-3.3.4-7).
     TooMany,
 }
 

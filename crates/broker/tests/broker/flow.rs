@@ -3,7 +3,9 @@
 use std::num::{NonZeroU16, NonZeroU32};
 
 use fieldgate_broker::Limits;
-use fieldgate_mqtt::{AckKind, Connect, ConnectProperties, Packet};
+use fieldgate_mqtt::{
+    AckKind, Connect, ConnectProperties, Packet, Subscribe, SubscriptionOptions, Unsubscribe,
+};
 
 use crate::support::*;
 
@@ -180,4 +182,27 @@ fn reasons_are_left_out_for_a_client_that_takes_only_tiny_packets() {
     std::io::Read::read_to_end(&mut client.stream, &mut answer).unwrap();
     assert_eq!(answer[0], 0xE0);
     assert!(answer.len() <= 24, "DISCONNECT of {} bytes", answer.len());
+}
+
+#[test]
+fn an_answer_to_filters_that_is_bigger_than_the_client_takes_ends_the_connection() {
+    let broker = broker();
+    let connect = Connect {
+        properties: ConnectProperties {
+            maximum_packet_size: NonZeroU32::new(24),
+            ..ConnectProperties::default()
+        },
+        ..connect(Version::V5, "tiny")
+    };
+    let filters = ["a"; 30];
+    let options = filters.map(|filter| (filter, SubscriptionOptions::new(QoS::AtMostOnce)));
+    let id = std::num::NonZeroU16::MIN;
+    for packet in [
+        Packet::Subscribe(Subscribe::new(id, &options)),
+        Packet::Unsubscribe(Unsubscribe::new(id, &filters)),
+    ] {
+        let mut client = Client::open(&broker, &connect);
+        client.send(&packet);
+        client.disconnected_with(ReasonCode::PACKET_TOO_LARGE);
+    }
 }

@@ -96,11 +96,13 @@ fn answer(head: &[u8]) -> Result<Vec<u8>, Refusal> {
     };
     let mut response = create_response(&request).map_err(|error| refusal(&error))?;
     let asked = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
-    let mut asked = asked
+    let asked = asked
         .iter()
         .filter_map(|names| names.to_str().ok())
         .flat_map(|names| names.split(','));
-    let name = asked.find_map(|name| SUBPROTOCOLS.into_iter().find(|known| *known == name.trim()));
+    let asked: Vec<_> = asked.map(str::trim).collect();
+    // The first wins whatever order the client has them in (MQTT-6.0.0-4).
+    let name = SUBPROTOCOLS.into_iter().find(|name| asked.contains(name));
     let name = name.ok_or_else(|| bad("the WebSocket subprotocol mqtt is missing"))?;
     let headers = response.headers_mut();
     headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));

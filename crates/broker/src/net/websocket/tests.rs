@@ -322,6 +322,26 @@ fn a_request_is_answered_with_an_upgrade_or_with_the_reason() {
 }
 
 #[test]
+fn the_newer_name_of_the_subprotocol_wins_whatever_the_order() {
+    for (offer, want) in [
+        ("mqttv3.1, mqtt", "mqtt\r\n"),
+        ("mqtt, mqttv3.1", "mqtt\r\n"),
+        ("chat,mqttv3.1", "mqttv3.1\r\n"),
+    ] {
+        let (mut client, server) = duplex(1 << 16);
+        block_on(async {
+            let request = REQUEST.replace("chat, mqtt", offer);
+            client.write_all(request.as_bytes()).await.unwrap();
+            drop(accept(server, 1000).await.unwrap());
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            let want = format!("sec-websocket-protocol: {want}");
+            assert!(answer.contains(&want), "{offer}: {answer}");
+        });
+    }
+}
+
+#[test]
 fn a_client_that_leaves_during_the_request_is_an_error() {
     let (mut client, server) = duplex(100);
     block_on(async {
