@@ -9,18 +9,17 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
-use crate::access::{Access, Policy};
+use crate::access::Access;
 use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::deliver::{Batch, Post, deliver};
-use crate::held::Held;
 use crate::journal::{Change, Journal};
 use crate::message::{Message, Routed};
 use crate::outbox::Outbox;
 use crate::router::{MatchCache, Retained, Router, Stored};
 use crate::session::{Peer, Tally, Turn};
-use crate::store::{Clock, SessionRecord, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::timers::{Due, Task, Timers};
 
 /// The broker's shared state. Locks are taken in the order sessions, one cell, router or
@@ -104,28 +103,6 @@ impl Hub {
             hub.restore(recovered);
         }
         Ok(hub)
-    }
-
-    /// Hands over everything in `journal`, and lets the answers that were held for it go after that.
-    pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut Held) {
-        journal.is_awaited |= held.is_open();
-        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
-            held.seal(store.submit(journal));
-        }
-    }
-
-    /// Hands over changes that nobody waits for.
-    fn keep(&self, journal: &mut Journal) {
-        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
-            store.submit(journal);
-        }
-    }
-
-    /// Hands over how a session stands.
-    fn note(&self, cell: &Cell, inner: &Inner) {
-        let mut journal = Journal::default();
-        journal.changes.extend(record(cell, inner));
-        self.keep(&mut journal);
     }
 
     pub(crate) fn own_counters(&self) -> &Counters {
@@ -268,81 +245,6 @@ impl Hub {
             self.end_if(&old, now, |_| true);
         }
         Ok(Attached { cell, epoch })
-    }
-
-    /// Puts on record who has come. What a session that outlives the process begins with, its
-    /// client must not see before that is on disk.
-    fn enter(&self, cell: &Cell, inner: &mut Inner, is_new: bool, mut journal: Journal) {
-        journal.changes.extend(record(cell, inner));
-        let Sink::Wire(wire) = &mut inner.sink else {
-            return;
-        };
-        journal.is_awaited = cell.is_stored() && (is_new || wire.held.is_open());
-        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
-            let ticket = store.submit(&mut journal);
-            wire.held.seal(ticket);
-            wire.gate = (is_new && cell.is_stored()).then_some(ticket);
-        }
-    }
-
-    /// From now on `policy` holds, for those who are here as well: rights are taken and given,
-    /// and who may not be here any more is told so and disconnected.
-    pub(crate) fn set_access(&self, policy: Policy) {
-        let policy = self.access.replace(policy);
-        let cells = self.cells();
-        let mut limited = Vec::new();
-        let mut unwelcome = Vec::new();
-        for cell in &cells {
-            let (changed, welcome) = self.review(cell, &policy);
-            limited.extend(changed.then_some(cell));
-            unwelcome.extend((!welcome).then_some(cell));
-        }
-        if !limited.is_empty() {
-            self.router.rights_changed();
-        }
-        limited.into_iter().for_each(|cell| self.revoke(cell));
-        for cell in unwelcome {
-            cell.kick(ReasonCode::NOT_AUTHORIZED);
-        }
-    }
-
-    /// The same for one session that may have been attached under an older policy.
-    pub(crate) fn catch_up(&self, cell: &Arc<Cell>, known: &Arc<Policy>) {
-        let policy = self.access.policy();
-        if Arc::ptr_eq(&policy, known) {
-            return;
-        }
-        let (changed, welcome) = self.review(cell, &policy);
-        if changed {
-            self.router.rights_changed();
-            self.revoke(cell);
-        }
-        if !welcome {
-            cell.kick(ReasonCode::NOT_AUTHORIZED);
-        }
-    }
-
-    /// Takes from a session what it may not have any more.
-    fn revoke(&self, cell: &Cell) {
-        let rights = cell.rights();
-        let mut inner = cell.lock();
-        let mut journal = Journal::default();
-        let session = &mut inner.session;
-        session.revoke(|topic| rights.may_read(topic), &mut journal);
-        if let Some(will) = &inner.will
-            && !rights.may_write(will.message.topic())
-        {
-            inner.will = None;
-        }
-        journal.changes.extend(record(cell, &inner));
-        self.keep(&mut journal);
-    }
-
-    /// Gives a session its rights. Returns whether they changed, and whether it may be here.
-    fn review(&self, cell: &Cell, policy: &Policy) -> (bool, bool) {
-        let principal = cell.principal();
-        let (rights, denial) = policy.review(&principal, cell.client_id());
-        (cell.stand(Standing { principal, rights }), denial.is_none())
     }
 
     /// A connection has ended. Does nothing if another has taken its session over.
@@ -523,20 +425,4 @@ impl Hub {
             log::warn!(TOPIC = topic; "{topic}: not retained, there are as many retained messages as the limits allow");
         }
     }
-}
-
-/// How a session stands, to be kept if it outlives the process.
-fn record(cell: &Cell, inner: &Inner) -> Option<Change> {
-    let is_away = matches!(inner.sink, Sink::Away);
-    cell.is_stored().then(|| Change::Session {
-        session: cell.id(),
-        record: Box::new(SessionRecord {
-            client_id: cell.client_id().into(),
-            principal: cell.principal(),
-            expiry: inner.expiry,
-            away_since: is_away.then(|| Clock::now().millis()),
-            unsent_from: is_away.then(|| inner.session.unsent_from()),
-            will: inner.will.clone(),
-        }),
-    })
 }

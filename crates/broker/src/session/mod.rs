@@ -3,8 +3,10 @@
 //! All rules of quality of service, flow control, expiry and queueing live here. Nothing here
 //! knows sockets, other sessions, or who subscribed to what.
 
+mod acks;
 mod alias;
 mod inflight;
+mod lasting;
 #[cfg(test)]
 mod model_tests;
 mod received;
@@ -16,9 +18,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fieldgate_mqtt::{AckKind, PacketId, QoS, ReasonCode, SubscriptionIds, Version, encode_ack};
+use fieldgate_mqtt::{PacketId, QoS, ReasonCode, SubscriptionIds, Version};
 
-use crate::journal::{Change, Entry, Journal};
+use crate::journal::{Change, Journal};
 use crate::message::{Message, Routed};
 use crate::outbox::{Outbox, SHARE_FROM};
 use crate::router::{Ids, Terms};
@@ -289,26 +291,6 @@ impl Session {
         number
     }
 
-    fn note_queued(&self, routed: &Routed<'_>, number: u64, form: Form<'_>, journal: &mut Journal) {
-        let Some(session) = self.stored else { return };
-        journal.changes.push(Change::Queued {
-            session,
-            number,
-            entry: Entry {
-                message: routed.message(),
-                qos: form.qos,
-                retain: form.retain,
-                ids: form.ids.clone(),
-            },
-        });
-    }
-
-    fn note_gone(&self, number: u64, journal: &mut Journal) {
-        if let Some(session) = self.stored {
-            journal.changes.push(Change::Gone { session, number });
-        }
-    }
-
     fn offer_qos0(
         &mut self,
         routed: &Routed<'_>,
@@ -463,27 +445,6 @@ impl Session {
         Some(queued)
     }
 
-    /// Queued message `number` is on disk. Returns whether it was waited for.
-    pub(crate) fn kept(&mut self, number: u64) -> bool {
-        let found = self.queued(number);
-        found.is_some_and(|at| !std::mem::replace(&mut self.queue[at].ready, true))
-    }
-
-    /// Queued message `number` cannot be kept, and its publisher is told so.
-    pub(crate) fn not_kept(&mut self, number: u64) {
-        if let Some(at) = self.queued(number)
-            && let Some(queued) = self.queue.remove(at)
-        {
-            self.queued_bytes -= queued.message.weight();
-        }
-    }
-
-    /// Where message `number`, of QoS 2, is in the queue. It is nearly always among the last.
-    fn queued(&self, number: u64) -> Option<usize> {
-        let is_it = |queued: &Queued| queued.qos > QoS::AtMostOnce && queued.number == number;
-        self.queue.iter().rposition(is_it)
-    }
-
     /// Sends what waits, as far as the client's window and the outbox have room.
     pub(crate) fn pump(&mut self, turn: &mut Turn<'_>) {
         let Some(peer) = self.peer else { return };
@@ -553,145 +514,6 @@ impl Session {
             self.note_gone(number, turn.journal);
         }
         true
-    }
-
-    /// PUBACK from the client. An identifier that is not in use is ignored.
-    pub(crate) fn puback(&mut self, id: PacketId, turn: &mut Turn<'_>) {
-        self.finish(id, Phase::AwaitsAck, turn);
-    }
-
-    /// PUBREC from the client: releases the message, or ends it if `reason` is an error.
-    pub(crate) fn pubrec(&mut self, id: PacketId, reason: ReasonCode, turn: &mut Turn<'_>) {
-        let Some(peer) = self.peer else { return };
-        if reason.is_error() {
-            return self.finish(id, Phase::AwaitsReceived, turn);
-        }
-        let reason = match self.inflight.release(id) {
-            None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
-            Some((number, is_news)) => {
-                if let Some(session) = self.stored.filter(|_| is_news) {
-                    let released = Change::Released { session, number };
-                    turn.journal.changes.push(released);
-                }
-                ReasonCode::SUCCESS
-            }
-        };
-        turn.tally.replies += 1;
-        self.pubrel(id, reason, peer.version, turn);
-    }
-
-    /// After its PUBREL a client takes the identifier for a new message. So the release has to be
-    /// on disk before.
-    fn pubrel(&self, id: PacketId, reason: ReasonCode, version: Version, turn: &mut Turn<'_>) {
-        if self.stored.is_some() {
-            turn.held.push_ack(AckKind::PubRel, id, reason);
-        } else {
-            let bytes = &mut turn.out.bytes;
-            encode_ack(bytes, version, AckKind::PubRel, id, reason);
-        }
-    }
-
-    /// PUBCOMP from the client.
-    pub(crate) fn pubcomp(&mut self, id: PacketId, turn: &mut Turn<'_>) {
-        self.finish(id, Phase::Released, turn);
-    }
-
-    fn finish(&mut self, id: PacketId, phase: Phase, turn: &mut Turn<'_>) {
-        if let Some(number) = self.inflight.finish(id, phase) {
-            self.note_gone(number, turn.journal);
-            self.pump(turn);
-        }
-    }
-
-    /// A QoS 2 message from the client; no more than `maximum` may be unfinished.
-    pub(crate) fn receive(&mut self, id: PacketId, maximum: u16, journal: &mut Journal) -> Receipt {
-        let receipt = self.received.insert(id, maximum);
-        if let (Receipt::New, Some(session)) = (receipt, self.stored) {
-            journal.changes.push(Change::Received { session, id });
-        }
-        receipt
-    }
-
-    /// A QoS 2 message from the client could not be kept, and is refused.
-    pub(crate) fn forget(&mut self, id: PacketId) {
-        self.received.remove(id);
-    }
-
-    /// The end of a QoS 2 message from the client. Returns whether its identifier was in use.
-    pub(crate) fn complete(&mut self, id: PacketId, journal: &mut Journal) -> bool {
-        let known = self.received.remove(id);
-        if let Some(session) = self.stored.filter(|_| known) {
-            journal.changes.push(Change::Completed { session, id });
-        }
-        known
-    }
-
-    /// The number from which on no message has been sent yet.
-    pub(crate) fn unsent_from(&self) -> u64 {
-        let tracked = |queued: &&Queued| queued.qos > QoS::AtMostOnce;
-        self.queue
-            .iter()
-            .find(tracked)
-            .map_or(self.next, |queued| queued.number)
-    }
-
-    /// Fills a session with what was read back from disk: its messages by their numbers, those
-    /// before `unsent_from` perhaps sent, or any if that is not known, and the identifiers of the
-    /// client's QoS 2 messages. Returns how many have expired.
-    pub(crate) fn restore(
-        &mut self,
-        entries: Vec<(u64, Option<Entry>)>,
-        unsent_from: Option<u64>,
-        received: impl IntoIterator<Item = PacketId>,
-        now: Instant,
-        journal: &mut Journal,
-    ) -> u64 {
-        let mut expired = 0;
-        for (number, entry) in entries {
-            self.next = number + 1;
-            let late = |entry: &Entry| entry.qos < QoS::ExactlyOnce && entry.message.expired(now);
-            if entry.as_ref().is_some_and(late) {
-                self.note_gone(number, journal);
-                expired += 1;
-                continue;
-            }
-            let Some(entry) = entry else {
-                self.inflight.restore(number, Phase::Released, None);
-                continue;
-            };
-            let Entry {
-                message,
-                qos,
-                retain,
-                ids,
-            } = entry;
-            if unsent_from.is_none_or(|from| number < from) {
-                let phase = match qos {
-                    QoS::ExactlyOnce => Phase::AwaitsReceived,
-                    _ => Phase::AwaitsAck,
-                };
-                let kept = Kept {
-                    message,
-                    retain,
-                    ids,
-                };
-                self.inflight.restore(number, phase, Some(kept));
-            } else {
-                self.put(Queued {
-                    number,
-                    ready: true,
-                    message,
-                    qos,
-                    retain,
-                    ids,
-                });
-            }
-        }
-        self.next = self.next.max(unsent_from.unwrap_or(0));
-        for id in received {
-            self.received.insert(id, u16::MAX);
-        }
-        expired
     }
 }
 

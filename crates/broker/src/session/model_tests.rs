@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Limits as Config;
 use crate::held::Held;
+use crate::journal::Entry;
 use crate::message::testing::message_with;
 
 /// Above every window and identifier in use here.

@@ -1,16 +1,54 @@
-//! The broker as it was before it was started: sessions and retained messages from the store.
+//! What the hub puts into the store, and takes back from it at a start.
 
 use std::time::{Duration, Instant};
 
-use crate::cell::Standing;
+use crate::cell::{Cell, Inner, Sink, Standing};
 use crate::counters::add;
+use crate::held::Held;
 use crate::hub::Hub;
 use crate::journal::{Change, Journal};
 use crate::router::Kept;
-use crate::store::{Clock, Recovered, RecoveredSession};
+use crate::store::{Clock, Recovered, RecoveredSession, SessionRecord};
 use crate::timers::{Due, Task};
 
 impl Hub {
+    /// Hands over everything in `journal`, and lets the answers that were held for it go after that.
+    pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut Held) {
+        journal.is_awaited |= held.is_open();
+        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            held.seal(store.submit(journal));
+        }
+    }
+
+    /// Hands over changes that nobody waits for.
+    pub(crate) fn keep(&self, journal: &mut Journal) {
+        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            store.submit(journal);
+        }
+    }
+
+    /// Hands over how a session stands.
+    pub(crate) fn note(&self, cell: &Cell, inner: &Inner) {
+        let mut journal = Journal::default();
+        journal.changes.extend(record(cell, inner));
+        self.keep(&mut journal);
+    }
+
+    /// Puts on record who has come. What a session that outlives the process begins with, its
+    /// client must not see before that is on disk.
+    pub(crate) fn enter(&self, cell: &Cell, inner: &mut Inner, is_new: bool, mut journal: Journal) {
+        journal.changes.extend(record(cell, inner));
+        let Sink::Wire(wire) = &mut inner.sink else {
+            return;
+        };
+        journal.is_awaited = cell.is_stored() && (is_new || wire.held.is_open());
+        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            let ticket = store.submit(&mut journal);
+            wire.held.seal(ticket);
+            wire.gate = (is_new && cell.is_stored()).then_some(ticket);
+        }
+    }
+
     /// Takes over what the store held. Nobody is connected yet.
     pub(crate) fn restore(&mut self, recovered: Recovered) {
         let now = tokio::time::Instant::now().into_std();
@@ -100,4 +138,20 @@ impl Hub {
         drop(inner);
         self.adopt(cell)
     }
+}
+
+/// How a session stands, to be kept if it outlives the process.
+pub(crate) fn record(cell: &Cell, inner: &Inner) -> Option<Change> {
+    let is_away = matches!(inner.sink, Sink::Away);
+    cell.is_stored().then(|| Change::Session {
+        session: cell.id(),
+        record: Box::new(SessionRecord {
+            client_id: cell.client_id().into(),
+            principal: cell.principal(),
+            expiry: inner.expiry,
+            away_since: is_away.then(|| Clock::now().millis()),
+            unsent_from: is_away.then(|| inner.session.unsent_from()),
+            will: inner.will.clone(),
+        }),
+    })
 }

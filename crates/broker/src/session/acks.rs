@@ -1,0 +1,86 @@
+//! Acknowledgements, in both directions (MQTT 5.0 section 4.3).
+
+use fieldgate_mqtt::{AckKind, PacketId, ReasonCode, Version, encode_ack};
+
+use super::inflight::Phase;
+use super::{Receipt, Session, Turn};
+use crate::journal::{Change, Journal};
+
+impl Session {
+    /// PUBACK from the client. An identifier that is not in use is ignored.
+    pub(crate) fn puback(&mut self, id: PacketId, turn: &mut Turn<'_>) {
+        self.finish(id, Phase::AwaitsAck, turn);
+    }
+
+    /// PUBREC from the client: releases the message, or ends it if `reason` is an error.
+    pub(crate) fn pubrec(&mut self, id: PacketId, reason: ReasonCode, turn: &mut Turn<'_>) {
+        let Some(peer) = self.peer else { return };
+        if reason.is_error() {
+            return self.finish(id, Phase::AwaitsReceived, turn);
+        }
+        let reason = match self.inflight.release(id) {
+            None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+            Some((number, is_news)) => {
+                if let Some(session) = self.stored.filter(|_| is_news) {
+                    let released = Change::Released { session, number };
+                    turn.journal.changes.push(released);
+                }
+                ReasonCode::SUCCESS
+            }
+        };
+        turn.tally.replies += 1;
+        self.pubrel(id, reason, peer.version, turn);
+    }
+
+    /// After its PUBREL a client takes the identifier for a new message. So the release has to be
+    /// on disk before.
+    pub(super) fn pubrel(
+        &self,
+        id: PacketId,
+        reason: ReasonCode,
+        version: Version,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.stored.is_some() {
+            turn.held.push_ack(AckKind::PubRel, id, reason);
+        } else {
+            let bytes = &mut turn.out.bytes;
+            encode_ack(bytes, version, AckKind::PubRel, id, reason);
+        }
+    }
+
+    /// PUBCOMP from the client.
+    pub(crate) fn pubcomp(&mut self, id: PacketId, turn: &mut Turn<'_>) {
+        self.finish(id, Phase::Released, turn);
+    }
+
+    fn finish(&mut self, id: PacketId, phase: Phase, turn: &mut Turn<'_>) {
+        if let Some(number) = self.inflight.finish(id, phase) {
+            self.note_gone(number, turn.journal);
+            self.pump(turn);
+        }
+    }
+
+    /// A QoS 2 message from the client; no more than `maximum` may be unfinished.
+    pub(crate) fn receive(&mut self, id: PacketId, maximum: u16, journal: &mut Journal) -> Receipt {
+        let receipt = self.received.insert(id, maximum);
+        if let (Receipt::New, Some(session)) = (receipt, self.stored) {
+            journal.changes.push(Change::Received { session, id });
+        }
+        receipt
+    }
+
+    /// A QoS 2 message from the client could not be kept, and is refused.
+    pub(crate) fn forget(&mut self, id: PacketId) {
+        self.received.remove(id);
+    }
+
+    /// The end of a QoS 2 message from the client. Returns whether its identifier was in use.
+    pub(crate) fn complete(&mut self, id: PacketId, journal: &mut Journal) -> bool {
+        let known = self.received.remove(id);
+        if let Some(session) = self.stored.filter(|_| known) {
+            journal.changes.push(Change::Completed { session, id });
+        }
+        known
+    }
+}

@@ -1,0 +1,127 @@
+//! What a session tells the journal, and how it comes back from disk.
+
+use std::time::Instant;
+
+use fieldgate_mqtt::{PacketId, QoS};
+
+use super::inflight::{Kept, Phase};
+use super::{Form, Queued, Session};
+use crate::journal::{Change, Entry, Journal};
+use crate::message::Routed;
+
+impl Session {
+    pub(super) fn note_queued(
+        &self,
+        routed: &Routed<'_>,
+        number: u64,
+        form: Form<'_>,
+        journal: &mut Journal,
+    ) {
+        let Some(session) = self.stored else { return };
+        journal.changes.push(Change::Queued {
+            session,
+            number,
+            entry: Entry {
+                message: routed.message(),
+                qos: form.qos,
+                retain: form.retain,
+                ids: form.ids.clone(),
+            },
+        });
+    }
+
+    pub(super) fn note_gone(&self, number: u64, journal: &mut Journal) {
+        if let Some(session) = self.stored {
+            journal.changes.push(Change::Gone { session, number });
+        }
+    }
+
+    /// Queued message `number` is on disk. Returns whether it was waited for.
+    pub(crate) fn kept(&mut self, number: u64) -> bool {
+        let found = self.queued(number);
+        found.is_some_and(|at| !std::mem::replace(&mut self.queue[at].ready, true))
+    }
+
+    /// Queued message `number` cannot be kept, and its publisher is told so.
+    pub(crate) fn not_kept(&mut self, number: u64) {
+        if let Some(at) = self.queued(number)
+            && let Some(queued) = self.queue.remove(at)
+        {
+            self.queued_bytes -= queued.message.weight();
+        }
+    }
+
+    /// Where message `number`, of QoS 2, is in the queue. It is nearly always among the last.
+    fn queued(&self, number: u64) -> Option<usize> {
+        let is_it = |queued: &Queued| queued.qos > QoS::AtMostOnce && queued.number == number;
+        self.queue.iter().rposition(is_it)
+    }
+
+    /// The number from which on no message has been sent yet.
+    pub(crate) fn unsent_from(&self) -> u64 {
+        let tracked = |queued: &&Queued| queued.qos > QoS::AtMostOnce;
+        self.queue
+            .iter()
+            .find(tracked)
+            .map_or(self.next, |queued| queued.number)
+    }
+
+    /// Fills a session with what was read back from disk: its messages by their numbers, those
+    /// before `unsent_from` perhaps sent, or any if that is not known, and the identifiers of the
+    /// client's QoS 2 messages. Returns how many have expired.
+    pub(crate) fn restore(
+        &mut self,
+        entries: Vec<(u64, Option<Entry>)>,
+        unsent_from: Option<u64>,
+        received: impl IntoIterator<Item = PacketId>,
+        now: Instant,
+        journal: &mut Journal,
+    ) -> u64 {
+        let mut expired = 0;
+        for (number, entry) in entries {
+            self.next = number + 1;
+            let late = |entry: &Entry| entry.qos < QoS::ExactlyOnce && entry.message.expired(now);
+            if entry.as_ref().is_some_and(late) {
+                self.note_gone(number, journal);
+                expired += 1;
+                continue;
+            }
+            let Some(entry) = entry else {
+                self.inflight.restore(number, Phase::Released, None);
+                continue;
+            };
+            let Entry {
+                message,
+                qos,
+                retain,
+                ids,
+            } = entry;
+            if unsent_from.is_none_or(|from| number < from) {
+                let phase = match qos {
+                    QoS::ExactlyOnce => Phase::AwaitsReceived,
+                    _ => Phase::AwaitsAck,
+                };
+                let kept = Kept {
+                    message,
+                    retain,
+                    ids,
+                };
+                self.inflight.restore(number, phase, Some(kept));
+            } else {
+                self.put(Queued {
+                    number,
+                    ready: true,
+                    message,
+                    qos,
+                    retain,
+                    ids,
+                });
+            }
+        }
+        self.next = self.next.max(unsent_from.unwrap_or(0));
+        for id in received {
+            self.received.insert(id, u16::MAX);
+        }
+        expired
+    }
+}
