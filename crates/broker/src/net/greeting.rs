@@ -41,7 +41,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         self.state = State::Client(client);
                         Ok(used)
                     }
-                    Err(refusal) => Err(self.refuse(Some(connect.version), &refusal)),
+                    Err(refusal) => {
+                        let max_packet = peer(&connect, &self.worker.hub.config.limits).max_packet;
+                        Err(self.refuse(Some(connect.version), max_packet, &refusal))
+                    }
                 }
             }
             Err(error) => {
@@ -50,13 +53,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     what: error.what,
                 };
                 add(&self.worker.counters.protocol_errors, 1);
-                Err(self.refuse(answer_version(data), &refusal))
+                Err(self.refuse(answer_version(data), MAX_PACKET_SIZE, &refusal))
             }
         }
     }
 
-    /// Answers with a CONNACK, if the client speaks a version that has one for this.
-    fn refuse(&mut self, version: Option<Version>, refusal: &Refusal) -> End {
+    /// Answers with a CONNACK, if the client speaks a version that has one for this, and takes it.
+    fn refuse(&mut self, version: Option<Version>, max_packet: usize, refusal: &Refusal) -> End {
         let Refusal { reason, what } = *refusal;
         let origin = &self.origin;
         add(&self.worker.counters.connections_refused, 1);
@@ -72,20 +75,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 )
         };
         if let Some(version) = version.filter(|&version| named(version)) {
-            let mut bytes = Vec::new();
-            let connack = ConnAck {
-                session_present: false,
-                reason,
-                properties: ConnAckProperties {
-                    reason_string: Some(what),
-                    ..ConnAckProperties::default()
-                },
+            let said = refusal_of(version, reason, Some(what));
+            // The reason string may go, the packet may not be too big (MQTT-3.2.2-19).
+            let said = match said.len() <= max_packet {
+                true => said,
+                false => refusal_of(version, reason, None),
             };
-            if Packet::ConnAck(Box::new(connack))
-                .encode(version, &mut bytes)
-                .is_ok()
-            {
-                self.say(&bytes);
+            if said.len() <= max_packet {
+                self.say(&said);
             }
         }
         End::Refused
@@ -173,10 +170,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             },
             standing: Standing { principal, rights },
         };
-        let attached = hub.attach(arrival, now, |session_present, out| {
+        let connack = |session_present| {
+            let mut bytes = Vec::new();
             let connack = connack(connect, session_present, assigned.as_deref(), limits);
-            // It cannot be too large: what it holds is bounded.
-            let _ = Packet::ConnAck(Box::new(connack)).encode(connect.version, &mut out.bytes);
+            // It cannot be too large for MQTT: what it holds is bounded.
+            let _ = Packet::ConnAck(Box::new(connack)).encode(connect.version, &mut bytes);
+            bytes
+        };
+        // All that it says the client has to know (MQTT-3.1.2-24).
+        if connack(false).len() > arrival.peer.max_packet {
+            return Err(Refusal {
+                reason: ReasonCode::PACKET_TOO_LARGE,
+                what: "the client takes no packet as big as its CONNACK",
+            });
+        }
+        let attached = hub.attach(arrival, now, |session_present, out| {
+            out.bytes.extend_from_slice(&connack(session_present));
             add(&self.worker.counters.packets_sent, 1);
         });
         let attached = attached.map_err(|reason| Refusal {
@@ -197,6 +206,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             _serving: Counted::one_of(&hub.serving),
         })
     }
+}
+
+fn refusal_of(version: Version, reason: ReasonCode, reason_string: Option<&str>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let connack = ConnAck {
+        session_present: false,
+        reason,
+        properties: ConnAckProperties {
+            reason_string,
+            ..ConnAckProperties::default()
+        },
+    };
+    // It cannot be too large for MQTT: what it holds is a sentence.
+    let _ = Packet::ConnAck(Box::new(connack)).encode(version, &mut bytes);
+    bytes
 }
 
 /// An identifier for a client that has none. MQTT 3.1 clients must bring one; MQTT 3.1.1 clients

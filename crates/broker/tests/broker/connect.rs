@@ -1,5 +1,7 @@
 //! CONNECT, its answer, and how long a silent client is kept.
 
+use std::io::Read;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use fieldgate_broker::{Config, Limits};
@@ -260,4 +262,40 @@ fn a_client_silent_for_one_and_a_half_keep_alives_is_disconnected_and_others_are
     pings.join().unwrap();
     for_ever.nothing_more();
     assert_eq!(broker.totals().timeouts, 2);
+}
+
+#[test]
+fn a_connack_is_never_bigger_than_the_client_takes() {
+    let broker = broker();
+    // Fixed header, flags, code and length of properties are 5 bytes, which is all that a refusal
+    // needs; success has more to say.
+    for (maximum, least) in [(4, 0), (5, 5), (20, 5), (100, 40)] {
+        let mut client = Client::raw(&broker, Version::V5);
+        let connect = Connect {
+            client_id: "",
+            properties: ConnectProperties {
+                maximum_packet_size: NonZeroU32::new(maximum),
+                authentication_method: Some("none"),
+                ..ConnectProperties::default()
+            },
+            ..connect(Version::V5, "")
+        };
+        client.send(&Packet::Connect(Box::new(connect)));
+        let mut said = Vec::new();
+        client.stream.read_to_end(&mut said).unwrap();
+        assert!(said.len() <= maximum as usize, "{maximum}: {said:02x?}");
+        assert!(said.len() >= least, "{maximum}: {said:02x?}");
+    }
+    let small = Connect {
+        properties: ConnectProperties {
+            maximum_packet_size: NonZeroU32::new(10),
+            ..ConnectProperties::default()
+        },
+        ..connect(Version::V5, "small")
+    };
+    let mut client = Client::raw(&broker, Version::V5);
+    client.send(&Packet::Connect(Box::new(small)));
+    let mut said = Vec::new();
+    client.stream.read_to_end(&mut said).unwrap();
+    assert_eq!(said, [0x20, 3, 0, ReasonCode::PACKET_TOO_LARGE.0, 0]);
 }

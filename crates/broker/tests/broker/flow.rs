@@ -4,7 +4,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 
 use fieldgate_broker::Limits;
 use fieldgate_mqtt::{
-    AckKind, Connect, ConnectProperties, Packet, Subscribe, SubscriptionOptions, Unsubscribe,
+    AckKind, Connect, ConnectProperties, Packet, PacketId, Publish, Subscribe, SubscriptionOptions,
+    Unsubscribe,
 };
 
 use crate::support::*;
@@ -204,5 +205,33 @@ fn an_answer_to_filters_that_is_bigger_than_the_client_takes_ends_the_connection
         let mut client = Client::open(&broker, &connect);
         client.send(&packet);
         client.disconnected_with(ReasonCode::PACKET_TOO_LARGE);
+    }
+}
+
+#[test]
+fn what_waits_from_an_earlier_connection_does_not_count_against_the_receive_maximum() {
+    let broker = broker_with(Limits {
+        receive_maximum: 2,
+        ..Limits::default()
+    });
+    let mut client = Client::open(&broker, &connect_v5("c", 60));
+    for id in 1..=2 {
+        let publish = client.publication("t", b"x", QoS::ExactlyOnce);
+        client.send(&Packet::Publish(publish));
+        assert_eq!(client.next(), Event::Ack(AckKind::PubRec, id, 0x10));
+    }
+    client.vanish();
+    let mut client = Client::open(&broker, &connect_v5("c", 60));
+    for id in [11, 12] {
+        let publish = Publish {
+            packet_id: PacketId::new(id),
+            ..client.publication("t", b"x", QoS::ExactlyOnce)
+        };
+        client.send(&Packet::Publish(publish));
+        assert_eq!(client.next(), Event::Ack(AckKind::PubRec, id, 0x10));
+    }
+    for id in [1, 2, 11, 12] {
+        client.ack(AckKind::PubRel, id);
+        assert_eq!(client.next(), Event::Ack(AckKind::PubComp, id, 0));
     }
 }

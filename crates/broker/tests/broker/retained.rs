@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use fieldgate_broker::Limits;
-use fieldgate_mqtt::{Packet, Publish, PublishProperties, RetainHandling, SubscriptionOptions};
+use fieldgate_mqtt::{
+    Connect, Packet, Publish, PublishProperties, RetainHandling, SubscriptionOptions, Will,
+};
 
 use crate::support::*;
 
@@ -234,4 +236,60 @@ fn a_full_store_refuses_new_topics_and_says_so() {
         }
     }
     eventually(2, || broker.totals().publish_refused);
+}
+
+#[test]
+fn a_full_store_delivers_all_the_same_and_keeps_no_value_that_is_not_the_last() {
+    let broker = broker_with(Limits {
+        retained: 2,
+        retained_bytes: 2_000,
+        ..Limits::default()
+    });
+    let mut publisher = Client::v5(&broker, "publisher");
+    let mut reader = Client::v5(&broker, "reader");
+    publisher.retain("a", "old");
+    reader.subscribe("#", QoS::AtMostOnce);
+    assert_eq!(reader.message().text(), "old");
+    let big = "x".repeat(5_000);
+    let publish = Publish {
+        retain: true,
+        ..publisher.publication("a", big.as_bytes(), QoS::AtMostOnce)
+    };
+    publisher.send(&Packet::Publish(publish));
+    assert_eq!(reader.message().text(), big);
+    let mut old = Client::open(&broker, &connect(Version::V4, "old"));
+    old.retain("b", &big);
+    assert_eq!(reader.message().text(), big);
+    // A will is delivered, too.
+    let with_will = Connect {
+        will: Some(Will {
+            retain: true,
+            ..will("w", &big, 0)
+        }),
+        ..connect(Version::V5, "with will")
+    };
+    Client::open(&broker, &with_will).vanish();
+    assert_eq!(reader.message().topic, "w");
+    let mut late = Client::v5(&broker, "late");
+    late.subscribe("#", QoS::AtMostOnce);
+    late.nothing_more();
+    eventually(3, || broker.totals().retained_refused);
+}
+
+#[test]
+fn a_no_local_subscription_brings_no_retained_message_of_its_own_client() {
+    let broker = broker();
+    let mut client = Client::v5(&broker, "c");
+    let mut other = Client::v5(&broker, "other");
+    client.retain("mine", "1");
+    other.retain("theirs", "2");
+    let options = SubscriptionOptions {
+        no_local: true,
+        ..SubscriptionOptions::default()
+    };
+    client.subscribe_to(None, &[("#", options)]);
+    assert_eq!(client.texts(1), ["2"]);
+    client.nothing_more();
+    client.subscribe("#", QoS::AtMostOnce);
+    assert_eq!(client.texts(2).len(), 2);
 }
