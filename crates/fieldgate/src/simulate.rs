@@ -70,6 +70,16 @@ fn unit<'d>(devices: impl Iterator<Item = &'d DeviceConfig>) -> Unit {
             // Points of one kind shall not all show the same.
             let phase =
                 Duration::from_millis(u64::from(device.unit) * 2_700 + index as u64 * 1_300);
+            let is_factor = device
+                .points
+                .iter()
+                .any(|(_, other)| other.scale_from == Some(index));
+            if is_factor {
+                // Its raw register is 0: what it scales is worth what its own register says.
+                let zeros = vec![0; usize::from(point.kind.registers())];
+                unit.set_words(table(point.table), point.address, &zeros);
+                continue;
+            }
             add(&mut unit, name, point, phase);
         }
     }
