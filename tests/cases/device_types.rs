@@ -2,11 +2,13 @@
 //! the makers' documents: `device_types/TYPE.txt` holds registers and what they mean.
 //!
 //! A line is a table, an address, the words there (hexadecimal, or bits as 0 and 1), and after `|`
-//! the point they hold: `name = value unit`, the value as in JSON, or `bad`. What has no point is
-//! there because the real device has it. All else is a hole that the device refuses.
+//! the point they hold: `name = value unit`, the value as in JSON, or `bad`. After another `|` are
+//! the words by which the device says that it has no value; each point with `invalid` needs them.
+//! Words without a point are there because the real device has them. All else is a hole.
 //!
-//! A hole is `bad` too. So each device has a twin with zeros where there is nothing but markers:
-//! there the same points must be good.
+//! A hole is `bad`, too. So there are three devices of each type: one with the words of the file;
+//! one with zeros instead of what makes a point bad, where it must be good; and one with all the
+//! words for "no value", where those points must be bad.
 
 mod harness;
 
@@ -46,14 +48,34 @@ fn names(folder: PathBuf, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Which words a device of a type has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    Given,
+    NothingBad,
+    NothingGood,
+}
+
+/// The devices of each type: the ending of the name and where the units begin.
+const DEVICES: [(Words, &str, u8); 3] = [
+    (Words::Given, "", 1),
+    (Words::NothingBad, "-good", 81),
+    (Words::NothingGood, "-bad", 161),
+];
+
+struct Point {
+    /// As in JSON, or `bad`.
+    value: String,
+    unit: String,
+    has_marker: bool,
+}
+
 /// What a device type is expected to make of a register image.
 struct Golden {
     name: String,
-    unit: Unit,
-    /// The same with zeros in the place of what makes a point bad.
-    twin: Unit,
-    /// Value as in JSON, or `bad`, and unit.
-    points: BTreeMap<String, (String, String)>,
+    /// In the order of [`DEVICES`].
+    units: [Unit; 3],
+    points: BTreeMap<String, Point>,
 }
 
 impl Golden {
@@ -62,47 +84,52 @@ impl Golden {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"));
         let mut golden = Self {
             name: name.to_owned(),
-            unit: Unit::new(),
-            twin: Unit::new(),
+            units: [Unit::new(), Unit::new(), Unit::new()],
             points: BTreeMap::new(),
         };
         let mut seen = HashMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let (image, point) = match line.split_once('|') {
-                Some((image, point)) => (image, Some(point)),
-                None => (line, None),
-            };
-            let point = point.map(expected);
-            let is_bad = point.as_ref().is_some_and(|(_, value, _)| value == "bad");
-            golden.add_image(image, is_bad, &mut seen);
-            if let Some((name, value, unit)) = point {
-                let old = golden.points.insert(name.clone(), (value, unit));
+            let mut columns = line.split('|');
+            let image = columns.next().expect("a first column");
+            let point = columns.next().map(expected);
+            let marker = columns.next().map(words);
+            let is_bad = point
+                .as_ref()
+                .is_some_and(|(_, point)| point.value == "bad");
+            golden.add_image(image, is_bad, marker.as_deref(), &mut seen);
+            if let Some((name, mut point)) = point {
+                point.has_marker = marker.is_some();
+                let old = golden.points.insert(name.clone(), point);
                 assert!(old.is_none(), "{file:?}: {name} is there twice");
             }
         }
         golden
     }
 
-    fn add_image(&mut self, text: &str, is_bad: bool, seen: &mut HashMap<(String, u16), u16>) {
-        let mut fields = text.split_whitespace();
-        let (table, address) = (fields.next().expect("a table"), fields.next());
-        let address = address.expect("an address");
+    fn add_image(
+        &mut self,
+        text: &str,
+        is_bad: bool,
+        marker: Option<&[u16]>,
+        seen: &mut HashMap<(String, u16), u16>,
+    ) {
+        let (table, rest) = text.trim().split_once(' ').expect("a table");
+        let (address, rest) = rest.trim().split_once(' ').expect("an address");
         let address = match address.strip_prefix("0x") {
             Some(digits) => u16::from_str_radix(digits, 16),
             None => address.parse(),
         };
         let address = address.unwrap_or_else(|error| panic!("{text}: {error}"));
-        let words: Vec<u16> = fields
-            .map(|word| u16::from_str_radix(word, 16).expect("a word"))
-            .collect();
-        assert!(!words.is_empty(), "{text}: no words");
-        for (word, at) in words.iter().zip(address..) {
+        let given = words(rest);
+        for (word, at) in given.iter().zip(address..) {
             let old = seen.insert((table.to_owned(), at), *word);
             assert!(old.is_none_or(|old| old == *word), "{text}: {at} differs");
         }
-        let zeros = vec![0; words.len()];
-        let twin = if is_bad { &zeros } else { &words };
-        for (unit, words) in [(&mut self.unit, &words), (&mut self.twin, twin)] {
+        let zeros = vec![0; given.len()];
+        let good = if is_bad { &zeros } else { &given };
+        let bad = marker.unwrap_or(&given);
+        assert_eq!(bad.len(), given.len(), "{text}: the length of the marker");
+        for (unit, words) in self.units.iter_mut().zip([&given, good, bad]) {
             let bits: Vec<bool> = words.iter().map(|word| *word == 1).collect();
             match table {
                 "input" => unit.set_words(Table::Input, address, words),
@@ -114,32 +141,35 @@ impl Golden {
         }
     }
 
-    /// What is wrong with the payload of a point, or of its twin, if anything.
-    fn complaint(&self, point: &str, payload: &str, is_twin: bool) -> Option<String> {
-        let Some((value, unit)) = self.points.get(point) else {
-            return Some(format!("{}: {point} has no golden value", self.name));
+    /// What is wrong with the payload of a point, if anything.
+    fn complaint(&self, device: Words, name: &str, payload: &str) -> Option<String> {
+        let Some(point) = self.points.get(name) else {
+            return Some(format!("{}: {name} has no golden value", self.name));
         };
         let json: Value = serde_json::from_str(payload).expect("JSON");
-        let is_right = if value == "bad" && is_twin {
-            json["quality"] == "good"
-        } else if value == "bad" {
-            json["value"].is_null() && json["quality"] == "bad"
-        } else {
-            is_same(value_text(payload), value) && json["quality"] == "good"
+        let is_bad = json["value"].is_null() && json["quality"] == "bad";
+        let is_good = !json["value"].is_null() && json["quality"] == "good";
+        let is_right = match device {
+            Words::Given if point.value == "bad" => is_bad,
+            Words::Given => is_good && is_same(value_text(payload), &point.value),
+            Words::NothingBad => is_good,
+            Words::NothingGood => is_bad || !point.has_marker,
         };
-        let is_right = is_right && json["unit"].as_str().unwrap_or_default() == unit;
-        (!is_right).then(|| {
-            format!(
-                "{}: {point} = {value} {unit}, but {payload}{}",
-                self.name,
-                if is_twin { " of the twin" } else { "" }
-            )
-        })
+        let is_right = is_right && json["unit"].as_str().unwrap_or_default() == point.unit;
+        let want = format!("{name} = {} {}", point.value, point.unit);
+        (!is_right).then(|| format!("{}, {device:?}: {want}, but {payload}", self.name))
     }
 }
 
+fn words(text: &str) -> Vec<u16> {
+    let words = text.split_whitespace();
+    words
+        .map(|word| u16::from_str_radix(word, 16).unwrap_or_else(|_| panic!("{text}: {word}")))
+        .collect()
+}
+
 /// `name = value unit`.
-fn expected(text: &str) -> (String, String, String) {
+fn expected(text: &str) -> (String, Point) {
     let (name, rest) = text.split_once('=').expect("name = value");
     let rest = rest.trim();
     // A text may have spaces in it.
@@ -148,11 +178,12 @@ fn expected(text: &str) -> (String, String, String) {
         None => rest.find(' ').unwrap_or(rest.len()),
     };
     let (value, unit) = rest.split_at(end);
-    (
-        name.trim().to_owned(),
-        value.to_owned(),
-        unit.trim().to_owned(),
-    )
+    let point = Point {
+        value: value.to_owned(),
+        unit: unit.trim().to_owned(),
+        has_marker: false,
+    };
+    (name.trim().to_owned(), point)
 }
 
 /// The text of the value in a payload, untouched: a JSON parser would pass it through a double.
@@ -166,32 +197,34 @@ fn is_same(got: &str, want: &str) -> bool {
     got == want || got.strip_suffix(".0") == Some(want)
 }
 
-/// The points of a type, in the only way in which our files write them.
-fn points_of(name: &str) -> BTreeSet<String> {
+/// The points of a type and whether they have `invalid`, in the only way in which our files write
+/// them: two spaces before a name, more before what follows it on lines of its own.
+fn points_of(name: &str) -> BTreeMap<String, bool> {
     let text = fs::read_to_string(types().join(format!("{name}.yaml"))).expect("a type");
-    let points = text.lines().skip_while(|line| *line != "points:");
+    let mut points: BTreeMap<String, bool> = BTreeMap::new();
+    let mut last = String::new();
+    for line in text.lines().skip_while(|line| *line != "points:").skip(1) {
+        let line = line.strip_prefix("  ").expect("a point");
+        if !line.starts_with(' ') {
+            last = line.split(':').next().expect("a name").to_owned();
+        }
+        *points.entry(last.clone()).or_default() |= line.contains("invalid: ");
+    }
     points
-        .filter_map(|line| line.strip_prefix("  ")?.split_once(':'))
-        .filter(|(name, _)| !name.starts_with([' ', '#']))
-        .map(|(name, _)| name.trim_matches('"').to_owned())
-        .collect()
 }
 
-/// How far the unit of the twin is from that of the device.
-const TWIN: u8 = 120;
-
-/// A gateway file that uses every type, a device and its twin of each on one bus, its types beside
-/// it.
+/// A gateway file that uses every type, its devices on one bus, its types beside it.
 fn everything(folder: &Folder, port: u16, bus: u16, names: &BTreeSet<String>) -> String {
     let copies = folder.path().join("types");
     fs::create_dir(&copies).expect("a new folder");
     let mut text = format!("buses:\n  plant: {{tcp: \"127.0.0.1:{bus}\"}}\ndevices:\n");
-    for (name, unit) in names.iter().zip(1u8..) {
+    for (name, index) in names.iter().zip(0..) {
         let file = format!("{name}.yaml");
         fs::copy(types().join(&file), copies.join(&file)).expect("a copy of a type");
-        text += &format!("  {name}: {{type: {name}, bus: plant, unit: {unit}}}\n");
-        let twin = unit + TWIN;
-        text += &format!("  {name}-twin: {{type: {name}, bus: plant, unit: {twin}}}\n");
+        for (_, ending, first) in DEVICES {
+            let unit = first + index;
+            text += &format!("  {name}{ending}: {{type: {name}, bus: plant, unit: {unit}}}\n");
+        }
     }
     configuration(port, &text)
 }
@@ -212,8 +245,14 @@ fn every_type_says_what_it_is_and_where_that_is_from_and_has_a_golden_file_for_e
             assert!(value.len() > 1, "{name} has no {key}");
         }
         assert!(list.contains(&format!("| `{name}` |")), "{name}: types.md");
-        let golden: BTreeSet<String> = Golden::read(name).points.into_keys().collect();
-        assert_eq!(points_of(name), golden, "{name}: its points left");
+        let golden = Golden::read(name).points.into_iter();
+        let golden = golden.map(|(name, point)| (name, point.has_marker));
+        let golden: BTreeMap<String, bool> = golden.collect();
+        assert_eq!(
+            points_of(name),
+            golden,
+            "{name}: its points and markers left"
+        );
     }
 }
 
@@ -229,9 +268,9 @@ fn check_accepts_a_file_that_uses_every_type() {
     assert!(output.status.success(), "{output:?}");
     let points: usize = types
         .iter()
-        .map(|name| 2 * Golden::read(name).points.len())
+        .map(|name| DEVICES.len() * Golden::read(name).points.len())
         .sum();
-    let want = format!("{} devices, {points} points", 2 * types.len());
+    let want = format!("{} devices, {points} points", DEVICES.len() * types.len());
     assert!(said.contains(&want), "{said}: expected {want}");
 }
 
@@ -240,10 +279,11 @@ fn every_point_of_every_type_is_published_as_the_makers_documents_have_it() {
     let types = names(types(), ".yaml");
     let image = Image::new();
     let mut all = Vec::new();
-    for (name, unit) in types.iter().zip(1u8..) {
+    for (name, index) in types.iter().zip(0..) {
         let mut golden = Golden::read(name);
-        image.insert(unit, std::mem::take(&mut golden.unit));
-        image.insert(unit + TWIN, std::mem::take(&mut golden.twin));
+        for (unit, (_, _, first)) in golden.units.iter_mut().zip(DEVICES) {
+            image.insert(first + index, std::mem::take(unit));
+        }
         all.push(golden);
     }
     let simulator = Simulator::start(image);
@@ -252,9 +292,9 @@ fn every_point_of_every_type_is_published_as_the_makers_documents_have_it() {
     let gateway = Gateway::start_text(port, &text, folder);
     let mut wrong = Vec::new();
     for golden in &all {
-        for (device, is_twin) in [("", false), ("-twin", true)] {
+        for (device, ending, _) in DEVICES {
             let mut missing: BTreeSet<&str> = golden.points.keys().map(String::as_str).collect();
-            let filter = format!("plant7/{}{device}/+", golden.name);
+            let filter = format!("plant7/{}{ending}/+", golden.name);
             let subscriber = Subscriber::start(gateway.port, "mqttv5", &filter);
             subscriber.wait(&filter, |topic, payload| {
                 let point = topic.rsplit('/').next()?;
@@ -262,7 +302,7 @@ fn every_point_of_every_type_is_published_as_the_makers_documents_have_it() {
                     return None;
                 }
                 if missing.remove(point) || !golden.points.contains_key(point) {
-                    wrong.extend(golden.complaint(point, payload, is_twin));
+                    wrong.extend(golden.complaint(device, point, payload));
                 }
                 missing.is_empty().then_some(())
             });
