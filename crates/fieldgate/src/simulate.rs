@@ -409,6 +409,17 @@ mod tests {
     }
 
     #[test]
+    fn factors_stand_at_1_so_that_what_they_scale_is_plausible() {
+        let device = device(
+            "power: {holding: 0, as: i16, unit: W, scale_from: sf}, sf: {holding: 1, as: i16}",
+        );
+        let unit = unit([&device].into_iter());
+        for seconds in 0..30 {
+            assert_eq!(values(&device, &unit, Duration::from_secs(seconds))[1], "0");
+        }
+    }
+
+    #[test]
     fn registers_between_points_are_no_holes_unless_they_are_far_apart() {
         let device =
             device("a: {input: 0, as: u16}, b: {input: 40, as: u16}, c: {input: 400, as: u16}");
