@@ -24,6 +24,12 @@ pub enum DecodeError {
     /// The scaled number needs more digits than there are.
     #[error("the scaled number has too many digits")]
     Overflow,
+    /// The register that scales it holds no power of ten that can be meant.
+    #[error("its scale factor is not from -10 to 10")]
+    Factor,
+    /// The register that scales it has not been read yet.
+    #[error("its scale factor has not been read yet")]
+    Unscaled,
     /// There are not as many registers as the type has.
     #[error("not as many registers as the type has")]
     Length,

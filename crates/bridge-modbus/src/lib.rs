@@ -11,6 +11,7 @@ mod data;
 mod decode;
 mod encode;
 mod f16;
+mod factor;
 #[cfg(test)]
 mod fake;
 mod plan;

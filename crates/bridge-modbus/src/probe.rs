@@ -10,6 +10,7 @@ use crate::bus::{BusHandle, Priority};
 use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::{DecodeError, decode_at};
+use crate::factor::Factors;
 use crate::plan::{Breaks, divide, plan};
 
 /// One planned request and what came of it.
@@ -33,6 +34,7 @@ pub struct Exchange {
 pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
     let all: Vec<_> = (0..device.points.len()).collect();
     let mut breaks = Breaks::new();
+    let mut factors = Factors::default();
     let mut requests: VecDeque<_> = plan(device, &all, &breaks).into();
     let mut exchanges = Vec::new();
     while let Some(request) = requests.pop_front() {
@@ -55,7 +57,7 @@ pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
             }
         }
         let values = match &answer {
-            Ok(data) => values(device, &request, data).collect(),
+            Ok(data) => factors.values(device, &request, data),
             Err(_) => Vec::new(),
         };
         exchanges.push(Exchange {
@@ -69,7 +71,7 @@ pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
     exchanges
 }
 
-/// What the points of a request decode to.
+/// What the points of a request decode to, each by itself.
 pub(crate) fn values<'a>(
     device: &'a DeviceConfig,
     request: &'a ReadRequest,

@@ -18,6 +18,7 @@ use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::DecodeError;
 use crate::encode::encode;
+use crate::factor::{Factors, add_factors};
 use crate::plan::{Breaks, divide, plan};
 use crate::probe::values;
 use schedule::Schedule;
@@ -61,6 +62,7 @@ impl Driver for ModbusDriver {
             bus: self.bus.clone(),
             breaks: Breaks::new(),
             forget_at: None,
+            factors: Factors::default(),
             pending: VecDeque::new(),
             skip: 0,
             is_proven: false,
@@ -86,6 +88,7 @@ pub struct ModbusSession {
     breaks: Breaks,
     forget_at: Option<Instant>,
     schedule: Schedule,
+    factors: Factors,
     /// What is left of the rounds.
     pending: VecDeque<ReadRequest>,
     /// With which request of its plan the next round begins: the one after the last that failed,
@@ -204,6 +207,7 @@ impl ModbusSession {
         let left = self.pending.iter();
         let waiting: BTreeSet<usize> = left.flat_map(|left| left.points.iter().copied()).collect();
         due.retain(|point| !waiting.contains(point));
+        add_factors(&self.device, &mut due);
         if self.forget_at.is_some_and(|at| at <= Instant::now()) {
             self.forget_at = None;
             self.breaks.clear();
@@ -222,7 +226,11 @@ impl ModbusSession {
     /// Turns an answer into samples.
     fn accept(&mut self, request: &ReadRequest, data: &Data, at: Timestamp, out: &mut Vec<Sample>) {
         let device = Arc::clone(&self.device);
-        for (point, value) in values(&device, request, data) {
+        for (point, value) in self.factors.values(&device, request, data) {
+            // Not a fault yet: the factor is in another request of this round.
+            if value == Err(DecodeError::Unscaled) {
+                continue;
+            }
             self.schedule.answered(point);
             self.clear_misses(point);
             match value {
@@ -252,6 +260,9 @@ impl ModbusSession {
         at: Timestamp,
         out: &mut Vec<Sample>,
     ) {
+        if !is_busy {
+            self.factors.refuse(&self.device, &request.points);
+        }
         let mut is_news = false;
         for point in &request.points {
             if !is_busy {

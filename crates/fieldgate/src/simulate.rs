@@ -70,6 +70,16 @@ fn unit<'d>(devices: impl Iterator<Item = &'d DeviceConfig>) -> Unit {
             // Points of one kind shall not all show the same.
             let phase =
                 Duration::from_millis(u64::from(device.unit) * 2_700 + index as u64 * 1_300);
+            let is_factor = device
+                .points
+                .iter()
+                .any(|(_, other)| other.scale_from == Some(index));
+            if is_factor {
+                // Its raw register is 0: what it scales is worth what its own register says.
+                let zeros = vec![0; usize::from(point.kind.registers())];
+                unit.set_words(table(point.table), point.address, &zeros);
+                continue;
+            }
             add(&mut unit, name, point, phase);
         }
     }
@@ -395,6 +405,17 @@ mod tests {
         assert_eq!(first, ["false", "1", "off", "false", "NAME", "5a5a5a"]);
         for seconds in 1..30 {
             assert_eq!(values(&device, &unit, Duration::from_secs(seconds)), first);
+        }
+    }
+
+    #[test]
+    fn factors_stand_at_1_so_that_what_they_scale_is_plausible() {
+        let device = device(
+            "power: {holding: 0, as: i16, unit: W, scale_from: sf}, sf: {holding: 1, as: i16}",
+        );
+        let unit = unit([&device].into_iter());
+        for seconds in 0..30 {
+            assert_eq!(values(&device, &unit, Duration::from_secs(seconds))[1], "0");
         }
     }
 

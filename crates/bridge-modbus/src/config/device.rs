@@ -183,13 +183,16 @@ impl DeviceEntry {
             .map(|(name, point)| (name.as_str(), point))
             .collect();
         let mut points = Vec::with_capacity(inherited.len() + own.len());
+        let mut entries = Vec::with_capacity(points.capacity());
         for (name, point) in inherited {
-            let point = own.remove(name.as_str()).unwrap_or(point);
-            points.push((name.clone(), point.resolve(&layout, defaults)));
+            entries.push((name, own.remove(name.as_str()).unwrap_or(point)));
         }
-        let added = self.points.iter();
-        for (name, point) in added.filter(|(name, _)| own.contains_key(name.as_str())) {
-            points.push((name.clone(), point.resolve(&layout, defaults)));
+        let added = self.points.iter().map(|(name, point)| (name, point));
+        entries.extend(added.filter(|(name, _)| own.contains_key(name.as_str())));
+        for (name, entry) in &entries {
+            let mut point = entry.resolve(&layout, defaults);
+            point.scale_from = factor(name, entry, &entries)?;
+            points.push(((*name).clone(), point));
         }
         let max_registers = layout.max_registers.unwrap_or(REGISTERS_MAX);
         for (name, point) in &points {
@@ -212,6 +215,27 @@ impl DeviceEntry {
             max_bits: layout.max_bits.unwrap_or(BITS_MAX),
             points,
         })
+    }
+}
+
+/// Where the point is that scales this one.
+fn factor(
+    name: &str,
+    entry: &PointEntry,
+    entries: &[(&String, &PointEntry)],
+) -> Result<Option<usize>, String> {
+    let Some(wanted) = entry.scale_from() else {
+        return Ok(None);
+    };
+    let index = entries.iter().position(|(other, _)| *other == wanted);
+    match index.and_then(|index| entries.get(index)) {
+        None => Err(format!(
+            "points: `{name}` has scale_from `{wanted}`, which is no point of the device"
+        )),
+        Some((_, other)) if !other.can_scale() => Err(format!(
+            "points: `{name}` has scale_from `{wanted}`, which is no plain integer"
+        )),
+        Some(_) => Ok(index),
     }
 }
 
@@ -428,6 +452,42 @@ mod tests {
         ] {
             let error = read::<TypeConfig>(json).unwrap_err();
             assert!(error.contains(want), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_factor_is_found_by_name_also_if_the_device_replaces_it() {
+        let meter: TypeConfig = read(
+            r#"{"points": {"power": {"input": 0, "as": "i16", "scale_from": "sf"},
+                "sf": {"input": 1, "as": "i16"}, "text": {"input": 2, "as": "f32"}}}"#,
+        )
+        .unwrap();
+        for (own, want) in [
+            (r#"{}"#, Ok(Some(1))),
+            (r#"{"sf": {"input": 9, "as": "i16"}}"#, Ok(Some(1))),
+            (
+                r#"{"power": {"input": 0, "as": "i16", "scale_from": "own"},
+                    "own": {"input": 9, "as": "i16"}}"#,
+                Ok(Some(3)),
+            ),
+            (
+                r#"{"power": {"input": 0, "as": "i16", "scale_from": "fs"}}"#,
+                Err("points: `power` has scale_from `fs`, which is no point of the device"),
+            ),
+            (
+                r#"{"power": {"input": 0, "as": "i16", "scale_from": "text"}}"#,
+                Err("points: `power` has scale_from `text`, which is no plain integer"),
+            ),
+            (
+                r#"{"power": {"input": 0, "as": "i16", "scale_from": "power"}}"#,
+                Err("points: `power` has scale_from `power`, which is no plain integer"),
+            ),
+        ] {
+            let json = format!(r#"{{"type": "m", "bus": "b", "unit": 1, "points": {own}}}"#);
+            let entry: DeviceEntry = read(&json).unwrap();
+            let device = entry.resolve("d", 1, Some(&meter), &Defaults::default());
+            let found = device.map(|device| device.points[0].1.scale_from);
+            assert_eq!(found, want.map_err(String::from), "{own}");
         }
     }
 

@@ -20,6 +20,7 @@ pub struct PointEntry {
     kind: Type,
     order: Option<Order>,
     scale: Decimal,
+    scale_from: Option<String>,
     offset: Decimal,
     unit: Option<String>,
     invalid: Option<Invalid>,
@@ -45,6 +46,9 @@ pub struct PointConfig {
     pub order: Order,
     /// What a raw number is multiplied by; not zero.
     pub scale: Decimal,
+    /// The point, by its index in the device, whose value is the power of ten that the scaled
+    /// value is multiplied by.
+    pub scale_from: Option<usize>,
     /// What is added after that.
     pub offset: Decimal,
     /// The unit of the scaled value.
@@ -97,6 +101,7 @@ struct RawPoint {
     kind: Option<Type>,
     order: Option<Order>,
     scale: Option<Decimal>,
+    scale_from: Option<String>,
     offset: Option<Decimal>,
     unit: Option<String>,
     invalid: Option<Invalid>,
@@ -167,6 +172,7 @@ impl TryFrom<RawPoint> for PointEntry {
             kind,
             order: raw.order,
             scale: raw.scale.unwrap_or(Decimal::ONE),
+            scale_from: raw.scale_from,
             offset: raw.offset.unwrap_or(Decimal::ZERO),
             unit: raw.unit,
             invalid: raw.invalid,
@@ -217,6 +223,14 @@ fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
             return Err(format!("{key}: {kind} is not a number"));
         }
     }
+    if raw.scale_from.is_some() {
+        if !is_integer(kind) {
+            return Err(format!("scale_from: {kind} is not an integer"));
+        }
+        if raw.offset.is_some() || raw.labels.is_some() || raw.write.0.is_some() {
+            return Err("scale_from: goes with none of `offset`, `enum` and `write`".into());
+        }
+    }
     if raw.order.is_some() && kind == Type::Switch {
         return Err("order: one bit has no byte order".into());
     }
@@ -244,6 +258,10 @@ fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
     }
 }
 
+fn is_integer(kind: Type) -> bool {
+    kind.is_number() && !kind.is_float()
+}
+
 /// Whether an integer can be the raw bits of a type, read as unsigned or as signed.
 fn fits(number: Decimal, kind: Type) -> bool {
     let bits = match kind {
@@ -258,7 +276,17 @@ fn fits(number: Decimal, kind: Type) -> bool {
 }
 
 impl PointEntry {
-    /// Decides what the entry leaves open.
+    /// The name of the point whose value scales this one.
+    pub(crate) fn scale_from(&self) -> Option<&str> {
+        self.scale_from.as_deref()
+    }
+
+    /// Whether the point can scale others: an integer that is not scaled by another one itself.
+    pub(crate) fn can_scale(&self) -> bool {
+        is_integer(self.kind) && self.labels.is_none() && self.scale_from.is_none()
+    }
+
+    /// Decides what the entry leaves open, but for what it takes from other points.
     pub fn resolve(&self, layout: &Layout, defaults: &Defaults) -> PointConfig {
         PointConfig {
             table: self.table,
@@ -266,6 +294,8 @@ impl PointEntry {
             kind: self.kind,
             order: self.order.or(layout.order).unwrap_or_default(),
             scale: self.scale,
+            // What it is depends on the other points of the device.
+            scale_from: None,
             offset: self.offset,
             unit: self.unit.clone(),
             invalid: self.invalid.clone(),
@@ -469,6 +499,14 @@ mod tests {
             (
                 r#"{"input": 1, "as": "u16", "invalid": "x"}"#,
                 "invalid: expected a number",
+            ),
+            (
+                r#"{"input": 1, "as": "f32", "scale_from": "sf"}"#,
+                "scale_from: f32 is not an integer",
+            ),
+            (
+                r#"{"holding": 1, "as": "u16", "scale_from": "sf", "write": true}"#,
+                "scale_from: goes with none of `offset`, `enum` and `write`",
             ),
             (
                 r#"{"input": 1, "as": "u16", "addr": 1}"#,

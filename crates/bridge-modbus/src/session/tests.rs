@@ -1,5 +1,7 @@
 //! Whole devices: driver, session and run loop against a server that misbehaves.
 
+mod factors;
+
 use std::time::Duration;
 
 use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
