@@ -61,6 +61,24 @@ impl BusHandle {
     /// After a failed attempt to connect, transactions fail at once, and the bus tries again by
     /// itself: after the shortest pause of its `offline` at first, then every 5 s.
     pub fn spawn(name: &str, config: BusConfig, cancel: CancellationToken) -> Self {
+        Self::spawn_with(name, config, cancel, |arbiter| arbiter)
+    }
+
+    /// As [`Self::spawn`], on a line in memory, with the times of the serial port in `config`.
+    #[cfg(test)]
+    pub(crate) fn spawn_on(config: BusConfig, line: tokio::io::DuplexStream) -> Self {
+        let cancel = CancellationToken::new();
+        Self::spawn_with("test", config, cancel, |arbiter| {
+            arbiter.on_line(Box::new(line))
+        })
+    }
+
+    fn spawn_with(
+        name: &str,
+        config: BusConfig,
+        cancel: CancellationToken,
+        prepare: impl FnOnce(Arbiter) -> Arbiter,
+    ) -> Self {
         let (commands, commands_rx) = mpsc::channel(QUEUE);
         let (polls, polls_rx) = mpsc::channel(QUEUE);
         let (recovered, recoveries) = watch::channel(0);
@@ -80,7 +98,7 @@ impl BusHandle {
             handle.ledger.clone(),
             recovered,
         );
-        tokio::spawn(arbiter.run(commands_rx, polls_rx, cancel));
+        tokio::spawn(prepare(arbiter).run(commands_rx, polls_rx, cancel));
         handle
     }
 

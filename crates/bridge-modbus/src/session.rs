@@ -372,4 +372,6 @@ impl ModbusSession {
 }
 
 #[cfg(test)]
+mod line_tests;
+#[cfg(test)]
 mod tests;

@@ -108,6 +108,21 @@ impl Arbiter {
         }
     }
 
+    /// Has a line that is open already, at the pace that the configuration of a port says.
+    #[cfg(test)]
+    pub(super) fn on_line(mut self, line: Box<dyn crate::link::Io>) -> Self {
+        if let Transport::Serial(serial) = &self.config.transport {
+            let timing = Timing {
+                character: serial.character(),
+                silence: self.config.silence(),
+                gap: SERIAL_GAP,
+                turnaround: self.config.turnaround,
+            };
+            self.link = Some(Link::Rtu(RtuLink::new(line, timing, false)));
+        }
+        self
+    }
+
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Job>,
