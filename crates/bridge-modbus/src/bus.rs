@@ -1,59 +1,56 @@
-//! The arbiter of one bus: one task owns the connection and lends it to one transaction at a time.
+//! The arbiter of one bus: one task owns the line and lends it to one transaction at a time, or
+//! on Modbus TCP to as many as the configuration allows.
 //!
-//! Transactions of all devices wait in two bounded queues, commands and polls. Commands go first,
-//! and within a queue the oldest. A full queue makes its senders wait; nothing is dropped. As a
-//! device has one transaction under way at most, it waits for one of each other device at most.
+//! Transactions of all devices wait in two bounded queues, commands and polls; `queue` says
+//! whose turn it is. A full queue makes its senders wait; nothing is dropped. As a device has one
+//! poll under way at most, it waits for one of each other device at most.
 
-use std::future::pending;
+mod arbiter;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fieldgate_bridge::backoff::Delays;
-use fieldgate_bridge::{Backoff, Period};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Connection, Fault};
-use crate::config::{BusConfig, Table};
+use crate::breaker::Breaker;
+use crate::config::BusConfig;
+use crate::counters::{BusCounters, Ledger};
 use crate::data::{BusError, Data, ReadRequest, WriteRequest};
+use crate::queue::Job;
+use crate::steps::Work;
+use crate::wire::identify::Identification;
+use crate::wire::pdu::{Answer, Request};
+use arbiter::Arbiter;
 
-/// Transactions that may wait in each queue.
-const QUEUE: usize = 64;
-/// Failed attempts to connect that make an outage, the end of which is news to devices that are
-/// offline. A server that takes one connection only can refuse the one after a time limit; were
-/// that news, a dead unit would be tried again, and its time limit would drop the connection.
-const RECOVERY: u32 = 2;
-/// Someone who plugs a cable back in watches. An attempt costs next to nothing.
-const RECONNECT_MAX: Duration = Duration::from_secs(5);
+pub use crate::queue::Priority;
 
-/// Lends the one connection of a bus to its devices, one transaction at a time.
+/// Transactions that may wait in each queue: one for each unit that a line can have.
+pub(crate) const QUEUE: usize = 256;
+/// Answers that one identification may take; each names at least one of 256 objects.
+const IDENTIFICATION_MAX: usize = 32;
+
+/// Lends the line of a bus to its devices and to whoever wants to look. A clone is another handle
+/// to the same bus.
 #[derive(Clone, Debug)]
 pub struct BusHandle {
-    retries: u8,
-    offline_after: u32,
+    config: Arc<BusConfig>,
     commands: mpsc::Sender<Job>,
     polls: mpsc::Sender<Job>,
     recoveries: watch::Receiver<u64>,
+    breaker: SharedBreaker,
+    ledger: Ledger,
 }
 
-/// Which queue a transaction waits in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Priority {
-    Command,
-    Poll,
-}
+/// The arbiter writes, the devices look.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedBreaker(Arc<Mutex<Breaker>>);
 
-#[derive(Debug)]
-struct Job {
-    unit: u8,
-    work: Work,
-    reply: oneshot::Sender<Result<Data, BusError>>,
-}
-
-#[derive(Debug)]
-enum Work {
-    Read(ReadRequest),
-    Write(WriteRequest),
+impl SharedBreaker {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Breaker> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl BusHandle {
@@ -64,26 +61,120 @@ impl BusHandle {
     /// After a failed attempt to connect, transactions fail at once, and the bus tries again by
     /// itself: after the shortest pause of its `offline` at first, then every 5 s.
     pub fn spawn(name: &str, config: BusConfig, cancel: CancellationToken) -> Self {
+        Self::spawn_with(name, config, cancel, |arbiter| arbiter)
+    }
+
+    /// As [`Self::spawn`], on a line in memory, with the times of the serial port in `config`.
+    #[cfg(test)]
+    pub(crate) fn spawn_on(config: BusConfig, line: tokio::io::DuplexStream) -> Self {
+        let cancel = CancellationToken::new();
+        Self::spawn_with("test", config, cancel, |arbiter| {
+            arbiter.on_line(Box::new(line))
+        })
+    }
+
+    fn spawn_with(
+        name: &str,
+        config: BusConfig,
+        cancel: CancellationToken,
+        prepare: impl FnOnce(Arbiter) -> Arbiter,
+    ) -> Self {
         let (commands, commands_rx) = mpsc::channel(QUEUE);
         let (polls, polls_rx) = mpsc::channel(QUEUE);
         let (recovered, recoveries) = watch::channel(0);
+        let breaker = Breaker::new(config.offline, config.timeout);
         let handle = Self {
-            retries: config.retries,
-            offline_after: config.offline.after,
+            config: Arc::new(config),
             commands,
             polls,
             recoveries,
+            breaker: SharedBreaker(Arc::new(Mutex::new(breaker))),
+            ledger: Ledger::default(),
         };
-        let arbiter = Arbiter {
-            name: name.to_owned(),
-            delays: Delays::new(reconnect_pauses(&config), 0),
-            config,
-            connection: None,
-            outage: None,
+        let arbiter = Arbiter::new(
+            name,
+            Arc::clone(&handle.config),
+            handle.breaker.clone(),
+            handle.ledger.clone(),
             recovered,
-        };
-        tokio::spawn(arbiter.run(commands_rx, polls_rx, cancel));
+        );
+        tokio::spawn(prepare(arbiter).run(commands_rx, polls_rx, cancel));
         handle
+    }
+
+    /// One transaction with any unit, sent once. With unit 0 on an RTU line it is for all units,
+    /// and its answer is [`Answer::Done`] after the time that units need.
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]. After anything but an exception or a missing connection, nobody knows
+    /// whether a write took effect.
+    pub async fn transact(
+        &self,
+        unit: u8,
+        request: Request,
+        priority: Priority,
+    ) -> Result<Answer, BusError> {
+        let timeout = self.config.timeout;
+        self.submit(unit, Work::Plain(request), priority, timeout)
+            .await
+    }
+
+    /// As [`Self::transact`], with another time limit than the bus has: whoever scans for units
+    /// does not want to wait long for those that are not there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::transact`].
+    pub async fn transact_within(
+        &self,
+        unit: u8,
+        request: Request,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Result<Answer, BusError> {
+        self.submit(unit, Work::Plain(request), priority, timeout)
+            .await
+    }
+
+    /// What a unit says about itself: function 43 with type 14, in as many requests as it takes.
+    /// `level` is 1 for the basic objects, 2 for the regular ones, 3 for all.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::transact`]; many units do not know the function.
+    pub async fn identify(
+        &self,
+        unit: u8,
+        level: u8,
+        priority: Priority,
+    ) -> Result<Identification, BusError> {
+        let mut whole = Identification::default();
+        let mut object = 0;
+        for _ in 0..IDENTIFICATION_MAX {
+            let request = Request::Identify { level, object };
+            let Answer::Identification(part) = self.transact(unit, request, priority).await? else {
+                break;
+            };
+            whole.conformity = part.conformity;
+            whole.objects.extend(part.objects);
+            match part.next {
+                // A unit that names an earlier object would go round for ever.
+                Some(next) if next > object => object = next,
+                _ => break,
+            }
+        }
+        Ok(whole)
+    }
+
+    /// What happened on the bus so far.
+    pub fn counters(&self) -> BusCounters {
+        self.ledger.snapshot()
+    }
+
+    /// How the bus is configured.
+    pub fn config(&self) -> &BusConfig {
+        &self.config
     }
 
     /// One read, or with `retries` up to so many more while there is no usable answer.
@@ -98,37 +189,37 @@ impl BusHandle {
     ) -> Result<Data, BusError> {
         let mut left = retries;
         loop {
-            let work = Work::Read(request.clone());
-            match self
-                .transact(unit, work, priority, || request.describe(unit))
-                .await
-            {
+            let answer = self.transact(unit, request.to_wire(), priority).await;
+            match answer {
+                Ok(Answer::Data(data)) => return Ok(data),
+                Ok(_) => {
+                    return Err(BusError::Protocol {
+                        request: request.describe(unit),
+                        detail: "not the values asked for".into(),
+                    });
+                }
                 Err(error) if left > 0 && error.is_worth_a_retry() => {
                     log::debug!("{error}; trying again");
+                    self.ledger.unit(unit, |counts| counts.retries += 1);
                     left -= 1;
                 }
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// One write. It is never sent twice: without an answer nobody knows whether it took effect.
-    pub(crate) async fn write(&self, unit: u8, request: &WriteRequest) -> Result<(), BusError> {
-        let work = Work::Write(request.clone());
-        let describe = || request.describe(unit);
-        self.transact(unit, work, Priority::Command, describe)
-            .await?;
-        Ok(())
-    }
-
-    /// How often a read may be repeated.
-    pub(crate) fn retries(&self) -> u8 {
-        self.retries
-    }
-
-    /// After how many failures in a row a unit counts as offline.
-    pub(crate) fn offline_after(&self) -> u32 {
-        self.offline_after
+    /// `masks` says whether function 22 may be tried. What [`WriteRequest::Exchange`] reads back
+    /// is in the answer, if the unit knows the function for it.
+    pub(crate) async fn write(
+        &self,
+        unit: u8,
+        write: WriteRequest,
+        masks: bool,
+    ) -> Result<Answer, BusError> {
+        let work = Work::Write { write, masks };
+        let timeout = self.config.timeout;
+        self.submit(unit, work, Priority::Command, timeout).await
     }
 
     /// Changes when the connection is back after an outage.
@@ -136,211 +227,43 @@ impl BusHandle {
         self.recoveries.clone()
     }
 
-    async fn transact(
+    /// When a unit that was given up may be asked again without taking more than its share.
+    pub(crate) fn probe_at(&self, unit: u8) -> Option<Instant> {
+        self.breaker.lock().probe_at(unit, Instant::now())
+    }
+
+    async fn submit(
         &self,
         unit: u8,
         work: Work,
         priority: Priority,
-        describe: impl Fn() -> String,
-    ) -> Result<Data, BusError> {
-        let closed = || BusError::Closed {
-            request: describe(),
-        };
+        timeout: Duration,
+    ) -> Result<Answer, BusError> {
+        if let Work::Plain(request) = &work {
+            request.check().map_err(|detail| BusError::Illegal {
+                request: request.describe(unit),
+                detail,
+            })?;
+        }
+        let request = work.describe(unit);
         let (reply, answer) = oneshot::channel();
         let queue = match priority {
             Priority::Command => &self.commands,
-            Priority::Poll => &self.polls,
+            Priority::Poll(_) | Priority::Background => &self.polls,
         };
-        let job = Job { unit, work, reply };
-        queue.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
-    }
-}
-
-/// The bus cannot be reached since the last attempt.
-struct Outage {
-    detail: String,
-    /// Failed in a row.
-    attempts: u32,
-    /// When the next attempt may be made.
-    retry_at: Instant,
-}
-
-struct Arbiter {
-    name: String,
-    config: BusConfig,
-    /// The pauses between attempts to connect.
-    delays: Delays,
-    /// Only ever one on which no answer is outstanding.
-    connection: Option<Connection>,
-    outage: Option<Outage>,
-    recovered: watch::Sender<u64>,
-}
-
-impl Arbiter {
-    async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Job>,
-        mut polls: mpsc::Receiver<Job>,
-        cancel: CancellationToken,
-    ) {
-        loop {
-            let job = tokio::select! {
-                biased;
-                () = cancel.cancelled() => return,
-                Some(job) = commands.recv() => job,
-                Some(job) = polls.recv() => job,
-                () = due(self.outage.as_ref()) => {
-                    self.connection = self.connect().await.ok();
-                    continue;
-                }
-                else => return,
-            };
-            // Whoever asked has gone: a write that nobody waits for must not be sent.
-            if job.reply.is_closed() {
-                continue;
-            }
-            let result = self.execute(job.unit, &job.work).await;
-            let was_sent = !matches!(result, Err(BusError::Connect { .. }));
-            let _ = job.reply.send(result);
-            if was_sent && self.config.pause > Duration::ZERO {
-                tokio::select! {
-                    () = cancel.cancelled() => return,
-                    () = sleep(self.config.pause) => {}
-                }
-            }
-        }
-    }
-
-    async fn execute(&mut self, unit: u8, work: &Work) -> Result<Data, BusError> {
-        let request = || match work {
-            Work::Read(read) => read.describe(unit),
-            Work::Write(write) => write.describe(unit),
+        let job = Job {
+            unit,
+            work,
+            priority,
+            timeout,
+            reply,
         };
-        let mut connection = self.connect().await.map_err(|detail| BusError::Connect {
-            request: request(),
-            detail,
-        })?;
-        let limit = self.config.timeout;
-        let result = match work {
-            Work::Read(read) => {
-                let place = (read.table, read.address, read.count);
-                connection.read(unit, place, limit).await
-            }
-            Work::Write(write) => perform(&mut connection, unit, write, limit)
-                .await
-                .map(|()| Data::Words(Vec::new())),
-        };
-        let fault = match result {
-            Ok(data) => {
-                self.connection = Some(connection);
-                return Ok(data);
-            }
-            Err(fault) => fault,
-        };
-        let request = request();
-        Err(match fault {
-            // An exception is an answer: nothing is outstanding.
-            Fault::Exception(exception) => {
-                self.connection = Some(connection);
-                BusError::Exception { request, exception }
-            }
-            Fault::Timeout => BusError::Timeout {
-                request,
-                after_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-            },
-            Fault::Lost(detail) => BusError::Lost { request, detail },
-            Fault::Protocol(detail) => BusError::Protocol { request, detail },
-        })
-    }
-
-    /// Takes the connection, or opens one. The caller puts it back if it can be used again, so
-    /// that every way out that forgets to do so drops it.
-    async fn connect(&mut self) -> Result<Connection, String> {
-        if let Some(connection) = self.connection.take().filter(Connection::is_quiet) {
-            return Ok(connection);
+        if queue.send(job).await.is_err() {
+            return Err(BusError::Closed { request });
         }
-        if let Some(outage) = &self.outage
-            && Instant::now() < outage.retry_at
-        {
-            return Err(outage.detail.clone());
-        }
-        match Connection::open(&self.config.address).await {
-            Ok(connection) => {
-                self.delays.reset();
-                if let Some(outage) = self.outage.take() {
-                    log::info!(BUS = self.name.as_str(); "connected to {}", self.config.address);
-                    if outage.attempts >= RECOVERY {
-                        self.recovered
-                            .send_modify(|count| *count = count.wrapping_add(1));
-                    }
-                }
-                Ok(connection)
-            }
-            Err(detail) => {
-                if self.outage.is_none() {
-                    log::warn!(BUS = self.name.as_str(); "{detail}");
-                }
-                let before = self.outage.take().map_or(0, |outage| outage.attempts);
-                self.outage = Some(Outage {
-                    detail: detail.clone(),
-                    attempts: before.saturating_add(1),
-                    retry_at: Instant::now() + self.delays.next_delay(),
-                });
-                Err(detail)
-            }
-        }
-    }
-}
-
-/// When the next attempt to connect is due; never while there is no outage.
-async fn due(outage: Option<&Outage>) {
-    match outage {
-        Some(outage) => sleep_until(outage.retry_at).await,
-        None => pending().await,
-    }
-}
-
-/// From the shortest pause of a unit to 5 s, or to the longest pause of a unit if that is less.
-fn reconnect_pauses(config: &BusConfig) -> Backoff {
-    let backoff = config.offline.backoff;
-    let max = backoff.max().min(RECONNECT_MAX).max(backoff.min());
-    Period::new(backoff.min())
-        .zip(Period::new(max))
-        .and_then(|(min, max)| Backoff::new(min, max))
-        .unwrap_or(backoff)
-}
-
-async fn perform(
-    connection: &mut Connection,
-    unit: u8,
-    write: &WriteRequest,
-    limit: Duration,
-) -> Result<(), Fault> {
-    match write {
-        WriteRequest::Coil { address, on } => {
-            connection.write_coil(unit, *address, *on, limit).await
-        }
-        WriteRequest::Registers { address, words } => {
-            connection
-                .write_registers(unit, *address, words, limit)
-                .await
-        }
-        WriteRequest::Mask {
-            address,
-            mask,
-            bits,
-        } => {
-            // Not function 22, which many devices lack.
-            let place = (Table::Holding, *address, 1);
-            let Data::Words(words) = connection.read(unit, place, limit).await? else {
-                return Err(Fault::Protocol("not a register".into()));
-            };
-            let old = words.first().copied().unwrap_or_default();
-            let new = old & !mask | bits & mask;
-            connection
-                .write_registers(unit, *address, &[new], limit)
-                .await
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => Err(BusError::Closed { request }),
         }
     }
 }

@@ -6,9 +6,11 @@
 mod bus;
 mod device;
 mod point;
+mod serial;
 mod types;
 
-pub use bus::{BusConfig, Offline};
+pub use bus::{BusConfig, Offline, Transport};
 pub use device::{DeviceConfig, DeviceEntry, Layout, TypeConfig};
 pub use point::{Invalid, PointConfig, PointEntry, WriteRule};
+pub use serial::{Parity, Rs485, SerialConfig};
 pub use types::{Order, Table, Type};

@@ -5,6 +5,7 @@ use std::fmt;
 use fieldgate_bridge::{Cause, DriverError};
 
 use crate::config::Table;
+use crate::wire::pdu::Request;
 
 /// Read `count` registers or bits from `address` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,13 @@ pub enum WriteRequest {
         /// Its new state.
         on: bool,
     },
+    /// Function 15.
+    Coils {
+        /// The first coil.
+        address: u16,
+        /// 1 to 1968 states.
+        bits: Vec<bool>,
+    },
     /// Function 6 for one register, 16 for several.
     Registers {
         /// The first register.
@@ -36,8 +44,15 @@ pub enum WriteRequest {
         /// 1 to 123 words.
         words: Vec<u16>,
     },
-    /// Reads a holding register and writes it back with some bits changed, with nothing in
-    /// between on this bus.
+    /// Writes registers and reads the same ones: function 23, and 16 where a unit lacks it.
+    Exchange {
+        /// The first register.
+        address: u16,
+        /// 1 to 121 words.
+        words: Vec<u16>,
+    },
+    /// Changes some bits of a holding register: function 22. Where a unit lacks it, the register
+    /// is read and written back, with nothing in between on this bus.
     Mask {
         /// The register.
         address: u16,
@@ -119,6 +134,14 @@ pub enum BusError {
         /// Its code.
         exception: Exception,
     },
+    /// The request is none that may be sent.
+    #[error("{request}: {detail}")]
+    Illegal {
+        /// What was asked of whom.
+        request: String,
+        /// Which limit it passes.
+        detail: String,
+    },
     /// The bus is being shut down.
     #[error("{request}: the bus is closed")]
     Closed {
@@ -128,16 +151,26 @@ pub enum BusError {
 }
 
 impl ReadRequest {
+    /// What goes over the wire.
+    pub fn to_wire(&self) -> Request {
+        Request::Read {
+            table: self.table,
+            address: self.address,
+            count: self.count,
+        }
+    }
+
     /// What it asks of `unit`, for people: `read holding 10..=13 of unit 2`.
     pub fn describe(&self, unit: u8) -> String {
-        describe("read", self.table, unit, self.address, self.count)
+        self.to_wire().describe(unit)
     }
 }
 
-fn describe(verb: &str, table: Table, unit: u8, address: u16, count: u16) -> String {
+/// A place in a table, and what is done there, for people.
+pub(crate) fn describe(verb: &str, table: Table, unit: u8, address: u16, count: usize) -> String {
     let name = table.name();
-    match u32::from(address) + u32::from(count.max(1)) - 1 {
-        last if last == u32::from(address) => format!("{verb} {name} {address} of unit {unit}"),
+    match usize::from(address) + count.max(1) - 1 {
+        last if last == usize::from(address) => format!("{verb} {name} {address} of unit {unit}"),
         last => format!("{verb} {name} {address}..={last} of unit {unit}"),
     }
 }
@@ -147,9 +180,11 @@ impl WriteRequest {
     pub fn describe(&self, unit: u8) -> String {
         match self {
             Self::Coil { address, .. } => describe("write", Table::Coil, unit, *address, 1),
-            Self::Registers { address, words } => {
-                let count = u16::try_from(words.len()).unwrap_or(u16::MAX);
-                describe("write", Table::Holding, unit, *address, count)
+            Self::Coils { address, bits } => {
+                describe("write", Table::Coil, unit, *address, bits.len())
+            }
+            Self::Registers { address, words } | Self::Exchange { address, words } => {
+                describe("write", Table::Holding, unit, *address, words.len())
             }
             Self::Mask { address, .. } => {
                 describe("change bits of", Table::Holding, unit, *address, 1)
@@ -159,6 +194,9 @@ impl WriteRequest {
 }
 
 impl Exception {
+    /// The unit does not know the function, and has done nothing.
+    pub const ILLEGAL_FUNCTION: Self = Self(1);
+
     /// The name in the specification.
     ///
     /// Source: MODBUS Application Protocol Specification V1.1b3, section 7.
@@ -205,7 +243,7 @@ impl BusError {
         match self {
             Self::Lost { .. } | Self::Timeout { .. } | Self::Protocol { .. } => true,
             Self::Exception { exception, .. } => exception.is_busy() || exception.is_silence(),
-            Self::Connect { .. } | Self::Closed { .. } => false,
+            Self::Connect { .. } | Self::Closed { .. } | Self::Illegal { .. } => false,
         }
     }
 }
@@ -216,6 +254,7 @@ impl From<BusError> for DriverError {
             BusError::Connect { .. } | BusError::Closed { .. } => Cause::Open,
             BusError::Lost { .. } => Cause::Lost,
             BusError::Timeout { .. } => Cause::Timeout,
+            BusError::Illegal { .. } => Cause::Refused,
             BusError::Protocol { .. } => Cause::Protocol,
             BusError::Exception { exception, .. } if exception.is_silence() => Cause::Timeout,
             BusError::Exception { .. } => Cause::Refused,

@@ -91,7 +91,10 @@ fn held(point: &PointConfig, request: &WriteRequest) -> Result<Value, DecodeErro
         }
         WriteRequest::Mask { bits, .. } => decode(point, &Data::Words(vec![*bits])),
         WriteRequest::Coil { on, .. } => decode(point, &Data::Bits(vec![*on])),
-        WriteRequest::Registers { words, .. } => decode(point, &Data::Words(words.clone())),
+        WriteRequest::Coils { bits, .. } => decode(point, &Data::Bits(bits.clone())),
+        WriteRequest::Registers { words, .. } | WriteRequest::Exchange { words, .. } => {
+            decode(point, &Data::Words(words.clone()))
+        }
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) stuck: BTreeSet<u16>,
     pub(crate) silent_units: BTreeSet<u8>,
     pub(crate) connections: usize,
+    /// How many answers are held back and then sent in the wrong order; below 2 none.
+    pub(crate) hold: usize,
 }
 
 pub(crate) struct Fake {
@@ -112,7 +114,8 @@ impl Fake {
 }
 
 fn word(bytes: &[u8], at: usize) -> u16 {
-    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
+    u16::from_be_bytes([byte(at), byte(at + 1)])
 }
 
 async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
@@ -128,6 +131,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 }
 
 async fn serve(mut stream: TcpStream, number: usize, state: Arc<Mutex<State>>) {
+    let mut held: Vec<([u8; 7], Vec<u8>, u8)> = Vec::new();
     loop {
         let mut header = [0; 7];
         if stream.read_exact(&mut header).await.is_err() {
@@ -152,6 +156,16 @@ async fn serve(mut stream: TcpStream, number: usize, state: Arc<Mutex<State>>) {
             };
             (act, answer)
         };
+        let hold = state.lock().unwrap().hold;
+        if hold > 1 {
+            held.push((header, answer, pdu[0]));
+            if held.len() == hold {
+                for (header, answer, function) in held.drain(..).rev() {
+                    reply(&mut stream, act, header, answer, function).await;
+                }
+            }
+            continue;
+        }
         if !reply(&mut stream, act, header, answer, pdu[0]).await {
             return;
         }

@@ -1,12 +1,14 @@
 //! Polls Modbus devices, writes to them, and emits samples.
 //!
-//! `config`, `plan`, `decode` and `encode` are pure. Only `client` opens a connection; `bus` owns
-//! it and lends it to one transaction at a time. Nothing here knows MQTT or YAML: topics are
-//! built in `model`, and the file is read in `fieldgate`.
+//! `config`, `wire`, `plan`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `steps` are pure.
+//! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. Nothing
+//! here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
 
+mod bisect;
+mod breaker;
 mod bus;
-mod client;
 pub mod config;
+mod counters;
 mod data;
 mod decode;
 mod encode;
@@ -14,15 +16,20 @@ mod f16;
 mod factor;
 #[cfg(test)]
 mod fake;
+mod link;
 mod plan;
 mod probe;
+mod queue;
 mod session;
+mod steps;
+pub mod wire;
 
-pub use bus::BusHandle;
+pub use bus::{BusHandle, Priority};
 pub use config::{
-    BusConfig, DeviceConfig, DeviceEntry, Offline, Order, PointConfig, PointEntry, Table, Type,
-    TypeConfig,
+    BusConfig, DeviceConfig, DeviceEntry, Offline, Order, PointConfig, PointEntry, SerialConfig,
+    Table, Transport, Type, TypeConfig,
 };
+pub use counters::{BusCounters, Counts};
 pub use data::{BusError, Data, Exception, ReadRequest, WriteRequest};
 pub use decode::{DecodeError, decode};
 pub use encode::encode;

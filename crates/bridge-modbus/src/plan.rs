@@ -76,32 +76,49 @@ fn join(device: &DeviceConfig, request: &ReadRequest, point: &PointConfig) -> Op
     fits.then_some(count)
 }
 
-/// Where to break a request that the device refused for its addresses: before each point behind
-/// a gap, or, if it has no gap, in its middle. Empty if it cannot be divided.
-pub(crate) fn divide(device: &DeviceConfig, request: &ReadRequest) -> Breaks {
-    let mut points: Vec<&PointConfig> = request
+/// Divides a request that the device refused: at the gap that is nearest to its middle, or, if it
+/// has no gap, in its middle. `None` if it cannot be divided.
+pub(crate) fn split(
+    device: &DeviceConfig,
+    request: &ReadRequest,
+) -> Option<(ReadRequest, ReadRequest)> {
+    let mut points: Vec<(usize, &PointConfig)> = request
         .points
         .iter()
-        .filter_map(|index| Some(&device.points.get(*index)?.1))
+        .filter_map(|index| Some((*index, &device.points.get(*index)?.1)))
         .collect();
-    points.sort_by_key(|point| (point.address, point.end()));
-    let mut end = points.first().map_or(0, |point| point.end());
-    let mut behind_gaps = Breaks::new();
-    let mut starts = Breaks::new();
-    for point in points {
-        if u32::from(point.address) > end {
-            behind_gaps.insert((point.table, point.address));
-        }
-        if point.address > request.address {
-            starts.insert((point.table, point.address));
+    points.sort_by_key(|(index, point)| (point.address, point.end(), *index));
+    let middle = u32::from(request.address) * 2 + u32::from(request.count);
+    let mut end = points.first().map(|(_, point)| point.end())?;
+    // Gaps before everything else, then the nearest to the middle.
+    let mut best: Option<((bool, u32), usize)> = None;
+    for (place, (_, point)) in points.iter().enumerate() {
+        let start = u32::from(point.address);
+        if start >= end {
+            let score = (start == end, (start * 2).abs_diff(middle));
+            if best.is_none_or(|(other, _)| score < other) {
+                best = Some((score, place));
+            }
         }
         end = end.max(point.end());
     }
-    if !behind_gaps.is_empty() {
-        return behind_gaps;
-    }
-    let middle = starts.len() / 2;
-    starts.into_iter().skip(middle).take(1).collect()
+    let (first, second) = points.split_at_checked(best?.1)?;
+    Some((
+        around(request.table, first)?,
+        around(request.table, second)?,
+    ))
+}
+
+/// The request over points in the order of their addresses.
+fn around(table: Table, points: &[(usize, &PointConfig)]) -> Option<ReadRequest> {
+    let address = points.first()?.1.address;
+    let end = points.iter().map(|(_, point)| point.end()).max()?;
+    Some(ReadRequest {
+        table,
+        address,
+        count: u16::try_from(end - u32::from(address)).ok()?,
+        points: points.iter().map(|(index, _)| *index).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -224,29 +241,37 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_is_divided_at_its_gaps_and_then_in_halves() {
-        let points = [0, 1, 4, 5, 8].map(|at| format!("\"input\": {at}, \"as\": \"u16\""));
-        let device = device("", &points.each_ref().map(String::as_str));
-        let mut breaks = Breaks::new();
-        let mut seen = Vec::new();
-        loop {
+    fn a_refused_request_is_divided_at_the_gap_nearest_its_middle_or_in_its_middle() {
+        let word = |at: u16| format!("\"input\": {at}, \"as\": \"u16\"");
+        let long = "\"input\": 0, \"as\": \"string(12)\"".to_owned();
+        for (points, want) in [
+            (vec![word(0)], None),
+            (vec![word(0), word(1)], Some(((0, 1), (1, 1)))),
+            (
+                vec![word(0), word(1), word(4), word(5), word(8)],
+                Some(((0, 2), (4, 5))),
+            ),
+            (
+                vec![word(0), word(1), word(2), word(9)],
+                Some(((0, 3), (9, 1))),
+            ),
+            (
+                vec![word(0), word(1), word(2), word(3)],
+                Some(((0, 2), (2, 2))),
+            ),
+            // What lies within another point cannot be parted from it.
+            (vec![long.clone(), word(3)], None),
+            (vec![long, word(3), word(6)], Some(((0, 6), (6, 1)))),
+        ] {
+            let texts: Vec<_> = points.iter().map(String::as_str).collect();
+            let device = device("", &texts);
             let all: Vec<_> = (0..points.len()).collect();
-            let requests = plan(&device, &all, &breaks);
-            seen.push(
-                requests
-                    .iter()
-                    .map(|request| request.count)
-                    .collect::<Vec<_>>(),
-            );
-            let before = breaks.len();
-            for request in &requests {
-                breaks.extend(divide(&device, request));
-            }
-            if breaks.len() == before {
-                break;
-            }
+            let request = plan(&device, &all, &Breaks::new()).remove(0);
+            let place = |part: ReadRequest| (part.address, part.count);
+            let parts = split(&device, &request);
+            let got = parts.map(|(first, second)| (place(first), place(second)));
+            assert_eq!(got, want, "{points:?}");
         }
-        assert_eq!(seen, [vec![9], vec![2, 2, 1], vec![1, 1, 1, 1, 1]]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::{DecodeError, decode_at};
 use crate::factor::Factors;
-use crate::plan::{Breaks, divide, plan};
+use crate::plan::{Breaks, plan, split};
 
 /// One planned request and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,28 +33,26 @@ pub struct Exchange {
 /// for its addresses is divided, and its parts follow it.
 pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
     let all: Vec<_> = (0..device.points.len()).collect();
-    let mut breaks = Breaks::new();
     let mut factors = Factors::default();
-    let mut requests: VecDeque<_> = plan(device, &all, &breaks).into();
+    let mut requests: VecDeque<_> = plan(device, &all, &Breaks::new()).into();
     let mut exchanges = Vec::new();
     while let Some(request) = requests.pop_front() {
         let started = Instant::now();
+        let retries = bus.config().retries;
         let answer = bus
-            .read(device.unit, &request, Priority::Poll, bus.retries())
+            .read(device.unit, &request, Priority::Poll(started), retries)
             .await;
         let elapsed = started.elapsed();
-        let found = match &answer {
+        let parts = match &answer {
             Err(BusError::Exception { exception, .. }) if exception.is_about_addresses() => {
-                divide(device, &request)
+                split(device, &request)
             }
-            _ => Breaks::new(),
+            _ => None,
         };
-        let is_divided = !found.is_empty();
-        if is_divided {
-            breaks.extend(found);
-            for part in plan(device, &request.points, &breaks).into_iter().rev() {
-                requests.push_front(part);
-            }
+        let is_divided = parts.is_some();
+        if let Some((first, second)) = parts {
+            requests.push_front(second);
+            requests.push_front(first);
         }
         let values = match &answer {
             Ok(data) => factors.values(device, &request, data),

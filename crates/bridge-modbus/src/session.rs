@@ -1,26 +1,28 @@
 //! One device on a bus: what is due when, and what an answer means.
 
+mod commands;
 mod schedule;
+mod write;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fieldgate_bridge::{Driver, DriverError, Session};
+use fieldgate_bridge::{Begun, Driver, DriverError, Session};
 use fieldgate_model::{Command, Outcome, Sample};
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
+use crate::bisect::Bisect;
 use crate::bus::{BusHandle, Priority};
 use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::DecodeError;
-use crate::encode::encode;
 use crate::factor::{Factors, add_factors};
-use crate::plan::{Breaks, divide, plan};
-use crate::probe::values;
+use crate::plan::{Breaks, plan};
+use commands::Verification;
 use schedule::Schedule;
 
 /// How long it is remembered what a device refuses. One that refuses everything while it starts
@@ -36,6 +38,7 @@ pub struct ModbusDriver {
     device: Arc<DeviceConfig>,
     bus: BusHandle,
     recoveries: watch::Receiver<u64>,
+    told: Arc<Mutex<Breaks>>,
 }
 
 impl ModbusDriver {
@@ -46,6 +49,7 @@ impl ModbusDriver {
             device: Arc::new(device),
             bus,
             recoveries,
+            told: Arc::default(),
         }
     }
 }
@@ -55,15 +59,26 @@ impl Driver for ModbusDriver {
 
     async fn open(&mut self) -> Result<ModbusSession, DriverError> {
         self.recoveries.mark_unchanged();
+        if let Some(at) = self.bus.probe_at(self.device.unit) {
+            tokio::select! {
+                () = sleep_until(at) => {}
+                Ok(()) = self.recoveries.changed() => {}
+            }
+        }
         let points = self.device.points.len();
         Ok(ModbusSession {
             schedule: Schedule::new(&self.device, Instant::now()),
             device: Arc::clone(&self.device),
             bus: self.bus.clone(),
             breaks: Breaks::new(),
+            told: Arc::clone(&self.told),
             forget_at: None,
             factors: Factors::default(),
             pending: VecDeque::new(),
+            search: None,
+            verifications: Vec::new(),
+            finished: Vec::new(),
+            next_number: 0,
             skip: 0,
             is_proven: false,
             misses: vec![0; points],
@@ -87,10 +102,19 @@ pub struct ModbusSession {
     /// Where the device refused to be read across.
     breaks: Breaks,
     forget_at: Option<Instant>,
+    /// What has been in the log, of this session and of those before it.
+    told: Arc<Mutex<Breaks>>,
     schedule: Schedule,
     factors: Factors,
-    /// What is left of the rounds.
-    pending: VecDeque<ReadRequest>,
+    /// What is left of the rounds, and since when it is due.
+    pending: VecDeque<(ReadRequest, Instant)>,
+    /// The search for what the device refuses in a request.
+    search: Option<Bisect>,
+    /// Writes that are to be read back.
+    verifications: Vec<Verification>,
+    /// Outcomes that nobody has taken yet.
+    finished: Vec<(u64, Vec<Outcome>)>,
+    next_number: u64,
     /// With which request of its plan the next round begins: the one after the last that failed,
     /// so that one address that a device never answers does not keep the others from being read.
     skip: usize,
@@ -105,33 +129,93 @@ pub struct ModbusSession {
 
 impl Session for ModbusSession {
     async fn ready(&mut self) {
-        if !self.pending.is_empty() {
+        if self.search.is_some() || !self.pending.is_empty() {
             return;
         }
-        match self.schedule.next() {
+        let verification = self.verifications.iter().map(|wait| wait.due).min();
+        match self.schedule.next().into_iter().chain(verification).min() {
             Some(at) => sleep_until(at).await,
             None => pending().await,
         }
     }
 
     async fn poll(&mut self, out: &mut Vec<Sample>) -> Result<(), DriverError> {
+        let now = Instant::now();
+        if let Some(place) = self.verifications.iter().position(|wait| wait.due <= now) {
+            return self.verify(place, out).await;
+        }
+        if let Some(part) = self.search.as_mut().and_then(Bisect::next_part) {
+            return self.poll_one(part, now, out).await;
+        }
+        self.end_search();
         self.plan_due();
-        let Some(request) = self.pending.pop_front() else {
-            return Ok(());
+        match self.pending.pop_front() {
+            Some((request, due)) => self.poll_one(request, due, out).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
+        let mut outcomes = match self.begin(vec![command], out).await {
+            Begun::Done(outcomes) => outcomes,
+            Begun::Later(number) => loop {
+                let due = self.verifications.iter().map(|wait| wait.due).min();
+                sleep_until(due.unwrap_or_else(Instant::now)).await;
+                // A failure is in the outcome.
+                let _ = self.poll(out).await;
+                let finished = self.take_finished();
+                if let Some((_, outcomes)) =
+                    finished.into_iter().find(|(other, _)| *other == number)
+                {
+                    break outcomes;
+                }
+            },
         };
+        outcomes
+            .pop()
+            .unwrap_or_else(|| Outcome::Failed("no command".into()))
+    }
+
+    async fn begin(&mut self, commands: Vec<Command>, out: &mut Vec<Sample>) -> Begun {
+        self.write(&commands, out).await
+    }
+
+    fn take_finished(&mut self) -> Vec<(u64, Vec<Outcome>)> {
+        std::mem::take(&mut self.finished)
+    }
+}
+
+impl ModbusSession {
+    /// One read of a round, or of the search for what is refused.
+    async fn poll_one(
+        &mut self,
+        request: ReadRequest,
+        due: Instant,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), DriverError> {
         let retries = if self.is_proven {
-            self.bus.retries()
+            self.bus.config().retries
         } else {
             0
         };
         let unit = self.device.unit;
-        let answer = self.bus.read(unit, &request, Priority::Poll, retries).await;
+        let priority = Priority::Poll(due);
+        let answer = self.bus.read(unit, &request, priority, retries).await;
         let at = Timestamp::now();
         match answer {
-            Ok(data) => self.accept(&request, &data, at, out),
+            Ok(data) => {
+                if let Some(search) = &mut self.search {
+                    search.was_read();
+                }
+                self.accept(&request, &data, at, out);
+            }
             Err(BusError::Exception { exception, .. })
                 if exception.is_about_addresses() && self.divide(&request) => {}
             Err(error @ BusError::Exception { exception, .. }) if !exception.is_silence() => {
+                if !exception.is_about_addresses() {
+                    // That says nothing about places.
+                    self.search = None;
+                }
                 self.refuse(&request, &error, exception.is_busy(), at, out);
             }
             Err(error) => {
@@ -143,72 +227,22 @@ impl Session for ModbusSession {
         Ok(())
     }
 
-    async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
-        let device = Arc::clone(&self.device);
-        let Some((_, point)) = device.points.get(command.point) else {
-            return Outcome::Failed("no such point".into());
-        };
-        let (request, value) = match encode(point, &command.value) {
-            Ok(encoded) => encoded,
-            Err(error) => return Outcome::Failed(error),
-        };
-        match self.bus.write(device.unit, &request).await {
-            Ok(()) => {}
-            Err(error @ (BusError::Exception { .. } | BusError::Connect { .. })) => {
-                return Outcome::Failed(error.to_string());
-            }
-            Err(error) => {
-                return Outcome::Failed(format!("{error}; it may have taken effect"));
-            }
-        }
-        sleep(point.readback).await;
-        let request = ReadRequest {
-            table: point.table,
-            address: point.address,
-            count: point.kind.registers(),
-            points: vec![command.point],
-        };
-        let retries = self.bus.retries();
-        let answer = self
-            .bus
-            .read(device.unit, &request, Priority::Command, retries)
-            .await;
-        let data = match answer {
-            Ok(data) => data,
-            // There are registers that can only be written.
-            Err(BusError::Exception { exception, .. }) if exception.is_about_addresses() => {
-                return Outcome::Done {
-                    value,
-                    readback: None,
-                };
-            }
-            Err(error) => {
-                return Outcome::Failed(format!("written, but not read back: {error}"));
-            }
-        };
-        self.accept(&request, &data, Timestamp::now(), out);
-        let readback = values(&device, &request, &data).find_map(|(_, value)| value.ok());
-        if readback.as_ref() == Some(&value) {
-            Outcome::Done { value, readback }
-        } else {
-            Outcome::Mismatch { value, readback }
-        }
-    }
-}
-
-impl ModbusSession {
     /// Adds what has become due. It takes turns with what is left of earlier rounds, so that many
     /// slow points do not hold up a few fast ones, nor the other way round.
     fn plan_due(&mut self) {
-        let mut due = self.schedule.take_due(Instant::now());
+        let now = Instant::now();
+        let since = self.schedule.next().unwrap_or(now);
+        let mut due = self.schedule.take_due(now);
         if due.is_empty() {
             return;
         }
         let left = self.pending.iter();
-        let waiting: BTreeSet<usize> = left.flat_map(|left| left.points.iter().copied()).collect();
+        let waiting: BTreeSet<usize> = left
+            .flat_map(|(left, _)| left.points.iter().copied())
+            .collect();
         due.retain(|point| !waiting.contains(point));
         add_factors(&self.device, &mut due);
-        if self.forget_at.is_some_and(|at| at <= Instant::now()) {
+        if self.forget_at.is_some_and(|at| at <= now) {
             self.forget_at = None;
             self.breaks.clear();
         }
@@ -217,10 +251,41 @@ impl ModbusSession {
         round.rotate_left(first);
         let mut left = std::mem::take(&mut self.pending).into_iter();
         for request in round {
-            self.pending.push_back(request);
+            self.pending.push_back((request, since));
             self.pending.extend(left.next());
         }
         self.pending.extend(left);
+    }
+
+    /// Halves a refused request, or the part of one. False if there is nothing to divide.
+    fn divide(&mut self, request: &ReadRequest) -> bool {
+        match &mut self.search {
+            Some(search) => search.was_refused(&self.device, request),
+            None => {
+                self.search = Bisect::new(&self.device, request);
+                self.search.is_some()
+            }
+        }
+    }
+
+    /// Remembers what a search has found, and says it once.
+    fn end_search(&mut self) {
+        let Some(search) = self.search.take() else {
+            return;
+        };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in search.found() {
+            if told.insert(*place) {
+                log::info!(
+                    DEVICE = self.device.name.as_str();
+                    "unit {} refuses to be read across {} {}; what lies on either side is read apart \
+                     from now on",
+                    self.device.unit, place.0.name(), place.1
+                );
+            }
+        }
+        self.breaks.extend(search.found());
+        self.forget_at.get_or_insert(Instant::now() + MEMORY);
     }
 
     /// Turns an answer into samples.
@@ -281,7 +346,8 @@ impl ModbusSession {
     fn miss(&mut self, request: &ReadRequest, at: Timestamp, out: &mut Vec<Sample>) {
         self.skip = self.skip.wrapping_add(1);
         self.pending.clear();
-        let limit = self.bus.offline_after();
+        self.search = None;
+        let limit = self.bus.config().offline.after;
         for point in &request.points {
             if let Some(misses) = self.misses.get_mut(*point) {
                 *misses = misses.saturating_add(1);
@@ -291,27 +357,6 @@ impl ModbusSession {
                 }
             }
         }
-    }
-
-    /// Reads the points of a refused request apart from now on. False if there is nothing to
-    /// divide.
-    fn divide(&mut self, request: &ReadRequest) -> bool {
-        let found = divide(&self.device, request);
-        if found.is_empty() {
-            return false;
-        }
-        let unit = self.device.unit;
-        log::info!(
-            DEVICE = self.device.name.as_str();
-            "{} is refused; its points are read apart from now on", request.describe(unit)
-        );
-        self.breaks.extend(found);
-        self.forget_at.get_or_insert(Instant::now() + MEMORY);
-        let parts = plan(&self.device, &request.points, &self.breaks);
-        for part in parts.into_iter().rev() {
-            self.pending.push_front(part);
-        }
-        true
     }
 
     fn clear_misses(&mut self, point: usize) {
@@ -336,5 +381,7 @@ impl ModbusSession {
     }
 }
 
+#[cfg(test)]
+mod line_tests;
 #[cfg(test)]
 mod tests;

@@ -55,17 +55,75 @@ pub trait Session: Send {
         command: Command,
         out: &mut Vec<Sample>,
     ) -> impl Future<Output = Outcome> + Send;
+
+    /// Applies the commands of one request, in their order. Never dropped half-way. A session
+    /// that has to wait before it can say what became of them returns [`Begun::Later`], goes on
+    /// polling, and gives the outcomes to [`Session::take_finished`]. By default the commands are
+    /// applied one after the other.
+    fn begin(
+        &mut self,
+        commands: Vec<Command>,
+        out: &mut Vec<Sample>,
+    ) -> impl Future<Output = Begun> + Send {
+        async move {
+            let mut outcomes = Vec::with_capacity(commands.len());
+            for command in commands {
+                outcomes.push(self.apply(command, out).await);
+            }
+            Begun::Done(outcomes)
+        }
+    }
+
+    /// Takes the outcomes that have become known since the last call, with what [`Begun::Later`]
+    /// called them.
+    fn take_finished(&mut self) -> Vec<(u64, Vec<Outcome>)> {
+        Vec::new()
+    }
 }
 
-/// A command on its way to a device.
+/// What became of the commands of one request so far.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Begun {
+    /// They are over; one outcome for each.
+    Done(Vec<Outcome>),
+    /// Their outcomes will be known later, under this number.
+    Later(u64),
+}
+
+/// Commands of one client on their way to a device.
 #[derive(Debug)]
 pub struct Request {
-    /// What to do.
-    pub command: Command,
+    /// What to do, in this order; never empty.
+    pub commands: Vec<Command>,
     /// When it came in; one that waited longer than [`Settings::command_expiry`] is refused.
     pub received: Instant,
     /// Where the outcome goes. Dropped without an answer only if the device was removed.
-    pub reply: oneshot::Sender<Outcome>,
+    pub reply: Reply,
+}
+
+/// Where outcomes go.
+#[derive(Debug)]
+pub enum Reply {
+    /// The outcome of the only command.
+    One(oneshot::Sender<Outcome>),
+    /// One outcome for each command.
+    Several(oneshot::Sender<Vec<Outcome>>),
+}
+
+impl Reply {
+    /// Answers. Whoever asked may have gone.
+    pub fn send(self, outcomes: Vec<Outcome>) {
+        match self {
+            Self::One(reply) => {
+                if let Some(outcome) = outcomes.into_iter().next() {
+                    let _ = reply.send(outcome);
+                }
+            }
+            Self::Several(reply) => {
+                let _ = reply.send(outcomes);
+            }
+        }
+    }
 }
 
 impl Request {
@@ -73,11 +131,22 @@ impl Request {
     pub fn new(command: Command) -> (Self, oneshot::Receiver<Outcome>) {
         let (reply, outcome) = oneshot::channel();
         let request = Self {
-            command,
+            commands: vec![command],
             received: Instant::now(),
-            reply,
+            reply: Reply::One(reply),
         };
         (request, outcome)
+    }
+
+    /// Several commands that came in together now, and where their outcomes will arrive.
+    pub fn several(commands: Vec<Command>) -> (Self, oneshot::Receiver<Vec<Outcome>>) {
+        let (reply, outcomes) = oneshot::channel();
+        let request = Self {
+            commands,
+            received: Instant::now(),
+            reply: Reply::Several(reply),
+        };
+        (request, outcomes)
     }
 }
 

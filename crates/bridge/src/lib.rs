@@ -14,7 +14,7 @@ mod run;
 
 pub use config::{Backoff, Deadband, Defaults, Period, Poll, Publish};
 pub use counters::{Counters, Snapshot};
-pub use driver::{COMMAND_EXPIRY, Driver, Event, Ports, Request, Session, Settings};
+pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Session, Settings};
 pub use error::{Cause, DriverError};
 pub use filter::{Filter, Rule};
 pub use run::run;

@@ -9,7 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::backoff::Delays;
 use crate::counters::add;
-use crate::{Counters, Driver, DriverError, Event, Filter, Ports, Request, Session, Settings};
+use crate::{
+    Begun, Counters, Driver, DriverError, Event, Filter, Ports, Reply, Request, Session, Settings,
+};
 
 /// Keeps one device running until `ports.cancel` fires. It has no error: it retries for ever.
 ///
@@ -35,6 +37,9 @@ pub async fn run(
     while device.attempt(&mut driver).await.is_some() {}
 }
 
+/// Requests whose outcome a session may owe. Others wait in their queue meanwhile.
+const BEGUN_MAX: usize = 16;
+
 /// Whether the device answers, as it was last told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Link {
@@ -58,6 +63,14 @@ struct Device {
 enum Next {
     Command(Request),
     Poll,
+}
+
+/// An answer that a session will have later.
+struct Owed {
+    number: u64,
+    /// How many commands it is for.
+    count: usize,
+    reply: Reply,
 }
 
 /// The run goes on; `None` in its place means that it was cancelled.
@@ -93,13 +106,18 @@ impl Device {
     /// of a cut frame would spoil the next request on the bus.
     async fn serve(&mut self, mut session: impl Session) -> Continue {
         let mut samples = Vec::new();
+        let mut begun = Vec::new();
         let mut is_polls_turn = false;
         loop {
-            let next = self.next(&mut session, is_polls_turn).await?;
+            let takes_commands = begun.len() < BEGUN_MAX;
+            let next = self
+                .next(&mut session, takes_commands, is_polls_turn)
+                .await?;
             is_polls_turn = matches!(next, Next::Command(_));
             let result = match next {
                 Next::Command(request) => {
-                    self.command(&mut session, request, &mut samples).await;
+                    let later = self.command(&mut session, request, &mut samples).await;
+                    begun.extend(later);
                     Ok(())
                 }
                 Next::Poll => {
@@ -111,10 +129,19 @@ impl Device {
                     result
                 }
             };
+            for (number, outcomes) in session.take_finished() {
+                if let Some(place) = begun.iter().position(|owed: &Owed| owed.number == number) {
+                    self.finish(begun.swap_remove(place).reply, outcomes);
+                }
+            }
             self.publish(&mut samples).await?;
             if let Err(error) = result {
                 let is_offline = self.fail(&error).await?;
                 if is_offline || error.ends_session() {
+                    for owed in begun {
+                        let outcome = Outcome::Failed(format!("written, but then {error}"));
+                        self.finish(owed.reply, vec![outcome; owed.count]);
+                    }
                     return Some(());
                 }
             }
@@ -123,7 +150,12 @@ impl Device {
 
     /// Waits for a command or for a poll to be due. A command goes first, but after one a poll
     /// does, so that a client that floods a device with commands cannot stop its polls.
-    async fn next(&mut self, session: &mut impl Session, is_polls_turn: bool) -> Option<Next> {
+    async fn next(
+        &mut self,
+        session: &mut impl Session,
+        takes_commands: bool,
+        is_polls_turn: bool,
+    ) -> Option<Next> {
         let Ports {
             requests, cancel, ..
         } = &mut self.ports;
@@ -132,40 +164,58 @@ impl Device {
                 biased;
                 () = cancel.cancelled() => None,
                 () = session.ready() => Some(Next::Poll),
-                Some(request) = requests.recv() => Some(Next::Command(request)),
+                Some(request) = requests.recv(), if takes_commands => Some(Next::Command(request)),
             }
         } else {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => None,
-                Some(request) = requests.recv() => Some(Next::Command(request)),
+                Some(request) = requests.recv(), if takes_commands => Some(Next::Command(request)),
                 () = session.ready() => Some(Next::Poll),
             }
         }
     }
 
+    /// Returns what will be answered later.
     async fn command(
         &mut self,
         session: &mut impl Session,
         request: Request,
         samples: &mut Vec<Sample>,
-    ) {
+    ) -> Option<Owed> {
         if !matches!(self.link, Link::Online) {
-            return self.refuse(request);
+            self.refuse(request);
+            return None;
         }
         let waited = request.received.elapsed();
         if waited > self.settings.command_expiry {
             let text = format!("too old: it waited {} ms", waited.as_millis());
-            return self.answer_refused(request, text);
+            self.answer_refused(request, &text);
+            return None;
         }
-        let outcome = session.apply(request.command, samples).await;
-        let counter = match outcome {
-            Outcome::Done { .. } => &self.counters.commands_ok,
-            Outcome::Mismatch { .. } | Outcome::Failed(_) => &self.counters.commands_failed,
-        };
-        add(counter, 1);
-        // Whoever asked may have gone; the device has done it all the same.
-        let _ = request.reply.send(outcome);
+        let count = request.commands.len();
+        match session.begin(request.commands, samples).await {
+            Begun::Done(outcomes) => {
+                self.finish(request.reply, outcomes);
+                None
+            }
+            Begun::Later(number) => Some(Owed {
+                number,
+                count,
+                reply: request.reply,
+            }),
+        }
+    }
+
+    fn finish(&self, reply: Reply, outcomes: Vec<Outcome>) {
+        for outcome in &outcomes {
+            let counter = match outcome {
+                Outcome::Done { .. } => &self.counters.commands_ok,
+                Outcome::Mismatch { .. } | Outcome::Failed(_) => &self.counters.commands_failed,
+            };
+            add(counter, 1);
+        }
+        reply.send(outcomes);
     }
 
     fn refuse(&self, request: Request) {
@@ -173,12 +223,14 @@ impl Device {
             Link::Unknown | Link::Online => "the device is not connected".to_owned(),
             Link::Offline { error } => format!("the device is offline: {error}"),
         };
-        self.answer_refused(request, text);
+        self.answer_refused(request, &text);
     }
 
-    fn answer_refused(&self, request: Request, text: String) {
-        add(&self.counters.commands_refused, 1);
-        let _ = request.reply.send(Outcome::Failed(text));
+    fn answer_refused(&self, request: Request, text: &str) {
+        let count = request.commands.len();
+        add(&self.counters.commands_refused, count);
+        let outcome = Outcome::Failed(text.to_owned());
+        request.reply.send(vec![outcome; count]);
     }
 
     async fn succeed(&mut self) -> Continue {

@@ -6,11 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use fieldgate_bridge_modbus::{BusHandle, Data, DeviceConfig, Exchange, plan, probe};
+use fieldgate_bridge_modbus::{BusHandle, Data, DeviceConfig, Exchange, Transport, plan, probe};
 use fieldgate_model::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Place};
 use crate::simulate::Simulator;
 use crate::stop::Stop;
 use crate::yaml::suggestion;
@@ -97,10 +97,10 @@ pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
     let mut bus_config = bus.config.clone();
     let simulator = match bus.simulated {
         None => None,
-        Some(listen) => {
-            let simulator = Simulator::start(listen, &[device]).await;
-            let simulator = simulator.map_err(|error| cannot_listen(listen, &error))?;
-            bus_config.address = simulator.address.to_string();
+        Some(place) => {
+            let simulator = Simulator::start(place, &bus_config.transport, &[device]).await;
+            let simulator = simulator.map_err(|error| cannot_serve(place, &error))?;
+            bus_config.transport = simulator.transport.clone();
             Some(simulator)
         }
     };
@@ -113,7 +113,7 @@ pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
         "{name}: unit {} on bus {} ({}{simulated}), {} points\n",
         device.unit,
         device.bus,
-        bus_config.address,
+        bus_config.transport,
         device.points.len()
     ));
     let cancel = CancellationToken::new();
@@ -209,19 +209,23 @@ pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<
     }
     let mut simulators = Vec::new();
     for (index, (bus, devices)) in devices.iter().enumerate() {
-        let address = match listen {
-            Some(first) => next_port(first, index)?,
-            None => own_address(&config, bus)?,
+        let Some(found) = config.buses.get(*bus) else {
+            return Err(Stop::Usage(format!("there is no bus \"{bus}\"")));
         };
-        let simulator = Simulator::start(address, devices).await;
-        let simulator = simulator.map_err(|error| cannot_listen(address, &error))?;
+        let place = match (listen, &found.config.transport) {
+            (_, Transport::Serial(_)) => Place::Line,
+            (Some(first), _) => Place::Listen(next_port(first, index)?),
+            (None, _) => own_place(found),
+        };
+        let simulator = Simulator::start(place, &found.config.transport, devices).await;
+        let simulator = simulator.map_err(|error| cannot_serve(place, &error))?;
         let units: Vec<String> = devices
             .iter()
             .map(|device| format!("{} (unit {})", device.name, device.unit))
             .collect();
         print(&format!(
             "bus {bus}: {}: {}\n",
-            simulator.address,
+            simulator.transport,
             units.join(", ")
         ));
         simulators.push(simulator);
@@ -249,28 +253,31 @@ fn next_port(first: SocketAddr, index: usize) -> Result<SocketAddr, Stop> {
 }
 
 /// Where a bus says that its devices are, on this machine.
-fn own_address(config: &Config, bus: &str) -> Result<SocketAddr, Stop> {
-    let Some(found) = config.buses.get(bus) else {
-        return Err(Stop::Usage(format!("there is no bus \"{bus}\"")));
-    };
-    if let Some(address) = found.simulated {
-        return Ok(address);
+fn own_place(bus: &config::Bus) -> Place {
+    if let Some(place) = bus.simulated {
+        return place;
     }
-    let address = &found.config.address;
-    match address.parse::<SocketAddr>() {
-        Ok(own) if own.ip().is_loopback() => Ok(own),
+    let address = match &bus.config.transport {
+        Transport::Tcp(address) | Transport::RtuOverTcp(address) => address,
+        Transport::Serial(_) => return Place::Line,
+    };
+    Place::Listen(match address.parse::<SocketAddr>() {
+        Ok(own) if own.ip().is_loopback() => own,
         // Another machine's address: its port is served here.
         _ => {
             let port = address
                 .rsplit(':')
                 .next()
                 .and_then(|port| port.parse().ok());
-            Ok(SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0))))
+            SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0)))
         }
-    }
+    })
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> Stop {
-    let text = format!("cannot listen on {address}: {error}");
+fn cannot_serve(place: Place, error: &io::Error) -> Stop {
+    let text = match place {
+        Place::Listen(address) => format!("cannot listen on {address}: {error}"),
+        Place::Line => format!("no line to simulate a bus on: {error}"),
+    };
     Stop::Listen(io::Error::new(error.kind(), text))
 }

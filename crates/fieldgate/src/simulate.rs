@@ -3,39 +3,79 @@
 //! What is chosen is pure; [`Simulator`] opens the sockets.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use fieldgate_bridge_modbus::config::WriteRule;
-use fieldgate_bridge_modbus::{DeviceConfig, PointConfig, Table, Type, WriteRequest, encode};
+use fieldgate_bridge_modbus::{
+    DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest, encode,
+};
 use fieldgate_model::{Decimal, Value};
-use fieldgate_sim::{Image, ModbusServer, Table as SimTable, Unit, Wave};
+use fieldgate_sim::{Image, ModbusServer, Pace, Pty, Table as SimTable, Unit, Wave, serve_rtu};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// The simulated server of one bus.
+use crate::config::Place;
+
+/// The simulated units of one bus.
 #[derive(Debug)]
 pub(crate) struct Simulator {
-    pub(crate) address: SocketAddr,
+    /// How clients reach them.
+    pub(crate) transport: Transport,
     image: Image,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Simulator {
-    /// Binds and serves the devices.
+    /// Makes the place and serves the devices there. `real` is how the bus is reached otherwise.
     ///
     /// # Errors
     ///
-    /// Those of the bind.
-    pub(crate) async fn start(listen: SocketAddr, devices: &[&DeviceConfig]) -> io::Result<Self> {
-        let server = ModbusServer::bind(listen).await?;
-        let address = server.local_addr()?;
-        let image = Image::new();
-        let cancel = CancellationToken::new();
-        let task = tokio::spawn(server.run(image.clone(), cancel.clone()));
+    /// Those of the bind, or of making a line.
+    pub(crate) async fn start(
+        place: Place,
+        real: &Transport,
+        devices: &[&DeviceConfig],
+    ) -> io::Result<Self> {
+        let (image, cancel) = (Image::new(), CancellationToken::new());
+        let served = (image.clone(), cancel.clone());
+        let (transport, task) = match (place, real) {
+            (Place::Line, Transport::Serial(serial)) => {
+                let pty = Pty::open()?;
+                let port = pty.path().display().to_string();
+                let pace = Pace {
+                    character: serial.character(),
+                    thinks: THINKS,
+                };
+                let serial = SerialConfig {
+                    port,
+                    rs485: None,
+                    echo: false,
+                    ..serial.clone()
+                };
+                let task = tokio::spawn(serve_line(pty, served.0, pace, served.1));
+                (Transport::Serial(serial), task)
+            }
+            (Place::Line, Transport::Tcp(_) | Transport::RtuOverTcp(_)) => {
+                let text = "only a serial bus is simulated on a line";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            (Place::Listen(listen), Transport::RtuOverTcp(_)) => {
+                let listener = TcpListener::bind(listen).await?;
+                let address = listener.local_addr()?.to_string();
+                let task = tokio::spawn(serve_streams(listener, served.0, served.1));
+                (Transport::RtuOverTcp(address), task)
+            }
+            (Place::Listen(listen), Transport::Tcp(_) | Transport::Serial(_)) => {
+                let server = ModbusServer::bind(listen).await?;
+                let address = server.local_addr()?.to_string();
+                let task = tokio::spawn(server.run(served.0, served.1));
+                (Transport::Tcp(address), task)
+            }
+        };
         let simulator = Self {
-            address,
+            transport,
             image,
             cancel,
             task,
@@ -49,14 +89,43 @@ impl Simulator {
         for device in devices {
             let same = devices.iter().filter(|other| other.unit == device.unit);
             self.image.insert(device.unit, unit(same.copied()));
+            let objects = ["fieldgate", "simulated", env!("CARGO_PKG_VERSION")];
+            self.image.identify(device.unit, objects);
         }
     }
 
-    /// Closes the port, so that the address is free when this returns.
+    /// Frees the place, so that it can be used again when this returns.
     pub(crate) async fn stop(self) {
         self.cancel.cancel();
         if let Err(error) = self.task.await {
             log::error!("simulator: {error}");
+        }
+    }
+}
+
+/// How long a simulated unit thinks, as real ones do.
+const THINKS: Duration = Duration::from_millis(5);
+
+async fn serve_line(mut pty: Pty, image: Image, pace: Pace, cancel: CancellationToken) {
+    if let Err(error) = serve_rtu(&mut pty, &image, pace, &cancel).await {
+        log::error!("simulated line {}: {error}", pty.path().display());
+    }
+}
+
+/// RTU over TCP: one client at a time, as a serial device server has it.
+async fn serve_streams(listener: TcpListener, image: Image, cancel: CancellationToken) {
+    while let Some(accepted) = cancel.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((mut stream, peer)) => {
+                let served = serve_rtu(&mut stream, &image, Pace::default(), &cancel).await;
+                if let Err(error) = served {
+                    log::debug!("simulator: {peer}: {error}");
+                }
+            }
+            Err(error) => {
+                log::warn!("simulator: cannot accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
@@ -235,7 +304,11 @@ fn words(point: &PointConfig, value: &Value) -> Vec<u16> {
     match encode(point, value) {
         Ok((WriteRequest::Registers { words, .. }, _)) => words,
         Ok((WriteRequest::Mask { bits, .. }, _)) => vec![bits],
-        Ok((WriteRequest::Coil { .. }, _)) | Err(_) => {
+        Ok((
+            WriteRequest::Coil { .. } | WriteRequest::Coils { .. } | WriteRequest::Exchange { .. },
+            _,
+        ))
+        | Err(_) => {
             vec![0; usize::from(point.kind.registers())]
         }
     }

@@ -62,6 +62,58 @@ pub fn parse_command_value(payload: &[u8]) -> Result<Value, String> {
     Ok(scalar(text).unwrap_or_else(|_| Value::Text(text.to_owned())))
 }
 
+/// Reads the payload of a command for several points: a JSON object of their names and values, in
+/// the order in which they are to be set. A value is a boolean, a number or a text.
+///
+/// # Errors
+///
+/// The text says what is wrong, for the client: no object, an empty one, a name that is there
+/// twice, a value that is none.
+pub fn parse_command_values(payload: &[u8]) -> Result<Vec<(String, Value)>, String> {
+    let text = std::str::from_utf8(payload).map_err(|_| "the payload is not UTF-8 text")?;
+    let Values(values) = serde_json::from_str(text).map_err(|error| {
+        format!("expected an object of points such as {{\"setpoint\": 21.5}}: {error}")
+    })?;
+    if values.is_empty() {
+        return Err("the object names no point".into());
+    }
+    Ok(values)
+}
+
+/// The members of an object in their order.
+struct Values(Vec<(String, Value)>);
+
+impl<'de> serde::Deserialize<'de> for Values {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ValuesVisitor)
+    }
+}
+
+struct ValuesVisitor;
+
+impl<'de> serde::de::Visitor<'de> for ValuesVisitor {
+    type Value = Values;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object of points")
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Values, A::Error> {
+        use serde::de::Error;
+        let mut names = std::collections::BTreeSet::new();
+        let mut values = Vec::new();
+        while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
+            if !names.insert(name.clone()) {
+                return Err(A::Error::custom(format!("\"{name}\" is there twice")));
+            }
+            let value = scalar(raw.get())
+                .map_err(|error| A::Error::custom(format!("\"{name}\": {error}")))?;
+            values.push((name, value));
+        }
+        Ok(Values(values))
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Members<'a> {
     #[serde(borrow)]
@@ -149,9 +201,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn several_points_are_read_in_their_order() {
+        let number = |text: &str| Value::Decimal(text.parse().unwrap());
+        let payload = b" {\"z\": 1.50, \"a\": true, \"m\": \"day\"}";
+        let want = [
+            ("z".to_owned(), number("1.5")),
+            ("a".to_owned(), Value::Bool(true)),
+            ("m".to_owned(), Value::Text("day".into())),
+        ];
+        assert_eq!(parse_command_values(payload), Ok(want.to_vec()));
+        for (payload, want) in [
+            (&b"1"[..], "expected an object of points"),
+            (b"", "expected an object of points"),
+            (b"\xFF", "UTF-8"),
+            (b"{}", "names no point"),
+            (b"{\"a\":1,\"a\":2}", "\"a\" is there twice"),
+            (b"{\"a\":[1]}", "\"a\": value: expected"),
+            (b"{\"a\":1} x", "trailing"),
+        ] {
+            let error = parse_command_values(payload).unwrap_err();
+            assert!(error.contains(want), "{payload:?}: {error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_payload_is_read_or_refused(payload in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parse_command_values(&payload);
             let _ = parse_command_value(&payload);
         }
     }

@@ -12,7 +12,7 @@ mod point;
 mod topic;
 mod value;
 
-pub use command::{Command, Outcome, parse_command_value};
+pub use command::{Command, Outcome, parse_command_value, parse_command_values};
 pub use decimal::{Decimal, DecimalError};
 pub use labels::Labels;
 pub use payload::{DeviceState, PayloadFormat};

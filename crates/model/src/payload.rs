@@ -2,6 +2,8 @@
 //!
 //! Knows no topic and no clock: the caller says whether the system clock has been set.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -131,6 +133,47 @@ pub fn render_outcome(outcome: &Outcome) -> Vec<u8> {
         }
     }
     json.push('}');
+    json.into_bytes()
+}
+
+/// The answer to a command for several points: what became of each, by its name, and `ok` only if
+/// all are: `{"status":"ok","points":{"pump":{"status":"ok","value":true,"readback":true}}}`.
+pub fn render_outcomes(outcomes: &[(&str, &Outcome)]) -> Vec<u8> {
+    let is_done = |(_, outcome): &(&str, &Outcome)| matches!(outcome, Outcome::Done { .. });
+    let status = if outcomes.iter().all(is_done) {
+        "ok"
+    } else {
+        "error"
+    };
+    let mut json = format!("{{\"status\":\"{status}\",\"points\":{{").into_bytes();
+    for (index, (name, outcome)) in outcomes.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        let mut key = String::new();
+        push_text(&mut key, name);
+        json.extend(key.bytes());
+        json.push(b':');
+        json.extend(render_outcome(outcome));
+    }
+    json.extend(b"}}");
+    json
+}
+
+/// Counters as a flat JSON object; those by code are an object of their own.
+pub fn render_stats(counts: &[(&str, u64)], by_code: (&str, &BTreeMap<u8, u64>)) -> Vec<u8> {
+    let mut json = String::from("{");
+    for (name, count) in counts {
+        push_text(&mut json, name);
+        json.push_str(&format!(":{count},"));
+    }
+    push_text(&mut json, by_code.0);
+    let codes: Vec<String> = by_code
+        .1
+        .iter()
+        .map(|(code, count)| format!("\"{code}\":{count}"))
+        .collect();
+    json.push_str(&format!(":{{{}}}}}", codes.join(",")));
     json.into_bytes()
 }
 
@@ -329,5 +372,30 @@ mod tests {
         ] {
             assert_eq!(text(render_outcome(&outcome)), want);
         }
+    }
+
+    #[test]
+    fn several_results_are_ok_if_all_are_and_stats_are_flat() {
+        let done = Outcome::Done {
+            value: Value::Bool(true),
+            readback: None,
+        };
+        let failed = Outcome::Failed("too \"high\"".into());
+        for (outcomes, want) in [
+            (
+                vec![("a", &done), ("b", &done)],
+                r#"{"status":"ok","points":{"a":{"status":"ok","value":true},"b":{"status":"ok","value":true}}}"#,
+            ),
+            (
+                vec![("ä\"", &done), ("b", &failed)],
+                r#"{"status":"error","points":{"ä\"":{"status":"ok","value":true},"b":{"status":"error","error":"too \"high\""}}}"#,
+            ),
+        ] {
+            assert_eq!(text(render_outcomes(&outcomes)), want);
+        }
+        let codes = BTreeMap::from([(2, 5), (6, 1)]);
+        let stats = render_stats(&[("requests", 7), ("timeouts", 0)], ("exceptions", &codes));
+        let want = r#"{"requests":7,"timeouts":0,"exceptions":{"2":5,"6":1}}"#;
+        assert_eq!(text(stats), want);
     }
 }

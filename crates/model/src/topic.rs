@@ -44,6 +44,8 @@ const LEVELS_MAX: usize = 32;
 const STATE: &str = "$state";
 const SET: &str = "set";
 const RESULT: &str = "result";
+const STATS: &str = "$stats";
+const BUS: &str = "$bus";
 
 /// Checks a name of a gateway, device or point: it is one level of a topic.
 ///
@@ -157,6 +159,51 @@ impl Topics {
             }
         }
         (parts.next() == Some(SET) && parts.next().is_none()).then_some((device?, point?))
+    }
+
+    /// Where a command for several points of a device comes from.
+    pub fn device_command(&self, device: &str) -> String {
+        self.build(device, SET, None)
+    }
+
+    /// Where the answer to it goes if the client named no response topic.
+    pub fn device_result(&self, device: &str) -> String {
+        self.build(device, RESULT, None)
+    }
+
+    /// The filter that matches the commands for several points of any device.
+    pub fn device_command_filter(&self) -> String {
+        self.build("+", SET, None)
+    }
+
+    /// The device that the topic of a command for several points names; `None` if it is no such
+    /// topic.
+    pub fn parse_device_command<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        let mut parts = topic.split('/');
+        let mut device = None;
+        for level in &self.levels {
+            let part = parts.next()?;
+            match level {
+                Level::Fixed(name) if name == part => {}
+                Level::Fixed(_) => return None,
+                Level::Device => device = Some(part),
+                Level::Point if part == SET => {}
+                Level::Point => return None,
+            }
+        }
+        device.filter(|_| parts.next().is_none())
+    }
+
+    /// Where the counters of a device go, retained.
+    pub fn device_stats(&self, device: &str) -> String {
+        self.build(device, STATS, None)
+    }
+
+    /// Where the counters of a bus go, retained: `$bus` and its name below the gateway's levels.
+    pub fn bus_stats(&self, bus: &str) -> String {
+        let state = self.gateway_state();
+        let gateway = state.strip_suffix(STATE).unwrap_or_default();
+        format!("{gateway}{BUS}/{bus}")
     }
 
     fn build(&self, device: &str, point: &str, last: Option<&str>) -> String {
@@ -274,6 +321,37 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(topics.parse_command(topic), want, "{topic}");
+        }
+    }
+
+    #[test]
+    fn topics_of_a_whole_device_and_of_a_bus_stand_beside_those_of_points() {
+        for (template, set, result, stats, bus) in [
+            (
+                DEFAULT,
+                "plant7/plc/set",
+                "plant7/plc/result",
+                "plant7/plc/$stats",
+                "plant7/$bus/rs485",
+            ),
+            (
+                "site/{gateway}/x/{device}/p/{point}",
+                "site/plant7/x/plc/p/set",
+                "site/plant7/x/plc/p/result",
+                "site/plant7/x/plc/p/$stats",
+                "site/plant7/x/$bus/rs485",
+            ),
+        ] {
+            let topics = Topics::new(template, "plant7").unwrap();
+            assert_eq!(topics.device_command("plc"), set);
+            assert_eq!(topics.device_result("plc"), result);
+            assert_eq!(topics.device_stats("plc"), stats);
+            assert_eq!(topics.bus_stats("rs485"), bus);
+            assert_eq!(topics.parse_device_command(set), Some("plc"));
+            assert_eq!(topics.parse_command(set), None);
+            for other in [result, stats, bus, &topics.command("plc", "pump")] {
+                assert_eq!(topics.parse_device_command(other), None, "{other}");
+            }
         }
     }
 

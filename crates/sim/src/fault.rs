@@ -14,12 +14,16 @@ pub enum Fault {
     Silence,
     /// This exception instead of the answer.
     Exception(Exception),
-    /// The connection is closed instead of the answer.
+    /// The connection is closed instead of the answer; on a serial line there is none.
     Close,
-    /// The answer carries a transaction identifier that is one too high.
+    /// The answer carries a transaction identifier that is one too high; RTU has none.
     WrongTransaction,
-    /// Only this many bytes of the answer are sent, header included, and the connection closes.
+    /// Only this many bytes of the answer are sent, header included, and a connection closes.
     Truncate(usize),
+    /// The answer says that it is from the next higher unit.
+    WrongUnit,
+    /// The CRC of an RTU answer is wrong; Modbus TCP has none, and answers as ever.
+    WrongCheck,
 }
 
 /// How often a fault happens.

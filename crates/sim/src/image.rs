@@ -58,6 +58,19 @@ impl Image {
         self.lock().units.get_mut(&id).map(act)
     }
 
+    /// Whether there is such a unit.
+    pub fn has(&self, id: u8) -> bool {
+        self.lock().units.contains_key(&id)
+    }
+
+    /// What one unit tells of itself to function 43: vendor name, product code, revision.
+    /// `None` when there is no such unit.
+    pub fn identify(&self, id: u8, objects: [&str; 3]) -> Option<()> {
+        self.with(id, |unit| {
+            unit.identity = objects.map(str::to_owned).to_vec()
+        })
+    }
+
     /// Orders a fault for the answers of `unit`, which need not exist.
     pub fn inject(&self, unit: u8, fault: Fault, times: Times) {
         self.lock().faults.set(unit, fault, times);
@@ -87,6 +100,13 @@ impl Image {
         fault
     }
 
+    /// Carries a request out on all units, which do not answer.
+    pub(crate) fn answer_all(&self, request: &[u8], now: Duration) {
+        for unit in self.lock().units.values_mut() {
+            pdu::answer(unit, request, now, &mut Vec::new());
+        }
+    }
+
     /// A panic of a caller's closure leaves plain data behind: the lock is taken over.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,6 +120,8 @@ pub struct Unit {
     discretes: Cells<bool>,
     inputs: Cells<u16>,
     holdings: Cells<u16>,
+    /// The basic objects of function 43, in their order; empty for a unit that lacks it.
+    pub(crate) identity: Vec<String>,
 }
 
 impl Unit {

@@ -1,7 +1,8 @@
-//! Simulated devices: a Modbus TCP server whose values move.
+//! Simulated devices: Modbus units behind a TCP server or on a serial line, whose values move.
 //!
 //! `wave` and `image` are pure functions of the time since the start; `pdu` answers one request
-//! without I/O; only `server` opens a socket. Nothing here knows YAML, device types or how a
+//! without I/O; only `server` opens a socket, `rtu` serves a line that it is given, and `pty` makes
+//! one without a cable. Nothing here knows YAML, device types or how a
 //! value is spread over registers: the caller hands in words and bits.
 //!
 //! The frames are handled here and not by a library's server, because tests need what a proper
@@ -11,11 +12,15 @@
 mod fault;
 mod image;
 mod pdu;
+mod pty;
+mod rtu;
 mod server;
 mod wave;
 
 pub use fault::{Fault, Times};
 pub use image::{Image, Table, Unit};
 pub use pdu::Exception;
+pub use pty::Pty;
+pub use rtu::{Pace, serve_rtu};
 pub use server::{CLIENTS_MAX, ModbusServer};
 pub use wave::Wave;

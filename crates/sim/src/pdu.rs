@@ -62,6 +62,7 @@ fn carry_out(
         16 => write_words(unit, body, now, out),
         22 => mask_word(unit, body, now, out),
         23 => write_and_read_words(unit, body, now, out),
+        43 => identify(unit, body, out),
         _ => Err(Exception::IllegalFunction),
     }
 }
@@ -212,6 +213,40 @@ fn write_and_read_words(
         .ok_or(Exception::IllegalDataAddress)?;
     out.push((count * 2) as u8);
     out.extend(read.into_iter().flat_map(u16::to_be_bytes));
+    Ok(())
+}
+
+/// Section 6.21, the basic objects and each of them alone.
+fn identify(unit: &Unit, body: &[u8], out: &mut Vec<u8>) -> Result<(), Exception> {
+    let [kind, level, object] = body else {
+        return Err(Exception::IllegalDataValue);
+    };
+    if *kind != 14 || unit.identity.is_empty() {
+        return Err(Exception::IllegalFunction);
+    }
+    let all = (0u8..).zip(&unit.identity);
+    let wanted: Vec<_> = match level {
+        // An object that is not there means the first one, except where it alone is asked for.
+        1..=3 if usize::from(*object) < unit.identity.len() => {
+            all.filter(|(id, _)| id >= object).collect()
+        }
+        1..=3 => all.collect(),
+        4 => all.filter(|(id, _)| id == object).collect(),
+        _ => return Err(Exception::IllegalDataValue),
+    };
+    if wanted.is_empty() {
+        return Err(Exception::IllegalDataAddress);
+    }
+    out.extend([14, *level, 0x81, 0, 0, wanted.len() as u8]);
+    for (id, text) in wanted {
+        // All three fit one answer: it holds 246 bytes of them.
+        let bytes = text
+            .as_bytes()
+            .get(..text.len().min(80))
+            .unwrap_or_default();
+        out.extend([id, bytes.len() as u8]);
+        out.extend(bytes);
+    }
     Ok(())
 }
 

@@ -115,7 +115,12 @@ async fn serve(mut stream: TcpStream, image: &Image, start: Instant) -> io::Resu
                 return write(&mut stream, &reply).await;
             }
             Some(Fault::Delay(delay)) => time::sleep(delay).await,
-            Some(Fault::WrongTransaction | Fault::Exception(_)) | None => {}
+            Some(Fault::WrongUnit) => {
+                if let Some(unit) = reply.get_mut(HEADER) {
+                    *unit = unit.wrapping_add(1);
+                }
+            }
+            Some(Fault::WrongTransaction | Fault::WrongCheck | Fault::Exception(_)) | None => {}
         }
         write(&mut stream, &reply).await?;
     }

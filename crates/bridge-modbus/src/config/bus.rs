@@ -1,4 +1,4 @@
-//! A bus: one TCP connection that several devices share.
+//! A bus: one serial line or one TCP connection that several devices share.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,20 +7,38 @@ use fieldgate_bridge::{Backoff, Period};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-/// One connection to a Modbus TCP server, or to a gateway with several units behind it.
+use super::SerialConfig;
+
+/// One line, or one connection to a server with one or several units behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "RawBus")]
 pub struct BusConfig {
-    /// `host:port`; the host is a name or an address.
-    pub address: String,
-    /// How long an answer may take.
+    /// How its units are reached.
+    pub transport: Transport,
+    /// How long an answer may take to begin, from the last byte of the request on.
     pub timeout: Duration,
     /// How often a read that got no answer is sent again. Writes never are.
     pub retries: u8,
-    /// The silence between an answer and the next request.
-    pub pause: Duration,
+    /// The silence between an answer and the next request; `None` for what the line needs: 3.5
+    /// characters on a serial line, nothing over TCP.
+    pub pause: Option<Duration>,
+    /// How long units may take to carry out a write to all of them, which none acknowledges.
+    pub turnaround: Duration,
+    /// How many requests may be under way at a time; above 1 only with Modbus TCP.
+    pub in_flight: usize,
     /// When a unit is given up, and how often it is tried then.
     pub offline: Offline,
+}
+
+/// How the units of a bus are reached, and how frames are marked off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Modbus TCP to `host:port`; the host is a name or an address.
+    Tcp(String),
+    /// RTU frames over a TCP connection to `host:port`, as serial device servers have it.
+    RtuOverTcp(String),
+    /// RTU frames over a serial line.
+    Serial(SerialConfig),
 }
 
 /// When a unit counts as offline.
@@ -31,19 +49,23 @@ pub struct Offline {
     pub after: u32,
     /// The pauses between attempts to reach it again.
     pub backoff: Backoff,
+    /// How much of the time of a bus a silent unit may take from the others, in percent, 1 to 100.
+    pub share: u8,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawBus {
-    tcp: String,
-    #[serde(default)]
-    modbus: Framing,
+    tcp: Option<String>,
+    serial: Option<SerialConfig>,
+    modbus: Option<Framing>,
     timeout: Option<Period>,
     #[serde(default = "retries")]
     retries: u8,
     #[serde(default)]
     pause: Pause,
+    turnaround: Option<Period>,
+    in_flight: Option<usize>,
     #[serde(default)]
     offline: Offline,
 }
@@ -53,25 +75,34 @@ struct RawBus {
 struct RawOffline {
     after: Option<u32>,
     backoff: Option<Backoff>,
+    #[serde(default)]
+    share: Share,
 }
 
 /// How frames are put on the wire.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Framing {
-    #[default]
     Tcp,
     Rtu,
 }
 
-/// `auto` is no pause over TCP.
+/// `auto`, or a time.
 #[derive(Default)]
-struct Pause(Duration);
+struct Pause(Option<Duration>);
+
+/// In percent.
+struct Share(u8);
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const RETRIES_MAX: u8 = 10;
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The specification over serial line, section 2.4.1, has 100 to 200 ms as typical.
+const TURNAROUND: Duration = Duration::from_millis(100);
+const TURNAROUND_MAX: Duration = Duration::from_secs(10);
+const IN_FLIGHT_MAX: usize = 32;
+const SHARE: u8 = 2;
 
 fn retries() -> u8 {
     1
@@ -81,19 +112,7 @@ impl TryFrom<RawBus> for BusConfig {
     type Error = String;
 
     fn try_from(raw: RawBus) -> Result<Self, String> {
-        if matches!(raw.modbus, Framing::Rtu) {
-            return Err("modbus: `rtu` is not supported on tcp yet; expected `tcp`".into());
-        }
-        let (host, port) = raw
-            .tcp
-            .rsplit_once(':')
-            .ok_or_else(|| format!("tcp: expected host:port, got `{}`", raw.tcp))?;
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(format!("tcp: `{host}` is no host name or address"));
-        }
-        if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-            return Err(format!("tcp: port `{port}` is outside 1..=65535"));
-        }
+        let transport = transport(raw.tcp, raw.serial, raw.modbus)?;
         let timeout = raw.timeout.map_or(TIMEOUT, Period::get);
         if timeout > TIMEOUT_MAX {
             return Err("timeout: must be at most 60s".into());
@@ -101,15 +120,104 @@ impl TryFrom<RawBus> for BusConfig {
         if raw.retries > RETRIES_MAX {
             return Err(format!("retries: must be at most {RETRIES_MAX}"));
         }
-        if raw.pause.0 > PAUSE_MAX {
+        if raw.pause.0.is_some_and(|pause| pause > PAUSE_MAX) {
             return Err("pause: must be at most 60s".into());
         }
+        let turnaround = raw.turnaround.map_or(TURNAROUND, Period::get);
+        if turnaround > TURNAROUND_MAX {
+            return Err("turnaround: must be at most 10s".into());
+        }
+        let in_flight = raw.in_flight.unwrap_or(1);
+        if !(1..=IN_FLIGHT_MAX).contains(&in_flight) {
+            return Err(format!(
+                "in_flight: {in_flight} is outside 1..={IN_FLIGHT_MAX}"
+            ));
+        }
+        if in_flight > 1 && transport.is_rtu() {
+            return Err("in_flight: with `modbus: rtu` there is only ever one request".into());
+        }
+        if in_flight > 1 && raw.pause.0.is_some() {
+            return Err("in_flight: several requests at a time leave no `pause`".into());
+        }
         Ok(Self {
-            address: raw.tcp,
+            transport,
             timeout,
             retries: raw.retries,
             pause: raw.pause.0,
+            turnaround,
+            in_flight,
             offline: raw.offline,
+        })
+    }
+}
+
+fn transport(
+    tcp: Option<String>,
+    serial: Option<SerialConfig>,
+    framing: Option<Framing>,
+) -> Result<Transport, String> {
+    let address = match (tcp, serial) {
+        (Some(_), Some(_)) => return Err("serial: the bus already has `tcp`".into()),
+        (None, None) => return Err("expected `tcp` or `serial`".into()),
+        (None, Some(_)) if framing == Some(Framing::Tcp) => {
+            return Err("modbus: a serial line has `rtu`".into());
+        }
+        (None, Some(serial)) if serial.data_bits != 8 => {
+            return Err("serial: `modbus: rtu` needs 8 data_bits".into());
+        }
+        (None, Some(serial)) => return Ok(Transport::Serial(serial)),
+        (Some(address), None) => address,
+    };
+    let (host, port) = address
+        .rsplit_once(':')
+        .ok_or_else(|| format!("tcp: expected host:port, got `{address}`"))?;
+    if host.is_empty() || host.contains(char::is_whitespace) {
+        return Err(format!("tcp: `{host}` is no host name or address"));
+    }
+    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        return Err(format!("tcp: port `{port}` is outside 1..=65535"));
+    }
+    Ok(match framing {
+        Some(Framing::Rtu) => Transport::RtuOverTcp(address),
+        Some(Framing::Tcp) | None => Transport::Tcp(address),
+    })
+}
+
+impl Transport {
+    /// Whether frames are RTU: one request at a time, units 1 to 247.
+    pub fn is_rtu(&self) -> bool {
+        !matches!(self, Self::Tcp(_))
+    }
+
+    /// Whether a device can have this unit identifier here.
+    ///
+    /// # Errors
+    ///
+    /// If it speaks to all units, so that none answers.
+    pub fn check_unit(&self, unit: u8) -> Result<(), String> {
+        if self.is_rtu() && unit == 0 {
+            return Err("unit: 0 speaks to all units of a line, and none answers".into());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => f.write_str(address),
+            Self::RtuOverTcp(address) => write!(f, "{address}, RTU"),
+            Self::Serial(serial) => serial.fmt(f),
+        }
+    }
+}
+
+impl BusConfig {
+    /// The silence between an answer and the next request.
+    pub fn silence(&self) -> Duration {
+        self.pause.unwrap_or_else(|| match &self.transport {
+            Transport::Tcp(_) | Transport::RtuOverTcp(_) => Duration::ZERO,
+            Transport::Serial(serial) => serial.silence(),
         })
     }
 }
@@ -126,16 +234,18 @@ impl TryFrom<RawOffline> for Offline {
         Ok(Self {
             after,
             backoff: raw.backoff.unwrap_or(default.backoff),
+            share: raw.share.0,
         })
     }
 }
 
 impl Default for Offline {
-    /// After 3 failures, tried again every 1 s to 60 s.
+    /// After 3 failures, tried again every 1 s to 60 s, for at most 2 % of the time.
     fn default() -> Self {
         Self {
             after: 3,
             backoff: Backoff::default(),
+            share: SHARE,
         }
     }
 }
@@ -157,10 +267,40 @@ impl Visitor<'_> for PauseVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Pause, E> {
         if text == "auto" {
-            return Ok(Pause::default());
+            return Ok(Pause(None));
         }
         Period::parse(text)
-            .map(|period| Pause(period.get()))
+            .map(|period| Pause(Some(period.get())))
+            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(SHARE)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShareVisitor)
+    }
+}
+
+struct ShareVisitor;
+
+impl Visitor<'_> for ShareVisitor {
+    type Value = Share;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a percentage from \"1%\" to \"100%\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
+        text.strip_suffix('%')
+            .and_then(|number| number.trim_end().parse().ok())
+            .filter(|percent| (1..=100).contains(percent))
+            .map(Share)
             .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
@@ -175,33 +315,80 @@ mod tests {
 
     #[test]
     fn a_bus_needs_only_its_address() {
-        assert_eq!(
-            read(r#"{"tcp": "192.168.1.20:502"}"#),
-            Ok(BusConfig {
-                address: "192.168.1.20:502".into(),
-                timeout: Duration::from_secs(1),
-                retries: 1,
-                pause: Duration::ZERO,
-                offline: Offline::default(),
-            })
-        );
+        let bus = read(r#"{"tcp": "192.168.1.20:502"}"#).unwrap();
+        let want = BusConfig {
+            transport: Transport::Tcp("192.168.1.20:502".into()),
+            timeout: Duration::from_secs(1),
+            retries: 1,
+            pause: None,
+            turnaround: Duration::from_millis(100),
+            in_flight: 1,
+            offline: Offline::default(),
+        };
+        assert_eq!((bus.silence(), bus), (Duration::ZERO, want));
         let full = r#"{"tcp": "[::1]:1502", "modbus": "tcp", "timeout": "300ms", "retries": 0,
-            "pause": "100ms", "offline": {"after": 2, "backoff": "2s..30s"}}"#;
+            "pause": "100ms", "turnaround": "200ms",
+            "offline": {"after": 2, "backoff": "2s..30s", "share": "5%"}}"#;
         let bus = read(full).unwrap();
         assert_eq!(bus.timeout, Duration::from_millis(300));
-        assert_eq!(bus.pause, Duration::from_millis(100));
-        assert_eq!(bus.offline.after, 2);
+        assert_eq!(bus.silence(), Duration::from_millis(100));
+        assert_eq!(bus.turnaround, Duration::from_millis(200));
+        assert_eq!((bus.offline.after, bus.offline.share), (2, 5));
         assert_eq!(bus.offline.backoff.max(), Duration::from_secs(30));
-        assert_eq!(
-            read(r#"{"tcp": "a:1", "pause": "auto"}"#).unwrap().pause,
-            Duration::ZERO
-        );
+        let pause = read(r#"{"tcp": "a:1", "pause": "auto"}"#).unwrap().pause;
+        assert_eq!(pause, None);
+        let fast = read(r#"{"tcp": "a:1", "in_flight": 4}"#).unwrap();
+        assert_eq!(fast.in_flight, 4);
+    }
+
+    #[test]
+    fn a_line_is_rtu_over_a_port_or_over_tcp() {
+        let line = r#"{"serial": {"port": "/dev/ttyS1", "parity": "even"}, "modbus": "rtu"}"#;
+        let short = r#"{"serial": {"port": "/dev/ttyS1", "parity": "even"}}"#;
+        let bus = read(line).unwrap();
+        assert_eq!(read(short), Ok(bus.clone()));
+        assert_eq!(bus.silence(), Duration::from_nanos(4_010_415));
+        assert_eq!(bus.transport.to_string(), "/dev/ttyS1, 9600 8E1");
+        assert!(bus.transport.check_unit(0).is_err());
+        let over = read(r#"{"tcp": "moxa:4001", "modbus": "rtu"}"#).unwrap();
+        assert_eq!(over.transport, Transport::RtuOverTcp("moxa:4001".into()));
+        assert!(over.transport.is_rtu() && over.transport.check_unit(247).is_ok());
+        let tcp = read(r#"{"tcp": "plc:502"}"#).unwrap().transport;
+        assert_eq!(tcp.check_unit(0), Ok(()));
     }
 
     #[test]
     fn a_wrong_bus_is_refused_by_key() {
         for (json, want) in [
-            (r#"{}"#, "missing field `tcp`"),
+            (r#"{}"#, "expected `tcp` or `serial`"),
+            (
+                r#"{"tcp": "a:1", "serial": {"port": "/p"}}"#,
+                "serial: the bus already has `tcp`",
+            ),
+            (
+                r#"{"serial": {"port": "/p"}, "modbus": "tcp"}"#,
+                "modbus: a serial line has `rtu`",
+            ),
+            (
+                r#"{"serial": {"port": "/p", "data_bits": 7}}"#,
+                "serial: `modbus: rtu` needs 8 data_bits",
+            ),
+            (
+                r#"{"serial": {"port": "/p"}, "in_flight": 2}"#,
+                "in_flight: with `modbus: rtu`",
+            ),
+            (
+                r#"{"tcp": "a:1", "in_flight": 2, "pause": "1ms"}"#,
+                "in_flight: several requests",
+            ),
+            (
+                r#"{"tcp": "a:1", "in_flight": 33}"#,
+                "in_flight: 33 is outside",
+            ),
+            (
+                r#"{"tcp": "a:1", "offline": {"share": "0%"}}"#,
+                "a percentage from",
+            ),
             (r#"{"tcp": "plc"}"#, "tcp: expected host:port, got `plc`"),
             (r#"{"tcp": ":502"}"#, "tcp: `` is no host"),
             (r#"{"tcp": "a b:502"}"#, "tcp: `a b` is no host"),
@@ -219,10 +406,6 @@ mod tests {
             (
                 r#"{"tcp": "a:1", "retries": 11}"#,
                 "retries: must be at most 10",
-            ),
-            (
-                r#"{"tcp": "a:1", "modbus": "rtu"}"#,
-                "modbus: `rtu` is not supported",
             ),
             (
                 r#"{"tcp": "a:1", "modbus": "asci"}"#,

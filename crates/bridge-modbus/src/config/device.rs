@@ -35,6 +35,10 @@ pub struct Layout {
     pub max_registers: Option<u16>,
     /// The most bits in one request, 1 to 2000.
     pub max_bits: Option<u16>,
+    /// Whether bits of registers may be written with function 22, which is learned if absent.
+    pub mask_write: Option<bool>,
+    /// Whether a write and its read-back are one request, function 23.
+    pub read_write: Option<bool>,
 }
 
 /// A device, or several of one kind, as written.
@@ -70,6 +74,10 @@ pub struct DeviceConfig {
     pub max_registers: u16,
     /// The most bits in one request.
     pub max_bits: u16,
+    /// Whether function 22 may be tried.
+    pub mask_write: bool,
+    /// Whether function 23 is used.
+    pub read_write: bool,
     /// Its points, in the order of the file; never empty.
     pub points: Vec<(String, PointConfig)>,
 }
@@ -81,6 +89,8 @@ struct RawLayout {
     max_gap: Option<u16>,
     max_registers: Option<u16>,
     max_bits: Option<u16>,
+    mask_write: Option<bool>,
+    read_write: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +133,8 @@ impl TryFrom<RawLayout> for Layout {
             max_gap: raw.max_gap,
             max_registers: raw.max_registers,
             max_bits: raw.max_bits,
+            mask_write: raw.mask_write,
+            read_write: raw.read_write,
         })
     }
 }
@@ -213,6 +225,8 @@ impl DeviceEntry {
             max_gap: layout.max_gap.unwrap_or(GAP),
             max_registers,
             max_bits: layout.max_bits.unwrap_or(BITS_MAX),
+            mask_write: layout.mask_write.unwrap_or(true),
+            read_write: layout.read_write.unwrap_or(false),
             points,
         })
     }
@@ -246,6 +260,8 @@ impl Layout {
             max_gap: self.max_gap.or(other.max_gap),
             max_registers: self.max_registers.or(other.max_registers),
             max_bits: self.max_bits.or(other.max_bits),
+            mask_write: self.mask_write.or(other.mask_write),
+            read_write: self.read_write.or(other.read_write),
         }
     }
 }
@@ -309,6 +325,9 @@ impl TryFrom<String> for PointName {
 
     fn try_from(name: String) -> Result<Self, String> {
         match check_name(&name) {
+            Ok(()) if matches!(name.as_str(), "set" | "result") => Err(format!(
+                "`{name}` cannot be the name of a point: commands for the device go there"
+            )),
             Ok(()) => Ok(Self(name)),
             Err(error) => Err(error.to_string()),
         }

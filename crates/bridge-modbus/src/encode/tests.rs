@@ -317,7 +317,10 @@ fn held(keys: &str, value: &Value) -> Option<(Value, Value)> {
     let (request, held) = encode(&point, value).ok()?;
     let data = match request {
         WriteRequest::Coil { on, .. } => Data::Bits(vec![on]),
-        WriteRequest::Registers { words, .. } => Data::Words(words),
+        WriteRequest::Coils { bits, .. } => Data::Bits(bits),
+        WriteRequest::Registers { words, .. } | WriteRequest::Exchange { words, .. } => {
+            Data::Words(words)
+        }
         WriteRequest::Mask { bits, .. } => Data::Words(vec![bits]),
     };
     Some((decode(&point, &data).unwrap(), held))

@@ -19,7 +19,6 @@ mod users;
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
@@ -29,6 +28,7 @@ use fieldgate_model::{PayloadFormat, Topics};
 pub(crate) use diff::{Changes, diff};
 pub(crate) use expand::document;
 pub(crate) use listen::{Address, Listen};
+pub(crate) use own::Place;
 pub(crate) use report::Report;
 pub(crate) use source::Sources;
 pub(crate) use users::{check_user_name, text as users_text};
@@ -60,8 +60,8 @@ pub(crate) struct Config {
 pub(crate) struct Bus {
     /// Of a simulated bus everything but its address counts: that is the simulator's.
     pub(crate) config: BusConfig,
-    /// Where the simulator listens; port 0 takes a free one.
-    pub(crate) simulated: Option<SocketAddr>,
+    /// Where the simulator is.
+    pub(crate) simulated: Option<Place>,
 }
 
 /// A configuration and the files that it was made from.

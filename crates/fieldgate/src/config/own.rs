@@ -18,8 +18,17 @@ pub(crate) const KEYS: Others = &[(&["buses", "*"], &["simulated"]), (&["types",
 /// The gateway's own keys in the file of a device type.
 pub(crate) const TYPE_KEYS: Others = &[(&[], NOTES)];
 
-/// The buses whose server this process simulates, and where it listens.
-pub(crate) type Simulated = BTreeMap<String, SocketAddr>;
+/// The buses whose units this process simulates, and where.
+pub(crate) type Simulated = BTreeMap<String, Place>;
+
+/// Where simulated units are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Behind a server on this address; port 0 takes a free one.
+    Listen(SocketAddr),
+    /// On a line without a cable, in place of the serial port.
+    Line,
+}
 
 /// Takes the gateway's own keys out of the main file.
 pub(crate) fn take(file: &mut File, report: &mut Report) -> Simulated {
@@ -61,7 +70,7 @@ fn children<'n>(
         .filter_map(|entry| Some((entry.key.text()?.to_owned(), &mut entry.value)))
 }
 
-fn take_simulated(name: &str, bus: &mut Node, wrong: &mut Vec<Mistake>) -> Option<SocketAddr> {
+fn take_simulated(name: &str, bus: &mut Node, wrong: &mut Vec<Mistake>) -> Option<Place> {
     let entry = bus.entry_mut("simulated")?;
     entry.pruned = Some(Pruned::Taken);
     let path = |key: &str| format!("buses.{name}.{key}");
@@ -76,6 +85,9 @@ fn take_simulated(name: &str, bus: &mut Node, wrong: &mut Vec<Mistake>) -> Optio
             return None;
         }
     };
+    if on && bus.get(&["serial"]).is_some() {
+        return Some(Place::Line);
+    }
     let tcp = bus.entry_mut("tcp").filter(|_| on)?;
     let address = tcp.value.text().map(str::parse::<SocketAddr>);
     match address {
@@ -86,7 +98,7 @@ fn take_simulated(name: &str, bus: &mut Node, wrong: &mut Vec<Mistake>) -> Optio
                 let text = SocketAddr::new(address.ip(), 1).to_string();
                 tcp.value.kind = Kind::Text(text);
             }
-            Some(address)
+            Some(Place::Listen(address))
         }
         Some(Err(_)) => {
             wrong.push(Mistake {

@@ -14,7 +14,7 @@ use super::raw::{Broker, Gateway, Mqtt, Name, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
 use super::units::UNIT;
-use super::{Bus, Config, own, unavailable};
+use super::{Bus, Config, Place, own, unavailable};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
 /// The main file. Every section may be left out, so that a mistake in one hides none in another.
@@ -61,6 +61,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
     main.simulators(&buses, report);
     main.listeners(&document.broker, report);
     main.references(report);
+    main.units(&document.devices, &buses, report);
     let devices = main.devices(&document.devices, &types, &document.defaults, report);
     Some(Config {
         gateway: document.gateway.name.0,
@@ -174,12 +175,35 @@ impl Main<'_> {
         }
     }
 
+    /// A unit number that no device of its bus can have.
+    fn units(
+        &self,
+        entries: &BTreeMap<String, DeviceEntry>,
+        buses: &BTreeMap<String, Bus>,
+        report: &mut Report,
+    ) {
+        for (pattern, entry) in entries {
+            let Some(bus) = buses.get(&entry.bus) else {
+                continue;
+            };
+            let transport = &bus.config.transport;
+            let wrong = entry
+                .units
+                .iter()
+                .find_map(|unit| transport.check_unit(*unit).err());
+            if let Some(message) = wrong {
+                self.wrong(&["devices", pattern], &message, report);
+            }
+        }
+    }
+
     /// Two simulated buses cannot listen on one address.
     fn simulators(&self, buses: &BTreeMap<String, Bus>, report: &mut Report) {
         let mut taken = BTreeMap::new();
         for (name, bus) in buses {
-            let Some(address) = bus.simulated.filter(|address| address.port() != 0) else {
-                continue;
+            let address = match bus.simulated {
+                Some(Place::Listen(address)) if address.port() != 0 => address,
+                _ => continue,
             };
             if let Some(other) = taken.insert(address, name) {
                 let message = format!("the simulated bus \"{other}\" already listens there");

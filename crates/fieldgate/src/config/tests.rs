@@ -225,8 +225,8 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:1: uplinks: not available in this version",
         ),
         (
-            file("buses: {a: {serial: {port: /dev/x}, modbus: rtu}}"),
-            ":2:13: buses.a.serial: not available in this version",
+            file("buses: {a: {serial: {port: /dev/x, baud: 49}, modbus: rtu}}"),
+            ":2:42: buses.a.serial.baud: 49 is outside 50..=12000000",
         ),
         (
             file("buses: {a: {tcp: nowhere}}"),

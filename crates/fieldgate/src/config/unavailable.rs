@@ -18,8 +18,6 @@ enum Scope {
 const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
     (&["mqtt", "discovery"], None, Scope::Key),
     (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
-    (&["buses", "*", "serial"], None, Scope::Parent),
-    (&["buses", "*", "modbus"], Some("rtu"), Scope::Parent),
     (&["devices", "*", "serial"], None, Scope::Parent),
     (&["devices", "*", "gpio"], None, Scope::Parent),
     (&["devices", "*", "frame"], None, Scope::Parent),
@@ -49,7 +47,7 @@ pub(crate) fn refuse(file: &mut File, report: &mut Report) {
         let mark = file.root.key_mark(&steps);
         let path = path_text(&file.root, &steps);
         let value = match file.root.at(&steps).map(|node| &node.kind) {
-            Some(Kind::Text(value)) if value == "rtu" || value == "sparkplug" => {
+            Some(Kind::Text(value)) if value == "sparkplug" => {
                 format!("\"{value}\" is ")
             }
             _ => String::new(),

@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fieldgate_bridge::Request;
 use fieldgate_broker::{Delivery, Link};
-use fieldgate_model::{Command, Outcome, Point, Topics, parse_command_value};
+use fieldgate_model::{Command, Outcome, Point, Topics, parse_command_value, parse_command_values};
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::oneshot::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::{Publisher, ReplyTo};
@@ -62,24 +63,24 @@ pub(crate) async fn serve(
         if is_retained && message.payload().is_empty() {
             continue;
         }
-        let Some((device, point)) = publisher.topics().parse_command(message.topic()) else {
+        let Some(target) = Target::parse(publisher.topics(), message.topic()) else {
             continue;
         };
-        let to = reply_to(publisher.topics(), &delivery, device, point);
+        let to = reply_to(publisher.topics(), &delivery, target);
         let sent = if is_retained {
             Err("a retained command is refused: it would act again after each restart".to_owned())
         } else {
-            send(&directory, device, point, message.payload())
+            send(&directory, target, message.payload())
         };
         match sent {
-            Ok(outcome) => {
+            Ok(answer) => {
                 // At most as many of these as commands wait for devices.
-                tokio::spawn(answer_later(publisher.clone(), to, outcome));
+                tokio::spawn(answer_later(publisher.clone(), to, answer));
             }
             Err(error) => {
                 let topic = message.topic();
                 // A client chooses these texts: nothing in them may act on a terminal.
-                let name = device.escape_debug().to_string();
+                let name = target.device.escape_debug().to_string();
                 log::info!(DEVICE = name.as_str(), TOPIC = topic; "command on {topic:?}: {error}");
                 publisher.answer(to, &Outcome::Failed(error)).await;
             }
@@ -87,57 +88,109 @@ pub(crate) async fn serve(
     }
 }
 
-type Answer = tokio::sync::oneshot::Receiver<Outcome>;
+/// What a command is for.
+#[derive(Clone, Copy, Debug)]
+struct Target<'t> {
+    device: &'t str,
+    /// `None` for several points, which are named in the payload.
+    point: Option<&'t str>,
+}
 
-async fn answer_later(publisher: Publisher, to: ReplyTo, outcome: Answer) {
-    let outcome = outcome
-        .await
-        .unwrap_or_else(|_| Outcome::Failed("the device was stopped".to_owned()));
-    publisher.answer(to, &outcome).await;
+impl<'t> Target<'t> {
+    fn parse(topics: &Topics, topic: &'t str) -> Option<Self> {
+        let one = topics.parse_command(topic);
+        let one = one.map(|(device, point)| (device, Some(point)));
+        let several = || {
+            topics
+                .parse_device_command(topic)
+                .map(|device| (device, None))
+        };
+        let (device, point) = one.or_else(several)?;
+        Some(Self { device, point })
+    }
+}
+
+/// An outcome, or several and the names of their points.
+enum Answer {
+    One(Receiver<Outcome>),
+    Several(Vec<String>, Receiver<Vec<Outcome>>),
+}
+
+async fn answer_later(publisher: Publisher, to: ReplyTo, answer: Answer) {
+    let stopped = || Outcome::Failed("the device was stopped".to_owned());
+    match answer {
+        Answer::One(outcome) => {
+            let outcome = outcome.await.unwrap_or_else(|_| stopped());
+            publisher.answer(to, &outcome).await;
+        }
+        Answer::Several(names, outcomes) => match outcomes.await {
+            Ok(outcomes) => {
+                let named: Vec<_> = names.iter().map(String::as_str).zip(&outcomes).collect();
+                publisher.answer_several(to, &named).await;
+            }
+            Err(_) => publisher.answer(to, &stopped()).await,
+        },
+    }
 }
 
 /// Hands a command to its device, or says why not.
-fn send(
-    directory: &Directory,
-    device: &str,
-    point: &str,
-    payload: &[u8],
-) -> Result<Answer, String> {
+fn send(directory: &Directory, target: Target<'_>, payload: &[u8]) -> Result<Answer, String> {
+    let device = target.device;
     let Some(entry) = directory.get(device) else {
         return Err(format!("there is no device \"{device}\""));
     };
-    let mut points = entry.points.iter().enumerate();
-    let Some((index, found)) = points.find(|(_, known)| known.name == point) else {
-        return Err(format!("the device \"{device}\" has no point \"{point}\""));
+    let find = |point: &str| {
+        let mut points = entry.points.iter().enumerate();
+        let Some((index, found)) = points.find(|(_, known)| known.name == point) else {
+            return Err(format!("the device \"{device}\" has no point \"{point}\""));
+        };
+        if !found.writable {
+            return Err(format!(
+                "the point \"{point}\" is read-only: it has no `write`"
+            ));
+        }
+        Ok(index)
     };
-    if !found.writable {
-        return Err(format!(
-            "the point \"{point}\" is read-only: it has no `write`"
-        ));
-    }
+    let index = target.point.map(find).transpose()?;
     if payload.len() > PAYLOAD_MAX {
         return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
     }
-    let value = parse_command_value(payload)?;
-    let (request, outcome) = Request::new(Command {
-        point: index,
-        value,
-    });
+    let (request, answer) = match index {
+        Some(point) => {
+            let value = parse_command_value(payload)?;
+            let (request, outcome) = Request::new(Command { point, value });
+            (request, Answer::One(outcome))
+        }
+        None => {
+            let (mut names, mut commands) = (Vec::new(), Vec::new());
+            for (name, value) in parse_command_values(payload)? {
+                let point = find(&name)?;
+                commands.push(Command { point, value });
+                names.push(name);
+            }
+            let (request, outcomes) = Request::several(commands);
+            (request, Answer::Several(names, outcomes))
+        }
+    };
     match entry.requests.try_send(request) {
-        Ok(()) => Ok(outcome),
+        Ok(()) => Ok(answer),
         Err(TrySendError::Full(_)) => Err("busy: too many commands are waiting".to_owned()),
         Err(TrySendError::Closed(_)) => Err("the device was stopped".to_owned()),
     }
 }
 
-fn reply_to(topics: &Topics, delivery: &Delivery, device: &str, point: &str) -> ReplyTo {
+fn reply_to(topics: &Topics, delivery: &Delivery, target: Target<'_>) -> ReplyTo {
     let message = delivery.message();
     // An answer must not be a command, nor pass for the broker's own topics.
     let wanted = message.response_topic().filter(|topic| {
-        !topic.starts_with('$') && !topic.is_empty() && topics.parse_command(topic).is_none()
+        !topic.starts_with('$') && !topic.is_empty() && Target::parse(topics, topic).is_none()
     });
+    let usual = || match target.point {
+        Some(point) => topics.result(target.device, point),
+        None => topics.device_result(target.device),
+    };
     ReplyTo {
-        topic: wanted.map_or_else(|| topics.result(device, point), str::to_owned),
+        topic: wanted.map_or_else(usual, str::to_owned),
         correlation: message.correlation_data().map(<[u8]>::to_vec),
     }
 }

@@ -10,6 +10,7 @@ mod doors;
 mod listen;
 mod plant;
 mod publisher;
+mod stats;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,8 @@ pub(crate) async fn run(path: &Path, state: Option<&Path>) -> Result<(), Stop> {
     link.set_will(publisher.gateway_state(false))
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
+        .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    link.subscribe(&config.topics.device_command_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     publisher.clear_others(&config).await;
     let directory = Directory::default();
@@ -144,6 +147,7 @@ async fn serve(
     let interval = watchdog.unwrap_or(Duration::from_secs(u32::MAX.into()));
     let mut tick = tokio::time::interval(interval);
     let mut look = tokio::time::interval(USERS_LOOK);
+    let mut count = tokio::time::interval(stats::LOOK);
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
@@ -156,6 +160,7 @@ async fn serve(
                 notify::ready();
             }
             _ = look.tick() => doors.look(broker).await,
+            _ = count.tick() => plant.publish_counters(),
             () = changed.notified() => {
                 let (online, all) = plant.count();
                 notify::status(&format!("{online} of {all} devices online"));

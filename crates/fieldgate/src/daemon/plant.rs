@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::commands::Directory;
 use super::device::Device;
 use super::publisher::Publisher;
-use crate::config::{self, Changes, Config};
+use super::stats::Stats;
+use crate::config::{self, Changes, Config, Place};
 use crate::simulate::Simulator;
 
 /// How long all devices together may take to end their transactions, on a reload and at the end.
@@ -27,6 +29,9 @@ pub(crate) struct Plant {
     publisher: Publisher,
     directory: Directory,
     changed: Arc<Notify>,
+    stats: Stats,
+    /// Publishes counters.
+    telling: Option<JoinHandle<()>>,
 }
 
 struct Bus {
@@ -53,7 +58,43 @@ impl Plant {
             publisher,
             directory,
             changed,
+            stats: Stats::default(),
+            telling: None,
         }
+    }
+
+    /// Publishes the counters of buses and devices that are due, beside everything else.
+    pub(crate) fn publish_counters(&mut self) {
+        // Subscribers that are so slow get the next ones.
+        if self
+            .telling
+            .as_ref()
+            .is_some_and(|telling| !telling.is_finished())
+        {
+            return;
+        }
+        let topics = self.publisher.topics();
+        let mut now = BTreeMap::new();
+        for (name, bus) in &self.buses {
+            let counters = bus.handle.counters();
+            for device in on_bus(&self.config, name) {
+                let counts = counters.units.get(&device.unit).cloned();
+                now.insert(
+                    topics.device_stats(&device.name),
+                    counts.unwrap_or_default(),
+                );
+            }
+            now.insert(topics.bus_stats(name), counters.bus);
+        }
+        let due = self.stats.due(now);
+        let publisher = self.publisher.clone();
+        self.telling = (!due.is_empty()).then(|| {
+            tokio::spawn(async move {
+                for (topic, counts) in due {
+                    publisher.counters(topic, &counts).await;
+                }
+            })
+        });
     }
 
     /// Devices that answer, and all.
@@ -83,6 +124,9 @@ impl Plant {
         for name in gone {
             if let Some(bus) = self.buses.remove(&name) {
                 bus.stop().await;
+            }
+            if !wanted.buses.contains_key(&name) {
+                self.publisher.clear_bus(&name).await;
             }
         }
         let mut result = Ok(());
@@ -200,13 +244,17 @@ impl Bus {
     ) -> Result<Self, io::Error> {
         let mut config = bus.config.clone();
         let mut simulator = None;
-        if let Some(listen) = bus.simulated {
-            let started = Simulator::start(listen, devices).await.map_err(|error| {
-                let text = format!("simulated bus {name}: cannot listen on {listen}: {error}");
-                io::Error::new(error.kind(), text)
+        if let Some(place) = bus.simulated {
+            let started = Simulator::start(place, &config.transport, devices).await;
+            let started = started.map_err(|error| {
+                let text = match place {
+                    Place::Listen(listen) => format!("cannot listen on {listen}: {error}"),
+                    Place::Line => format!("no line for it: {error}"),
+                };
+                io::Error::new(error.kind(), format!("simulated bus {name}: {text}"))
             })?;
-            log::info!(BUS = name; "simulated on {}", started.address);
-            config.address = started.address.to_string();
+            log::info!(BUS = name; "simulated on {}", started.transport);
+            config.transport = started.transport.clone();
             simulator = Some(started);
         }
         let cancel = CancellationToken::new();

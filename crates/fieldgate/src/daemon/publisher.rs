@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldgate_bridge::Event;
+use fieldgate_bridge_modbus::Counts;
 use fieldgate_broker::{Link, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE};
 use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics};
@@ -103,9 +104,19 @@ impl Publisher {
         }
     }
 
-    /// Removes the retained state of a device.
+    /// Removes the retained state and counters of a device.
     pub(crate) async fn clear_state(&self, device: &str) {
-        let topic = self.topics.device_state(device);
+        for topic in [
+            self.topics.device_state(device),
+            self.topics.device_stats(device),
+        ] {
+            self.send(retained(topic, Vec::new())).await;
+        }
+    }
+
+    /// Removes the retained counters of a bus.
+    pub(crate) async fn clear_bus(&self, bus: &str) {
+        let topic = self.topics.bus_stats(bus);
         self.send(retained(topic, Vec::new())).await;
     }
 
@@ -125,12 +136,27 @@ impl Publisher {
         }
     }
 
+    /// Publishes counters of a bus or a device.
+    pub(crate) async fn counters(&self, topic: String, counts: &Counts) {
+        let payload = payload::render_stats(&counts.figures(), ("exceptions", &counts.exceptions));
+        self.send(retained(topic, payload)).await;
+    }
+
     /// Answers a command.
     pub(crate) async fn answer(&self, to: ReplyTo, outcome: &Outcome) {
+        self.reply(to, payload::render_outcome(outcome)).await;
+    }
+
+    /// Answers a command for several points.
+    pub(crate) async fn answer_several(&self, to: ReplyTo, outcomes: &[(&str, &Outcome)]) {
+        self.reply(to, payload::render_outcomes(outcomes)).await;
+    }
+
+    async fn reply(&self, to: ReplyTo, payload: Vec<u8>) {
         let ReplyTo { topic, correlation } = to;
         self.send(Outgoing {
             topic,
-            payload: payload::render_outcome(outcome).into(),
+            payload: payload.into(),
             qos: QoS::AtLeastOnce,
             retain: false,
             correlation_data: correlation.map(Into::into),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fieldgate_bridge::Request;
 use fieldgate_broker::{Broker, Config, Link, Outgoing, QoS};
-use fieldgate_model::{Outcome, PayloadFormat, Point, Topics, Value};
+use fieldgate_model::{Command, Outcome, PayloadFormat, Point, Topics, Value};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +81,8 @@ fn desk() -> Desk {
     let link = broker.link("commands");
     let filter = publisher.topics().command_filter();
     link.subscribe(&filter, QoS::AtLeastOnce).unwrap();
+    let several = publisher.topics().device_command_filter();
+    link.subscribe(&several, QoS::AtLeastOnce).unwrap();
     let directory = Directory::default();
     let (sender, requests) = mpsc::channel(1);
     let points = [point("level", false), point("pump", true)];
@@ -88,7 +90,9 @@ fn desk() -> Desk {
     let cancel = CancellationToken::new();
     tokio::spawn(commands::serve(link, publisher, directory, cancel));
     let client = broker.link("client");
-    client.subscribe("t/+/+/result", QoS::AtLeastOnce).unwrap();
+    for filter in ["t/+/+/result", "t/+/result"] {
+        client.subscribe(filter, QoS::AtLeastOnce).unwrap();
+    }
     Desk {
         _broker: broker,
         client,
@@ -152,15 +156,18 @@ async fn a_command_waits_for_its_device_and_one_too_many_is_refused() {
     );
     let request = requests.recv().await.unwrap();
     assert_eq!(
-        (request.command.point, request.command.value),
-        (1, Value::Decimal(1.into()))
+        request.commands,
+        [Command {
+            point: 1,
+            value: Value::Decimal(1.into())
+        }]
     );
     let value = Value::Bool(true);
     let outcome = Outcome::Done {
         value: value.clone(),
         readback: Some(value),
     };
-    request.reply.send(outcome).unwrap();
+    request.reply.send(vec![outcome]);
     assert_eq!(
         on(&client, "t/plc/pump/result").await,
         "{\"status\":\"ok\",\"value\":true,\"readback\":true}"
@@ -170,6 +177,37 @@ async fn a_command_waits_for_its_device_and_one_too_many_is_refused() {
     drop(requests.recv().await.unwrap());
     let answer = on(&client, "t/plc/pump/result").await;
     assert!(answer.contains("the device was stopped"), "{answer}");
+}
+
+#[tokio::test]
+async fn several_points_are_commanded_by_one_message_and_answered_by_one() {
+    let mut desk = desk();
+    let set = "t/plc/set";
+    for (payload, want) in [
+        ("1", "expected an object of points"),
+        ("{\"pumb\": 1}", "has no point \\\"pumb\\\""),
+        ("{\"level\": 1}", "\\\"level\\\" is read-only"),
+    ] {
+        desk.client
+            .publish(message(set, payload, false))
+            .await
+            .unwrap();
+        let answer = on(&desk.client, "t/plc/result").await;
+        assert!(answer.contains(want), "{answer}");
+    }
+    let payload = "{\"pump\": true}";
+    desk.client
+        .publish(message(set, payload, false))
+        .await
+        .unwrap();
+    let request = desk.requests.recv().await.unwrap();
+    assert_eq!(request.commands.len(), 1);
+    request.reply.send(vec![Outcome::Done {
+        value: Value::Bool(true),
+        readback: None,
+    }]);
+    let want = r#"{"status":"ok","points":{"pump":{"status":"ok","value":true}}}"#;
+    assert_eq!(on(&desk.client, "t/plc/result").await, want);
 }
 
 #[tokio::test]

@@ -149,3 +149,24 @@ proptest! {
         prop_assert_eq!(got[0] & 0x7F, function);
     }
 }
+
+#[test]
+fn a_unit_says_who_it_is_if_it_was_told() {
+    let mut unit = Unit::new();
+    let ask = |unit: &mut Unit, body: &[u8]| ask(unit, &[&[43], body].concat());
+    assert_eq!(ask(&mut unit, &[14, 1, 0]), [0xAB, 1]);
+    unit.identity = ["ACME", "M3", "1.0"].map(str::to_owned).to_vec();
+    for (body, want) in [
+        (
+            &[14, 1, 0][..],
+            &b"\x2B\x0E\x01\x81\0\0\x03\0\x04ACME\x01\x02M3\x02\x031.0"[..],
+        ),
+        (&[14, 4, 1], b"\x2B\x0E\x04\x81\0\0\x01\x01\x02M3"),
+        (&[14, 4, 9], &[0xAB, 2]),
+        (&[14, 5, 0], &[0xAB, 3]),
+        (&[13, 1, 0], &[0xAB, 1]),
+        (&[14, 1], &[0xAB, 3]),
+    ] {
+        assert_eq!(ask(&mut unit, body), want, "{body:?}");
+    }
+}

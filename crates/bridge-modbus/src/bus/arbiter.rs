@@ -1,0 +1,479 @@
+//! The task that owns the line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldgate_bridge::backoff::Delays;
+use fieldgate_bridge::{Backoff, Period};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{QUEUE, SharedBreaker};
+use crate::config::{BusConfig, Transport};
+use crate::counters::Ledger;
+use crate::data::BusError;
+use crate::link::debt::Debts;
+use crate::link::rtu::{RtuLink, Timing};
+use crate::link::tcp::{Happened, TcpLink};
+use crate::link::{Fault, connect, port};
+use crate::queue::{Job, Priority, Queue, Turn};
+use crate::steps::Lacks;
+use crate::wire::pdu::{Answer, Request};
+
+/// Failed attempts to connect that make an outage, the end of which is news to devices that are
+/// offline. A server that takes one connection only can refuse the one after a time limit; were
+/// that news, a dead unit would be tried again, and its time limit would drop the connection.
+const RECOVERY: u32 = 2;
+/// Someone who plugs a cable back in watches. An attempt costs next to nothing.
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// A frame on a serial line may pause for so long: USB adapters deliver every 16 ms at worst,
+/// and a busy machine comes late.
+const SERIAL_GAP: Duration = Duration::from_millis(60);
+/// The same for a serial device server, with a network in between.
+const TCP_GAP: Duration = Duration::from_millis(250);
+/// After so many requests in a row without a single byte, RTU over TCP is connected anew: the
+/// other end may have forgotten the connection.
+const MUTE_MAX: u32 = 3;
+
+/// The bus cannot be reached since the last attempt.
+struct Outage {
+    detail: String,
+    /// Failed in a row.
+    attempts: u32,
+    /// When the next attempt may be made.
+    retry_at: Instant,
+}
+
+enum Link {
+    Rtu(RtuLink),
+    Tcp(TcpLink),
+}
+
+/// A transaction whose request is on its way over TCP.
+struct Flight {
+    job: Job,
+    request: Request,
+    begun: Instant,
+}
+
+pub(super) struct Arbiter {
+    name: String,
+    config: Arc<BusConfig>,
+    breaker: SharedBreaker,
+    ledger: Ledger,
+    recovered: watch::Sender<u64>,
+    queue: Queue,
+    /// The pauses between attempts to connect.
+    delays: Delays,
+    link: Option<Link>,
+    outage: Option<Outage>,
+    flights: BTreeMap<u16, Flight>,
+    /// Units with a transaction under way that nothing may come between.
+    locked: BTreeSet<u8>,
+    debts: Debts,
+    lacks: BTreeMap<u8, Lacks>,
+    /// Over TCP: nothing is sent before that.
+    silent_until: Instant,
+    /// Over TCP: since when something is under way.
+    busy_since: Option<Instant>,
+}
+
+impl Arbiter {
+    pub(super) fn new(
+        name: &str,
+        config: Arc<BusConfig>,
+        breaker: SharedBreaker,
+        ledger: Ledger,
+        recovered: watch::Sender<u64>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            delays: Delays::new(reconnect_pauses(&config), 0),
+            config,
+            breaker,
+            ledger,
+            recovered,
+            queue: Queue::default(),
+            link: None,
+            outage: None,
+            flights: BTreeMap::new(),
+            locked: BTreeSet::new(),
+            debts: Debts::default(),
+            lacks: BTreeMap::new(),
+            silent_until: Instant::now(),
+            busy_since: None,
+        }
+    }
+
+    /// Has a line that is open already, at the pace that the configuration of a port says.
+    #[cfg(test)]
+    pub(super) fn on_line(mut self, line: Box<dyn crate::link::Io>) -> Self {
+        if let Transport::Serial(serial) = &self.config.transport {
+            let timing = Timing {
+                character: serial.character(),
+                silence: self.config.silence(),
+                gap: SERIAL_GAP,
+                turnaround: self.config.turnaround,
+            };
+            self.link = Some(Link::Rtu(RtuLink::new(line, timing, false)));
+        }
+        self
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Job>,
+        mut polls: mpsc::Receiver<Job>,
+        cancel: CancellationToken,
+    ) {
+        let (mut commands_open, mut polls_open) = (true, true);
+        while !cancel.is_cancelled() {
+            while self.queue.commands() < QUEUE
+                && let Ok(job) = commands.try_recv()
+            {
+                self.queue.push(job);
+            }
+            while self.queue.polls() < QUEUE
+                && let Ok(job) = polls.try_recv()
+            {
+                self.queue.push(job);
+            }
+            let wake = match self.turn() {
+                Turn::Now(job) => {
+                    self.start(job).await;
+                    continue;
+                }
+                Turn::At(at) => Some(at),
+                Turn::Nobody => None,
+            };
+            let is_idle =
+                self.flights.is_empty() && self.queue.polls() + self.queue.commands() == 0;
+            if is_idle && !commands_open && !polls_open {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                happened = happened(&mut self.link, &self.ledger), if !self.flights.is_empty() => {
+                    self.happened(happened).await;
+                }
+                job = commands.recv(), if commands_open && self.queue.commands() < QUEUE => {
+                    match job {
+                        Some(job) => self.queue.push(job),
+                        None => commands_open = false,
+                    }
+                }
+                job = polls.recv(), if polls_open && self.queue.polls() < QUEUE => {
+                    match job {
+                        Some(job) => self.queue.push(job),
+                        None => polls_open = false,
+                    }
+                }
+                () = at(wake) => {}
+                () = at(self.outage.as_ref().map(|outage| outage.retry_at)) => {
+                    self.link = self.open().await.ok();
+                }
+            }
+        }
+    }
+
+    /// Whose turn it is, if the line is free.
+    fn turn(&mut self) -> Turn {
+        let now = Instant::now();
+        if self.flights.len() >= self.config.in_flight {
+            return Turn::Nobody;
+        }
+        if self.silent_until > now && self.queue.commands() + self.queue.polls() > 0 {
+            return Turn::At(self.silent_until);
+        }
+        let (locked, debts) = (&self.locked, &self.debts);
+        self.queue.take(&self.breaker.lock(), now, |unit| {
+            (!locked.contains(&unit)).then(|| debts.rest(unit).unwrap_or(now))
+        })
+    }
+
+    /// Begins a transaction; on RTU, carries it out.
+    async fn start(&mut self, job: Job) {
+        let link = match self.usable().await {
+            Ok(link) => link,
+            Err(detail) => {
+                let request = job.work.describe(job.unit);
+                let _ = job.reply.send(Err(BusError::Connect { request, detail }));
+                return;
+            }
+        };
+        let request = job.work.first(self.lacks(job.unit));
+        match link {
+            Link::Rtu(link) => {
+                let link = self.carry_out(link, job, request).await;
+                self.link = link.map(Link::Rtu);
+            }
+            Link::Tcp(link) => {
+                self.link = Some(Link::Tcp(link));
+                if job.work.is_exclusive() {
+                    self.locked.insert(job.unit);
+                }
+                self.fly(job, request).await;
+            }
+        }
+    }
+
+    fn lacks(&self, unit: u8) -> Lacks {
+        self.lacks.get(&unit).copied().unwrap_or_default()
+    }
+
+    /// All requests of a transaction, one after the other. Returns the link if it is of use.
+    async fn carry_out(
+        &mut self,
+        mut link: RtuLink,
+        job: Job,
+        mut request: Request,
+    ) -> Option<RtuLink> {
+        let unit = job.unit;
+        loop {
+            let begun = Instant::now();
+            let answer = link
+                .transact(unit, &request, job.timeout, &mut self.debts, &self.ledger)
+                .await;
+            let cost = begun.elapsed();
+            self.ledger.unit(unit, |counts| counts.busy += cost);
+            self.judge(&job, &answer, cost);
+            let seen = match &answer {
+                Ok(answer) => Some(Ok(answer.clone())),
+                Err(Fault::Exception(exception)) => Some(Err(*exception)),
+                Err(_) => None,
+            };
+            let lacks = self.lacks.entry(unit).or_default();
+            if let Some(next) = seen.and_then(|seen| job.work.next(&request, &seen, lacks)) {
+                request = next;
+                continue;
+            }
+            let is_lost = matches!(answer, Err(Fault::Lost(_)));
+            let is_mute =
+                !matches!(self.config.transport, Transport::Serial(_)) && link.mute >= MUTE_MAX;
+            reply(job, answer);
+            if is_lost {
+                self.ledger.bus(|counts| counts.lost += 1);
+            }
+            return (!is_lost && !is_mute).then_some(link);
+        }
+    }
+
+    /// Sends a request over TCP.
+    async fn fly(&mut self, job: Job, request: Request) {
+        let begun = Instant::now();
+        self.busy_since.get_or_insert(begun);
+        let Some(Link::Tcp(link)) = &mut self.link else {
+            return;
+        };
+        let limit = job.timeout;
+        let sent = link
+            .send(job.unit, request.clone(), limit, &self.ledger)
+            .await;
+        match sent {
+            Ok(transaction) => {
+                let flight = Flight {
+                    job,
+                    request,
+                    begun,
+                };
+                self.flights.insert(transaction, flight);
+            }
+            Err(fault) => {
+                self.land(job, Err(fault.clone()), begun);
+                self.crash(&fault);
+            }
+        }
+    }
+
+    async fn happened(&mut self, happened: Happened) {
+        let (transaction, answer) = match happened {
+            Happened::Over(transaction, answer) => (transaction, answer),
+            Happened::Broken(fault) => return self.crash(&fault),
+        };
+        let Some(flight) = self.flights.remove(&transaction) else {
+            return;
+        };
+        let Flight {
+            job,
+            request,
+            begun,
+        } = flight;
+        let seen = match &answer {
+            Ok(answer) => Some(Ok(answer.clone())),
+            Err(Fault::Exception(exception)) => Some(Err(*exception)),
+            Err(_) => None,
+        };
+        let lacks = self.lacks.entry(job.unit).or_default();
+        if let Some(next) = seen.and_then(|seen| job.work.next(&request, &seen, lacks)) {
+            self.judge(&job, &answer, begun.elapsed());
+            return self.fly(job, next).await;
+        }
+        let broken = match &answer {
+            Err(Fault::Wrong(_)) => Some(Fault::Lost("given up after a wrong answer".into())),
+            _ => None,
+        };
+        self.land(job, answer, begun);
+        if let Some(fault) = broken {
+            self.crash(&fault);
+        }
+    }
+
+    /// Ends a transaction over TCP.
+    fn land(&mut self, job: Job, answer: Result<Answer, Fault>, begun: Instant) {
+        let now = Instant::now();
+        self.judge(&job, &answer, begun.elapsed());
+        self.locked.remove(&job.unit);
+        self.silent_until = now + self.config.silence();
+        if self.flights.is_empty()
+            && let Some(since) = self.busy_since.take()
+        {
+            let busy = now.saturating_duration_since(since);
+            self.ledger.unit(job.unit, |counts| counts.busy += busy);
+        }
+        reply(job, answer);
+    }
+
+    /// Gives the connection up, and with it everything that is under way.
+    fn crash(&mut self, fault: &Fault) {
+        self.link = None;
+        self.ledger.bus(|counts| counts.lost += 1);
+        for (_, flight) in std::mem::take(&mut self.flights) {
+            self.land(flight.job, Err(fault.clone()), flight.begun);
+        }
+    }
+
+    /// Tells the breaker what a transaction showed of its unit.
+    fn judge(&self, job: &Job, answer: &Result<Answer, Fault>, cost: Duration) {
+        // Who looks around must not make others believe that a unit has failed.
+        if job.priority == Priority::Background || job.unit == 0 && self.config.transport.is_rtu() {
+            return;
+        }
+        let now = Instant::now();
+        match answer {
+            // The line's fault is nobody's in particular.
+            Err(Fault::Lost(_)) => {}
+            Err(Fault::Exception(exception)) if exception.is_silence() => {
+                self.failed(job.unit, cost, now);
+            }
+            Ok(_) | Err(Fault::Exception(_)) => self.breaker.lock().answered(job.unit, now),
+            Err(Fault::Timeout | Fault::Wrong(_)) => self.failed(job.unit, cost, now),
+        }
+    }
+
+    fn failed(&self, unit: u8, cost: Duration, now: Instant) {
+        if self.breaker.lock().failed(unit, cost, now) {
+            self.ledger
+                .unit(unit, |counts| counts.breaker_openings += 1);
+        }
+    }
+
+    /// Takes the link, or opens one. The caller puts it back if it can be used again, so that
+    /// every way out that forgets to do so drops it.
+    async fn usable(&mut self) -> Result<Link, String> {
+        match self.link.take() {
+            Some(Link::Tcp(mut link)) if self.flights.is_empty() => {
+                // Lets bytes that the system has already come in.
+                tokio::task::yield_now().await;
+                if !link.is_stale() && link.is_usable(&self.ledger) {
+                    return Ok(Link::Tcp(link));
+                }
+            }
+            Some(link) => return Ok(link),
+            None => {}
+        }
+        if let Some(outage) = &self.outage
+            && Instant::now() < outage.retry_at
+        {
+            return Err(outage.detail.clone());
+        }
+        self.open().await
+    }
+
+    async fn open(&mut self) -> Result<Link, String> {
+        match self.open_transport().await {
+            Ok(link) => {
+                self.delays.reset();
+                if let Some(outage) = self.outage.take() {
+                    log::info!(BUS = self.name.as_str(); "connected to {}", self.config.transport);
+                    if outage.attempts >= RECOVERY {
+                        self.breaker.lock().reset();
+                        self.recovered
+                            .send_modify(|count| *count = count.wrapping_add(1));
+                    }
+                }
+                Ok(link)
+            }
+            Err(detail) => {
+                self.ledger.bus(|counts| counts.failed_opens += 1);
+                if self.outage.is_none() {
+                    log::warn!(BUS = self.name.as_str(); "{detail}");
+                }
+                let before = self.outage.take().map_or(0, |outage| outage.attempts);
+                self.outage = Some(Outage {
+                    detail: detail.clone(),
+                    attempts: before.saturating_add(1),
+                    retry_at: Instant::now() + self.delays.next_delay(),
+                });
+                Err(detail)
+            }
+        }
+    }
+
+    async fn open_transport(&self) -> Result<Link, String> {
+        let config = &self.config;
+        let timing = |character, gap| Timing {
+            character,
+            silence: config.silence(),
+            gap,
+            turnaround: config.turnaround,
+        };
+        Ok(match &config.transport {
+            Transport::Tcp(address) => Link::Tcp(TcpLink::new(connect(address).await?)),
+            Transport::RtuOverTcp(address) => {
+                let stream = Box::new(connect(address).await?);
+                Link::Rtu(RtuLink::new(stream, timing(Duration::ZERO, TCP_GAP), false))
+            }
+            Transport::Serial(serial) => {
+                let stream = Box::new(port::open(serial).await?);
+                let character = serial.character();
+                let gap = SERIAL_GAP + character * 4;
+                Link::Rtu(RtuLink::new(stream, timing(character, gap), serial.echo))
+            }
+        })
+    }
+}
+
+fn reply(job: Job, answer: Result<Answer, Fault>) {
+    let answer = answer.map_err(|fault| fault.into_error(job.work.describe(job.unit), job.timeout));
+    // Whoever asked may have gone.
+    let _ = job.reply.send(answer);
+}
+
+/// The next thing on the connection; never while there is none.
+async fn happened(link: &mut Option<Link>, ledger: &Ledger) -> Happened {
+    match link {
+        Some(Link::Tcp(link)) => link.happened(ledger).await,
+        _ => pending().await,
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
+
+/// From the shortest pause of a unit to 5 s, or to the longest pause of a unit if that is less.
+fn reconnect_pauses(config: &BusConfig) -> Backoff {
+    let backoff = config.offline.backoff;
+    let max = backoff.max().min(RECONNECT_MAX).max(backoff.min());
+    Period::new(backoff.min())
+        .zip(Period::new(max))
+        .and_then(|(min, max)| Backoff::new(min, max))
+        .unwrap_or(backoff)
+}

@@ -1,0 +1,118 @@
+//! What happened on a bus, in numbers: for the bus and for each of its units.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::data::Exception;
+
+/// Counts since the bus was started, of a whole bus or of one unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that were sent, repetitions included.
+    pub requests: u64,
+    /// Answers that fitted their request and were no exceptions.
+    pub answers: u64,
+    /// Exceptions by code, as the specification and vendors number them.
+    pub exceptions: BTreeMap<u8, u64>,
+    /// Requests without an answer in time.
+    pub timeouts: u64,
+    /// Frames whose check was wrong, or that made no sense.
+    pub crc_errors: u64,
+    /// Frames that ended before they were whole.
+    pub short_frames: u64,
+    /// Answers that fit no request, or acknowledge another write.
+    pub wrong_answers: u64,
+    /// Answers that came after their time was over; none of them was used.
+    pub late_answers: u64,
+    /// Frames of units that nobody had asked, or of a connection's other end's own making.
+    pub foreign_frames: u64,
+    /// Reads that were sent again.
+    pub retries: u64,
+    /// Times a unit was given up after too many failures in a row.
+    pub breaker_openings: u64,
+    /// Times a connection or a port was lost.
+    pub lost: u64,
+    /// Times a connection or a port could not be opened.
+    pub failed_opens: u64,
+    /// How long the line was taken by transactions, silence between frames included.
+    pub busy: Duration,
+}
+
+/// The counts of a bus at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BusCounters {
+    /// Of the bus in all.
+    pub bus: Counts,
+    /// Of each unit that was asked, by unit identifier. What concerns no unit is in `bus` only.
+    pub units: BTreeMap<u8, Counts>,
+}
+
+/// Where the arbiter writes and others look.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger(Arc<Mutex<BusCounters>>);
+
+impl Ledger {
+    /// Counts something of a unit, and the same of its bus.
+    pub(crate) fn unit(&self, unit: u8, count: impl Fn(&mut Counts)) {
+        let mut counters = self.lock();
+        count(&mut counters.bus);
+        count(counters.units.entry(unit).or_default());
+    }
+
+    /// Counts something that concerns no single unit.
+    pub(crate) fn bus(&self, count: impl Fn(&mut Counts)) {
+        count(&mut self.lock().bus);
+    }
+
+    pub(crate) fn snapshot(&self) -> BusCounters {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BusCounters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    /// All counts but those of exceptions, by name, for whoever shows them. `busy` is in
+    /// milliseconds.
+    pub fn figures(&self) -> [(&'static str, u64); 12] {
+        let [requests, answers] = [("requests", self.requests), ("answers", self.answers)];
+        let busy = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);
+        let [a, b, c, d, e, f, g, h, i] = self.faults();
+        [
+            requests,
+            answers,
+            ("busy_ms", busy),
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            i,
+        ]
+    }
+
+    /// The counts that say that something is wrong, by name.
+    pub fn faults(&self) -> [(&'static str, u64); 9] {
+        [
+            ("timeouts", self.timeouts),
+            ("crc_errors", self.crc_errors),
+            ("short_frames", self.short_frames),
+            ("wrong_answers", self.wrong_answers),
+            ("late_answers", self.late_answers),
+            ("foreign_frames", self.foreign_frames),
+            ("retries", self.retries),
+            ("breaker_openings", self.breaker_openings),
+            ("lost", self.lost + self.failed_opens),
+        ]
+    }
+
+    pub(crate) fn refused(&mut self, exception: Exception) {
+        *self.exceptions.entry(exception.0).or_default() += 1;
+    }
+}

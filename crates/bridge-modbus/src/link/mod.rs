@@ -1,0 +1,69 @@
+//! The open line or connection of a bus.
+//!
+//! `rtu` has one transaction at a time on a serial line or on a TCP connection, `tcp` several.
+//! `port` opens serial ports and says what to do about those that do not open. Every answer is
+//! checked against its request before anything is taken from it, and counted if it is none.
+
+pub(crate) mod debt;
+pub(crate) mod port;
+pub(crate) mod rtu;
+pub(crate) mod tcp;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::data::{BusError, Exception};
+
+/// Bytes in both directions.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for T {}
+
+/// A server that is there answers within milliseconds; one that is not must not hold up the
+/// other end of the queue for the minutes that TCP would try.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What went wrong in one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection broke, or the adapter is gone.
+    Lost(String),
+    /// No answer began in time.
+    Timeout,
+    /// An answer that cannot be used.
+    Wrong(String),
+    /// The unit refused.
+    Exception(Exception),
+}
+
+impl Fault {
+    /// With what was asked of whom.
+    pub(crate) fn into_error(self, request: String, limit: Duration) -> BusError {
+        match self {
+            Self::Exception(exception) => BusError::Exception { request, exception },
+            Self::Timeout => BusError::Timeout {
+                request,
+                after_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+            },
+            Self::Lost(detail) => BusError::Lost { request, detail },
+            Self::Wrong(detail) => BusError::Protocol { request, detail },
+        }
+    }
+}
+
+/// Connects to `host:port`.
+pub(crate) async fn connect(address: &str) -> Result<TcpStream, String> {
+    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(format!("cannot connect to {address}: {error}")),
+        Err(_) => return Err(format!("cannot connect to {address}: no answer within 3 s")),
+    };
+    // A request is one small segment that should leave at once.
+    stream
+        .set_nodelay(true)
+        .map_err(|error| format!("cannot set up {address}: {error}"))?;
+    Ok(stream)
+}

@@ -1,0 +1,318 @@
+//! A link on a line in memory, whose other end says what the case wants, on a clock that stands
+//! still unless everybody waits.
+
+use super::*;
+use crate::config::Table;
+use crate::data::{Data, Exception};
+use tokio::io::{DuplexStream, duplex};
+use tokio::task::JoinHandle;
+
+const LIMIT: Duration = Duration::from_millis(300);
+const MS: Duration = Duration::from_millis(1);
+
+/// 9600 baud, 8E1.
+const TIMING: Timing = Timing {
+    character: Duration::from_micros(1_146),
+    silence: Duration::from_micros(4_010),
+    gap: Duration::from_millis(60),
+    turnaround: Duration::from_millis(100),
+};
+
+struct Line {
+    link: RtuLink,
+    debts: Debts,
+    ledger: Ledger,
+}
+
+/// A link and the other end of its line.
+fn line() -> (Line, DuplexStream) {
+    let (ours, theirs) = duplex(4096);
+    let line = Line {
+        link: RtuLink::new(Box::new(ours), TIMING, false),
+        debts: Debts::default(),
+        ledger: Ledger::default(),
+    };
+    (line, theirs)
+}
+
+impl Line {
+    async fn ask(&mut self, unit: u8, request: &Request) -> Result<Answer, Fault> {
+        let Self {
+            link,
+            debts,
+            ledger,
+        } = self;
+        link.transact(unit, request, LIMIT, debts, ledger).await
+    }
+
+    /// Timeouts, CRC errors, short frames, wrong, late and foreign answers of the bus.
+    fn faults(&self) -> [u64; 6] {
+        let counts = self.ledger.snapshot().bus;
+        [
+            counts.timeouts,
+            counts.crc_errors,
+            counts.short_frames,
+            counts.wrong_answers,
+            counts.late_answers,
+            counts.foreign_frames,
+        ]
+    }
+}
+
+fn holding(count: u16) -> Request {
+    Request::Read {
+        table: Table::Holding,
+        address: 0,
+        count,
+    }
+}
+
+/// An answer with one register.
+fn one(unit: u8, word: u16) -> Vec<u8> {
+    let [high, low] = word.to_be_bytes();
+    rtu::frame(unit, &[3, 2, high, low])
+}
+
+fn word(word: u16) -> Result<Answer, Fault> {
+    Ok(Answer::Data(Data::Words(vec![word])))
+}
+
+/// Waits for a whole request of eight bytes, then sends each of `parts` after its pause.
+fn reply(mut end: DuplexStream, parts: Vec<(Duration, Vec<u8>)>) -> JoinHandle<DuplexStream> {
+    tokio::spawn(async move {
+        let mut request = [0; 8];
+        end.read_exact(&mut request).await.unwrap();
+        assert!(rtu::open(&request).is_some());
+        for (pause, bytes) in parts {
+            sleep(pause).await;
+            end.write_all(&bytes).await.unwrap();
+        }
+        end
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
+    let good = one(1, 7);
+    let mut broken = good.clone();
+    broken[4] ^= 0x10;
+    let cut = good[..4].to_vec();
+    let glitched = [&[0, 0xFF][..], &good].concat();
+    let wrong = |detail: &str| Err(Fault::Wrong(detail.into()));
+    let whole_then_more = [&good[..], &[1, 3]].concat();
+    for (name, parts, want, faults) in [
+        ("an answer", vec![(MS, good.clone())], word(7), [0; 6]),
+        (
+            "in pieces",
+            vec![(MS, cut.clone()), (50 * MS, good[4..].to_vec())],
+            word(7),
+            [0; 6],
+        ),
+        ("behind a glitch", vec![(MS, glitched)], word(7), [0; 6]),
+        ("with a tail", vec![(MS, whole_then_more)], word(7), [0; 6]),
+        ("none", vec![], Err(Fault::Timeout), [1, 0, 0, 0, 0, 0]),
+        (
+            "broken",
+            vec![(MS, broken)],
+            wrong("7 bytes with a wrong CRC"),
+            [0, 1, 0, 0, 0, 0],
+        ),
+        (
+            "cut",
+            vec![(MS, cut)],
+            wrong("cut off after 4 of 7 bytes"),
+            [0, 0, 1, 0, 0, 0],
+        ),
+        (
+            "of another unit",
+            vec![(MS, one(2, 9))],
+            Err(Fault::Timeout),
+            [1, 0, 0, 0, 0, 1],
+        ),
+        (
+            "of another unit, then the right one",
+            vec![(MS, one(2, 9)), (MS, good.clone())],
+            word(7),
+            [0, 0, 0, 0, 0, 1],
+        ),
+        (
+            "of another function",
+            vec![(MS, rtu::frame(1, &[4, 2, 0, 7]))],
+            wrong("of another function"),
+            [0, 0, 0, 1, 0, 0],
+        ),
+        (
+            "of another length",
+            vec![(MS, rtu::frame(1, &[3, 4, 0, 7, 0, 8]))],
+            wrong("not as many registers as asked for"),
+            [0, 0, 0, 1, 0, 0],
+        ),
+        (
+            "noise",
+            vec![(MS, b"noise on the line".to_vec())],
+            wrong("17 bytes with a wrong CRC"),
+            [0, 1, 0, 0, 0, 0],
+        ),
+    ] {
+        let (mut line, end) = line();
+        let end = reply(end, parts);
+        assert_eq!(line.ask(1, &holding(1)).await, want, "{name}");
+        assert_eq!(line.faults(), faults, "{name}");
+        let end = end.await.unwrap();
+        // A unit that owes something is left alone first, as the arbiter does it.
+        sleep(LIMIT).await;
+        let end = reply(end, vec![(MS, one(1, 8))]);
+        assert_eq!(line.ask(1, &holding(1)).await, word(8), "after {name}");
+        end.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_exception_is_told_and_counted_by_its_code() {
+    let (mut line, mut end) = line();
+    for code in [1, 2, 3, 4, 5, 6, 8, 10, 11, 99] {
+        let task = reply(end, vec![(MS, rtu::frame(1, &[0x83, code]))]);
+        let want = Err(Fault::Exception(Exception(code)));
+        assert_eq!(line.ask(1, &holding(1)).await, want);
+        end = task.await.unwrap();
+        assert_eq!(line.ledger.snapshot().units[&1].exceptions[&code], 1);
+    }
+}
+
+/// Nothing in an RTU answer says which request it answers.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_never_taken_for_another_ones() {
+    // After the time limit, but before the unit is asked again: it is on the line by then.
+    let (mut line, end) = self::line();
+    let task = reply(end, vec![(LIMIT + 50 * MS, one(1, 111))]);
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    assert!(line.debts.rest(1).unwrap() > Instant::now() + LIMIT - MS);
+    let end = task.await.unwrap();
+    let task = reply(end, vec![(MS, one(1, 222))]);
+    assert_eq!(line.ask(1, &holding(1)).await, word(222));
+    assert_eq!(line.faults(), [1, 0, 0, 0, 1, 0]);
+    task.await.unwrap();
+
+    // So late that it comes after the next request of the same shape: neither is believed.
+    let (mut line, end) = self::line();
+    let task = reply(end, vec![]);
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    let end = task.await.unwrap();
+    sleep(LIMIT).await;
+    let task = reply(end, vec![(MS, one(1, 111)), (20 * MS, one(1, 222))]);
+    let answer = line.ask(1, &holding(1)).await;
+    assert!(matches!(answer, Err(Fault::Wrong(_))), "{answer:?}");
+    assert_eq!(line.ledger.snapshot().units[&1].late_answers, 1);
+    task.await.unwrap();
+
+    // A request of another shape knows it at once.
+    let (mut line, end) = self::line();
+    let task = reply(end, vec![]);
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    let end = task.await.unwrap();
+    sleep(LIMIT).await;
+    let two = rtu::frame(1, &[3, 4, 0, 1, 0, 2]);
+    let task = reply(end, vec![(MS, one(1, 111)), (20 * MS, two)]);
+    let answer = line.ask(1, &holding(2)).await;
+    assert_eq!(answer, Ok(Answer::Data(Data::Words(vec![1, 2]))));
+    assert!(!line.debts.has(1));
+    task.await.unwrap();
+
+    // Another unit is asked meanwhile: the late answer is known by its unit.
+    let (mut line, end) = self::line();
+    let task = reply(end, vec![]);
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    let task = reply(
+        task.await.unwrap(),
+        vec![(MS, one(1, 111)), (MS, one(2, 5))],
+    );
+    assert_eq!(line.ask(2, &holding(1)).await, word(5));
+    assert_eq!(line.faults(), [1, 0, 0, 0, 1, 0]);
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_keep_their_distance_and_the_limit_begins_when_they_have_left() {
+    let (mut line, end) = line();
+    let start = Instant::now();
+    let task = reply(end, vec![]);
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    let want = TIMING.silence + TIMING.character * 8 + LIMIT;
+    let took = start.elapsed();
+    assert!(took >= want && took < want + 3 * MS, "{took:?} {want:?}");
+    // An answer that has begun may take its time: 255 bytes are 292 ms at this rate.
+    let mut pdu = vec![3, 200];
+    pdu.extend([0; 200]);
+    let frame = rtu::frame(2, &pdu);
+    let parts = frame
+        .chunks(32)
+        .map(|part| (32 * TIMING.character, part.to_vec()));
+    let mut parts: Vec<_> = parts.collect();
+    parts.insert(0, (LIMIT - 40 * MS, Vec::new()));
+    let task = reply(task.await.unwrap(), parts);
+    let answer = line.ask(2, &holding(100)).await;
+    assert_eq!(answer, Ok(Answer::Data(Data::Words(vec![0; 100]))));
+    // The next one waits for the silence after it.
+    let end = Instant::now();
+    let task = reply(task.await.unwrap(), vec![(Duration::ZERO, one(2, 1))]);
+    assert_eq!(line.ask(2, &holding(1)).await, word(1));
+    assert!(end.elapsed() >= TIMING.silence, "{:?}", end.elapsed());
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_to_all_units_waits_for_none() {
+    let (mut line, mut end) = line();
+    let request = Request::WriteRegister {
+        address: 1,
+        word: 2,
+    };
+    let start = Instant::now();
+    assert_eq!(line.ask(0, &request).await, Ok(Answer::Done));
+    assert!(start.elapsed() >= TIMING.turnaround + TIMING.character * 8);
+    let mut sent = [0; 8];
+    end.read_exact(&mut sent).await.unwrap();
+    assert_eq!(rtu::open(&sent), Some((0, &[6, 0, 1, 0, 2][..])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_hears_itself_is_told_so() {
+    let (mut line, mut end) = line();
+    line.link.echo = true;
+    let request = Request::WriteRegister {
+        address: 1,
+        word: 2,
+    };
+    let frame = rtu::frame(1, &[6, 0, 1, 0, 2]);
+    let task = tokio::spawn(async move {
+        let mut sent = [0; 8];
+        for answers in [true, false] {
+            end.read_exact(&mut sent).await.unwrap();
+            end.write_all(&sent).await.unwrap();
+            if answers {
+                end.write_all(&frame).await.unwrap();
+            }
+        }
+        end
+    });
+    assert_eq!(line.ask(1, &request).await, Ok(Answer::Done));
+    // The echo of a write looks like its answer, and is none.
+    assert_eq!(line.ask(1, &request).await, Err(Fault::Timeout));
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_never_falls_silent_is_reported_and_one_that_is_gone_is_lost() {
+    let (mut line, mut end) = line();
+    let babble = tokio::spawn(async move {
+        while end.write_all(&[0x55; 16]).await.is_ok() {
+            sleep(MS).await;
+        }
+    });
+    let error = line.ask(1, &holding(1)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("never silent"), "{error:?}");
+    babble.abort();
+    let _ = babble.await;
+    let error = line.ask(1, &holding(1)).await.unwrap_err();
+    assert!(matches!(error, Fault::Lost(_)), "{error:?}");
+}

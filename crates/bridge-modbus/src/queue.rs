@@ -1,0 +1,230 @@
+//! What waits for a bus, and whose turn it is. Pure.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::breaker::Breaker;
+use crate::data::BusError;
+use crate::steps::Work;
+use crate::wire::pdu::Answer;
+
+/// When a transaction gets its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Before all polls; commands among themselves in the order in which they came.
+    Command,
+    /// A poll that is due at this moment: the most overdue goes first.
+    Poll(Instant),
+    /// When nothing else waits: scans and curiosity.
+    Background,
+}
+
+/// One transaction that waits.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) unit: u8,
+    pub(crate) work: Work,
+    pub(crate) priority: Priority,
+    /// How long its answers may take to begin.
+    pub(crate) timeout: std::time::Duration,
+    pub(crate) reply: oneshot::Sender<Result<Answer, BusError>>,
+}
+
+/// The transactions that wait. Whoever fills it sees to its bounds.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    commands: VecDeque<Job>,
+    polls: Vec<Job>,
+}
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    Now(Job),
+    /// Nobody's before that.
+    At(Instant),
+    Nobody,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, job: Job) {
+        match job.priority {
+            Priority::Command => self.commands.push_back(job),
+            Priority::Poll(_) | Priority::Background => self.polls.push(job),
+        }
+    }
+
+    /// Commands that wait.
+    pub(crate) fn commands(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Polls that wait.
+    pub(crate) fn polls(&self) -> usize {
+        self.polls.len()
+    }
+
+    /// Takes the next transaction out. `ready` says from when on a unit can be asked, and `None`
+    /// for one that has to wait for an event. Transactions that nobody waits for any more are
+    /// dropped unsent.
+    pub(crate) fn take(
+        &mut self,
+        breaker: &Breaker,
+        now: Instant,
+        ready: impl Fn(u8) -> Option<Instant>,
+    ) -> Turn {
+        self.commands.retain(|job| !job.reply.is_closed());
+        self.polls.retain(|job| !job.reply.is_closed());
+        let mut earliest: Option<Instant> = None;
+        let mut is_ready = |job: &Job| match ready(job.unit) {
+            Some(at) if at <= now => true,
+            Some(at) => {
+                earliest = Some(earliest.map_or(at, |other| other.min(at)));
+                false
+            }
+            None => false,
+        };
+        // Of one unit's commands only the first may go, or two would change places.
+        let mut passed = Vec::new();
+        for index in 0..self.commands.len() {
+            let Some(job) = self.commands.get(index) else {
+                break;
+            };
+            if !passed.contains(&job.unit) && is_ready(job) {
+                if let Some(job) = self.commands.remove(index) {
+                    return Turn::Now(job);
+                }
+            } else {
+                passed.push(job.unit);
+            }
+        }
+        let turn = |job: &Job| match job.priority {
+            Priority::Command => (0, now),
+            Priority::Poll(due) => (0, breaker.turn(job.unit, due)),
+            Priority::Background => (1, now),
+        };
+        let mut best = None;
+        for (index, job) in self.polls.iter().enumerate() {
+            if is_ready(job) {
+                let turn = turn(job);
+                if best.is_none_or(|(_, other)| turn < other) {
+                    best = Some((index, turn));
+                }
+            }
+        }
+        match best {
+            // Order is kept by time alone, so the place in the list means nothing.
+            Some((index, _)) => Turn::Now(self.polls.remove(index)),
+            None => earliest.map_or(Turn::Nobody, Turn::At),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Offline, Table};
+    use crate::wire::pdu::Request;
+    use std::time::Duration;
+
+    type Reply = oneshot::Receiver<Result<Answer, BusError>>;
+
+    fn job(unit: u8, priority: Priority) -> (Job, Reply) {
+        let (reply, answer) = oneshot::channel();
+        let work = Work::Plain(Request::Read {
+            table: Table::Coil,
+            address: 0,
+            count: 1,
+        });
+        let timeout = Duration::from_secs(1);
+        let job = Job {
+            unit,
+            work,
+            priority,
+            timeout,
+            reply,
+        };
+        (job, answer)
+    }
+
+    fn order(queue: &mut Queue, breaker: &Breaker, now: Instant) -> Vec<u8> {
+        let mut units = Vec::new();
+        while let Turn::Now(job) = queue.take(breaker, now, |_| Some(now)) {
+            units.push(job.unit);
+        }
+        units
+    }
+
+    #[test]
+    fn commands_go_first_then_the_most_overdue_poll_then_failing_units_then_the_rest() {
+        let now = Instant::now();
+        let ago = |ms| Priority::Poll(now - Duration::from_millis(ms));
+        let mut breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
+        for unit in [3, 4, 5] {
+            breaker.answered(unit, now);
+        }
+        let mut queue = Queue::default();
+        let mut replies = Vec::new();
+        for (unit, priority) in [
+            (9, Priority::Background),
+            (8, ago(9_000)),
+            (3, ago(10)),
+            (4, ago(30)),
+            (5, ago(20)),
+            (1, Priority::Command),
+            (2, Priority::Command),
+        ] {
+            let (job, reply) = job(unit, priority);
+            queue.push(job);
+            replies.push(reply);
+        }
+        assert_eq!((queue.commands(), queue.polls()), (2, 5));
+        assert_eq!(order(&mut queue, &breaker, now), [1, 2, 4, 5, 3, 8, 9]);
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_asked_lets_others_pass_and_keeps_its_own_order() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
+        let mut queue = Queue::default();
+        let mut replies = Vec::new();
+        for (unit, priority) in [
+            (1, Priority::Command),
+            (2, Priority::Command),
+            (1, Priority::Command),
+            (3, Priority::Poll(now)),
+        ] {
+            let (job, reply) = job(unit, priority);
+            queue.push(job);
+            replies.push(reply);
+        }
+        let ready = |unit| Some(if unit == 1 { later } else { now });
+        for want in [2, 3] {
+            match queue.take(&breaker, now, ready) {
+                Turn::Now(job) => assert_eq!(job.unit, want),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(matches!(queue.take(&breaker, now, ready), Turn::At(at) if at == later));
+        assert!(matches!(queue.take(&breaker, now, |_| None), Turn::Nobody));
+        assert_eq!(order(&mut queue, &breaker, later), [1, 1]);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_dropped() {
+        let now = Instant::now();
+        let breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
+        let mut queue = Queue::default();
+        for priority in [Priority::Command, Priority::Poll(now)] {
+            queue.push(job(1, priority).0);
+        }
+        assert!(matches!(
+            queue.take(&breaker, now, |_| Some(now)),
+            Turn::Nobody
+        ));
+        assert_eq!((queue.commands(), queue.polls()), (0, 0));
+    }
+}
