@@ -20,11 +20,7 @@ const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
     (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
     (&["buses", "*", "serial"], None, Scope::Parent),
     (&["buses", "*", "modbus"], Some("rtu"), Scope::Parent),
-    (&["devices", "*", "serial"], None, Scope::Parent),
     (&["devices", "*", "gpio"], None, Scope::Parent),
-    (&["devices", "*", "frame"], None, Scope::Parent),
-    (&["devices", "*", "request"], None, Scope::Parent),
-    (&["devices", "*", "parse"], None, Scope::Parent),
     (&["uplinks"], None, Scope::Key),
 ];
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fieldgate_bridge::Request;
 use fieldgate_broker::{Delivery, Link};
-use fieldgate_model::{Command, Outcome, Point, Topics, parse_command_value};
+use fieldgate_model::{Command, Outcome, Point, Topics, Value, parse_command_value};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 
@@ -24,17 +24,25 @@ pub(crate) struct Directory {
 struct Entry {
     points: Arc<[Point]>,
     requests: mpsc::Sender<Request>,
+    raw: Option<usize>,
 }
 
 impl Directory {
+    /// `raw` is the index that stands for raw bytes, if the device takes them.
     pub(crate) fn insert(
         &self,
         device: &str,
         points: Arc<[Point]>,
         requests: mpsc::Sender<Request>,
+        raw: Option<usize>,
     ) {
+        let entry = Entry {
+            points,
+            requests,
+            raw,
+        };
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.insert(device.to_owned(), Entry { points, requests });
+        devices.insert(device.to_owned(), entry);
     }
 
     pub(crate) fn remove(&self, device: &str) {
@@ -62,10 +70,11 @@ pub(crate) async fn serve(
         if is_retained && message.payload().is_empty() {
             continue;
         }
-        let Some((device, point)) = publisher.topics().parse_command(message.topic()) else {
+        let topics = publisher.topics();
+        let Some((device, point)) = target(topics, message.topic()) else {
             continue;
         };
-        let to = reply_to(publisher.topics(), &delivery, device, point);
+        let to = reply_to(topics, &delivery, device, point);
         let sent = if is_retained {
             Err("a retained command is refused: it would act again after each restart".to_owned())
         } else {
@@ -87,6 +96,13 @@ pub(crate) async fn serve(
     }
 }
 
+/// The device and the point that a topic names; no point for raw bytes.
+fn target<'t>(topics: &Topics, topic: &'t str) -> Option<(&'t str, Option<&'t str>)> {
+    let raw = topics.parse_raw(topic).map(|device| (device, None));
+    let command = topics.parse_command(topic);
+    raw.or_else(|| command.map(|(device, point)| (device, Some(point))))
+}
+
 type Answer = tokio::sync::oneshot::Receiver<Outcome>;
 
 async fn answer_later(publisher: Publisher, to: ReplyTo, outcome: Answer) {
@@ -100,11 +116,25 @@ async fn answer_later(publisher: Publisher, to: ReplyTo, outcome: Answer) {
 fn send(
     directory: &Directory,
     device: &str,
-    point: &str,
+    point: Option<&str>,
     payload: &[u8],
 ) -> Result<Answer, String> {
     let Some(entry) = directory.get(device) else {
         return Err(format!("there is no device \"{device}\""));
+    };
+    if payload.len() > PAYLOAD_MAX {
+        return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
+    }
+    let Some(point) = point else {
+        let index = entry.raw.ok_or("the device has no `raw: true`")?;
+        let value = Value::Bytes(payload.to_vec());
+        return hand_over(
+            &entry,
+            Command {
+                point: index,
+                value,
+            },
+        );
     };
     let mut points = entry.points.iter().enumerate();
     let Some((index, found)) = points.find(|(_, known)| known.name == point) else {
@@ -115,14 +145,18 @@ fn send(
             "the point \"{point}\" is read-only: it has no `write`"
         ));
     }
-    if payload.len() > PAYLOAD_MAX {
-        return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
-    }
     let value = parse_command_value(payload)?;
-    let (request, outcome) = Request::new(Command {
-        point: index,
-        value,
-    });
+    hand_over(
+        &entry,
+        Command {
+            point: index,
+            value,
+        },
+    )
+}
+
+fn hand_over(entry: &Entry, command: Command) -> Result<Answer, String> {
+    let (request, outcome) = Request::new(command);
     match entry.requests.try_send(request) {
         Ok(()) => Ok(outcome),
         Err(TrySendError::Full(_)) => Err("busy: too many commands are waiting".to_owned()),
@@ -130,14 +164,18 @@ fn send(
     }
 }
 
-fn reply_to(topics: &Topics, delivery: &Delivery, device: &str, point: &str) -> ReplyTo {
+fn reply_to(topics: &Topics, delivery: &Delivery, device: &str, point: Option<&str>) -> ReplyTo {
     let message = delivery.message();
     // An answer must not be a command, nor pass for the broker's own topics.
     let wanted = message.response_topic().filter(|topic| {
-        !topic.starts_with('$') && !topic.is_empty() && topics.parse_command(topic).is_none()
+        !topic.starts_with('$') && !topic.is_empty() && target(topics, topic).is_none()
     });
+    let usual = || match point {
+        Some(point) => topics.result(device, point),
+        None => topics.raw_result(device),
+    };
     ReplyTo {
-        topic: wanted.map_or_else(|| topics.result(device, point), str::to_owned),
+        topic: wanted.map_or_else(usual, str::to_owned),
         correlation: message.correlation_data().map(<[u8]>::to_vec),
     }
 }

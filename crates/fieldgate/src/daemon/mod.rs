@@ -55,6 +55,8 @@ pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    link.subscribe(&config.topics.raw_filter(), QoS::AtLeastOnce)
+        .map_err(|error| Stop::Other(io::Error::other(error)))?;
     let directory = Directory::default();
     let changed = Arc::new(Notify::new());
     let mut plant = Plant::new(
