@@ -151,6 +151,9 @@ impl TryFrom<RawFrame> for FrameConfig {
         if start.len() > 8 {
             return Err("start: at most 8 bytes".into());
         }
+        if raw.length == Some(0) {
+            return Err("length: must be at least 1".into());
+        }
         let max = raw.max.or(raw.length).unwrap_or(USUAL_MAX);
         if !(1..=MAX).contains(&max) {
             return Err(format!("max: {max} is outside 1..={MAX}"));
