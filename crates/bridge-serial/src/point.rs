@@ -55,7 +55,16 @@ impl Reading {
         numbers: NumberFormat,
     ) -> Result<Value, Unusable> {
         let raw = match found {
-            Found::Absent | Found::Empty => return Err(Unusable::Nothing),
+            Found::Absent => return Err(Unusable::Nothing),
+            // A blank may have a name: some scales say "in motion" with a letter, and "at rest"
+            // with none.
+            Found::Empty => {
+                let blank = self
+                    .labels
+                    .as_ref()
+                    .map(|labels| labels.label(&Value::Text(String::new())));
+                return blank.flatten().cloned().ok_or(Unusable::Nothing);
+            }
             Found::Wrong => return Err(Unusable::Wrong("what is there is no value".into())),
             Found::Text(text) => {
                 if self.is_invalid(&Value::Text(text.clone().into_owned())) {

@@ -107,6 +107,12 @@ fn a_field_becomes_the_value_that_the_point_says() {
             "the frame names no unit",
         ),
         (
+            SCALE,
+            r#"{"field": "n", "enum": {"M": true, "": false}}"#,
+            "ST,  kg",
+            "false",
+        ),
+        (
             GERMAN,
             r#"{"field": "n", "as": "decimal"}"#,
             "1.234,50",

@@ -33,7 +33,7 @@ impl Pty {
     }
 
     fn at(link: PathBuf) -> Self {
-        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&far).unwrap();
         unlockpt(&far).unwrap();
         let near = ptsname(&far, Vec::new()).unwrap().into_string().unwrap();
