@@ -351,7 +351,7 @@ fn from_hex(frame: &[u8]) -> Option<Vec<u8>> {
         .copied()
         .filter(|byte| !byte.is_ascii_whitespace())
         .collect();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -125,22 +125,7 @@ impl TryFrom<RawFrame> for FrameConfig {
     type Error = String;
 
     fn try_from(raw: RawFrame) -> Result<Self, String> {
-        let given = [
-            ("line", raw.line.is_some()),
-            ("delimiter", raw.delimiter.is_some()),
-            ("length", raw.length.is_some()),
-            ("prefix", raw.prefix.is_some()),
-            ("stx_etx", raw.stx_etx.is_some()),
-            ("silence", raw.silence.is_some()),
-        ];
-        let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
-        let name = match (given.next(), given.next()) {
-            (Some((name, _)), None) => name,
-            (Some((first, _)), Some((second, _))) => {
-                return Err(format!("{second}: the frame already has `{first}`"));
-            }
-            (None, _) => return Err(KINDS.into()),
-        };
+        let name = raw.kind()?;
         let start = raw.start.map(|start| start.0);
         if start.is_some() && !matches!(name, "length" | "prefix") {
             return Err(format!(
@@ -201,6 +186,28 @@ impl TryFrom<RawFrame> for FrameConfig {
             gap: raw.gap.map(Period::get).or(usual),
             check,
         })
+    }
+}
+
+impl RawFrame {
+    /// The one way that is given.
+    fn kind(&self) -> Result<&'static str, String> {
+        let given = [
+            ("line", self.line.is_some()),
+            ("delimiter", self.delimiter.is_some()),
+            ("length", self.length.is_some()),
+            ("prefix", self.prefix.is_some()),
+            ("stx_etx", self.stx_etx.is_some()),
+            ("silence", self.silence.is_some()),
+        ];
+        let mut given = given.into_iter().filter(|(_, is_given)| *is_given);
+        match (given.next(), given.next()) {
+            (Some((name, _)), None) => Ok(name),
+            (Some((first, _)), Some((second, _))) => {
+                Err(format!("{second}: the frame already has `{first}`"))
+            }
+            (None, _) => Err(KINDS.into()),
+        }
     }
 }
 

@@ -271,23 +271,7 @@ impl PointEntry {
             faults,
         };
         finder.check_sentence()?;
-        let source = match (&raw.field, &raw.fields) {
-            (Some(Name(field)), _) => Some(Source::Field(finder.find(&["field"], field)?)),
-            (None, Some(fields)) => Some(Source::Object(finder.object(fields)?)),
-            (None, None) if parse.parser == Parser::Text && raw.write.is_none() => {
-                Some(Source::Field(FieldRef::Whole))
-            }
-            (None, None) if raw.write.is_some() => None,
-            (None, None) => {
-                let known = finder.known().join(", ");
-                let message = match known.as_str() {
-                    "" => "expected `field`".to_owned(),
-                    known => format!("expected `field`, one of {known}"),
-                };
-                finder.faults.push(Fault::new(&["points", name], message));
-                return None;
-            }
-        };
+        let source = finder.source(raw)?;
         let units = match &raw.unit_from {
             None => None,
             Some(units) => Some(Units {
@@ -407,6 +391,29 @@ impl Finder<'_> {
                 .push(Fault::unknown(&path, "field", name, self.known()));
         }
         found
+    }
+
+    /// What the point shows; `Some(None)` if it is only written.
+    fn source(&mut self, raw: &RawPoint) -> Option<Option<Source>> {
+        let source = match (&raw.field, &raw.fields) {
+            (Some(Name(field)), _) => Some(Source::Field(self.find(&["field"], field)?)),
+            (None, Some(fields)) => Some(Source::Object(self.object(fields)?)),
+            (None, None) if self.parse.parser == Parser::Text && raw.write.is_none() => {
+                Some(Source::Field(FieldRef::Whole))
+            }
+            (None, None) if raw.write.is_some() => None,
+            (None, None) => {
+                let known = self.known().join(", ");
+                let message = match known.as_str() {
+                    "" => "expected `field`".to_owned(),
+                    known => format!("expected `field`, one of {known}"),
+                };
+                self.faults
+                    .push(Fault::new(&["points", self.point], message));
+                return None;
+            }
+        };
+        Some(source)
     }
 
     fn object(&mut self, names: &[Name]) -> Option<Vec<(String, FieldRef)>> {

@@ -38,12 +38,12 @@ impl SerialSession {
             Ok(written) => written,
             Err(error) => return Outcome::Failed(error),
         };
-        if self.is_polled() {
-            if let Err(error) = self.settle().await {
-                let text = error.to_string();
-                self.lost = Some(error);
-                return Outcome::Failed(text);
-            }
+        if self.is_polled()
+            && let Err(error) = self.settle().await
+        {
+            let text = error.to_string();
+            self.lost = Some(error);
+            return Outcome::Failed(text);
         }
         if let Err(error) = self.send(&bytes).await {
             let text = format!("{error}; it may have taken effect");
