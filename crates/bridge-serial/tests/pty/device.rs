@@ -122,6 +122,18 @@ impl Device {
         self.counts.snapshot()
     }
 
+    /// The counts once they are as `wanted` says.
+    pub(crate) async fn counted(&self, wanted: impl Fn(&SerialSnapshot) -> bool) -> SerialSnapshot {
+        let counted = async {
+            while !wanted(&self.counts()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.counts()
+        };
+        let counted = tokio::time::timeout(PATIENCE, counted).await;
+        counted.expect("the counts in time")
+    }
+
     async fn event(&mut self) -> Event {
         let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
         event.expect("an event in time").expect("the device runs")

@@ -119,10 +119,8 @@ async fn a_receiver_with_several_talkers_and_without_a_fix_tells_so() {
     }
     let fix = r#"{"lat":47.285233167,"lon":8.565265,"alt":499.6,"sats":8}"#;
     assert_eq!(got, ["bad", "bad", "1", fix, "0.004", "3"]);
-    while device.counts().unmatched == 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(device.counts().unmatched, 1);
+    let counts = device.counted(|counts| counts.unmatched > 0).await;
+    assert_eq!(counts.unmatched, 1, "the wrong letter");
 }
 
 #[tokio::test(flavor = "multi_thread")]
