@@ -2,7 +2,7 @@ use super::device::{Device, Pty, far};
 
 const PRESSURE: &str = r#"
     "frame": {"line": "\r"},
-    "request": {"send": "P?\r", "every": "50ms", "timeout": "200ms", "retries": 1},
+    "request": {"send": "P?\r", "every": "50ms", "timeout": "500ms", "retries": 1},
     "offline": {"after": 2, "backoff": "10ms..20ms"},
     "parse": {"regex": "^P=(?P<p>\\S+)$", "decimal": ","},
     "points": {"p": {"field": "p", "as": "decimal", "publish": "every_poll"}}"#;
@@ -10,7 +10,8 @@ const PRESSURE: &str = r#"
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instrument_is_asked_and_its_echo_and_banner_are_passed_over() {
     let pty = Pty::new();
-    let mut device = Device::start(&pty, PRESSURE);
+    // So long that no busy machine is taken for a device that does not answer.
+    let mut device = Device::start(&pty, &PRESSURE.replace("500ms", "20s"));
     let pty = far(move || {
         for answer in ["P?\rP=1,5\r", "WELCOME\rP=2,5\rP=99\r", "P=3,5\r"] {
             pty.expect(b"P?\r");
@@ -46,7 +47,7 @@ async fn no_answer_is_asked_for_again_and_a_wrong_one_is_told() {
     assert_eq!(device.value().await, "7");
     // Silent now: twice asked, twice again, then offline.
     let error = device.offline().await;
-    assert_eq!(error, "no answer to \"P?\\r\" within 200 ms");
+    assert_eq!(error, "no answer to \"P?\\r\" within 500 ms");
     drop(pty);
 }
 
