@@ -40,8 +40,15 @@ pub(crate) enum Command {
     Check(Check),
     /// Poll one device once and show requests, raw words and decoded values.
     ///
+    /// For a device on a serial port: its frames, what fits them, and the values. The gateway
+    /// must not be running on that port.
+    ///
     /// For a device on a bus with `simulated: true` the simulator is started for it.
     Test(Test),
+    /// Show what comes in over a serial port: frames as text and in hexadecimal, with their times.
+    ///
+    /// It only listens. Ends with Ctrl-C.
+    Monitor(Monitor),
     /// Add, change, remove and list the users of the MQTT broker.
     ///
     /// A running gateway takes a change over within two seconds; clients whose user has gone or
@@ -86,6 +93,46 @@ pub(crate) struct Test {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Monitor {
+    /// The port, best as /dev/serial/by-id/...
+    #[arg(value_name = "PORT")]
+    pub(crate) port: PathBuf,
+    /// Its speed.
+    #[arg(long, default_value_t = 9600, value_parser = clap::value_parser!(u32).range(50..=4_000_000))]
+    pub(crate) baud: u32,
+    /// Bits of a byte.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(5..=8))]
+    pub(crate) data_bits: u8,
+    /// The parity bit.
+    #[arg(long, value_enum, default_value_t = Parity::None)]
+    pub(crate) parity: Parity,
+    /// Stop bits of a byte.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) stop_bits: u8,
+    /// What ends a frame.
+    #[arg(long, value_enum, default_value_t = Framing::Silence)]
+    pub(crate) frame: Framing,
+    /// How long the silence between two frames is at least, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub(crate) gap: u64,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Parity {
+    None,
+    Even,
+    Odd,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Framing {
+    /// A pause.
+    Silence,
+    /// The end of a line.
+    Line,
 }
 
 #[derive(Debug, Subcommand)]

@@ -52,11 +52,9 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
 }
 
 fn summary(config: &Config) -> String {
-    let points: usize = config
-        .devices
-        .values()
-        .map(|device| device.points.len())
-        .sum();
+    let on_buses = config.devices.values().map(|device| device.points.len());
+    let on_ports = config.serial.values().map(|device| device.points.len());
+    let points: usize = on_buses.chain(on_ports).sum();
     let requests: usize = config
         .devices
         .values()
@@ -65,7 +63,13 @@ fn summary(config: &Config) -> String {
             plan(device, &all, &Default::default()).len()
         })
         .sum();
-    let devices = config.devices.len();
+    let asked: usize = config
+        .serial
+        .values()
+        .map(|device| device.requests.len())
+        .sum();
+    let requests = requests + asked;
+    let devices = config.names().count();
     let counted = |count: usize, what: &str| match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
@@ -85,8 +89,11 @@ fn summary(config: &Config) -> String {
 /// If there is no such device, or not all of it can be read.
 pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
     let config = config::load(path).map_err(Stop::Config)?.config;
+    if let Some(device) = config.serial.get(name) {
+        return crate::serial::test(device).await;
+    }
     let Some(device) = config.devices.get(name) else {
-        let names: Vec<&String> = config.devices.keys().collect();
+        let names: Vec<&String> = config.names().collect();
         let text = format!("there is no device \"{name}\"{}", suggestion(name, &names));
         return Err(Stop::Usage(text));
     };
@@ -170,7 +177,7 @@ fn table(device: &DeviceConfig, exchanges: &[Exchange]) -> String {
     text
 }
 
-fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::Text(text) => format!("{text:?}"),
         other => other.to_string(),
@@ -205,7 +212,9 @@ pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<
         devices.entry(&device.bus).or_default().push(device);
     }
     if devices.is_empty() {
-        return Err(Stop::Usage("the configuration has no devices".to_owned()));
+        return Err(Stop::Usage(
+            "the configuration has no Modbus devices".to_owned(),
+        ));
     }
     let mut simulators = Vec::new();
     for (index, (bus, devices)) in devices.iter().enumerate() {

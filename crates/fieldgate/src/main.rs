@@ -9,6 +9,7 @@ mod config;
 mod daemon;
 mod journal;
 mod notify;
+mod serial;
 mod simulate;
 mod stop;
 mod users;
@@ -43,6 +44,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         }
         Command::Check(check) => commands::check(&check.config.file, check.expand),
         Command::Test(test) => block_on(commands::test(&test.config, &test.device)),
+        Command::Monitor(monitor) => block_on(serial::monitor(&monitor)),
         Command::User(user) => users::act(&user),
         Command::Simulate(simulate) => {
             block_on(commands::simulate(&simulate.config.file, simulate.listen))

@@ -182,8 +182,27 @@ fn time(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
+/// A value as JSON; none, or one that is not finite, is `null`.
+pub(crate) fn value(value: Option<&Value>) -> String {
+    let mut json = String::new();
+    push_value(&mut json, value);
+    json
+}
+
 fn push_value(json: &mut String, value: Option<&Value>) {
     match value {
+        Some(Value::Object(members)) => {
+            json.push('{');
+            for (index, (name, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    json.push(',');
+                }
+                push_text(json, name);
+                json.push(':');
+                push_value(json, value.as_ref());
+            }
+            json.push('}');
+        }
         Some(value @ (Value::Text(_) | Value::Bytes(_))) => push_text(json, &value.to_string()),
         Some(value) if value.is_finite() => json.push_str(&value.to_string()),
         Some(_) | None => json.push_str("null"),

@@ -46,6 +46,9 @@ const SET: &str = "set";
 const RESULT: &str = "result";
 const STATS: &str = "$stats";
 const BUS: &str = "$bus";
+const RAW: &str = "$raw";
+const RX: &str = "rx";
+const TX: &str = "tx";
 
 /// Checks a name of a gateway, device or point: it is one level of a topic.
 ///
@@ -147,6 +150,11 @@ impl Topics {
 
     /// The device and the point that a command's topic names; `None` if it is no such topic.
     pub fn parse_command<'t>(&self, topic: &'t str) -> Option<(&'t str, &'t str)> {
+        self.parse(topic, SET)
+    }
+
+    /// The device and the point of a topic that ends in `last`.
+    fn parse<'t>(&self, topic: &'t str, last: &str) -> Option<(&'t str, &'t str)> {
         let mut parts = topic.split('/');
         let (mut device, mut point) = (None, None);
         for level in &self.levels {
@@ -158,7 +166,33 @@ impl Topics {
                 Level::Point => point = Some(part),
             }
         }
-        (parts.next() == Some(SET) && parts.next().is_none()).then_some((device?, point?))
+        (parts.next() == Some(last) && parts.next().is_none()).then_some((device?, point?))
+    }
+
+    /// Where the bytes go that a device sends, as they are.
+    pub fn raw_received(&self, device: &str) -> String {
+        self.build(device, RAW, Some(RX))
+    }
+
+    /// Where the bytes come from that a device is to be sent, as they are.
+    pub fn raw_to_send(&self, device: &str) -> String {
+        self.build(device, RAW, Some(TX))
+    }
+
+    /// Where it is told what became of such bytes if the client named no response topic.
+    pub fn raw_result(&self, device: &str) -> String {
+        self.result(device, RAW)
+    }
+
+    /// The filter that matches the bytes for all devices.
+    pub fn raw_filter(&self) -> String {
+        self.build("+", RAW, Some(TX))
+    }
+
+    /// The device that raw bytes are for; `None` if the topic is no such topic.
+    pub fn parse_raw<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        let (device, point) = self.parse(topic, TX)?;
+        (point == RAW).then_some(device)
     }
 
     /// Where a command for several points of a device comes from.
@@ -352,6 +386,24 @@ mod tests {
             for other in [result, stats, bus, &topics.command("plc", "pump")] {
                 assert_eq!(topics.parse_device_command(other), None, "{other}");
             }
+        }
+    }
+
+    #[test]
+    fn raw_bytes_have_topics_of_their_own() {
+        let topics = Topics::new(DEFAULT, "plant7").unwrap();
+        assert_eq!(topics.raw_received("scale"), "plant7/scale/$raw/rx");
+        assert_eq!(topics.raw_to_send("scale"), "plant7/scale/$raw/tx");
+        assert_eq!(topics.raw_result("scale"), "plant7/scale/$raw/result");
+        assert_eq!(topics.raw_filter(), "plant7/+/$raw/tx");
+        for (topic, want) in [
+            ("plant7/scale/$raw/tx", Some("scale")),
+            ("plant7/scale/$raw/rx", None),
+            ("plant7/scale/raw/tx", None),
+            ("plant8/scale/$raw/tx", None),
+        ] {
+            assert_eq!(topics.parse_raw(topic), want, "{topic}");
+            assert_eq!(topics.parse_command(topic), None, "{topic}");
         }
     }
 

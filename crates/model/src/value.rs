@@ -21,6 +21,9 @@ pub enum Value {
     Text(String),
     /// Opaque bytes; printed in lower-case hexadecimal.
     Bytes(Vec<u8>),
+    /// Several values that were read at once, by name and in order; `None` where the device had
+    /// none. Prints as a JSON object.
+    Object(Vec<(String, Option<Value>)>),
 }
 
 impl Value {
@@ -30,7 +33,7 @@ impl Value {
             Self::Decimal(value) => Some(value.to_f64()),
             Self::F32(value) => Some(f64::from(*value)),
             Self::F64(value) => Some(*value),
-            Self::Bool(_) | Self::Text(_) | Self::Bytes(_) => None,
+            Self::Bool(_) | Self::Text(_) | Self::Bytes(_) | Self::Object(_) => None,
         }
     }
 
@@ -40,6 +43,10 @@ impl Value {
             Self::F32(value) => value.is_finite(),
             Self::F64(value) => value.is_finite(),
             Self::Bool(_) | Self::Decimal(_) | Self::Text(_) | Self::Bytes(_) => true,
+            Self::Object(members) => members
+                .iter()
+                .flat_map(|(_, value)| value)
+                .all(Self::is_finite),
         }
     }
 
@@ -51,7 +58,7 @@ impl Value {
             Self::F32(value) => Decimal::from_f32(*value),
             Self::F64(value) => Decimal::from_f64(*value),
             Self::Text(text) => text.parse().ok(),
-            Self::Bool(_) | Self::Bytes(_) => None,
+            Self::Bool(_) | Self::Bytes(_) | Self::Object(_) => None,
         }
     }
 
@@ -86,6 +93,7 @@ impl fmt::Display for Value {
             Self::F64(value) => write!(f, "{value:e}"),
             Self::Text(text) => f.write_str(text),
             Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Object(_) => f.write_str(&crate::payload::value(Some(self))),
         }
     }
 }
@@ -156,6 +164,14 @@ mod tests {
             (Value::F64(1e300), "1e300"),
             (Value::Text("day".into()), "day"),
             (Value::Bytes(vec![0x0A, 0xFF]), "0aff"),
+            (
+                Value::Object(vec![
+                    ("lat".into(), Some(Value::Decimal("47.25".parse().unwrap()))),
+                    ("alt".into(), None),
+                    ("at \"x\"".into(), Some(Value::Text("a".into()))),
+                ]),
+                r#"{"lat":47.25,"alt":null,"at \"x\"":"a"}"#,
+            ),
         ] {
             assert_eq!(value.to_string(), want);
         }

@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod modbus;
 pub mod mqtt;
 pub mod process;
+pub mod pty;
 pub mod secure;
 
 use std::{

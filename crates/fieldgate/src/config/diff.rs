@@ -59,11 +59,24 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
             Some(_) => {}
         }
     }
-    for name in old.devices.keys() {
-        if !new.devices.contains_key(name) {
-            changes.removed.insert(name.clone());
-        }
+    for (name, device) in &new.serial {
+        match old.serial.get(name) {
+            None => changes.added.insert(name.clone()),
+            Some(other) => other != device && changes.changed.insert(name.clone()),
+        };
     }
+    let is_kind = |name: &String| {
+        (
+            new.devices.contains_key(name),
+            new.serial.contains_key(name),
+        ) == (
+            old.devices.contains_key(name),
+            old.serial.contains_key(name),
+        )
+    };
+    changes
+        .removed
+        .extend(old.names().filter(|name| !is_kind(name)).cloned());
     changes
 }
 

@@ -10,6 +10,7 @@ mod own;
 mod raw;
 mod report;
 mod resolve;
+mod serial;
 mod source;
 mod unavailable;
 mod units;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
+use fieldgate_bridge_serial::SerialConfig;
 use fieldgate_broker::{TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
@@ -51,8 +53,29 @@ pub(crate) struct Config {
     pub(crate) payload: PayloadFormat,
     /// By name.
     pub(crate) buses: BTreeMap<String, Bus>,
-    /// By name, patterns applied.
+    /// Devices on a bus, by name, patterns applied.
     pub(crate) devices: BTreeMap<String, DeviceConfig>,
+    /// Devices on a serial port of their own, by name; no name is in both.
+    pub(crate) serial: BTreeMap<String, SerialConfig>,
+}
+
+impl Config {
+    /// The names of all devices.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.devices.keys().chain(self.serial.keys())
+    }
+
+    /// Whether a device has a point; `None` if there is no such device.
+    pub(crate) fn has_point(&self, device: &str, point: &str) -> Option<bool> {
+        let on_bus = self
+            .devices
+            .get(device)
+            .map(|device| device.points.iter().any(|(name, _)| name == point));
+        on_bus.or_else(|| {
+            let device = self.serial.get(device)?;
+            Some(device.points.iter().any(|(name, _)| name == point))
+        })
+    }
 }
 
 /// A bus, and whether its devices are simulated here.

@@ -14,7 +14,7 @@ use super::raw::{Broker, Gateway, Mqtt, Name, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
 use super::units::UNIT;
-use super::{Bus, Config, Place, own, unavailable};
+use super::{Bus, Config, Place, own, serial, unavailable};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
 /// The main file. Every section may be left out, so that a mistake in one hides none in another.
@@ -42,6 +42,7 @@ struct Document {
 pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Config> {
     unavailable::refuse(&mut sources.main, report);
     let simulated = own::take(&mut sources.main, report);
+    let on_ports = serial::take(&mut sources.main, report);
     let mut mistakes = Vec::new();
     let document: Option<Document> = read(&mut sources.main.root, own::KEYS, &mut mistakes);
     super::add(&sources.main.name, mistakes, report);
@@ -63,6 +64,14 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
     main.references(report);
     main.units(&document.devices, &buses, report);
     let devices = main.devices(&document.devices, &types, &document.defaults, report);
+    let serial = serial::resolve(main.file, &on_ports, &document.defaults, report);
+    for name in serial.keys().filter(|name| devices.contains_key(*name)) {
+        main.wrong(
+            &["devices", name],
+            "another device's pattern makes this name",
+            report,
+        );
+    }
     Some(Config {
         gateway: document.gateway.name.0,
         tls: document
@@ -77,6 +86,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
         payload: document.mqtt.payload,
         buses,
         devices,
+        serial,
     })
 }
 

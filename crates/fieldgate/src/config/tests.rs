@@ -65,6 +65,43 @@ devices:
       setpoint: {holding: 10, as: f32, unit: "°C", write: {min: 0, max: 80}}
 "#;
 
+const SERIAL: &str = r#"
+version: 1
+devices:
+  scale:
+    serial: {port: /dev/ttyUSB0}
+    frame: {line: "\r\n", max: 64}
+    request: {send: "P\r\n", every: 1s, timeout: 500ms}
+    parse: {regex: '^(?P<st>ST|US),GS,\s*(?P<kg>[-+]?\d+\.\d+)\s*kg$'}
+    points:
+      weight: {field: kg, as: decimal, unit: kg, deadband: 0.002}
+      stable: {field: st, enum: {"ST": true, "US": false}}
+  gps:
+    serial: {port: /dev/gps0}
+    parse: nmea
+    points:
+      position: {sentence: GGA, fields: [lat, lon, alt, sats]}
+"#;
+
+#[test]
+fn a_reload_restarts_the_serial_devices_that_changed() {
+    let old = load(SERIAL, &[]).unwrap();
+    assert!(diff(&old, &old).is_empty());
+    let names = |names: &std::collections::BTreeSet<String>| -> Vec<String> {
+        names.iter().cloned().collect()
+    };
+    for (from, to, want) in [
+        ("alt, sats", "alt", [vec![], vec!["gps"], vec![]]),
+        ("every: 1s", "every: 2s", [vec![], vec!["scale"], vec![]]),
+        ("gps:", "boat:", [vec!["boat"], vec![], vec!["gps"]]),
+    ] {
+        let new = load(&SERIAL.replace(from, to), &[]).unwrap();
+        let changes = diff(&old, &new);
+        let got = [&changes.added, &changes.changed, &changes.removed].map(names);
+        assert_eq!(got, want, "{from}");
+    }
+}
+
 #[test]
 fn types_patterns_and_defaults_are_applied() {
     let config = load(PLANT, &[("em3", METER)]).unwrap();
@@ -92,6 +129,7 @@ fn the_expanded_document_reads_back_as_the_same_configuration() {
     for (main, types) in [
         (PLANT, &[("em3", METER)][..]),
         ("version: 1\ndevices:\nbuses: {}", &[]),
+        (SERIAL, &[]),
     ] {
         let mut report = Report::default();
         let sources = sources(main, types, &mut report).unwrap();
@@ -301,8 +339,48 @@ fn every_kind_of_mistake_has_its_words() {
             ":4:25: devices.a.units[0]: \"5-3\" does not fit: expected a unit number 0..=255 or a range such as \"3-10\"",
         ),
         (
-            device("a: {serial: {port: x}, frame: {line: x}, points: {w: {field: kg}}}"),
-            ":4:7: devices.a.serial: not available in this version",
+            device("a: {gpio: {chip: x}}"),
+            ":4:7: devices.a.gpio: not available in this version",
+        ),
+        (
+            device("a: {serial: {port: COM1}, points: {w: {}}}"),
+            ":4:22: devices.a.serial.port: expected a path such as /dev/serial/by-id/usb-…; `ls /dev/serial/by-id` lists them",
+        ),
+        (
+            device("a: {parse: nmea, points: {w: {sentence: GGA, field: lat}}}"),
+            ":4:3: devices.a: the key \"serial\" is missing",
+        ),
+        (
+            device(
+                "a: {serial: {port: /dev/x}, parse: {regex: 'a(?P<kg>b'}, points: {w: {field: kg}}}",
+            ),
+            ":4:46: devices.a.parse.regex: at character 2: unclosed group",
+        ),
+        (
+            device(
+                "a: {serial: {port: /dev/x}, parse: {regex: '(?P<kg>.)'}, points: {w: {field: kgg}}}",
+            ),
+            ":4:73: devices.a.points.w.field: unknown field \"kgg\"; expected kg; did you mean \"kg\"?",
+        ),
+        (
+            device("a: {serial: {port: /dev/x}, frame: {lime: x}, points: {w: {}}}"),
+            ":4:39: devices.a.frame.lime: unknown key; expected one of line, delimiter, length, prefix, stx_etx, silence, start, max, gap, check; did you mean \"line\"?",
+        ),
+        (
+            device(
+                "a: {serial: {port: /dev/x}, points: {w: {}}}\n  b: {serial: {port: /dev/x}, points: {w: {}}}",
+            ),
+            ":5:16: devices.b.serial.port: the device \"a\" has this port already",
+        ),
+        (
+            device("a: {serial: {port: /dev/x}, frame: {line: \"\\xFF\"}, points: {w: {}}}"),
+            ":4:45: devices.a.frame.line: `ÿ` is no ASCII character; write its byte as '\\xB0', in single quotes",
+        ),
+        (
+            device(
+                "a1: {serial: {port: /dev/x}, points: {w: {}}}\n  \"a{unit}\": {bus: net, units: [1], type: em3}",
+            ),
+            ":4:3: devices.a1: another device's pattern makes this name",
         ),
         (
             file("types: {em3: {points: {p: {coil: 1}}}}"),

@@ -18,11 +18,7 @@ enum Scope {
 const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
     (&["mqtt", "discovery"], None, Scope::Key),
     (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
-    (&["devices", "*", "serial"], None, Scope::Parent),
     (&["devices", "*", "gpio"], None, Scope::Parent),
-    (&["devices", "*", "frame"], None, Scope::Parent),
-    (&["devices", "*", "request"], None, Scope::Parent),
-    (&["devices", "*", "parse"], None, Scope::Parent),
     (&["uplinks"], None, Scope::Key),
 ];
 

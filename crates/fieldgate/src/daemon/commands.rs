@@ -5,7 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use fieldgate_bridge::Request;
 use fieldgate_broker::{Delivery, Link};
-use fieldgate_model::{Command, Outcome, Point, Topics, parse_command_value, parse_command_values};
+use fieldgate_model::{
+    Command, Outcome, Point, Topics, Value, parse_command_value, parse_command_values,
+};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -25,17 +27,25 @@ pub(crate) struct Directory {
 struct Entry {
     points: Arc<[Point]>,
     requests: mpsc::Sender<Request>,
+    raw: Option<usize>,
 }
 
 impl Directory {
+    /// `raw` is the index that stands for raw bytes, if the device takes them.
     pub(crate) fn insert(
         &self,
         device: &str,
         points: Arc<[Point]>,
         requests: mpsc::Sender<Request>,
+        raw: Option<usize>,
     ) {
+        let entry = Entry {
+            points,
+            requests,
+            raw,
+        };
         let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.insert(device.to_owned(), Entry { points, requests });
+        devices.insert(device.to_owned(), entry);
     }
 
     pub(crate) fn remove(&self, device: &str) {
@@ -92,21 +102,29 @@ pub(crate) async fn serve(
 #[derive(Clone, Copy, Debug)]
 struct Target<'t> {
     device: &'t str,
-    /// `None` for several points, which are named in the payload.
-    point: Option<&'t str>,
+    part: Part<'t>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Part<'t> {
+    Point(&'t str),
+    /// Points that are named in the payload.
+    Several,
+    /// The payload's bytes, as they are.
+    Raw,
 }
 
 impl<'t> Target<'t> {
     fn parse(topics: &Topics, topic: &'t str) -> Option<Self> {
-        let one = topics.parse_command(topic);
-        let one = one.map(|(device, point)| (device, Some(point)));
-        let several = || {
-            topics
-                .parse_device_command(topic)
-                .map(|device| (device, None))
-        };
-        let (device, point) = one.or_else(several)?;
-        Some(Self { device, point })
+        if let Some((device, point)) = topics.parse_command(topic) {
+            let part = Part::Point(point);
+            return Some(Self { device, part });
+        }
+        let raw = topics.parse_raw(topic).map(|device| (device, Part::Raw));
+        let several = || topics.parse_device_command(topic);
+        let several = || several().map(|device| (device, Part::Several));
+        let (device, part) = raw.or_else(several)?;
+        Some(Self { device, part })
     }
 }
 
@@ -151,17 +169,24 @@ fn send(directory: &Directory, target: Target<'_>, payload: &[u8]) -> Result<Ans
         }
         Ok(index)
     };
-    let index = target.point.map(find).transpose()?;
+    let index = match target.part {
+        Part::Point(point) => Some(find(point)?),
+        Part::Several | Part::Raw => None,
+    };
     if payload.len() > PAYLOAD_MAX {
         return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
     }
-    let (request, answer) = match index {
-        Some(point) => {
-            let value = parse_command_value(payload)?;
-            let (request, outcome) = Request::new(Command { point, value });
-            (request, Answer::One(outcome))
+    let one = |point, value| {
+        let (request, outcome) = Request::new(Command { point, value });
+        (request, Answer::One(outcome))
+    };
+    let (request, answer) = match (target.part, index) {
+        (Part::Raw, _) => {
+            let point = entry.raw.ok_or("the device has no `raw: true`")?;
+            one(point, Value::Bytes(payload.to_vec()))
         }
-        None => {
+        (_, Some(point)) => one(point, parse_command_value(payload)?),
+        (_, None) => {
             let (mut names, mut commands) = (Vec::new(), Vec::new());
             for (name, value) in parse_command_values(payload)? {
                 let point = find(&name)?;
@@ -185,9 +210,10 @@ fn reply_to(topics: &Topics, delivery: &Delivery, target: Target<'_>) -> ReplyTo
     let wanted = message.response_topic().filter(|topic| {
         !topic.starts_with('$') && !topic.is_empty() && Target::parse(topics, topic).is_none()
     });
-    let usual = || match target.point {
-        Some(point) => topics.result(target.device, point),
-        None => topics.device_result(target.device),
+    let usual = || match target.part {
+        Part::Point(point) => topics.result(target.device, point),
+        Part::Several => topics.device_result(target.device),
+        Part::Raw => topics.raw_result(target.device),
     };
     ReplyTo {
         topic: wanted.map_or_else(usual, str::to_owned),

@@ -4,9 +4,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fieldgate_bridge::{Counters, Event, Ports, Request, run};
+use fieldgate_bridge::{Counters, Driver, Event, Ports, Request, Settings, run};
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, ModbusDriver, Offline};
-use fieldgate_model::Point;
+use fieldgate_bridge_serial::{SerialConfig, SerialDriver};
+use fieldgate_model::{Point, Sample};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) points: Arc<[Point]>,
     pub(crate) requests: mpsc::Sender<Request>,
+    /// The index that stands for raw bytes, where they are handed through.
+    pub(crate) raw: Option<usize>,
     is_online: Arc<AtomicBool>,
     cancel: CancellationToken,
     run: JoinHandle<()>,
@@ -32,33 +35,60 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Starts to poll. `changed` is told each time the device comes or goes.
-    pub(crate) fn start(
+    /// Starts to poll a device on a bus. `changed` is told each time it comes or goes.
+    pub(crate) fn start_on_bus(
         config: DeviceConfig,
         bus: BusHandle,
         offline: &Offline,
         publisher: Publisher,
         changed: Arc<Notify>,
     ) -> Self {
-        let name = config.name.clone();
-        let points: Arc<[Point]> = config.model_points().into();
+        // Only the jitter of pauses depends on it.
+        let seed = RandomState::new().hash_one(&config.name);
+        let settings = config.settings(offline, seed);
+        let points = config.model_points();
+        let driver = ModbusDriver::new(config, bus);
+        Self::start(driver, settings, points, None, publisher, changed)
+    }
+
+    /// Starts to serve a device on a serial port of its own.
+    pub(crate) fn start_on_port(
+        config: SerialConfig,
+        publisher: Publisher,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let seed = RandomState::new().hash_one(&config.name);
+        let settings = config.settings(seed);
+        let points = config.model_points();
+        let raw = config.raw.then(|| config.raw_index());
+        let driver = SerialDriver::new(config);
+        Self::start(driver, settings, points, raw, publisher, changed)
+    }
+
+    fn start(
+        driver: impl Driver,
+        settings: Settings,
+        points: Vec<Point>,
+        raw: Option<usize>,
+        publisher: Publisher,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let name = settings.device.clone();
+        let points: Arc<[Point]> = points.into();
         let (requests, taken) = mpsc::channel(REQUESTS_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
         let cancel = CancellationToken::new();
         let is_online = Arc::new(AtomicBool::new(false));
-        // Only the jitter of pauses depends on it.
-        let seed = RandomState::new().hash_one(&name);
-        let settings = config.settings(offline, seed);
         let ports = Ports {
             requests: taken,
             events,
             cancel: cancel.clone(),
         };
-        let driver = ModbusDriver::new(config, bus);
         let run = tokio::spawn(run(driver, settings, Arc::new(Counters::default()), ports));
         let pump = Pump {
             device: name.clone(),
             points: Arc::clone(&points),
+            raw,
             publisher,
             is_online: Arc::clone(&is_online),
             changed,
@@ -68,6 +98,7 @@ impl Device {
             name,
             points,
             requests,
+            raw,
             is_online,
             cancel,
             run,
@@ -109,6 +140,7 @@ impl Device {
 struct Pump {
     device: String,
     points: Arc<[Point]>,
+    raw: Option<usize>,
     publisher: Publisher,
     is_online: Arc<AtomicBool>,
     changed: Arc<Notify>,
@@ -116,9 +148,23 @@ struct Pump {
 }
 
 impl Pump {
+    /// Publishes raw bytes, and gives the rest of the event back.
+    async fn hand_through(&self, event: Event) -> Event {
+        let (Some(raw), Event::Samples(samples)) = (self.raw, &event) else {
+            return event;
+        };
+        let is_raw = |sample: &&Sample| sample.point == raw;
+        for sample in samples.iter().filter(is_raw) {
+            self.publisher.received(&self.device, sample).await;
+        }
+        let rest = samples.iter().filter(|sample| !is_raw(sample)).cloned();
+        Event::Samples(rest.collect())
+    }
+
     /// Ends when the device has ended and its last event is published.
     async fn serve(self, mut told: mpsc::Receiver<Event>) {
         while let Some(event) = told.recv().await {
+            let event = self.hand_through(event).await;
             let is_online = match &event {
                 Event::Online => Some(true),
                 Event::Offline { .. } => Some(false),

@@ -65,6 +65,8 @@ pub(crate) async fn run(path: &Path, state: Option<&Path>) -> Result<(), Stop> {
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     link.subscribe(&config.topics.device_command_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    link.subscribe(&config.topics.raw_filter(), QoS::AtLeastOnce)
+        .map_err(|error| Stop::Other(io::Error::other(error)))?;
     publisher.clear_others(&config).await;
     let directory = Directory::default();
     let changed = Arc::new(Notify::new());

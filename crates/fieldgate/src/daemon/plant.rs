@@ -51,6 +51,7 @@ impl Plant {
         let mut nothing = config.clone();
         nothing.buses.clear();
         nothing.devices.clear();
+        nothing.serial.clear();
         Self {
             config: nothing,
             buses: BTreeMap::new(),
@@ -158,6 +159,14 @@ impl Plant {
     }
 
     fn start(&mut self, name: &str) {
+        if let Some(device) = self.config.serial.get(name) {
+            let device = Device::start_on_port(
+                device.clone(),
+                self.publisher.clone(),
+                Arc::clone(&self.changed),
+            );
+            return self.insert(name, device);
+        }
         let Some(device) = self.config.devices.get(name) else {
             return;
         };
@@ -172,15 +181,20 @@ impl Plant {
                 .collect();
             simulator.update(&same);
         }
-        let device = Device::start(
+        let device = Device::start_on_bus(
             device.clone(),
             bus.handle.clone(),
             &bus.offline,
             self.publisher.clone(),
             Arc::clone(&self.changed),
         );
+        self.insert(name, device);
+    }
+
+    fn insert(&mut self, name: &str, device: Device) {
+        let points = Arc::clone(&device.points);
         self.directory
-            .insert(name, Arc::clone(&device.points), device.requests.clone());
+            .insert(name, points, device.requests.clone(), device.raw);
         self.devices.insert(name.to_owned(), device);
     }
 
@@ -195,17 +209,14 @@ impl Plant {
             let name = device.name.clone();
             let points = Arc::clone(&device.points);
             device.stopped(until).await;
-            let next = wanted.devices.get(&name);
-            let stays = |point: &str| {
-                next.is_some_and(|next| next.points.iter().any(|(name, _)| name == point))
-            };
+            let stays = |point: &str| wanted.has_point(&name, point) == Some(true);
             let gone: Vec<_> = points
                 .iter()
                 .filter(|point| !stays(&point.name))
                 .cloned()
                 .collect();
             self.publisher.clear_points(&name, &gone).await;
-            if next.is_none() {
+            if wanted.has_point(&name, "").is_none() {
                 self.publisher.clear_state(&name).await;
             }
         }

@@ -8,7 +8,7 @@ use fieldgate_bridge::Event;
 use fieldgate_bridge_modbus::Counts;
 use fieldgate_broker::{Link, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE};
-use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics};
+use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value};
 use jiff::Timestamp;
 
 use super::clock::Clock;
@@ -78,6 +78,20 @@ impl Publisher {
         if let Some(payload) = payload::render_sample(self.format, point, sample, is_set) {
             let topic = self.topics.point(device, &point.name);
             self.send(retained(topic, payload)).await;
+        }
+    }
+
+    /// Publishes bytes that a device sent, as they are, for whoever listens now.
+    pub(crate) async fn received(&self, device: &str, sample: &Sample) {
+        if let Some(Value::Bytes(bytes)) = &sample.value {
+            self.send(Outgoing {
+                topic: self.topics.raw_received(device),
+                payload: bytes.clone().into(),
+                qos: QoS::AtMostOnce,
+                retain: false,
+                correlation_data: None,
+            })
+            .await;
         }
     }
 

@@ -86,7 +86,7 @@ fn desk() -> Desk {
     let directory = Directory::default();
     let (sender, requests) = mpsc::channel(1);
     let points = [point("level", false), point("pump", true)];
-    directory.insert("plc", points.into(), sender);
+    directory.insert("plc", points.into(), sender, None);
     let cancel = CancellationToken::new();
     tokio::spawn(commands::serve(link, publisher, directory, cancel));
     let client = broker.link("client");

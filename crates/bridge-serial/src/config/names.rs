@@ -1,0 +1,75 @@
+//! Mappings whose order counts, and names.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use fieldgate_model::check_name;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+/// A name that is one level of a topic.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct TopicName(String);
+
+impl TryFrom<String> for TopicName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match check_name(&name) {
+            Ok(()) => Ok(Self(name)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl From<TopicName> for String {
+    fn from(name: TopicName) -> Self {
+        name.0
+    }
+}
+
+/// Reads a mapping of points, in order.
+pub(super) fn points<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, T)>, D::Error> {
+    deserializer.deserialize_map(Entries::<TopicName, T>("a table of points", PhantomData))
+}
+
+/// Reads a mapping with any names, in order.
+pub(super) fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, T)>, D::Error> {
+    deserializer.deserialize_map(Entries::<String, T>("a table of names", PhantomData))
+}
+
+/// As [`entries`], where the key may be left out.
+pub(super) fn some_entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<(String, T)>>, D::Error> {
+    entries(deserializer).map(Some)
+}
+
+struct Entries<K, T>(&'static str, PhantomData<(K, T)>);
+
+impl<'de, K: Deserialize<'de> + Into<String>, T: Deserialize<'de>> Visitor<'de> for Entries<K, T> {
+    type Value = Vec<(String, T)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut names = BTreeSet::new();
+        let mut entries = Vec::new();
+        while let Some(name) = map.next_key::<K>()? {
+            let name: String = name.into();
+            if !names.insert(name.clone()) {
+                return Err(de::Error::custom(format!("`{name}` is there twice")));
+            }
+            entries.push((name, map.next_value()?));
+        }
+        Ok(entries)
+    }
+}

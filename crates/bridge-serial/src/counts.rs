@@ -1,0 +1,57 @@
+//! What came over a port, in numbers.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::frame::Rejected;
+
+/// Counts since the start. Shared between the device's task and whoever shows them.
+#[derive(Debug, Default)]
+pub struct SerialCounts {
+    counts: Mutex<SerialSnapshot>,
+}
+
+/// The counts at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SerialSnapshot {
+    /// Bytes read.
+    pub bytes: u64,
+    /// Frames that were whole.
+    pub frames: u64,
+    /// Whole frames that do not fit `parse`.
+    pub unmatched: u64,
+    /// Bytes that came unasked from a device that is asked, and were dropped.
+    pub unasked: u64,
+    /// What the framing rejected.
+    pub rejected: Rejected,
+}
+
+impl SerialCounts {
+    /// The counts now.
+    pub fn snapshot(&self) -> SerialSnapshot {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut SerialSnapshot)) {
+        change(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl SerialSnapshot {
+    /// What was not usable, for people: `3 with a wrong check, 1 that do not fit`; empty if
+    /// everything was.
+    pub fn faults(&self) -> String {
+        let own = [
+            ("that do not fit `parse`", self.unmatched),
+            ("bytes unasked", self.unasked),
+        ];
+        let counts = self
+            .rejected
+            .iter()
+            .chain(own)
+            .filter(|(_, count)| *count > 0);
+        let texts: Vec<String> = counts
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        texts.join(", ")
+    }
+}

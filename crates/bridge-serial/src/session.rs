@@ -1,0 +1,476 @@
+//! One open serial device: streams are listened to, polled devices asked, commands sent.
+
+mod commands;
+mod schedule;
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldgate_bridge::{Cause, Driver, DriverError, Session};
+use fieldgate_model::{Command, Outcome, Sample, Value};
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::bytes::shown;
+use crate::config::{ParseConfig, RequestConfig, SerialConfig};
+use crate::counts::SerialCounts;
+use crate::frame::{Framer, Rejected};
+use crate::point::{self, Unusable};
+use crate::port::Port;
+use schedule::Schedule;
+
+/// Runs one device on a port of its own.
+#[derive(Debug)]
+pub struct SerialDriver {
+    config: Arc<SerialConfig>,
+    counts: Arc<SerialCounts>,
+}
+
+/// Bytes of one read. The kernel holds at most 4096 for a port.
+const CHUNK: usize = 4096;
+/// How often it is looked whether a port is there again: one system call.
+const LOOK: Duration = Duration::from_secs(1);
+/// After an answer that did not come: how long the line must be silent before the next request,
+/// so that an answer that comes late is not taken for that of another request.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long at most that is waited for.
+const QUIET_MAX: Duration = Duration::from_secs(1);
+/// How long a port may take to take bytes, besides the time that they take on the wire.
+const WRITE_LIMIT: Duration = Duration::from_secs(1);
+
+impl SerialDriver {
+    /// A driver for one device.
+    pub fn new(config: SerialConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+            counts: Arc::default(),
+        }
+    }
+
+    /// What came over the port.
+    pub fn counts(&self) -> Arc<SerialCounts> {
+        Arc::clone(&self.counts)
+    }
+}
+
+impl Driver for SerialDriver {
+    type Session = SerialSession;
+
+    async fn open(&mut self) -> Result<SerialSession, DriverError> {
+        SerialSession::open(Arc::clone(&self.config), Arc::clone(&self.counts)).await
+    }
+
+    /// A port that was pulled out is looked for, so that it is served within a second when it is
+    /// back.
+    async fn recovered(&mut self) {
+        let is_there = |path: &str| Path::new(path).exists();
+        if is_there(&self.config.port.port) {
+            return pending().await;
+        }
+        while !is_there(&self.config.port.port) {
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// An open device.
+#[derive(Debug)]
+pub struct SerialSession {
+    config: Arc<SerialConfig>,
+    counts: Arc<SerialCounts>,
+    port: Port,
+    framer: Framer,
+    chunk: Vec<u8>,
+    /// What the framer rejected up to the last look.
+    rejected: Rejected,
+    /// Frames that were found and not looked at yet: of one read.
+    frames: VecDeque<Vec<u8>>,
+    /// What was read and not handed out yet: of one read.
+    samples: Vec<Sample>,
+    schedule: Schedule,
+    /// The port is gone.
+    lost: Option<DriverError>,
+    /// When a streaming device last said something usable.
+    heard: Instant,
+    /// A device that nobody expects to say anything is online when its port is open.
+    is_new: bool,
+    /// The last request had no answer.
+    is_unsettled: bool,
+    /// Points whose fault is in the log already.
+    reported: Vec<bool>,
+    /// That frames do not fit is in the log already.
+    has_reported_frame: bool,
+}
+
+impl SerialSession {
+    pub(crate) async fn open(
+        config: Arc<SerialConfig>,
+        counts: Arc<SerialCounts>,
+    ) -> Result<Self, DriverError> {
+        // It looks through /proc.
+        let port = config.port.clone();
+        let opened = tokio::task::spawn_blocking(move || Port::open(&port)).await;
+        let port = opened.map_err(|error| DriverError::new(Cause::Open, error.to_string()))??;
+        if !config.start.is_empty() {
+            let limit = WRITE_LIMIT + config.port.time_of(config.start.len());
+            port.write(&config.start, limit).await?;
+        }
+        let now = Instant::now();
+        Ok(Self {
+            framer: Framer::new(config.frame.clone()),
+            chunk: vec![0; CHUNK],
+            rejected: Rejected::default(),
+            frames: VecDeque::new(),
+            samples: Vec::new(),
+            schedule: Schedule::new(&config.requests, now),
+            lost: None,
+            heard: now,
+            is_new: true,
+            is_unsettled: false,
+            reported: vec![false; config.points.len()],
+            has_reported_frame: false,
+            port,
+            counts,
+            config,
+        })
+    }
+
+    fn is_polled(&self) -> bool {
+        !self.config.requests.is_empty()
+    }
+
+    /// When a streaming device has been silent for too long.
+    fn silent_at(&self) -> Option<Instant> {
+        self.heard.checked_add(self.config.timeout?)
+    }
+
+    /// When there is something to do if nothing comes.
+    fn due(&self) -> Option<Instant> {
+        if self.is_polled() {
+            return self.schedule.next();
+        }
+        let frame = self.framer.deadline().map(Instant::from_std);
+        [frame, self.silent_at()].into_iter().flatten().min()
+    }
+
+    /// Reads once and feeds the framer.
+    async fn read(&mut self) {
+        match self.port.read(&mut self.chunk).await {
+            Ok(count) => {
+                let bytes = self.chunk.get(..count).unwrap_or_default();
+                let mut frames = Vec::new();
+                self.framer
+                    .feed(bytes, Instant::now().into_std(), &mut frames);
+                if self.config.raw {
+                    let value = Value::Bytes(bytes.to_vec());
+                    let at = Timestamp::now();
+                    self.samples
+                        .push(Sample::good(self.config.raw_index(), value, at));
+                }
+                self.count(count, &frames);
+                self.frames.extend(frames);
+            }
+            Err(error) => self.lost = Some(error),
+        }
+    }
+
+    /// Lets silence end a frame.
+    fn tick(&mut self) {
+        let mut frames = Vec::new();
+        self.framer.tick(Instant::now().into_std(), &mut frames);
+        self.count(0, &frames);
+        self.frames.extend(frames);
+    }
+
+    fn count(&mut self, bytes: usize, frames: &[Vec<u8>]) {
+        let now = self.framer.rejected();
+        let news = now.since(&self.rejected);
+        self.rejected = now;
+        self.counts.change(|counts| {
+            counts.bytes += bytes as u64;
+            counts.frames += frames.len() as u64;
+            counts.rejected += news;
+        });
+    }
+
+    /// Turns the frames of a streaming device into samples.
+    fn take_frames(&mut self) {
+        while let Some(frame) = self.frames.pop_front() {
+            let config = Arc::clone(&self.config);
+            let mut samples = std::mem::take(&mut self.samples);
+            let is_usable = self
+                .accept(&frame, None, &config.parse, &mut samples)
+                .is_ok();
+            self.samples = samples;
+            if is_usable {
+                self.heard = Instant::now();
+            }
+        }
+    }
+
+    /// Makes samples of a frame. An error if there is nothing in it about any point.
+    fn accept(
+        &mut self,
+        frame: &[u8],
+        request: Option<usize>,
+        parse: &ParseConfig,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), String> {
+        let record = match parse.parser.parse(frame) {
+            Ok(record) => record,
+            Err(why) => {
+                self.counts.change(|counts| counts.unmatched += 1);
+                self.report_frame(frame, &why);
+                return Err(why);
+            }
+        };
+        let at = Timestamp::now();
+        let config = Arc::clone(&self.config);
+        let mut is_about_any = false;
+        for (index, (name, point)) in config.points.iter().enumerate() {
+            if point.request != request {
+                continue;
+            }
+            let Some(read) = point::read(point, &record, parse.numbers) else {
+                continue;
+            };
+            is_about_any = true;
+            match read {
+                Ok(value) => {
+                    self.set_reported(index, false);
+                    out.push(Sample::good(index, value, at));
+                }
+                Err(error) => {
+                    if matches!(error, Unusable::Wrong(_)) && self.set_reported(index, true) {
+                        let device = config.name.as_str();
+                        log::warn!(DEVICE = device, POINT = name.as_str(); "{name}: {error}");
+                    }
+                    out.push(Sample::bad(index, at));
+                }
+            }
+        }
+        // A sentence that nobody asked for is none that does not fit.
+        if is_about_any {
+            Ok(())
+        } else {
+            Err("it holds none of the points".to_owned())
+        }
+    }
+
+    fn report_frame(&mut self, frame: &[u8], why: &str) {
+        let device = self.config.name.as_str();
+        let text = cut(frame);
+        if std::mem::replace(&mut self.has_reported_frame, true) {
+            log::debug!(DEVICE = device; "\"{text}\": {why}");
+        } else {
+            log::info!(DEVICE = device; "\"{text}\": {why}; further ones are only counted");
+        }
+    }
+
+    /// True if that is a change.
+    fn set_reported(&mut self, point: usize, is_reported: bool) -> bool {
+        match self.reported.get_mut(point) {
+            Some(reported) => std::mem::replace(reported, is_reported) != is_reported,
+            None => false,
+        }
+    }
+
+    /// Drops what a polled device said without being asked.
+    fn drop_unasked(&mut self, before: u64) {
+        let bytes = self.counts.snapshot().bytes.saturating_sub(before);
+        self.counts.change(|counts| counts.unasked += bytes);
+        self.frames.clear();
+        self.framer.clear();
+    }
+
+    /// Takes in what came while nobody asked, and waits for silence after a missing answer.
+    async fn settle(&mut self) -> Result<(), DriverError> {
+        let before = self.counts.snapshot().bytes;
+        let end = Instant::now() + QUIET_MAX;
+        loop {
+            let quiet = if self.is_unsettled {
+                QUIET
+            } else {
+                Duration::ZERO
+            };
+            let until = (Instant::now() + quiet).min(end);
+            let came = timeout_at(until, self.read()).await.is_ok();
+            if let Some(error) = self.lost.take() {
+                return Err(error);
+            }
+            if !came || Instant::now() >= end {
+                break;
+            }
+        }
+        self.is_unsettled = false;
+        self.drop_unasked(before);
+        Ok(())
+    }
+
+    /// Asks once, and again if there is no answer.
+    async fn ask(&mut self, index: usize, out: &mut Vec<Sample>) -> Result<(), DriverError> {
+        let config = Arc::clone(&self.config);
+        let Some(request) = config.requests.get(index) else {
+            return Ok(());
+        };
+        let mut result = Ok(());
+        for _ in 0..=request.retries {
+            self.settle().await?;
+            if let Some(length) = request.line_break {
+                self.port.line_break(length).await?;
+            }
+            self.send(&request.send).await?;
+            result = self.answer(index, request, out).await;
+            out.append(&mut self.samples);
+            match &result {
+                Err(error) if !error.ends_session() => self.is_unsettled = true,
+                _ => break,
+            }
+        }
+        result
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<(), DriverError> {
+        self.port
+            .write(bytes, WRITE_LIMIT + self.config.port.time_of(bytes.len()))
+            .await
+    }
+
+    /// Waits for a frame that answers a request. Others, such as an echo, are passed over.
+    async fn answer(
+        &mut self,
+        index: usize,
+        request: &RequestConfig,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), DriverError> {
+        let wire = self.config.port.time_of(request.send.len());
+        let end = Instant::now() + wire + request.timeout;
+        let mut unfit: Option<(String, String)> = None;
+        while let Some(frame) = self.next_frame(end).await? {
+            match self.accept(&frame, Some(index), &request.parse, out) {
+                Ok(()) => return Ok(()),
+                Err(why) => unfit = Some((cut(&frame), why)),
+            }
+        }
+        let sent = cut(&request.send);
+        Err(match unfit {
+            None => {
+                let millis = request.timeout.as_millis();
+                DriverError::new(
+                    Cause::Timeout,
+                    format!("no answer to \"{sent}\" within {millis} ms"),
+                )
+            }
+            Some((frame, why)) => {
+                let text = format!("the answer to \"{sent}\" was \"{frame}\": {why}");
+                DriverError::new(Cause::Protocol, text)
+            }
+        })
+    }
+
+    /// The next frame that is complete before `end`; `None` if there is none.
+    async fn next_frame(&mut self, end: Instant) -> Result<Option<Vec<u8>>, DriverError> {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Ok(Some(frame));
+            }
+            if let Some(error) = self.lost.take() {
+                return Err(error);
+            }
+            let silence = self.framer.deadline().map(Instant::from_std);
+            let until = silence.map_or(end, |silence| silence.min(end));
+            if timeout_at(until, self.read()).await.is_err() {
+                self.tick();
+                if Instant::now() >= end && self.frames.is_empty() {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+impl Session for SerialSession {
+    async fn ready(&mut self) {
+        loop {
+            let announces = self.is_new && !self.is_polled() && self.config.timeout.is_none();
+            if announces || self.lost.is_some() || !self.samples.is_empty() {
+                return;
+            }
+            let due = self.due();
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.tick();
+                self.take_if_streaming();
+                let is_silent = self.silent_at().is_some_and(|at| at <= Instant::now());
+                if self.is_polled() || is_silent {
+                    return;
+                }
+                continue;
+            }
+            let before = self.counts.snapshot().bytes;
+            match due {
+                Some(due) => drop(timeout_at(due, self.read()).await),
+                None => self.read().await,
+            }
+            if self.is_polled() {
+                self.drop_unasked(before);
+            } else {
+                self.take_if_streaming();
+            }
+        }
+    }
+
+    async fn poll(&mut self, out: &mut Vec<Sample>) -> Result<(), DriverError> {
+        self.is_new = false;
+        out.append(&mut self.samples);
+        if !out.is_empty() && !self.is_polled() {
+            return Ok(());
+        }
+        if let Some(error) = self.lost.take() {
+            return Err(error);
+        }
+        if let Some(index) = self.schedule.take_due(Instant::now()) {
+            let result = self.ask(index, out).await;
+            if result.is_ok() {
+                self.schedule.answered(index);
+            }
+            return result;
+        }
+        match (self.silent_at(), self.config.timeout) {
+            (Some(at), Some(timeout)) if at <= Instant::now() => {
+                let faults = self.counts.snapshot().faults();
+                let seen = if faults.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (in all: {faults})")
+                };
+                let text = format!("nothing usable within {timeout:?}{seen}");
+                Err(DriverError::new(Cause::Timeout, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
+        self.command(command, out).await
+    }
+}
+
+impl SerialSession {
+    fn take_if_streaming(&mut self) {
+        if !self.is_polled() {
+            self.take_frames();
+        }
+    }
+}
+
+/// The beginning of a frame, for a message.
+fn cut(frame: &[u8]) -> String {
+    const LENGTH_MAX: usize = 80;
+    match frame.get(..LENGTH_MAX) {
+        Some(start) if frame.len() > LENGTH_MAX => format!("{}…", shown(start)),
+        _ => shown(frame),
+    }
+}
