@@ -1,3 +1,6 @@
 //! What the whole-gateway tests and benches share.
 
 pub mod bench;
+pub mod crash;
+pub mod random;
+pub mod raw;
