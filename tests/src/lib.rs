@@ -2,5 +2,6 @@
 
 pub mod bench;
 pub mod crash;
+pub mod differential;
 pub mod random;
 pub mod raw;

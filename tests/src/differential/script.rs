@@ -1,0 +1,320 @@
+//! Random sessions that keep to the rules. Pure: a seed is a script.
+
+use fieldgate_mqtt::{QoS, RetainHandling, SubscriptionOptions, Version};
+
+use crate::random::Random;
+
+/// Clients of a script.
+pub const CLIENTS: usize = 3;
+
+/// All topics, so that retained messages can be removed behind a script.
+pub const TOPICS: [&str; 9] = ["a", "b", "a/b", "a/b/c", "a/é", "/a", "a//b", "b/c", "b/c/"];
+
+/// All filters: exact, overlapping, with wildcards in every place.
+const FILTERS: [&str; 18] = [
+    "a", "b", "a/b", "a/b/c", "/a", "a//b", "#", "a/#", "+", "+/b", "a/+", "a/+/c", "+/+", "b/#",
+    "/+", "+/+/+", "a/b/#", "b/c/",
+];
+
+/// Seconds that nothing in a script takes.
+pub const LONG: u32 = 600;
+
+/// What a client does in one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    Connect(ConnectSpec),
+    /// DISCONNECT, with the will (0x04) or without, and with another session expiry.
+    Disconnect {
+        with_will: bool,
+        expiry: Option<u32>,
+    },
+    /// The connection ends without a word.
+    Vanish,
+    Subscribe {
+        id: Option<u32>,
+        filters: Vec<(String, SubscriptionOptions)>,
+    },
+    Unsubscribe(Vec<String>),
+    Publish(PublishSpec),
+    /// A PUBLISH of QoS 2 and its PUBREC; the PUBREL waits for [`Op::Release`].
+    Half(PublishSpec),
+    /// What [`Op::Half`] sent last comes again with DUP.
+    Again,
+    Release,
+    /// From now on the client acknowledges so much.
+    Acknowledge(Acks),
+}
+
+/// What a client acknowledges. What is withheld is sent when it goes back to `All`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acks {
+    #[default]
+    All,
+    /// PUBREC, but no PUBACK and no PUBCOMP.
+    Received,
+    None,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectSpec {
+    pub version: Version,
+    pub clean: bool,
+    pub expiry: Option<u32>,
+    pub receive_maximum: Option<u16>,
+    pub aliases: u16,
+    pub will: Option<(PublishSpec, u32)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublishSpec {
+    pub topic: &'static str,
+    pub payload: String,
+    pub qos: QoS,
+    pub retain: bool,
+    pub expiry: Option<u32>,
+    pub alias: Option<u16>,
+    pub utf8: Option<bool>,
+    pub content_type: Option<&'static str>,
+    pub response_topic: Option<&'static str>,
+    pub correlation: Option<&'static [u8]>,
+    pub user: Vec<(&'static str, &'static str)>,
+}
+
+/// One client does one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub client: usize,
+    pub op: Op,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    pub seed: u64,
+    pub steps: Vec<Step>,
+}
+
+/// What the generator must know of a client so that the next step is legal.
+#[derive(Clone, Debug, Default)]
+struct State {
+    version: Option<Version>,
+    connected: bool,
+    has_expiry: bool,
+    halves: usize,
+    aliases: Vec<&'static str>,
+}
+
+struct Generator {
+    random: Random,
+    clients: Vec<State>,
+    message: usize,
+}
+
+/// A script of up to `steps` steps.
+pub fn script(seed: u64, steps: usize) -> Script {
+    let mut generator = Generator {
+        random: Random::new(seed),
+        clients: vec![State::default(); CLIENTS],
+        message: 0,
+    };
+    for client in &mut generator.clients {
+        let versions = [
+            Version::V5,
+            Version::V5,
+            Version::V5,
+            Version::V4,
+            Version::V4,
+            Version::V3,
+        ];
+        client.version = Some(*generator.random.pick(&versions));
+    }
+    let steps = (0..steps).map(|_| generator.step()).collect();
+    Script { seed, steps }
+}
+
+impl Generator {
+    fn step(&mut self) -> Step {
+        let client = self.random.below(CLIENTS);
+        let op = match self.clients[client].connected {
+            false => self.connect(client),
+            true => self.act(client),
+        };
+        Step { client, op }
+    }
+
+    fn version(&self, client: usize) -> Version {
+        self.clients[client].version.unwrap_or(Version::V5)
+    }
+
+    fn connect(&mut self, client: usize) -> Op {
+        let version = self.version(client);
+        let five = version == Version::V5;
+        let random = &mut self.random;
+        let clean = random.one_in(4);
+        let expiry = (five && !random.one_in(4)).then(|| *random.pick(&[LONG, LONG, LONG, 0]));
+        let receive_maximum = (five && random.one_in(4)).then(|| 1 + random.below(3) as u16);
+        let aliases = if five && random.one_in(3) { 3 } else { 0 };
+        let has_will = random.one_in(3);
+        let delay = if five && random.one_in(3) { LONG } else { 0 };
+        let will = has_will.then(|| {
+            let mut will = self.message(client);
+            will.alias = None;
+            (will, delay)
+        });
+        let state = &mut self.clients[client];
+        state.connected = true;
+        state.has_expiry = expiry.is_some_and(|seconds| seconds > 0);
+        state.aliases.clear();
+        if clean || five && !state.has_expiry {
+            // Also when the session goes on: a client may always release.
+            state.halves = 0;
+        }
+        Op::Connect(ConnectSpec {
+            version,
+            clean,
+            expiry,
+            receive_maximum,
+            aliases,
+            will,
+        })
+    }
+
+    fn act(&mut self, client: usize) -> Op {
+        let halves = self.clients[client].halves;
+        match self.random.below(100) {
+            0..30 => Op::Publish(self.aliased(client)),
+            30..55 => self.subscribe(client),
+            55..60 => self.unsubscribe(),
+            60..66 if halves < 3 => {
+                self.clients[client].halves += 1;
+                let mut half = self.message(client);
+                half.qos = QoS::ExactlyOnce;
+                Op::Half(half)
+            }
+            66..69 if halves > 0 => Op::Again,
+            69..74 if halves > 0 => {
+                self.clients[client].halves = 0;
+                Op::Release
+            }
+            74..82 => {
+                let acks = [Acks::All, Acks::All, Acks::Received, Acks::None];
+                Op::Acknowledge(*self.random.pick(&acks))
+            }
+            82..87 => self.goodbye(client),
+            87..93 => {
+                self.clients[client].connected = false;
+                Op::Vanish
+            }
+            // Takes its own connection over.
+            93..96 => self.connect(client),
+            _ => Op::Publish(self.aliased(client)),
+        }
+    }
+
+    fn goodbye(&mut self, client: usize) -> Op {
+        let five = self.version(client) == Version::V5;
+        let state = &mut self.clients[client];
+        state.connected = false;
+        let changes = five && self.random.one_in(3);
+        // From 0 it may not be raised (MQTT-3.1.2.11.2, section 3.14.2.2.2).
+        let expiry = match state.has_expiry {
+            true => *self.random.pick(&[0, LONG]),
+            false => 0,
+        };
+        Op::Disconnect {
+            with_will: five && self.random.one_in(4),
+            expiry: changes.then_some(expiry),
+        }
+    }
+
+    fn subscribe(&mut self, client: usize) -> Op {
+        let five = self.version(client) == Version::V5;
+        let random = &mut self.random;
+        let count = *random.pick(&[1, 1, 1, 2, 3]);
+        let mut filters = Vec::new();
+        for _ in 0..count {
+            let shared = random.one_in(12);
+            let filter = random.pick(&FILTERS);
+            let mut options = SubscriptionOptions::new(*random.pick(&ALL_QOS));
+            if five {
+                options.no_local = !shared && random.one_in(4);
+                options.retain_as_published = random.one_in(3);
+                options.retain_handling = *random.pick(&HANDLINGS);
+            }
+            // A group of one: who of several gets a message is the broker's to choose (section 4.8.2).
+            let filter = match shared {
+                true => format!("$share/group{client}/{filter}"),
+                false => (*filter).to_owned(),
+            };
+            // The same filter twice in one SUBSCRIBE says nothing of interest.
+            if filters.iter().all(|(known, _)| *known != filter) {
+                filters.push((filter, options));
+            }
+        }
+        let id = (five && random.one_in(2)).then(|| 1 + random.below(200) as u32);
+        Op::Subscribe { id, filters }
+    }
+
+    fn unsubscribe(&mut self) -> Op {
+        let count = *self.random.pick(&[1, 1, 2]);
+        let filter = |_| (*self.random.pick(&FILTERS)).to_owned();
+        Op::Unsubscribe((0..count).map(filter).collect())
+    }
+
+    /// A message with a payload that no other has, or none.
+    fn message(&mut self, client: usize) -> PublishSpec {
+        let five = self.version(client) == Version::V5;
+        self.message += 1;
+        let random = &mut self.random;
+        let retain = random.one_in(3);
+        let empty = random.one_in(if retain { 5 } else { 20 });
+        let mut message = PublishSpec {
+            topic: *random.pick(&TOPICS),
+            payload: match empty {
+                true => String::new(),
+                false => format!("m{}", self.message),
+            },
+            qos: *random.pick(&ALL_QOS),
+            retain,
+            ..PublishSpec::default()
+        };
+        if five {
+            message.expiry = random.one_in(4).then_some(LONG);
+            message.utf8 = random.one_in(5).then_some(true);
+            message.content_type = random.one_in(5).then_some("text/plain");
+            message.response_topic = random.one_in(5).then_some("answers/here");
+            message.correlation = random.one_in(5).then_some(b"\x00\x01c");
+            for pair in [("k", "1"), ("k", "2"), ("é", "")] {
+                if random.one_in(6) {
+                    message.user.push(pair);
+                }
+            }
+        }
+        message
+    }
+
+    /// As [`Self::message`], with a topic alias now and then: one that is set here, or was before.
+    fn aliased(&mut self, client: usize) -> PublishSpec {
+        let mut message = self.message(client);
+        if self.version(client) != Version::V5 || !self.random.one_in(4) {
+            return message;
+        }
+        let aliases = &mut self.clients[client].aliases;
+        let known = aliases.iter().position(|topic| *topic == message.topic);
+        let alias = known.unwrap_or_else(|| {
+            aliases.push(message.topic);
+            aliases.len() - 1
+        });
+        // mosquitto takes ten.
+        message.alias = Some(alias as u16 + 1);
+        message
+    }
+}
+
+const ALL_QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+
+const HANDLINGS: [RetainHandling; 4] = [
+    RetainHandling::SendAtSubscribe,
+    RetainHandling::SendAtSubscribe,
+    RetainHandling::SendIfNew,
+    RetainHandling::DoNotSend,
+];
