@@ -35,19 +35,15 @@ fn random_sessions_look_the_same_to_clients_of_the_gateway_and_of_mosquitto() {
     for seed in first..first + count {
         let script = script(seed, STEPS);
         let name = format!("d{seed}");
+        let (name, script) = (&name, &script);
         let [ours, theirs] = thread::scope(|scope| {
             addresses
-                .map(|address| {
-                    scope.spawn(|| {
-                        let (address, name, script) = (address, &name, &script);
-                        play(address, name, script)
-                    })
-                })
+                .map(|address| scope.spawn(move || play(address, name, script)))
                 .map(|player| player.join().expect("a player does not panic"))
         });
         let ours = ours.unwrap_or_else(|why| panic!("seed {seed}, ours: {why}"));
         let theirs = theirs.unwrap_or_else(|why| panic!("seed {seed}, theirs: {why}"));
-        if let Some(difference) = compare(&script, &ours, &theirs) {
+        if let Some(difference) = compare(script, &ours, &theirs) {
             let step = difference.step;
             println!("seed {seed}: {difference:#?}");
             for (number, step) in script.steps[..=step].iter().enumerate() {

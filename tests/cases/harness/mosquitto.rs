@@ -31,7 +31,7 @@ impl Mosquitto {
             .collect();
         let (port, folder) = (free_port(), Folder::new());
         let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 0\nmax_inflight_messages 0\n\
+            "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nsys_interval 0\nmax_inflight_messages 0\n\
              max_queued_messages 0\nuser root\n"
         );
         let file = folder.write("mosquitto.conf", &text);

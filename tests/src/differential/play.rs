@@ -41,8 +41,6 @@ struct Client {
     raw: Option<Raw>,
     acks: Acks,
     withheld: Vec<(AckKind, u16)>,
-    /// QoS 2 messages of its own without PUBREL.
-    halves: Vec<(u16, PublishSpec)>,
     last_id: u16,
     /// Topics by alias, the broker's and its own.
     their_aliases: Vec<(u16, String)>,
@@ -111,7 +109,7 @@ impl Player<'_> {
                     .iter()
                     .map(|(filter, options)| (filter.as_str(), *options))
                     .collect();
-                let packet_id = client.unused_id();
+                let packet_id = client.next_id();
                 let mut subscribe = Subscribe::new(packet_id, &filters);
                 subscribe.subscription_id = *id;
                 client.send(&Packet::Subscribe(subscribe))?;
@@ -119,27 +117,43 @@ impl Player<'_> {
             }
             Op::Unsubscribe(filters) => {
                 let filters: Vec<_> = filters.iter().map(String::as_str).collect();
-                let packet_id = client.unused_id();
+                let packet_id = client.next_id();
                 client.send(&Packet::Unsubscribe(Unsubscribe::new(packet_id, &filters)))?;
                 client.wait_for(|event| matches!(event, Event::UnsubAck(..)))
             }
             Op::Publish(spec) => client.publish(spec),
-            Op::Half(spec) => {
-                let id = client.unused_id();
-                client.halves.push((id.get(), spec.clone()));
-                client.put_publish(spec, Some(id), false)?;
-                client.wait_for(|event| matches!(event, Event::Ack(AckKind::PubRec, ..)))
-            }
-            Op::Again => {
-                let Some((id, spec)) = client.halves.last().cloned() else {
-                    return Ok(());
-                };
-                client.put_publish(&spec, PacketId::new(id), true)?;
-                client.wait_for(|event| matches!(event, Event::Ack(AckKind::PubRec, ..)))
-            }
-            Op::Release => client.release(),
+            Op::Insist {
+                message,
+                again,
+                connect,
+            } => self.insist(number, message, *again, connect),
             Op::Acknowledge(acks) => client.acknowledge(*acks),
         }
+    }
+
+    fn insist(
+        &mut self,
+        number: usize,
+        message: &PublishSpec,
+        again: usize,
+        connect: &ConnectSpec,
+    ) -> io::Result<()> {
+        let received = |event: &Event| matches!(event, Event::Ack(AckKind::PubRec, ..));
+        let client = &mut self.clients[number];
+        let id = client.next_id();
+        client.put_publish(message, Some(id), false)?;
+        client.wait_for(received)?;
+        for _ in 0..again {
+            // What it gets of its own message it gets now or behind the PUBREL.
+            self.settle()?;
+            self.clients[number].end();
+            self.connect(number, connect)?;
+            let client = &mut self.clients[number];
+            client.put_publish(message, Some(id), true)?;
+            client.wait_for(received)?;
+        }
+        let client = &mut self.clients[number];
+        client.put_release(id.get())
     }
 
     fn connect(&mut self, number: usize, spec: &ConnectSpec) -> io::Result<()> {
@@ -183,6 +197,7 @@ impl Player<'_> {
         let older = client.raw.take();
         let mut raw = Raw::open(self.address, spec.version)?;
         raw.send(&Packet::Connect(Box::new(connect)))?;
+        client.acks = Acks::All;
         client.their_aliases.clear();
         client.own_aliases.clear();
         client.withheld.clear();
@@ -195,9 +210,6 @@ impl Player<'_> {
                 // MQTT 3.1 has no such flag.
                 let shown = present && spec.version > Version::V3;
                 client.seen.push(Seen::ConnAck(shown, reason));
-                if !present && spec.version > Version::V3 || spec.clean {
-                    client.halves.clear();
-                }
                 if reason == 0 {
                     client.raw = Some(raw);
                 }
@@ -274,19 +286,15 @@ impl Client {
         self.raw()?.send(packet)
     }
 
-    fn unused_id(&mut self) -> PacketId {
-        loop {
-            self.last_id = self.last_id % 100 + 1;
-            if self.halves.iter().all(|(id, _)| *id != self.last_id) {
-                return PacketId::new(self.last_id).expect("not 0");
-            }
-        }
+    fn next_id(&mut self) -> PacketId {
+        self.last_id = self.last_id % 100 + 1;
+        PacketId::new(self.last_id).expect("not 0")
     }
 
     fn publish(&mut self, spec: &PublishSpec) -> io::Result<()> {
         let id = match spec.qos as u8 {
             0 => None,
-            _ => Some(self.unused_id()),
+            _ => Some(self.next_id()),
         };
         self.put_publish(spec, id, false)?;
         match spec.qos as u8 {
@@ -308,13 +316,6 @@ impl Client {
         raw.put_ack(AckKind::PubRel, id);
         raw.flush()?;
         self.wait_for(|event| matches!(event, Event::Ack(AckKind::PubComp, ..)))
-    }
-
-    fn release(&mut self) -> io::Result<()> {
-        for (id, _) in std::mem::take(&mut self.halves) {
-            self.put_release(id)?;
-        }
-        Ok(())
     }
 
     fn put_publish(

@@ -36,11 +36,13 @@ pub enum Op {
     },
     Unsubscribe(Vec<String>),
     Publish(PublishSpec),
-    /// A PUBLISH of QoS 2 and its PUBREC; the PUBREL waits for [`Op::Release`].
-    Half(PublishSpec),
-    /// What [`Op::Half`] sent last comes again with DUP.
-    Again,
-    Release,
+    /// A PUBLISH of QoS 2 and its PUBREC, then so often a new connection and the PUBLISH with DUP, and then PUBREL. It is
+    /// one step, as a broker may pass the message on at its PUBLISH or at its PUBREL (section 4.3.3, figure 4.3).
+    Insist {
+        message: PublishSpec,
+        again: usize,
+        connect: ConnectSpec,
+    },
     /// From now on the client acknowledges so much.
     Acknowledge(Acks),
 }
@@ -99,7 +101,18 @@ struct State {
     version: Option<Version>,
     connected: bool,
     has_expiry: bool,
-    halves: usize,
+    /// The connection has ended, and its will has not gone out yet.
+    will_waits: bool,
+    /// Of the connection that there is.
+    connect: Option<ConnectSpec>,
+    /// MQTT 3.1.1 demands the highest QoS of overlapping subscriptions (3.3.5-1), and mosquitto takes that of any: so a
+    /// client has one.
+    qos: QoS,
+    /// For all its subscriptions, as overlapping ones may come as one message or as several (section 3.3.4).
+    retain_as_published: bool,
+    /// Filters whose subscription leaves out the client's own messages. It stays so: a subscription that is made
+    /// again has the new options (MQTT-3.8.4-3), and mosquitto 2.0.11 keeps the older no-local.
+    no_local: Vec<(String, bool)>,
     aliases: Vec<&'static str>,
 }
 
@@ -126,6 +139,7 @@ pub fn script(seed: u64, steps: usize) -> Script {
             Version::V3,
         ];
         client.version = Some(*generator.random.pick(&versions));
+        client.qos = *generator.random.pick(&ALL_QOS);
     }
     let steps = (0..steps).map(|_| generator.step()).collect();
     Script { seed, steps }
@@ -149,12 +163,16 @@ impl Generator {
         let version = self.version(client);
         let five = version == Version::V5;
         let random = &mut self.random;
-        let clean = random.one_in(4);
+        // A clean start ends the session and so publishes a will that waits (3.1.3.2.2), which mosquitto 2.0.11 drops.
+        let clean = random.one_in(4) && !self.clients[client].will_waits;
         let expiry = (five && !random.one_in(4)).then(|| *random.pick(&[LONG, LONG, LONG, 0]));
         let receive_maximum = (five && random.one_in(4)).then(|| 1 + random.below(3) as u16);
         let aliases = if five && random.one_in(3) { 3 } else { 0 };
         let has_will = random.one_in(3);
-        let delay = if five && random.one_in(3) { LONG } else { 0 };
+        // Where the session does not outlive the connection, mosquitto delays the will all the same, though the session's
+        // end is the end of the delay (3.1.3.2.2).
+        let lasts = expiry.is_some_and(|seconds| seconds > 0);
+        let delay = if lasts && random.one_in(3) { LONG } else { 0 };
         let will = has_will.then(|| {
             let mut will = self.message(client);
             will.alias = None;
@@ -162,83 +180,130 @@ impl Generator {
         });
         let state = &mut self.clients[client];
         state.connected = true;
+        state.will_waits = false;
         state.has_expiry = expiry.is_some_and(|seconds| seconds > 0);
         state.aliases.clear();
-        if clean || five && !state.has_expiry {
-            // Also when the session goes on: a client may always release.
-            state.halves = 0;
-        }
-        Op::Connect(ConnectSpec {
+        let connect = ConnectSpec {
             version,
             clean,
             expiry,
             receive_maximum,
             aliases,
             will,
-        })
+        };
+        state.connect = Some(connect.clone());
+        Op::Connect(connect)
+    }
+
+    /// A new connection only where there is a session to go on with, and no will between its messages.
+    fn insist(&mut self, client: usize) -> Op {
+        let mut message = self.message(client);
+        message.qos = QoS::ExactlyOnce;
+        let state = &self.clients[client];
+        let lasts = match state.version {
+            Some(Version::V5) => state.has_expiry,
+            _ => true,
+        };
+        let quiet = |connect: &ConnectSpec| lasts && !connect.clean && connect.will.is_none();
+        match state.connect.clone().filter(quiet) {
+            None => Op::Publish(message),
+            Some(connect) => {
+                self.clients[client].aliases.clear();
+                Op::Insist {
+                    message,
+                    again: 1 + self.random.below(2),
+                    connect,
+                }
+            }
+        }
     }
 
     fn act(&mut self, client: usize) -> Op {
-        let halves = self.clients[client].halves;
         match self.random.below(100) {
             0..30 => Op::Publish(self.aliased(client)),
             30..55 => self.subscribe(client),
             55..60 => self.unsubscribe(),
-            60..66 if halves < 3 => {
-                self.clients[client].halves += 1;
-                let mut half = self.message(client);
-                half.qos = QoS::ExactlyOnce;
-                Op::Half(half)
-            }
-            66..69 if halves > 0 => Op::Again,
-            69..74 if halves > 0 => {
-                self.clients[client].halves = 0;
-                Op::Release
-            }
+            60..74 => self.insist(client),
             74..82 => {
                 let acks = [Acks::All, Acks::All, Acks::Received, Acks::None];
-                Op::Acknowledge(*self.random.pick(&acks))
+                // Which of several topics fill a small window is open, and so is how many copies do.
+                let connect = self.clients[client].connect.as_ref();
+                let narrow = connect.is_some_and(|connect| connect.receive_maximum.is_some());
+                match narrow {
+                    true => Op::Acknowledge(Acks::All),
+                    false => Op::Acknowledge(*self.random.pick(&acks)),
+                }
             }
             82..87 => self.goodbye(client),
             87..93 => {
-                self.clients[client].connected = false;
+                let delayed = self.will_is_delayed(client);
+                let state = &mut self.clients[client];
+                (state.connected, state.will_waits) = (false, delayed);
                 Op::Vanish
             }
-            // Takes its own connection over.
-            93..96 => self.connect(client),
+            // Takes its own connection over. mosquitto 2.0.11 then forgets the will, which is to be published (3.1.2.5).
+            93..96 if self.has_no_will(client) => self.connect(client),
             _ => Op::Publish(self.aliased(client)),
         }
     }
 
+    fn will_is_delayed(&self, client: usize) -> bool {
+        let connect = self.clients[client].connect.as_ref();
+        let will = connect.and_then(|connect| connect.will.as_ref());
+        will.is_some_and(|(_, delay)| *delay > 0)
+    }
+
+    fn has_no_will(&self, client: usize) -> bool {
+        let connect = self.clients[client].connect.as_ref();
+        connect.is_some_and(|connect| connect.will.is_none())
+    }
+
     fn goodbye(&mut self, client: usize) -> Op {
         let five = self.version(client) == Version::V5;
+        let delayed = self.will_is_delayed(client);
+        let with_will = five && self.random.one_in(4);
         let state = &mut self.clients[client];
         state.connected = false;
-        let changes = five && self.random.one_in(3);
+        state.will_waits = with_will && delayed;
+        let changes = five && !state.will_waits && self.random.one_in(3);
         // From 0 it may not be raised (MQTT-3.1.2.11.2, section 3.14.2.2.2).
         let expiry = match state.has_expiry {
             true => *self.random.pick(&[0, LONG]),
             false => 0,
         };
         Op::Disconnect {
-            with_will: five && self.random.one_in(4),
+            with_will,
             expiry: changes.then_some(expiry),
         }
     }
 
     fn subscribe(&mut self, client: usize) -> Op {
         let five = self.version(client) == Version::V5;
+        let state = &mut self.clients[client];
         let random = &mut self.random;
         let count = *random.pick(&[1, 1, 1, 2, 3]);
         let mut filters = Vec::new();
         for _ in 0..count {
-            let shared = random.one_in(12);
+            // MQTT 3.1.1 knows no shared subscriptions.
+            let shared = five && random.one_in(12);
             let filter = random.pick(&FILTERS);
-            let mut options = SubscriptionOptions::new(*random.pick(&ALL_QOS));
+            let mut options = SubscriptionOptions::new(state.qos);
             if five {
-                options.no_local = !shared && random.one_in(4);
-                options.retain_as_published = random.one_in(3);
+                options.qos = *random.pick(&ALL_QOS);
+                let known = state.no_local.iter().find(|(known, _)| known == filter);
+                options.no_local =
+                    !shared && known.map_or(random.one_in(4), |(_, no_local)| *no_local);
+                if !shared && known.is_none() {
+                    state
+                        .no_local
+                        .push(((*filter).to_owned(), options.no_local));
+                }
+                options.retain_as_published = state.retain_as_published;
                 options.retain_handling = *random.pick(&HANDLINGS);
+            }
+            if shared {
+                // Never sent (section 4.8.2), and mosquitto 2.0.11 does.
+                options.retain_handling = RetainHandling::DoNotSend;
             }
             // A group of one: who of several gets a message is the broker's to choose (section 4.8.2).
             let filter = match shared {
