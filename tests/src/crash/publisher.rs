@@ -75,10 +75,9 @@ impl Actor<'_> {
                 return;
             };
             self.resume(&mut client, present);
-            match self.talk(&mut client) {
-                Ok(true) => return,
-                // The broker is gone, or this client wants to be.
-                Ok(false) | Err(_) => {}
+            // Else the broker is gone, or this client wants to be.
+            if let Ok(true) = self.talk(&mut client) {
+                return;
             }
         }
     }

@@ -437,7 +437,7 @@ impl Client {
     fn answer(&mut self, kind: AckKind, id: u16) -> io::Result<()> {
         let now = match self.acks {
             Acks::All => true,
-            Acks::Received => kind == AckKind::PubRec,
+            Acks::Received => kind != AckKind::PubComp,
             Acks::None => false,
         };
         if !now {

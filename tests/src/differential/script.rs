@@ -52,7 +52,7 @@ pub enum Op {
 pub enum Acks {
     #[default]
     All,
-    /// PUBREC, but no PUBACK and no PUBCOMP.
+    /// All but PUBCOMP. Without PUBACK, a message that comes both with QoS 1 and with QoS 2 would come again in part.
     Received,
     None,
 }
@@ -103,6 +103,7 @@ struct State {
     has_expiry: bool,
     /// The connection has ended, and its will has not gone out yet.
     will_waits: bool,
+    withholds: bool,
     /// Of the connection that there is.
     connect: Option<ConnectSpec>,
     /// MQTT 3.1.1 demands the highest QoS of overlapping subscriptions (3.3.5-1), and mosquitto takes that of any: so a
@@ -180,7 +181,7 @@ impl Generator {
         });
         let state = &mut self.clients[client];
         state.connected = true;
-        state.will_waits = false;
+        (state.will_waits, state.withholds) = (false, false);
         state.has_expiry = expiry.is_some_and(|seconds| seconds > 0);
         state.aliases.clear();
         let connect = ConnectSpec {
@@ -204,7 +205,10 @@ impl Generator {
             Some(Version::V5) => state.has_expiry,
             _ => true,
         };
-        let quiet = |connect: &ConnectSpec| lasts && !connect.clean && connect.will.is_none();
+        let quiet = |connect: &ConnectSpec| {
+            // Nor what it has not acknowledged, which comes again on each connection.
+            lasts && !state.withholds && !connect.clean && connect.will.is_none()
+        };
         match state.connect.clone().filter(quiet) {
             None => Op::Publish(message),
             Some(connect) => {
@@ -229,10 +233,12 @@ impl Generator {
                 // Which of several topics fill a small window is open, and so is how many copies do.
                 let connect = self.clients[client].connect.as_ref();
                 let narrow = connect.is_some_and(|connect| connect.receive_maximum.is_some());
-                match narrow {
-                    true => Op::Acknowledge(Acks::All),
-                    false => Op::Acknowledge(*self.random.pick(&acks)),
-                }
+                let acks = match narrow {
+                    true => Acks::All,
+                    false => *self.random.pick(&acks),
+                };
+                self.clients[client].withholds = acks != Acks::All;
+                Op::Acknowledge(acks)
             }
             82..87 => self.goodbye(client),
             87..93 => {
@@ -333,7 +339,7 @@ impl Generator {
         let retain = random.one_in(3);
         let empty = random.one_in(if retain { 5 } else { 20 });
         let mut message = PublishSpec {
-            topic: *random.pick(&TOPICS),
+            topic: random.pick(&TOPICS),
             payload: match empty {
                 true => String::new(),
                 false => format!("m{}", self.message),
