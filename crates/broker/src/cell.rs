@@ -12,11 +12,13 @@ use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
 use crate::access::{Principal, Rights};
+use crate::held::Held;
 use crate::link::Inbox;
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::router::Grant;
 use crate::session::{Limits, Session};
+use crate::store::Ticket;
 use crate::timers;
 
 /// Bytes in an outbox from which on publishers are asked to wait.
@@ -32,7 +34,9 @@ const WAKE_AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Cell {
     id: u64,
-    client_id: Box<str>,
+    client_id: Arc<str>,
+    /// Whether its session outlives the process.
+    stored: bool,
     inner: Mutex<Inner>,
     /// Whether there are rules to look up, so that nobody locks for nothing.
     limited: AtomicBool,
@@ -77,6 +81,11 @@ pub(crate) enum Sink {
 #[derive(Debug, Default)]
 pub(crate) struct Wire {
     pub(crate) out: Outbox,
+    /// Answers that wait for the store.
+    pub(crate) held: Held,
+    /// Nothing leaves before this is done: the client must not hear of a session that a crash
+    /// could undo.
+    pub(crate) gate: Option<Ticket>,
     /// Set while the connection sleeps; whoever gives it work takes it and wakes it.
     pub(crate) waker: Option<Waker>,
     /// The broker ends the connection for this reason.
@@ -123,12 +132,16 @@ pub(crate) enum Pressure {
 }
 
 impl Cell {
-    pub(crate) fn new(id: u64, client_id: &str, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(id: u64, client_id: &str, limits: Limits, stored: bool) -> Arc<Self> {
         Arc::new(Self {
             id,
             client_id: client_id.into(),
+            stored,
             inner: Mutex::new(Inner {
-                session: Session::new(limits),
+                session: match stored {
+                    true => Session::stored(limits, id),
+                    false => Session::new(limits),
+                },
                 sink: Sink::Away,
                 subscriptions: HashMap::default(),
                 will: None,
@@ -155,6 +168,15 @@ impl Cell {
 
     pub(crate) fn client_id(&self) -> &str {
         &self.client_id
+    }
+
+    /// The client identifier, for whoever keeps it.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.client_id
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -207,7 +229,8 @@ impl Cell {
 
     #[cfg(test)]
     pub(crate) fn for_test(id: u64) -> Arc<Self> {
-        Self::new(id, &id.to_string(), crate::Limits::default().session())
+        let limits = crate::Limits::default().session();
+        Self::new(id, &id.to_string(), limits, false)
     }
 }
 
@@ -234,7 +257,7 @@ impl Inner {
             Sink::Away => (true, true),
             Sink::Wire(wire) => (
                 wire.out.len() <= RELIEF && self.session.is_relieved(),
-                wire.out.is_empty() && self.session.queued() == 0,
+                wire.out.is_empty() && self.session.waiting() == 0,
             ),
             Sink::Link(inbox) => (inbox.is_relieved(), inbox.is_empty()),
         };

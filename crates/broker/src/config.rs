@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::access::Users;
 use crate::endpoint::Listener;
 use crate::session;
+use crate::store::StoreConfig;
 
 /// How a broker listens, whom it lets in and what one client may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Who may connect under a user name, and what clients may do.
     pub users: Users,
+    /// Where sessions and retained messages outlive the process; `None` if they need not.
+    pub store: Option<StoreConfig>,
     /// Threads that serve connections; 0 takes one a processor, four at most.
     pub workers: usize,
     /// Limits for every client.
@@ -80,6 +83,7 @@ impl Default for Config {
             listeners: Vec::new(),
             allow_anonymous: false,
             users: Users::default(),
+            store: None,
             workers: 0,
             limits: Limits::default(),
             sys_interval: Duration::from_secs(10),

@@ -57,8 +57,12 @@ counters! {
     publish_expired,
     /// Messages bigger than a subscriber takes.
     publish_oversize,
-    /// Messages refused because of rights or a full retained store.
+    /// Messages refused because of rights, limits, or a disk that takes nothing.
     publish_refused,
+    /// Messages that could not be retained because of the limits.
+    retained_refused,
+    /// Times that sessions and retained messages were written to disk.
+    store_commits,
     /// Connections accepted.
     connections,
     /// Connections refused at CONNECT or by the connection limit.

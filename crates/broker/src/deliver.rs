@@ -7,6 +7,7 @@ use std::time::Instant;
 use fieldgate_mqtt::{QoS, Version, encode_publish};
 
 use crate::cell::{Cell, Inner, Pressure, Sink, wake};
+use crate::journal::Journal;
 use crate::message::Routed;
 use crate::outbox::{Pool, SHARE_FROM};
 use crate::router::{Group, Matches, Subscriber, Terms};
@@ -35,6 +36,11 @@ impl<'a> Batch<'a> {
         last.is_some_and(|last| last.publish.topic == topic)
     }
 
+    /// Whether the last message goes to sessions that outlive the process.
+    pub(crate) fn ends_stored(&self) -> bool {
+        self.runs.last().is_some_and(|(_, matches)| matches.stored)
+    }
+
     /// Adds a message to the last run.
     pub(crate) fn push_alike(&mut self, message: Routed<'a>) {
         self.messages.push(message);
@@ -61,6 +67,8 @@ impl<'a> Batch<'a> {
 pub(crate) struct Post {
     pub(crate) pool: Pool,
     pub(crate) tally: Tally,
+    /// Changes to sessions that outlive the process.
+    pub(crate) journal: Journal,
     /// Subscribers that cannot keep up: the publisher has to wait for them.
     pub(crate) congested: Vec<Arc<Cell>>,
     ready_made: [ReadyMade; 2],
@@ -155,7 +163,7 @@ fn deliver_run(
     let inner = &mut *guard;
     if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
         for message in run {
-            hand_over(message, terms, inner, now, post);
+            hand_over(message, terms, (cell, inner), now, post);
         }
     }
     finish(guard, cell, now, post);
@@ -189,21 +197,34 @@ fn append_ready_made(run: &[Routed<'_>], inner: &mut Inner, post: &mut Post) -> 
 fn hand_over(
     message: &Routed<'_>,
     terms: &Terms,
-    inner: &mut Inner,
+    (cell, inner): (&Arc<Cell>, &mut Inner),
     now: Instant,
     post: &mut Post,
 ) {
     let tally = &mut post.tally;
+    let journal = &mut post.journal;
+    let before = journal.changes.len();
     match &mut inner.sink {
         Sink::Wire(wire) => {
             lend(&mut wire.out.bytes, &mut post.pool);
-            let out = &mut wire.out;
-            let mut turn = Turn { now, out, tally };
+            let mut turn = Turn {
+                now,
+                out: &mut wire.out,
+                held: &mut wire.held,
+                journal: &mut *journal,
+                tally,
+            };
             inner.session.deliver(message, terms, &mut turn);
         }
         Sink::Link(inbox) => inbox.push(message, false, now, tally),
         Sink::Away if inner.dead => {}
-        Sink::Away => inner.session.deliver_away(message, terms, now, tally),
+        Sink::Away => {
+            let session = &mut inner.session;
+            session.deliver_away(message, terms, now, tally, journal);
+        }
+    }
+    if cell.is_stored() {
+        journal.await_those_after(before, cell);
     }
 }
 
@@ -266,7 +287,13 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
     };
     if let Some(member) = chosen.or(connected).or_else(away) {
         let mut inner = member.cell.lock();
-        hand_over(message, &member.terms, &mut inner, now, post);
+        hand_over(
+            message,
+            &member.terms,
+            (&member.cell, &mut inner),
+            now,
+            post,
+        );
         finish(inner, &member.cell, now, post);
     }
 }

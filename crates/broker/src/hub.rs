@@ -14,10 +14,13 @@ use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::deliver::{Batch, Post, deliver};
+use crate::held::Held;
+use crate::journal::{Change, Journal};
 use crate::message::{Message, Routed};
 use crate::outbox::Outbox;
 use crate::router::{MatchCache, Retained, Router, Stored};
 use crate::session::{Peer, Tally, Turn};
+use crate::store::{Clock, SessionRecord, Store, StoreError};
 use crate::timers::{Due, Task, Timers};
 
 /// The broker's shared state. Locks are taken in the order sessions, one cell, router or
@@ -28,7 +31,9 @@ pub(crate) struct Hub {
     pub(crate) access: Access,
     pub(crate) router: Router,
     pub(crate) timers: Timers,
-    retained: Mutex<Retained>,
+    /// `None` if everything ends with the process.
+    pub(crate) store: Option<Store>,
+    retained: Arc<Mutex<Retained>>,
     sessions: Mutex<HashMap<Box<str>, Arc<Cell>, RandomState>>,
     next_id: AtomicU64,
     /// Connections of all kinds, those that have not sent CONNECT included.
@@ -69,18 +74,23 @@ pub(crate) struct Departure {
     pub(crate) expiry: Option<Option<Duration>>,
 }
 
-/// The store of retained messages has no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RetainedFull;
-
 impl Hub {
-    pub(crate) fn new(config: Config, workers: usize) -> Self {
+    /// Also reads back what a store holds from before.
+    pub(crate) fn new(config: Config, workers: usize) -> Result<Self, StoreError> {
         let limits = &config.limits;
-        Self {
+        let retained = Retained::new(limits.retained, limits.retained_bytes);
+        let retained = Arc::new(Mutex::new(retained));
+        let opened = config
+            .store
+            .clone()
+            .map(|config| Store::open(config, Arc::clone(&retained)));
+        let (store, recovered) = opened.transpose()?.unzip();
+        let mut hub = Self {
             access: Access::new(&config),
             router: Router::default(),
             timers: Timers::default(),
-            retained: Mutex::new(Retained::new(limits.retained, limits.retained_bytes)),
+            store,
+            retained,
             sessions: Mutex::default(),
             next_id: AtomicU64::new(1),
             open: Arc::default(),
@@ -89,7 +99,33 @@ impl Hub {
             stopping: AtomicBool::new(false),
             counters: (0..=workers).map(|_| Arc::default()).collect(),
             config,
+        };
+        if let Some(recovered) = recovered {
+            hub.restore(recovered);
         }
+        Ok(hub)
+    }
+
+    /// Hands over everything in `journal`, and lets the answers that were held for it go after that.
+    pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut Held) {
+        journal.is_awaited |= held.is_open();
+        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            held.seal(store.submit(journal));
+        }
+    }
+
+    /// Hands over changes that nobody waits for.
+    fn keep(&self, journal: &mut Journal) {
+        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            store.submit(journal);
+        }
+    }
+
+    /// Hands over how a session stands.
+    fn note(&self, cell: &Cell, inner: &Inner) {
+        let mut journal = Journal::default();
+        journal.changes.extend(record(cell, inner));
+        self.keep(&mut journal);
     }
 
     pub(crate) fn own_counters(&self) -> &Counters {
@@ -101,7 +137,10 @@ impl Hub {
     }
 
     pub(crate) fn totals(&self) -> Totals {
-        Totals::of(&self.counters)
+        Totals {
+            store_commits: self.store.as_ref().map_or(0, Store::commits),
+            ..Totals::of(&self.counters)
+        }
     }
 
     pub(crate) fn retained(&self) -> MutexGuard<'_, Retained> {
@@ -121,9 +160,33 @@ impl Hub {
         self.sessions().values().cloned().collect()
     }
 
-    pub(crate) fn new_cell(&self, client_id: &str) -> Arc<Cell> {
+    /// A new session, which a store keeps from now on if `lasting`.
+    pub(crate) fn new_cell(&self, client_id: &str, lasting: bool) -> Arc<Cell> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Cell::new(id, client_id, self.config.limits.session())
+        let stored = lasting && self.store.is_some();
+        Cell::new(id, client_id, self.config.limits.session(), stored)
+    }
+
+    /// The session of number `id`, from the store.
+    pub(crate) fn restored_cell(&self, id: u64, client_id: &str) -> Arc<Cell> {
+        Cell::new(id, client_id, self.config.limits.session(), true)
+    }
+
+    /// New sessions are numbered from `next` on at least.
+    pub(crate) fn skip_to(&self, next: u64) {
+        self.next_id.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// Puts a session from the store in its place. Returns the number of the one that it replaces.
+    pub(crate) fn adopt(&self, cell: Arc<Cell>) -> Option<u64> {
+        let replaced = self.sessions().insert(cell.client_id().into(), cell)?;
+        let mut inner = replaced.lock();
+        inner.dead = true;
+        self.timers.cancel(&mut inner.timers);
+        for filter in inner.subscriptions.keys() {
+            self.router.unsubscribe(&replaced, filter);
+        }
+        Some(replaced.id())
     }
 
     /// Gives a client its session, a new one or the one that it had, and ends any other
@@ -149,7 +212,7 @@ impl Hub {
             None if old.is_none() && sessions.len() >= self.config.limits.sessions => {
                 return Err(ReasonCode::QUOTA_EXCEEDED);
             }
-            None => self.new_cell(arrival.client_id),
+            None => self.new_cell(arrival.client_id, arrival.expiry != Some(Duration::ZERO)),
         };
         if resumed.is_none() {
             sessions.insert(arrival.client_id.into(), Arc::clone(&cell));
@@ -180,27 +243,46 @@ impl Hub {
         let mut wire = Wire::default();
         greet(resumed.is_some(), &mut wire.out);
         let mut tally = Tally::default();
+        let mut journal = Journal::default();
         inner.session.attach(
             arrival.peer,
             &mut Turn {
                 now,
                 out: &mut wire.out,
+                held: &mut wire.held,
+                journal: &mut journal,
                 tally: &mut tally,
             },
         );
         inner.sink = Sink::Wire(wire);
+        self.enter(&cell, &mut inner, resumed.is_none(), journal);
         let epoch = inner.epoch;
         drop(inner);
         self.own_counters().add(&tally);
         wake(displaced);
         waiting.into_iter().for_each(Waker::wake);
         if let Some(will) = due_will {
-            self.publish_kept(&will.at(now), cell.id(), now);
+            self.publish_kept(&will.at(now), &cell, now);
         }
         if let Some(old) = old.filter(|_| resumed.is_none()) {
             self.end_if(&old, now, |_| true);
         }
         Ok(Attached { cell, epoch })
+    }
+
+    /// Puts on record who has come. What a session that outlives the process begins with, its
+    /// client must not see before that is on disk.
+    fn enter(&self, cell: &Cell, inner: &mut Inner, is_new: bool, mut journal: Journal) {
+        journal.changes.extend(record(cell, inner));
+        let Sink::Wire(wire) = &mut inner.sink else {
+            return;
+        };
+        journal.is_awaited = cell.is_stored() && (is_new || wire.held.is_open());
+        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            let ticket = store.submit(&mut journal);
+            wire.held.seal(ticket);
+            wire.gate = (is_new && cell.is_stored()).then_some(ticket);
+        }
     }
 
     /// From now on `policy` holds, for those who are here as well: rights are taken and given,
@@ -218,7 +300,7 @@ impl Hub {
         if !limited.is_empty() {
             self.router.rights_changed();
         }
-        limited.into_iter().for_each(|cell| revoke(cell));
+        limited.into_iter().for_each(|cell| self.revoke(cell));
         for cell in unwelcome {
             cell.kick(ReasonCode::NOT_AUTHORIZED);
         }
@@ -233,11 +315,27 @@ impl Hub {
         let (changed, welcome) = self.review(cell, &policy);
         if changed {
             self.router.rights_changed();
-            revoke(cell);
+            self.revoke(cell);
         }
         if !welcome {
             cell.kick(ReasonCode::NOT_AUTHORIZED);
         }
+    }
+
+    /// Takes from a session what it may not have any more.
+    fn revoke(&self, cell: &Cell) {
+        let rights = cell.rights();
+        let mut inner = cell.lock();
+        let mut journal = Journal::default();
+        let session = &mut inner.session;
+        session.revoke(|topic| rights.may_read(topic), &mut journal);
+        if let Some(will) = &inner.will
+            && !rights.may_write(will.message.topic())
+        {
+            inner.will = None;
+        }
+        journal.changes.extend(record(cell, &inner));
+        self.keep(&mut journal);
     }
 
     /// Gives a session its rights. Returns whether they changed, and whether it may be here.
@@ -283,10 +381,13 @@ impl Hub {
             let key = self.timers.add(at, Due::new(cell, attached.epoch, task));
             inner.timers.push(key);
         }
+        if expiry != Some(Duration::ZERO) {
+            self.note(cell, &inner);
+        }
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
         if let Some(will) = due_will {
-            self.publish_kept(&will.at(now), cell.id(), now);
+            self.publish_kept(&will.at(now), cell, now);
         }
         if expiry == Some(Duration::ZERO) {
             self.end_if(cell, now, |inner| inner.is_away_since(attached.epoch));
@@ -305,9 +406,12 @@ impl Hub {
                     true => inner.will.take(),
                     false => None,
                 };
+                if will.is_some() {
+                    self.note(&cell, &inner);
+                }
                 drop(inner);
                 if let Some(will) = will {
-                    self.publish_kept(&will.at(now), cell.id(), now);
+                    self.publish_kept(&will.at(now), &cell, now);
                 }
             }
             Task::End => {
@@ -355,11 +459,17 @@ impl Hub {
         drop(inner);
         wake(displaced);
         waiting.into_iter().for_each(Waker::wake);
+        if cell.is_stored() {
+            let mut journal = Journal::default();
+            let session = cell.id();
+            journal.changes.push(Change::Ended { session });
+            self.keep(&mut journal);
+        }
         for filter in subscriptions.keys() {
             self.router.unsubscribe(cell, filter);
         }
         if let Some(will) = will {
-            self.publish_kept(&will.at(now), cell.id(), now);
+            self.publish_kept(&will.at(now), cell, now);
         }
         true
     }
@@ -369,50 +479,64 @@ impl Hub {
     pub(crate) fn publish(
         &self,
         routed: Routed<'_>,
-        publisher: u64,
+        publisher: &Cell,
         cache: &mut MatchCache,
         now: Instant,
-    ) -> Result<Vec<Arc<Cell>>, RetainedFull> {
+    ) -> Vec<Arc<Cell>> {
         let counters = self.own_counters();
         add(&counters.publish_received, 1);
+        let topic = routed.publish.topic;
         let bytes = routed.publish.payload.len() as u64;
         add(&counters.publish_bytes_received, bytes);
-        if routed.publish.retain && self.retained().store(routed.message()) == Stored::Full {
-            add(&counters.publish_refused, 1);
-            return Err(RetainedFull);
+        let mut post = Post::default();
+        if routed.publish.retain {
+            let stored = self.retained().store(routed.message(), publisher.name());
+            if stored == Stored::Full {
+                self.note_retained_full(topic);
+            }
+            if let Some(store) = &self.store {
+                store.retained_changed(topic, false, &mut post.journal);
+            }
         }
-        let matches = cache.matches(&self.router, routed.publish.topic);
+        let matches = cache.matches(&self.router, topic);
         if matches.is_empty() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let mut batch = Batch::default();
         batch.push(routed, matches);
-        let mut post = Post::default();
-        deliver(&batch, publisher, now, &mut post);
+        deliver(&batch, publisher.id(), now, &mut post);
+        self.keep(&mut post.journal);
         counters.add(&post.tally);
-        Ok(post.congested)
+        post.congested
     }
 
     /// Publishes a will or a `$SYS` value, for which nobody waits.
-    pub(crate) fn publish_kept(&self, message: &Arc<Message>, publisher: u64, now: Instant) {
+    pub(crate) fn publish_kept(&self, message: &Arc<Message>, publisher: &Cell, now: Instant) {
         let mut cache = MatchCache::default();
-        let routed = Routed::kept(message);
-        let published = self.publish(routed, publisher, &mut cache, now);
-        if published.is_err() {
-            let topic = message.topic();
-            log::warn!(TOPIC = topic; "{topic}: not published, the store of retained messages is full");
+        self.publish(Routed::kept(message), publisher, &mut cache, now);
+    }
+
+    /// A message was published, but could not be retained.
+    pub(crate) fn note_retained_full(&self, topic: &str) {
+        let refused = &self.own_counters().retained_refused;
+        if refused.fetch_add(1, Ordering::Relaxed) == 0 {
+            log::warn!(TOPIC = topic; "{topic}: not retained, there are as many retained messages as the limits allow");
         }
     }
 }
 
-/// Takes from a session what it may not have any more.
-fn revoke(cell: &Cell) {
-    let rights = cell.rights();
-    let mut inner = cell.lock();
-    inner.session.revoke(|topic| rights.may_read(topic));
-    if let Some(will) = &inner.will
-        && !rights.may_write(will.message.topic())
-    {
-        inner.will = None;
-    }
+/// How a session stands, to be kept if it outlives the process.
+fn record(cell: &Cell, inner: &Inner) -> Option<Change> {
+    let is_away = matches!(inner.sink, Sink::Away);
+    cell.is_stored().then(|| Change::Session {
+        session: cell.id(),
+        record: Box::new(SessionRecord {
+            client_id: cell.client_id().into(),
+            principal: cell.principal(),
+            expiry: inner.expiry,
+            away_since: is_away.then(|| Clock::now().millis()),
+            unsent_from: is_away.then(|| inner.session.unsent_from()),
+            will: inner.will.clone(),
+        }),
+    })
 }

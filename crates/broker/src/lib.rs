@@ -9,15 +9,19 @@ mod config;
 mod counters;
 mod deliver;
 mod endpoint;
+mod held;
 mod hub;
+mod journal;
 mod link;
 mod message;
 mod net;
 mod origin;
 mod outbox;
 mod pause;
+mod restore;
 mod router;
 mod session;
+mod store;
 mod sys;
 mod timers;
 
@@ -41,13 +45,18 @@ pub use fieldgate_mqtt::QoS;
 pub use link::{Delivery, Link, LinkError, Outgoing};
 pub use message::Message;
 pub use net::{TlsError, TlsFile};
+pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
 use hub::Hub;
 use net::{Certificates, Gate, Worker};
+use store::Store;
 
 /// How often expired retained messages are looked for, and certificates that have changed.
 const PURGE: Duration = Duration::from_secs(30);
+
+/// Retained messages are not written more often than this.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A running broker. It has threads of its own; dropping it stops them at once.
 #[derive(Debug)]
@@ -80,6 +89,9 @@ pub enum StartError {
     /// A certificate or a key is of no use.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is nowhere to keep sessions.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The system gives no thread or no event queue.
     #[error("cannot start a worker: {0}")]
     Worker(#[from] io::Error),
@@ -107,7 +119,7 @@ impl Broker {
             })?;
         }
         let count = config.worker_count();
-        let hub = Arc::new(Hub::new(config, count));
+        let hub = Arc::new(Hub::new(config, count)?);
         let (stop, stopped) = watch::channel(false);
         let mut broker = Self {
             hub,
@@ -200,6 +212,9 @@ impl Broker {
         while self.hub.serving.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        if let Some(store) = &self.hub.store {
+            store.close();
+        }
     }
 }
 
@@ -237,12 +252,14 @@ fn gate(listener: &Listener, known: &mut Vec<Arc<Certificates>>) -> Result<Gate,
 /// Wills, expiring sessions, retained messages that expire, changed certificates, and `$SYS`.
 async fn housekeeping(hub: Arc<Hub>, certificates: Arc<[Arc<Certificates>]>) {
     let now = || Instant::now().into_std();
-    let mut sys = sys::Sys::new(now());
+    let mut sys = sys::Sys::new(&hub, now());
     let interval = hub.config.sys_interval;
     // Longer than any uptime if it is switched off.
     let never = Duration::from_secs(u32::MAX.into());
     let mut figures = tokio::time::interval(if interval.is_zero() { never } else { interval });
     let mut purge = tokio::time::interval(PURGE);
+    let retained = hub.store.as_ref().map(Store::retained_interval);
+    let mut retained = tokio::time::interval(retained.unwrap_or(never).max(SHORTEST));
     loop {
         tokio::select! {
             () = hub.timers.due() => {
@@ -251,8 +268,16 @@ async fn housekeeping(hub: Arc<Hub>, certificates: Arc<[Arc<Certificates>]>) {
                 }
             }
             _ = figures.tick(), if !interval.is_zero() => sys.publish(&hub, now()),
+            _ = retained.tick() => {
+                if let Some(store) = &hub.store {
+                    store.write_retained();
+                }
+            }
             _ = purge.tick() => {
-                hub.retained().purge(now());
+                let gone = hub.retained().purge(now());
+                if let Some(store) = &hub.store {
+                    gone.iter().for_each(|topic| store.retained_expired(topic));
+                }
                 certificates.iter().for_each(|one| one.refresh());
             }
         }

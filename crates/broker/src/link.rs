@@ -14,7 +14,7 @@ use crate::cell::{Cell, Sink, Will};
 use crate::hub::Hub;
 use crate::message::{Message, Routed};
 use crate::pause::Pause;
-use crate::router::{Grant, MatchCache};
+use crate::router::{Grant, Kept, MatchCache};
 use crate::session::Tally;
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
@@ -63,9 +63,6 @@ pub enum LinkError {
     /// A wildcard out of place, U+0000, nothing at all, or too many levels.
     #[error("not a valid topic filter")]
     TopicFilter,
-    /// There are as many retained messages as the limits allow.
-    #[error("the store of retained messages is full")]
-    RetainedFull,
 }
 
 /// One in-process client. Clones share its inbox and its will.
@@ -85,7 +82,7 @@ struct Shared {
 
 impl Link {
     pub(crate) fn new(hub: &Arc<Hub>, name: &str) -> Self {
-        let cell = hub.new_cell(&format!("$link/{name}"));
+        let cell = hub.new_cell(&format!("$link/{name}"), false);
         cell.lock().sink = Sink::Link(Inbox::default());
         Self {
             shared: Arc::new(Shared {
@@ -99,7 +96,7 @@ impl Link {
     /// Publishes `outgoing`. Waits, for a bounded time, while its subscribers cannot keep up.
     ///
     /// # Errors
-    /// [`LinkError::TopicName`], and [`LinkError::RetainedFull`]: then it was not published.
+    /// [`LinkError::TopicName`]: then it was not published.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<(), LinkError> {
         if !self.name_fits(&outgoing.topic) {
             return Err(LinkError::TopicName);
@@ -121,9 +118,8 @@ impl Link {
         let congested = {
             let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now().into_std();
-            hub.publish(routed, cell.id(), &mut cache, now)
+            hub.publish(routed, cell, &mut cache, now)
         };
-        let congested = congested.map_err(|_| LinkError::RetainedFull)?;
         Pause::new(congested).wait(hub).await;
         Ok(())
     }
@@ -150,12 +146,19 @@ impl Link {
         let now = Instant::now().into_std();
         let mut tally = Tally::default();
         if let Sink::Link(inbox) = &mut inner.sink {
-            for message in hub.retained().matching(filter, now) {
+            for Kept { message, .. } in hub.retained().matching(filter, now) {
                 inbox.push(&Routed::kept(&message), true, now, &mut tally);
             }
         }
         hub.own_counters().add(&tally);
         Ok(())
+    }
+
+    /// The topics whose retained messages are those of a link of this name, this one or one of
+    /// before a restart.
+    pub fn retained_topics(&self) -> Vec<String> {
+        let Shared { hub, cell, .. } = &*self.shared;
+        hub.retained().topics_of(cell.client_id())
     }
 
     fn name_fits(&self, name: &str) -> bool {

@@ -86,6 +86,10 @@ impl Message {
         self.properties.as_ref()?.correlation_data.as_deref()
     }
 
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        self.expires
+    }
+
     pub(crate) fn expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 
+use crate::cell::Cell;
 use crate::counters::Totals;
 use crate::hub::Hub;
 use crate::message::Message;
@@ -17,6 +18,8 @@ const LOADS: [(u32, &str); 3] = [(1, "1min"), (5, "5min"), (15, "15min")];
 /// Publishes the figures, and remembers what it needs for the averages.
 #[derive(Debug)]
 pub(crate) struct Sys {
+    /// Whose messages the figures are.
+    publisher: Arc<Cell>,
     started: Instant,
     last: Instant,
     before: Totals,
@@ -36,7 +39,7 @@ struct Load {
 }
 
 impl Sys {
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(hub: &Hub, now: Instant) -> Self {
         let counters: [(&str, Read); 8] = [
             ("messages/received", |t| t.packets_received),
             ("messages/sent", |t| t.packets_sent),
@@ -53,6 +56,7 @@ impl Sys {
             averages: [0.0; LOADS.len()],
         };
         Self {
+            publisher: hub.new_cell("$SYS", false),
             started: now,
             last: now,
             before: Totals::default(),
@@ -61,17 +65,32 @@ impl Sys {
         }
     }
 
+    fn say(&self, hub: &Hub, name: &str, value: &str, now: Instant) {
+        let publish = Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: true,
+            topic: &format!("$SYS/broker/{name}"),
+            packet_id: None,
+            properties: PublishProperties::default(),
+            payload: value.as_bytes(),
+        };
+        let message = Arc::new(Message::copy_of(&publish, None));
+        hub.publish_kept(&message, &self.publisher, now);
+    }
+
     /// Publishes everything, retained.
     pub(crate) fn publish(&mut self, hub: &Hub, now: Instant) {
         let totals = hub.totals();
         self.average(&totals, now.saturating_duration_since(self.last));
         self.last = now;
         self.before = totals;
-        let say = |name: &str, value: &str| publish(hub, name, value, now);
+        let figures = self.figures(hub, &totals);
+        let say = |name: &str, value: &str| self.say(hub, name, value, now);
         say("version", concat!("fieldgate ", env!("CARGO_PKG_VERSION")));
         let uptime = now.saturating_duration_since(self.started).as_secs();
         say("uptime", &format!("{uptime} seconds"));
-        for (name, value) in self.figures(hub, &totals) {
+        for (name, value) in figures {
             say(name, &value.to_string());
         }
         for load in &self.loads {
@@ -151,27 +170,16 @@ impl Sys {
     }
 }
 
-fn publish(hub: &Hub, name: &str, value: &str, now: Instant) {
-    let publish = Publish {
-        dup: false,
-        qos: QoS::AtMostOnce,
-        retain: true,
-        topic: &format!("$SYS/broker/{name}"),
-        packet_id: None,
-        properties: PublishProperties::default(),
-        payload: value.as_bytes(),
-    };
-    hub.publish_kept(&Arc::new(Message::copy_of(&publish, None)), 0, now);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Config;
 
     #[test]
     fn a_steady_rate_becomes_its_own_average_sooner_over_a_minute_than_over_fifteen() {
         let now = Instant::now();
-        let mut sys = Sys::new(now);
+        let hub = Hub::new(Config::default(), 1).unwrap();
+        let mut sys = Sys::new(&hub, now);
         let mut totals = Totals::default();
         for _ in 0..30 {
             totals.packets_received += 100;

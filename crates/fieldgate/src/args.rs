@@ -35,7 +35,7 @@ pub(crate) enum Command {
     ///
     /// SIGHUP makes it read the configuration again: devices that changed are restarted, the
     /// others go on; a file with mistakes changes nothing. SIGTERM ends it in order.
-    Run(File),
+    Run(Run),
     /// Check a configuration and print every mistake with file, line and column.
     Check(Check),
     /// Poll one device once and show requests, raw words and decoded values.
@@ -57,6 +57,16 @@ pub(crate) struct File {
     /// The configuration; device types are read from types/*.yaml beside it.
     #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) config: File,
+    /// Keep sessions, queued messages and retained values here, so that they survive a restart
+    /// and a power failure. Without it, and without systemd's STATE_DIRECTORY, they do not.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

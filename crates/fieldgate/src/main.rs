@@ -37,7 +37,10 @@ fn main() -> ExitCode {
 fn act(cli: Cli) -> Result<(), Stop> {
     journal::install(cli.log).map_err(Stop::Other)?;
     match cli.command {
-        Command::Run(config) => block_on(daemon::run(&config.file)),
+        Command::Run(run) => {
+            let state = run.state.or_else(daemon::state_directory);
+            block_on(daemon::run(&run.config.file, state.as_deref()))
+        }
         Command::Check(check) => commands::check(&check.config.file, check.expand),
         Command::Test(test) => block_on(commands::test(&test.config, &test.device)),
         Command::User(user) => users::act(&user),

@@ -116,6 +116,8 @@ pub(crate) enum Proof {
     Password(PasswordHash),
     /// With a client certificate.
     Certificate,
+    /// In some way, before the broker was started; it has not come back since.
+    Kept,
 }
 
 /// Why a client is not let in.
@@ -253,7 +255,7 @@ impl Policy {
                 (Some(account), proof) => {
                     let right = match proof {
                         Proof::Password(hash) => account.password.as_ref() == Some(hash),
-                        Proof::Certificate => true,
+                        Proof::Certificate | Proof::Kept => true,
                     };
                     let rights = account.rules.bind(client_id, Some(name));
                     (rights, (!right).then_some(WRONG_LOGIN))
@@ -261,7 +263,7 @@ impl Policy {
                 // Whoever gives out certificates has said that these may come.
                 (None, Proof::Certificate) if self.users.is_empty() => (Rights::all(), None),
                 (None, Proof::Certificate) => stranger(UNKNOWN_CERTIFICATE),
-                (None, Proof::Password(_)) => stranger(WRONG_LOGIN),
+                (None, Proof::Password(_) | Proof::Kept) => stranger(WRONG_LOGIN),
             },
         }
     }

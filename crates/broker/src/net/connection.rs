@@ -16,9 +16,12 @@ use super::end::End;
 use super::login::Login;
 use super::{Desk, READ_SIZE, Worker};
 use crate::counters::add;
+use crate::deliver::Post;
 use crate::origin::Origin;
 use crate::outbox::Writing;
 use crate::pause::Pause;
+use crate::session::Turn;
+use crate::store::Outcome;
 
 /// Reads handled before other connections of the worker get their turn.
 pub(super) const READS_AT_ONCE: usize = 8;
@@ -137,9 +140,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(reason) = wire.kick {
             return Err(End::kicked(reason));
         }
-        let out = &mut wire.out;
-        let tally = &mut desk.post.tally;
-        session.pump(&mut crate::session::Turn { now, out, tally });
+        let hub = &self.worker.hub;
+        if let (Some(store), Some(gate)) = (&hub.store, wire.gate) {
+            store.wake_at(gate, cx.waker());
+            if store.outcome(gate) == Outcome::Undecided {
+                return Ok(false);
+            }
+            wire.gate = None;
+        }
+        let Post { journal, tally, .. } = &mut desk.post;
+        session.pump(&mut Turn {
+            now,
+            out: &mut wire.out,
+            held: &mut wire.held,
+            journal,
+            tally,
+        });
+        hub.keep_all(journal, &mut wire.held);
+        if let Some(store) = hub.store.as_ref().filter(|_| !wire.held.is_empty()) {
+            let (version, waker) = (client.version, cx.waker());
+            let refused = wire.held.release(store, version, &mut wire.out, waker);
+            let forget = |id| session.forget(id);
+            refused.received.into_iter().for_each(forget);
+            if refused.untold {
+                return Err(End::NOT_KEPT);
+            }
+        }
         let some = !wire.out.is_empty();
         if some {
             client.greeted = true;
@@ -278,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Ok(false) => return Poll::Pending,
                 },
             }
-            if self.waits_for_subscribers(cx, now) {
+            if self.waits_for_subscribers(cx, now) || self.waits_for_store() {
                 return Poll::Pending;
             }
             if ready!(self.poll_login(cx, now)) {
@@ -291,6 +317,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// So many answers wait for the disk that the client is not read until some have left.
+    fn waits_for_store(&self) -> bool {
+        let State::Client(client) = &self.state else {
+            return false;
+        };
+        let mut inner = client.attached.cell.lock();
+        let wire = inner.wire(client.attached.epoch);
+        wire.is_some_and(|(_, wire)| wire.held.is_full())
     }
 
     /// The socket takes no more. Returns whether to read all the same: a client that sends and

@@ -35,6 +35,13 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The disk does not take what would have to be kept, and the client's version of MQTT cannot be
+    /// told so otherwise. It has no acknowledgement, so it will send again.
+    pub(super) const NOT_KEPT: Self = Self::Fault {
+        reason: ReasonCode::QUOTA_EXCEEDED,
+        what: "its message cannot be kept: the disk takes nothing",
+    };
+
     pub(super) fn kicked(reason: ReasonCode) -> Self {
         let what = match reason {
             ReasonCode::NOT_AUTHORIZED => "its right to be here has been withdrawn",

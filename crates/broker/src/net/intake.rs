@@ -5,10 +5,11 @@
 //! two sessions, and an acknowledgement leaves only after its message was routed.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{
-    AckKind, Disconnect, Packet, Publish, QoS, ReasonCode, Version, decode, encode_ack,
+    AckKind, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Version, decode, encode_ack,
 };
 
 use super::Worker;
@@ -16,13 +17,15 @@ use super::client::Client;
 use super::end::End;
 use super::greeting::session_expiry;
 use crate::access::Rights;
+use crate::cell::Wire;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Departure;
+use crate::journal::Journal;
 use crate::message::Routed;
-use crate::outbox::Outbox;
 use crate::router::{MatchCache, Stored};
-use crate::session::{AliasError, AliasesIn, Receipt, Received, Tally, Turn};
+use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
+use crate::store::Store;
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
 /// rest of what the client sent waits with it.
@@ -48,6 +51,7 @@ struct Intake<'w> {
     version: Version,
     now: Instant,
     rights: Rights,
+    publisher: &'w Arc<str>,
     /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
 }
@@ -63,6 +67,7 @@ impl Client {
         post: &mut Post,
         now: Instant,
     ) -> Result<usize, End> {
+        let publisher = Arc::clone(self.attached.cell.name());
         let mut used = 0;
         while used < data.len() {
             let mut batch = Batch::default();
@@ -72,6 +77,7 @@ impl Client {
                 version: self.version,
                 now,
                 rights: self.attached.cell.rights(),
+                publisher: &publisher,
                 tally: Tally::default(),
             };
             let (taken, stop) = self.collect(&data[used..], &mut intake, &mut batch, post);
@@ -81,6 +87,7 @@ impl Client {
             post.tally.replies += intake.tally.replies;
             deliver(&batch, self.attached.cell.id(), now, post);
             drop(batch);
+            self.keep(worker, post);
             match stop {
                 Stop::Incomplete => break,
                 Stop::Enough => {}
@@ -95,6 +102,23 @@ impl Client {
             }
         }
         Ok(used)
+    }
+
+    /// Hands the changes of this turn to the store. Answers that promise them wait for it.
+    fn keep(&self, worker: &Worker, post: &mut Post) {
+        let Some(store) = worker
+            .hub
+            .store
+            .as_ref()
+            .filter(|_| !post.journal.is_empty())
+        else {
+            return;
+        };
+        let answers = post.journal.is_awaited;
+        let ticket = store.submit(&mut post.journal);
+        if answers && let Some((_, wire)) = self.attached.cell.lock().wire(self.attached.epoch) {
+            wire.held.seal(ticket);
+        }
     }
 
     /// Takes in packets up to one that must wait for the messages before it.
@@ -112,7 +136,7 @@ impl Client {
         let Some((session, wire)) = inner.wire(self.attached.epoch) else {
             return (0, Stop::End(End::TakenOver));
         };
-        let out = &mut wire.out;
+        let Wire { out, held, .. } = wire;
         let stop = loop {
             if packets == AT_ONCE {
                 break Stop::Enough;
@@ -125,6 +149,8 @@ impl Client {
             let mut turn = Turn {
                 now: intake.now,
                 out: &mut *out,
+                held: &mut *held,
+                journal: &mut post.journal,
                 tally: &mut post.tally,
             };
             match packet {
@@ -135,8 +161,7 @@ impl Client {
                     if packets == 0 {
                         batch.expect(data.len(), AT_ONCE);
                     }
-                    let received = &mut session.received;
-                    let taken = intake.publish(publish, &self.aliases, received, turn.out, batch);
+                    let taken = intake.publish(publish, &self.aliases, session, turn, batch);
                     if let Err(end) = taken {
                         break Stop::End(end);
                     }
@@ -145,14 +170,15 @@ impl Client {
                 Packet::PubRec(ack) => session.pubrec(ack.packet_id, ack.reason, &mut turn),
                 Packet::PubComp(ack) => session.pubcomp(ack.packet_id, &mut turn),
                 Packet::PubRel(ack) => {
-                    let reason = if session.received.remove(ack.packet_id) {
+                    let reason = if session.complete(ack.packet_id, turn.journal) {
                         ReasonCode::SUCCESS
                     } else {
                         ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
                     };
-                    let bytes = &mut turn.out.bytes;
-                    encode_ack(bytes, self.version, AckKind::PubComp, ack.packet_id, reason);
-                    turn.tally.replies += 1;
+                    // After its PUBCOMP a client takes the identifier for a new message, which must
+                    // not look like this one again.
+                    let hold = session.is_stored();
+                    intake.answer((AckKind::PubComp, ack.packet_id, reason), hold, &mut turn);
                 }
                 Packet::PingReq => {
                     turn.out.bytes.extend_from_slice(&PINGRESP);
@@ -167,6 +193,7 @@ impl Client {
             used += len;
             packets += 1;
         };
+        post.journal.is_awaited |= held.is_open();
         add(&intake.worker.counters.packets_received, packets as u64);
         (used, stop)
     }
@@ -180,8 +207,8 @@ impl Intake<'_> {
         &mut self,
         mut publish: Publish<'a>,
         aliases: &'a AliasesIn,
-        received: &mut Received,
-        out: &mut Outbox,
+        session: &mut Session,
+        mut turn: Turn<'_>,
         batch: &mut Batch<'a>,
     ) -> Result<(), End> {
         if !publish.properties.subscription_ids.is_empty() {
@@ -199,17 +226,11 @@ impl Intake<'_> {
                 Version::V5 => self.worker.hub.config.limits.receive_maximum,
                 Version::V3 | Version::V4 => u16::MAX,
             };
-            match received.insert(id, maximum) {
+            match session.receive(id, maximum, turn.journal) {
                 Receipt::New => {}
                 Receipt::Again => {
-                    encode_ack(
-                        &mut out.bytes,
-                        self.version,
-                        AckKind::PubRec,
-                        id,
-                        ReasonCode::SUCCESS,
-                    );
-                    self.tally.replies += 1;
+                    let again = (AckKind::PubRec, id, ReasonCode::SUCCESS);
+                    self.answer(again, session.is_stored(), &mut turn);
                     return Ok(());
                 }
                 Receipt::TooMany => {
@@ -220,7 +241,13 @@ impl Intake<'_> {
                 }
             }
         }
-        let reason = self.route(publish, batch);
+        let routed = self.route(publish, session, turn.journal, batch);
+        let (reason, mut hold) = routed.inspect_err(|_| {
+            // It was not taken over: it will come again, and then it is new.
+            if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
+                session.complete(id, turn.journal);
+            }
+        })?;
         let Some(id) = publish.packet_id else {
             return Ok(());
         };
@@ -229,20 +256,46 @@ impl Intake<'_> {
             QoS::AtLeastOnce => AckKind::PubAck,
             QoS::ExactlyOnce => AckKind::PubRec,
         };
-        if kind == AckKind::PubRec && reason.is_error() && self.version == Version::V5 {
-            received.remove(id); // The exchange ends with a PUBREC that is an error.
+        if kind == AckKind::PubRec {
+            if reason.is_error() && self.version == Version::V5 {
+                // The exchange ends with a PUBREC that is an error.
+                session.complete(id, turn.journal);
+            }
+            hold |= session.is_stored();
         }
-        encode_ack(&mut out.bytes, self.version, kind, id, reason);
-        self.tally.replies += 1;
+        self.answer((kind, id, reason), hold, &mut turn);
         Ok(())
     }
 
-    /// Finds who gets `publish`. Returns what to acknowledge it with.
-    fn route<'a>(&mut self, publish: Publish<'a>, batch: &mut Batch<'a>) -> ReasonCode {
+    /// Acknowledges. With `hold` the acknowledgement waits for the store, as it does behind
+    /// another that waits: their order is that of the messages (MQTT-4.6.0-2).
+    fn answer(
+        &mut self,
+        (kind, id, reason): (AckKind, PacketId, ReasonCode),
+        hold: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        self.tally.replies += 1;
+        if hold || !turn.held.is_empty() {
+            turn.held.push_ack(kind, id, reason);
+        } else {
+            encode_ack(&mut turn.out.bytes, self.version, kind, id, reason);
+        }
+    }
+
+    /// Finds who gets `publish`. Returns what to acknowledge it with, and whether that has to wait
+    /// for the store.
+    fn route<'a>(
+        &mut self,
+        publish: Publish<'a>,
+        session: &Session,
+        journal: &mut Journal,
+        batch: &mut Batch<'a>,
+    ) -> Result<(ReasonCode, bool), End> {
         let hub = &self.worker.hub;
         let refuse = |reason| {
             add(&self.worker.counters.publish_refused, 1);
-            reason
+            Ok((reason, false))
         };
         if !self.rights.may_write(publish.topic) {
             return refuse(ReasonCode::NOT_AUTHORIZED);
@@ -253,20 +306,52 @@ impl Intake<'_> {
         let expiry = publish.properties.message_expiry;
         let expires = expiry.map(|s| self.now + Duration::from_secs(s.into()));
         let routed = Routed::borrowed(publish, expires);
+        let promised = publish.qos > QoS::AtMostOnce;
+        let store = hub.store.as_ref();
+        let failing = promised && store.is_some_and(Store::is_failing);
+        if failing {
+            let matches = self.cache.matches(&hub.router, publish.topic);
+            let kept = publish.retain
+                || matches.stored
+                || (session.is_stored() && publish.qos == QoS::ExactlyOnce);
+            match self.version {
+                Version::V5 if kept => return refuse(ReasonCode::QUOTA_EXCEEDED),
+                Version::V3 | Version::V4 if kept => {
+                    add(&self.worker.counters.publish_refused, 1);
+                    return Err(End::NOT_KEPT);
+                }
+                _ => {}
+            }
+        }
+        let mut hold = false;
         // Kept before it is matched: whoever subscribes in between gets it one way or the other.
-        if publish.retain && hub.retained().store(routed.message()) == Stored::Full {
-            return refuse(ReasonCode::QUOTA_EXCEEDED);
+        if publish.retain {
+            let stored = hub.retained().store(routed.message(), self.publisher);
+            if let Some(store) = store {
+                hold = store.retained_changed(publish.topic, promised, journal);
+            }
+            if stored == Stored::Full {
+                hub.note_retained_full(publish.topic);
+                // Whoever can be told may try again; for the others, subscribers get it at least.
+                if promised && self.version == Version::V5 {
+                    return refuse(ReasonCode::QUOTA_EXCEEDED);
+                }
+            }
         }
         if batch.ends_with(routed.publish.topic) {
             batch.push_alike(routed);
-            return ReasonCode::SUCCESS;
+            return Ok((
+                ReasonCode::SUCCESS,
+                hold || (promised && batch.ends_stored()),
+            ));
         }
         let matches = self.cache.matches(&hub.router, routed.publish.topic);
         if matches.is_empty() {
-            return ReasonCode::NO_MATCHING_SUBSCRIBERS;
+            return Ok((ReasonCode::NO_MATCHING_SUBSCRIBERS, hold));
         }
+        hold |= promised && matches.stored;
         batch.push(routed, matches);
-        ReasonCode::SUCCESS
+        Ok((ReasonCode::SUCCESS, hold))
     }
 }
 

@@ -10,10 +10,10 @@ use fieldgate_mqtt::{
 use super::Worker;
 use super::client::Client;
 use super::end::End;
-use crate::cell::Inner;
+use crate::cell::{Inner, Wire};
 use crate::deliver::Post;
-use crate::outbox::Outbox;
-use crate::router::{Grant, Terms};
+use crate::journal::{Change, Journal};
+use crate::router::{Grant, Kept, Terms};
 use crate::session::Turn;
 
 /// What MQTT 3.1.1 answers for a filter that it refuses.
@@ -36,7 +36,7 @@ impl Client {
         let mut codes = Vec::new();
         let mut wanted = Vec::new();
         for (filter, options) in subscribe.filters() {
-            match self.add(filter, options, id, &mut guard, worker) {
+            match self.add(filter, options, id, (&mut guard, &mut post.journal), worker) {
                 Ok((grant, retained)) => {
                     codes.push(grant.qos as u8);
                     wanted.extend(retained.then_some((filter, grant)));
@@ -53,10 +53,12 @@ impl Client {
             codes: &codes,
             properties: AckProperties::default(),
         });
-        self.answer(&suback, &mut wire.out, post)?;
+        self.answer(&suback, wire, session.is_stored(), post)?;
         let mut turn = Turn {
             now,
             out: &mut wire.out,
+            held: &mut wire.held,
+            journal: &mut post.journal,
             tally: &mut post.tally,
         };
         let rights = self.attached.cell.rights();
@@ -66,11 +68,16 @@ impl Client {
                 continue;
             }
             let mut messages = hub.retained().matching(filter, now);
-            messages.retain(|message| rights.may_read(message.topic()));
-            for message in messages {
+            messages.retain(|kept| {
+                let own = grant.no_local && *kept.publisher == *self.attached.cell.client_id();
+                !own && rights.may_read(kept.message.topic())
+            });
+            for Kept { message, .. } in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
             }
         }
+        post.journal.await_those_after(0, &self.attached.cell);
+        hub.keep_all(&mut post.journal, &mut wire.held);
         Ok(())
     }
 
@@ -80,7 +87,7 @@ impl Client {
         filter: &str,
         options: SubscriptionOptions,
         id: u32,
-        inner: &mut Inner,
+        (inner, journal): (&mut Inner, &mut Journal),
         worker: &Worker,
     ) -> Result<(Grant, bool), ReasonCode> {
         let hub = &worker.hub;
@@ -103,6 +110,14 @@ impl Client {
         };
         hub.router.subscribe(&self.attached.cell, filter, grant);
         inner.subscriptions.insert(filter.into(), grant);
+        let cell = &self.attached.cell;
+        if cell.is_stored() {
+            journal.changes.push(Change::Subscribed {
+                session: cell.id(),
+                filter: filter.into(),
+                grant,
+            });
+        }
         let retained = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true,
             RetainHandling::SendIfNew => !known,
@@ -114,15 +129,25 @@ impl Client {
 
     /// Appends the answer to a list of filters, unless it is bigger than the client takes
     /// (MQTT-3.1.2-24).
-    fn answer(&self, packet: &Packet<'_>, out: &mut Outbox, post: &mut Post) -> Result<(), End> {
-        let before = out.bytes.len();
-        let encoded = packet.encode(self.version, &mut out.bytes);
-        if encoded.is_err() || out.bytes.len() - before > self.max_packet {
-            out.bytes.truncate(before);
+    fn answer(
+        &self,
+        packet: &Packet<'_>,
+        wire: &mut Wire,
+        held: bool,
+        post: &mut Post,
+    ) -> Result<(), End> {
+        let mut bytes = Vec::new();
+        let encoded = packet.encode(self.version, &mut bytes);
+        if encoded.is_err() || bytes.len() > self.max_packet {
             return Err(End::Fault {
                 reason: ReasonCode::PACKET_TOO_LARGE,
                 what: "the answer is bigger than the client takes",
             });
+        }
+        if held {
+            wire.held.push_packet(&bytes);
+        } else {
+            wire.out.bytes.extend_from_slice(&bytes);
         }
         post.tally.replies += 1;
         Ok(())
@@ -140,14 +165,21 @@ impl Client {
             let code = if !topic::filter_is_valid(filter) {
                 ReasonCode::TOPIC_FILTER_INVALID
             } else if inner.subscriptions.remove(filter).is_some() {
-                worker.hub.router.unsubscribe(&self.attached.cell, filter);
+                let cell = &self.attached.cell;
+                worker.hub.router.unsubscribe(cell, filter);
+                if cell.is_stored() {
+                    post.journal.changes.push(Change::Unsubscribed {
+                        session: cell.id(),
+                        filter: filter.into(),
+                    });
+                }
                 ReasonCode::SUCCESS
             } else {
                 ReasonCode::NO_SUBSCRIPTION_EXISTED
             };
             codes.push(code.0);
         }
-        let Some((_, wire)) = inner.wire(self.attached.epoch) else {
+        let Some((session, wire)) = inner.wire(self.attached.epoch) else {
             return Err(End::TakenOver);
         };
         let unsuback = Packet::UnsubAck(UnsubAck {
@@ -155,7 +187,8 @@ impl Client {
             codes: &codes,
             properties: AckProperties::default(),
         });
-        self.answer(&unsuback, &mut wire.out, post)?;
+        self.answer(&unsuback, wire, session.is_stored(), post)?;
+        worker.hub.keep_all(&mut post.journal, &mut wire.held);
         Ok(())
     }
 }

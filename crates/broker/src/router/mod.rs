@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fieldgate_mqtt::QoS;
 
 pub(crate) use cache::MatchCache;
-pub(crate) use retained::{Retained, Stored};
+pub(crate) use retained::{Kept, Retained, Stored};
 
 use crate::cell::Cell;
 use trie::Trie;
@@ -66,7 +66,7 @@ impl Ids {
         }
     }
 
-    fn add(&mut self, id: u32) {
+    pub(crate) fn add(&mut self, id: u32) {
         if id == 0 {
             return;
         }
@@ -141,6 +141,9 @@ impl Subscriber {
 pub(crate) struct Matches {
     pub(crate) plain: Vec<Subscriber>,
     pub(crate) groups: Vec<Group>,
+    /// Some of them outlive the process, so that a message of QoS 1 or 2 for them has to be on disk
+    /// before it is acknowledged.
+    pub(crate) stored: bool,
 }
 
 impl Matches {
@@ -198,7 +201,11 @@ impl Router {
 
     /// Everybody who gets `topic` and may, read from the trie itself.
     pub(crate) fn matches(&self, topic: &str) -> Matches {
-        self.lock().matches(topic)
+        let mut matches = self.lock().matches(topic);
+        let members = matches.groups.iter().flat_map(|group| &group.members);
+        let stored = |one: &Subscriber| one.cell.is_stored() && one.terms.qos > QoS::AtMostOnce;
+        matches.stored = matches.plain.iter().chain(members).any(stored);
+        matches
     }
 
     /// Changes whenever `matches` may.

@@ -21,7 +21,16 @@ pub(crate) struct Retained {
 #[derive(Debug, Default)]
 struct Node {
     children: HashMap<Box<str>, Node, RandomState>,
-    message: Option<Arc<Message>>,
+    kept: Option<Kept>,
+}
+
+/// A retained message.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) message: Arc<Message>,
+    /// The client that published it: its own no-local subscriptions do not match
+    /// (MQTT-3.8.3-3).
+    pub(crate) publisher: Arc<str>,
 }
 
 /// What became of a message that asks to be retained.
@@ -29,7 +38,8 @@ struct Node {
 pub(crate) enum Stored {
     Kept,
     Removed,
-    /// The store is full and the topic is new, or would make it too big.
+    /// The store is full and the topic is new, or would make it too big. What the topic had is gone:
+    /// it is not the last message any more.
     Full,
 }
 
@@ -54,7 +64,7 @@ impl Retained {
     }
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept.
-    pub(crate) fn store(&mut self, message: Arc<Message>) -> Stored {
+    pub(crate) fn store(&mut self, message: Arc<Message>, publisher: &Arc<str>) -> Stored {
         let named = Arc::clone(&message);
         let path = named.topic();
         if message.payload().is_empty() {
@@ -62,12 +72,13 @@ impl Retained {
             return Stored::Removed;
         }
         let weight = message.weight();
-        let old = self.get(path).map(|old| old.weight());
+        let old = self.get(path).map(|old| old.message.weight());
         let full = match old {
             None => self.count >= self.max || self.bytes + weight > self.max_bytes,
             Some(old) => self.bytes - old + weight > self.max_bytes,
         };
         if full {
+            self.remove(path);
             return Stored::Full;
         }
         let mut node = &mut self.root;
@@ -82,74 +93,88 @@ impl Retained {
         }
         self.bytes = self.bytes - old.unwrap_or(0) + weight;
         self.count += usize::from(old.is_none());
-        node.message = Some(message);
+        node.kept = Some(Kept {
+            message,
+            publisher: Arc::clone(publisher),
+        });
         Stored::Kept
     }
 
-    fn get(&self, topic: &str) -> Option<&Arc<Message>> {
+    pub(crate) fn get(&self, topic: &str) -> Option<&Kept> {
         let mut node = &self.root;
         for level in topic.split('/') {
             node = node.children.get(level)?;
         }
-        node.message.as_ref()
+        node.kept.as_ref()
     }
 
     fn remove(&mut self, topic: &str) {
         if let Some(old) = self.root.remove(topic.split('/')) {
             self.count -= 1;
-            self.bytes -= old.weight();
+            self.bytes -= old.message.weight();
         }
     }
 
-    /// Drops what has expired, and returns how many that were.
-    pub(crate) fn purge(&mut self, now: Instant) -> usize {
+    /// Drops what has expired, and returns the topics.
+    pub(crate) fn purge(&mut self, now: Instant) -> Vec<String> {
         let mut expired = Vec::new();
-        self.root.each(&mut |message| {
-            if message.expired(now) {
-                expired.push(message.topic().to_owned());
+        self.root.each(&mut |kept| {
+            if kept.message.expired(now) {
+                expired.push(kept.message.topic().to_owned());
             }
         });
         for topic in &expired {
             self.remove(topic);
         }
-        expired.len()
+        expired
     }
 
     /// The messages whose topics `filter` matches, expired ones left out.
-    pub(crate) fn matching(&self, filter: &str, now: Instant) -> Vec<Arc<Message>> {
+    pub(crate) fn matching(&self, filter: &str, now: Instant) -> Vec<Kept> {
         let mut found = Vec::new();
-        self.root.visit(Some(filter), true, &mut |message| {
-            if !message.expired(now) {
-                found.push(Arc::clone(message));
+        self.root.visit(Some(filter), true, &mut |kept| {
+            if !kept.message.expired(now) {
+                found.push(kept.clone());
             }
         });
         found
     }
+
+    /// The topics whose messages `publisher` published.
+    pub(crate) fn topics_of(&self, publisher: &str) -> Vec<String> {
+        let mut topics = Vec::new();
+        self.root.each(&mut |kept| {
+            if *kept.publisher == *publisher {
+                topics.push(kept.message.topic().to_owned());
+            }
+        });
+        topics
+    }
 }
 
 impl Node {
-    fn remove<'t>(&mut self, mut levels: impl Iterator<Item = &'t str>) -> Option<Arc<Message>> {
+    fn remove<'t>(&mut self, mut levels: impl Iterator<Item = &'t str>) -> Option<Kept> {
         let Some(level) = levels.next() else {
-            return self.message.take();
+            return self.kept.take();
         };
         let child = self.children.get_mut(level)?;
         let removed = child.remove(levels);
-        if child.message.is_none() && child.children.is_empty() {
+        if child.kept.is_none() && child.children.is_empty() {
             self.children.remove(level);
         }
         removed
     }
 
-    fn each(&self, found: &mut impl FnMut(&Arc<Message>)) {
-        self.message.iter().for_each(&mut *found);
+    fn each(&self, found: &mut impl FnMut(&Kept)) {
+        self.kept.iter().for_each(&mut *found);
         for child in self.children.values() {
             child.each(found);
         }
     }
 
-    fn visit(&self, filter: Option<&str>, first: bool, found: &mut impl FnMut(&Arc<Message>)) {
+    fn visit(&self, filter: Option<&str>, first: bool, found: &mut impl FnMut(&Kept)) {
         let Some(filter) = filter else {
-            return self.message.iter().for_each(found);
+            return self.kept.iter().for_each(found);
         };
         let (level, rest) = match filter.split_once('/') {
             Some((level, rest)) => (level, Some(rest)),
@@ -162,7 +187,7 @@ impl Node {
         };
         match level {
             "#" => {
-                self.message.iter().for_each(&mut *found);
+                self.kept.iter().for_each(&mut *found);
                 for (_, child) in children() {
                     child.each(found);
                 }
@@ -188,12 +213,16 @@ mod tests {
     use fieldgate_mqtt::QoS;
     use std::time::Duration;
 
+    fn store(retained: &mut Retained, message: Arc<Message>) -> Stored {
+        retained.store(message, &"client".into())
+    }
+
     #[test]
     fn a_filter_finds_the_retained_messages_that_it_matches() {
         let mut retained = Retained::new(100, 100_000);
         let topics = ["a", "a/b", "a/b/c", "a/c", "/", "$SYS/x", "é"];
         for topic in topics {
-            assert_eq!(retained.store(message(topic, b"1")), Stored::Kept);
+            assert_eq!(store(&mut retained, message(topic, b"1")), Stored::Kept);
         }
         for filter in ["a", "a/#", "#", "+", "+/+", "a/+", "$SYS/#", "a/b/c/#", "x"] {
             let mut want: Vec<_> = topics
@@ -201,7 +230,7 @@ mod tests {
                 .filter(|topic| fieldgate_mqtt::topic::matches(filter, topic))
                 .collect();
             let found = retained.matching(filter, Instant::now());
-            let mut found: Vec<_> = found.iter().map(|m| m.topic()).collect();
+            let mut found: Vec<_> = found.iter().map(|kept| kept.message.topic()).collect();
             want.sort_unstable();
             found.sort_unstable();
             assert_eq!(found, want, "{filter}");
@@ -211,11 +240,11 @@ mod tests {
     #[test]
     fn an_empty_payload_removes_and_the_tree_shrinks_back() {
         let mut retained = Retained::new(10, 10_000);
-        retained.store(message("a/b/c", b"1"));
-        retained.store(message("a/b/c", b"2"));
+        store(&mut retained, message("a/b/c", b"1"));
+        store(&mut retained, message("a/b/c", b"2"));
         assert_eq!(retained.count(), 1);
-        assert_eq!(retained.store(message("a/b/c", b"")), Stored::Removed);
-        assert_eq!(retained.store(message("never", b"")), Stored::Removed);
+        assert_eq!(store(&mut retained, message("a/b/c", b"")), Stored::Removed);
+        assert_eq!(store(&mut retained, message("never", b"")), Stored::Removed);
         assert_eq!((retained.count(), retained.bytes()), (0, 0));
         assert!(retained.root.children.is_empty());
     }
@@ -223,13 +252,19 @@ mod tests {
     #[test]
     fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
         let mut retained = Retained::new(2, 1_000);
-        assert_eq!(retained.store(message("a", b"1")), Stored::Kept);
-        assert_eq!(retained.store(message("b", b"1")), Stored::Kept);
-        assert_eq!(retained.store(message("c", b"1")), Stored::Full);
-        assert_eq!(retained.store(message("a", b"2")), Stored::Kept);
-        assert_eq!(retained.store(message("a", &[0; 2_000])), Stored::Full);
+        assert_eq!(store(&mut retained, message("a", b"1")), Stored::Kept);
+        assert_eq!(store(&mut retained, message("b", b"1")), Stored::Kept);
+        assert_eq!(store(&mut retained, message("c", b"1")), Stored::Full);
+        assert_eq!(store(&mut retained, message("a", b"2")), Stored::Kept);
         let found = retained.matching("a", Instant::now());
-        assert_eq!(found[0].payload(), b"2");
+        assert_eq!(found[0].message.payload(), b"2");
+        // A value that is not the last one would deceive.
+        assert_eq!(
+            store(&mut retained, message("a", &[0; 2_000])),
+            Stored::Full
+        );
+        assert!(retained.matching("a", Instant::now()).is_empty());
+        assert_eq!(retained.count(), 1);
     }
 
     #[test]
@@ -237,12 +272,18 @@ mod tests {
         let now = Instant::now();
         let at = |s| Some(now + Duration::from_secs(s));
         let mut retained = Retained::new(10, 10_000);
-        retained.store(message_with("a", b"1", QoS::AtMostOnce, true, at(1)));
-        retained.store(message_with("b", b"1", QoS::AtMostOnce, true, at(3)));
+        store(
+            &mut retained,
+            message_with("a", b"1", QoS::AtMostOnce, true, at(1)),
+        );
+        store(
+            &mut retained,
+            message_with("b", b"1", QoS::AtMostOnce, true, at(3)),
+        );
         let later = now + Duration::from_secs(2);
         assert_eq!(retained.matching("#", now).len(), 2);
         assert_eq!(retained.matching("#", later).len(), 1);
-        assert_eq!(retained.purge(later), 1);
+        assert_eq!(retained.purge(later), ["a"]);
         assert_eq!(retained.count(), 1);
     }
 }

@@ -1,4 +1,7 @@
-//! Messages sent and not yet acknowledged, in a slab that their packet identifiers index.
+//! Messages sent and not yet acknowledged, in a ring that their packet identifiers index.
+//!
+//! A message's identifier follows from its number in the session, so that a session read back
+//! from disk gives every message the identifier that it had.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,6 +10,13 @@ use fieldgate_mqtt::{PacketId, QoS};
 
 use crate::message::Message;
 use crate::router::Ids;
+
+/// Packet identifiers that there are: 1 to 65,535.
+const IDS: u64 = u16::MAX as u64;
+
+/// From the oldest unacknowledged message to the newest at most, so that a client which never
+/// acknowledges one of many cannot make the ring grow without end.
+const SPAN: u64 = 8 * 1024;
 
 /// Where a message stands (MQTT 5.0 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,45 +47,27 @@ pub(crate) struct Kept {
 }
 
 #[derive(Debug)]
-enum Slot {
-    /// The next free slot's index.
-    Free(u16),
-    /// An identifier handed out, its packet not yet written.
-    Reserved,
-    Used {
-        phase: Phase,
-        /// Orders messages for sending again.
-        sequence: u64,
-        /// Sent on this connection, so that it counts against the client's window.
-        counted: bool,
-        kept: Option<Kept>,
-    },
+struct Slot {
+    phase: Phase,
+    /// Sent on this connection, so that it counts against the client's window.
+    counted: bool,
+    kept: Option<Kept>,
 }
 
-/// The slab; slot `n` belongs to packet identifier `n + 1`.
-#[derive(Debug)]
+/// The ring; its first slot belongs to message number `base`.
+#[derive(Debug, Default)]
 pub(crate) struct Inflight {
-    slots: Vec<Slot>,
-    free: u16,
+    slots: VecDeque<Option<Slot>>,
+    base: u64,
     used: usize,
     counted: u16,
     window: u16,
-    sequence: u64,
 }
 
-const NONE: u16 = u16::MAX;
-
-impl Default for Inflight {
-    fn default() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: NONE,
-            used: 0,
-            counted: 0,
-            window: 0,
-            sequence: 0,
-        }
-    }
+/// The packet identifier of a session's message `number`.
+pub(crate) fn id_of(number: u64) -> PacketId {
+    let id = u16::try_from(number % IDS + 1).ok();
+    id.and_then(PacketId::new).unwrap_or(PacketId::MIN)
 }
 
 impl Inflight {
@@ -85,138 +77,175 @@ impl Inflight {
 
     /// The client takes at most `window` unacknowledged messages from now on, a new connection.
     pub(crate) fn set_window(&mut self, window: u16) {
-        self.window = window.min(NONE - 1);
+        self.window = window;
         self.counted = 0;
     }
 
     /// The identifiers that a new connection has to see again, oldest first. Messages of which
     /// nothing was kept are forgotten.
     pub(crate) fn unsent(&mut self) -> VecDeque<PacketId> {
-        let mut order = Vec::new();
-        for index in 0..self.slots.len() {
-            let Slot::Used {
-                phase,
-                sequence,
-                counted,
-                kept,
-            } = &mut self.slots[index]
-            else {
-                continue;
-            };
-            *counted = false;
-            let Some(id) = id_of(index) else { continue };
-            if kept.is_some() || *phase == Phase::Released {
-                order.push((*sequence, id));
-            } else {
-                self.free_slot(index);
+        for slot in &mut self.slots {
+            let again = |slot: &mut Slot| slot.kept.is_some() || slot.phase == Phase::Released;
+            if slot.take_if(|slot| !again(slot)).is_some() {
+                self.used -= 1;
+            } else if let Some(slot) = slot {
+                slot.counted = false;
             }
         }
-        order.sort_unstable_by_key(|&(sequence, _)| sequence);
-        order.into_iter().map(|(_, id)| id).collect()
+        self.trim();
+        (self.base..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| slot.is_some())
+            .map(|(number, _)| id_of(number))
+            .collect()
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.counted < self.window && (self.free != NONE || self.slots.len() < usize::from(NONE))
+    /// Whether message `number` may be sent now.
+    pub(crate) fn has_room_for(&self, number: u64) -> bool {
+        self.has_window() && (self.used == 0 || number - self.base < SPAN)
     }
 
-    /// An identifier for the next message, or `None` when the window is full. To be followed by
-    /// `sent` or `cancel`.
-    pub(crate) fn reserve(&mut self) -> Option<PacketId> {
-        if !self.has_room() {
-            return None;
-        }
-        let index = if self.free == NONE {
-            self.slots.push(Slot::Reserved);
-            self.slots.len() - 1
-        } else {
-            let index = usize::from(self.free);
-            if let Slot::Free(next) = self.slots[index] {
-                self.free = next;
-            }
-            self.slots[index] = Slot::Reserved;
-            index
-        };
-        self.used += 1;
-        id_of(index)
+    /// Whether the client takes another message.
+    pub(crate) fn has_window(&self) -> bool {
+        self.counted < self.window
     }
 
-    pub(crate) fn sent(&mut self, id: PacketId, qos: QoS, kept: Option<Kept>) {
-        self.sequence += 1;
+    /// Message `number`, newer than all before, was sent.
+    pub(crate) fn sent(&mut self, number: u64, qos: QoS, kept: Option<Kept>) {
         self.counted += 1;
-        self.slots[index_of(id)] = Slot::Used {
-            phase: match qos {
-                QoS::ExactlyOnce => Phase::AwaitsReceived,
-                _ => Phase::AwaitsAck,
-            },
-            sequence: self.sequence,
-            counted: true,
-            kept,
+        let phase = match qos {
+            QoS::ExactlyOnce => Phase::AwaitsReceived,
+            _ => Phase::AwaitsAck,
         };
+        self.put(number, phase, true, kept);
+    }
+
+    /// Message `number`, newer than all before, may have been sent before a restart.
+    pub(crate) fn restore(&mut self, number: u64, phase: Phase, kept: Option<Kept>) {
+        self.put(number, phase, false, kept);
+    }
+
+    fn put(&mut self, number: u64, phase: Phase, counted: bool, kept: Option<Kept>) {
+        if self.used == 0 {
+            self.slots.clear();
+            self.base = number;
+        }
+        while self.base + (self.slots.len() as u64) < number {
+            self.slots.push_back(None);
+        }
+        self.slots.push_back(Some(Slot {
+            phase,
+            counted,
+            kept,
+        }));
+        self.used += 1;
     }
 
     /// A message of the connection before was sent again.
     pub(crate) fn resent(&mut self, id: PacketId) {
-        if let Some(Slot::Used { counted, .. }) = self.slots.get_mut(index_of(id)) {
-            self.counted += u16::from(!*counted);
-            *counted = true;
+        if let Some(slot) = self.slot(id) {
+            let again = std::mem::replace(&mut slot.counted, true);
+            self.counted += u16::from(!again);
         }
     }
 
-    /// Gives the identifier back.
-    pub(crate) fn cancel(&mut self, id: PacketId) {
-        self.free_slot(index_of(id));
+    /// Forgets a message, whatever its phase.
+    pub(crate) fn cancel(&mut self, id: PacketId) -> Option<u64> {
+        let index = self.index(id);
+        let slot = self.slots.get_mut(index)?.take()?;
+        let number = self.base + index as u64;
+        self.counted -= u16::from(slot.counted);
+        self.used -= 1;
+        self.trim();
+        Some(number)
     }
 
     pub(crate) fn get(&self, id: PacketId) -> Option<(Phase, Option<&Kept>)> {
-        match self.slots.get(index_of(id))? {
-            Slot::Used { phase, kept, .. } => Some((*phase, kept.as_ref())),
-            Slot::Free(_) | Slot::Reserved => None,
-        }
+        let slot = self.slots.get(self.index(id))?.as_ref()?;
+        Some((slot.phase, slot.kept.as_ref()))
     }
 
-    /// PUBREC came: the message itself is no longer needed. Returns false for an identifier
-    /// that carries no QoS 2 message.
-    pub(crate) fn release(&mut self, id: PacketId) -> bool {
-        match self.slots.get_mut(index_of(id)) {
-            Some(Slot::Used { phase, kept, .. }) if *phase != Phase::AwaitsAck => {
-                *phase = Phase::Released;
-                *kept = None;
-                true
-            }
-            _ => false,
-        }
+    /// PUBREC came: the message itself is no longer needed. Returns the message's number, and
+    /// whether that is news; `None` for an identifier that carries no QoS 2 message.
+    pub(crate) fn release(&mut self, id: PacketId) -> Option<(u64, bool)> {
+        let number = self.base + self.index(id) as u64;
+        let slot = self
+            .slot(id)
+            .filter(|slot| slot.phase != Phase::AwaitsAck)?;
+        slot.kept = None;
+        let before = std::mem::replace(&mut slot.phase, Phase::Released);
+        Some((number, before != Phase::Released))
     }
 
-    /// The last acknowledgement came. Returns false, and changes nothing, unless the message
-    /// was in `phase`.
-    pub(crate) fn finish(&mut self, id: PacketId, phase: Phase) -> bool {
-        let index = index_of(id);
-        match self.slots.get(index) {
-            Some(Slot::Used { phase: found, .. }) if *found == phase => {
-                self.free_slot(index);
-                true
-            }
-            _ => false,
-        }
+    /// The last acknowledgement came. Returns the message's number; `None`, having changed
+    /// nothing, unless the message was in `phase`.
+    pub(crate) fn finish(&mut self, id: PacketId, phase: Phase) -> Option<u64> {
+        self.slot(id).filter(|slot| slot.phase == phase)?;
+        self.cancel(id)
     }
 
-    fn free_slot(&mut self, index: usize) {
-        let Ok(number) = u16::try_from(index) else {
-            return;
-        };
-        let old = std::mem::replace(&mut self.slots[index], Slot::Free(self.free));
-        if let Slot::Used { counted: true, .. } = old {
-            self.counted -= 1;
+    fn slot(&mut self, id: PacketId) -> Option<&mut Slot> {
+        let index = self.index(id);
+        self.slots.get_mut(index)?.as_mut()
+    }
+
+    /// How far behind the first slot `id` is, slot or not.
+    fn index(&self, id: PacketId) -> usize {
+        let behind = (u64::from(id.get()) - 1 + IDS - self.base % IDS) % IDS;
+        usize::try_from(behind).unwrap_or(usize::MAX)
+    }
+
+    fn trim(&mut self) {
+        while let Some(None) = self.slots.front() {
+            self.slots.pop_front();
+            self.base += 1;
         }
-        self.free = number;
-        self.used -= 1;
     }
 }
 
-fn index_of(id: PacketId) -> usize {
-    usize::from(id.get()) - 1
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn id_of(index: usize) -> Option<PacketId> {
-    PacketId::new(u16::try_from(index + 1).ok()?)
+    #[test]
+    fn identifiers_go_round_and_each_finds_its_own_message() {
+        let mut inflight = Inflight::default();
+        inflight.set_window(10);
+        for number in 65_530..65_540 {
+            assert!(inflight.has_room_for(number), "{number}");
+            inflight.sent(number, QoS::AtLeastOnce, None);
+        }
+        assert!(!inflight.has_room_for(65_540));
+        assert_eq!(id_of(65_534).get(), 65_535);
+        assert_eq!(id_of(65_535).get(), 1);
+        for number in [65_535, 65_530, 65_539, 65_534] {
+            let finished = inflight.finish(id_of(number), Phase::AwaitsAck);
+            assert_eq!(finished, Some(number));
+            assert_eq!(inflight.finish(id_of(number), Phase::AwaitsAck), None);
+        }
+        assert_eq!(inflight.len(), 6);
+        assert!(inflight.has_room_for(65_531 + SPAN - 1));
+        assert!(!inflight.has_room_for(65_531 + SPAN));
+    }
+
+    #[test]
+    fn numbers_that_were_never_sent_leave_holes_that_nothing_finds() {
+        let mut inflight = Inflight::default();
+        inflight.set_window(10);
+        for number in [3, 7, 1_000] {
+            inflight.sent(number, QoS::ExactlyOnce, None);
+        }
+        assert!(inflight.get(id_of(5)).is_none());
+        assert_eq!(inflight.release(id_of(5)), None);
+        assert_eq!(inflight.release(id_of(7)), Some((7, true)));
+        assert_eq!(inflight.release(id_of(7)), Some((7, false)));
+        assert_eq!(inflight.finish(id_of(7), Phase::Released), Some(7));
+        assert_eq!(inflight.cancel(id_of(3)), Some(3));
+        assert_eq!(inflight.slots.len(), 1);
+        assert_eq!(
+            inflight.finish(id_of(1_000), Phase::AwaitsReceived),
+            Some(1_000)
+        );
+        assert_eq!(inflight.len(), 0);
+    }
 }

@@ -18,14 +18,16 @@ use std::time::Instant;
 
 use fieldgate_mqtt::{AckKind, PacketId, QoS, ReasonCode, SubscriptionIds, Version, encode_ack};
 
+use crate::journal::{Change, Entry, Journal};
 use crate::message::{Message, Routed};
 use crate::outbox::{Outbox, SHARE_FROM};
 use crate::router::{Ids, Terms};
 
 use alias::AliasesOut;
 pub(crate) use alias::{AliasError, AliasesIn};
-use inflight::{Inflight, Kept, Phase};
-pub(crate) use received::{Receipt, Received};
+use inflight::{Inflight, Kept, Phase, id_of};
+pub(crate) use received::Receipt;
+use received::Received;
 pub(crate) use turn::{Limits, Peer, Tally, Turn};
 
 /// Bytes in the outbox from which on queued messages wait until the transport has taken some.
@@ -42,10 +44,15 @@ const HELD_BACK: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Session {
     limits: Limits,
+    /// Its number in the journal, if it outlives the process.
+    stored: Option<u64>,
+    /// The number of the next message of QoS 1 or 2, from which its packet identifier follows.
+    next: u64,
     peer: Option<Peer>,
     inflight: Inflight,
     /// Packet identifiers to send again after a resume, oldest first.
     resend: VecDeque<PacketId>,
+    /// By rising numbers, among which are messages of QoS 0 without one.
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// Queued messages of QoS 0: while there are any, later ones must not overtake them.
@@ -54,11 +61,15 @@ pub(crate) struct Session {
     pub(crate) given_up: bool,
     aliases: Option<Box<AliasesOut>>,
     /// The client's QoS 2 messages that wait for their PUBREL.
-    pub(crate) received: Received,
+    received: Received,
 }
 
 #[derive(Debug)]
 struct Queued {
+    number: u64,
+    /// It may be sent. A message of QoS 2 that was not on disk could be sent again under another
+    /// identifier after a crash, and so arrive twice.
+    ready: bool,
     message: Arc<Message>,
     qos: QoS,
     retain: bool,
@@ -79,6 +90,8 @@ impl Session {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            stored: None,
+            next: 0,
             peer: None,
             inflight: Inflight::default(),
             resend: VecDeque::new(),
@@ -91,6 +104,18 @@ impl Session {
         }
     }
 
+    /// A session that outlives the process; its changes go to the journal as those of `number`.
+    pub(crate) fn stored(limits: Limits, number: u64) -> Self {
+        Self {
+            stored: Some(number),
+            ..Self::new(limits)
+        }
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
     /// The client is there. What it has not acknowledged is sent again, in order, with the
     /// same identifiers (MQTT-4.4.0-1), then what queued up.
     pub(crate) fn attach(&mut self, peer: Peer, turn: &mut Turn<'_>) {
@@ -100,6 +125,7 @@ impl Session {
         self.inflight
             .set_window(peer.receive_maximum.min(self.limits.max_inflight));
         self.resend = self.inflight.unsent();
+        self.received.begin_connection();
         self.pump(turn);
     }
 
@@ -115,8 +141,16 @@ impl Session {
     }
 
     /// Drops the waiting messages whose topics the client may not read any more.
-    pub(crate) fn revoke(&mut self, may_read: impl Fn(&str) -> bool) {
-        self.queue.retain(|queued| may_read(queued.message.topic()));
+    pub(crate) fn revoke(&mut self, may_read: impl Fn(&str) -> bool, journal: &mut Journal) {
+        let (stored, changes) = (self.stored, &mut journal.changes);
+        self.queue.retain(|queued| {
+            let may = may_read(queued.message.topic());
+            if let Some(session) = stored.filter(|_| !may && queued.qos > QoS::AtMostOnce) {
+                let number = queued.number;
+                changes.push(Change::Gone { session, number });
+            }
+            may
+        });
         let qos0 = |queued: &&Queued| queued.qos == QoS::AtMostOnce;
         self.queued_qos0 = self.queue.iter().filter(qos0).count();
         self.queued_bytes = self.queue.iter().map(|q| q.message.weight()).sum();
@@ -127,7 +161,7 @@ impl Session {
         self.queue.len() + self.inflight.len()
     }
 
-    pub(crate) fn queued(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
@@ -175,6 +209,7 @@ impl Session {
         terms: &Terms,
         now: Instant,
         tally: &mut Tally,
+        journal: &mut Journal,
     ) {
         let form = Form {
             qos: routed.publish.qos.min(terms.qos),
@@ -186,7 +221,7 @@ impl Session {
         if routed.expired(now) {
             tally.expired += 1;
         } else if form.qos > QoS::AtMostOnce {
-            self.enqueue(routed, form, tally);
+            self.enqueue(routed, form, tally, journal);
         }
     }
 
@@ -233,11 +268,44 @@ impl Session {
             return self.offer_qos0(routed, form, bounded, &peer, turn);
         }
         let waiting = !self.queue.is_empty() || !self.resend.is_empty();
-        let fits = self.inflight.has_room() && turn.out.len() < OUTBOX_SOFT;
-        match (!waiting && fits, bounded) {
-            (true, _) => self.send_tracked(routed, form, &peer, turn),
-            (false, true) => self.enqueue(routed, form, turn.tally),
-            (false, false) => self.push(routed, form),
+        let must_wait = self.stored.is_some() && form.qos == QoS::ExactlyOnce;
+        let fits = self.inflight.has_room_for(self.next) && turn.out.len() < OUTBOX_SOFT;
+        match (!waiting && !must_wait && fits, bounded) {
+            (true, _) => {
+                let number = self.next;
+                if self.send_tracked(routed, number, form, &peer, turn) {
+                    self.next += 1;
+                    self.note_queued(routed, number, form, turn.journal);
+                }
+            }
+            (false, true) => self.enqueue(routed, form, turn.tally, turn.journal),
+            (false, false) => self.push(routed, form, turn.journal),
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    fn note_queued(&self, routed: &Routed<'_>, number: u64, form: Form<'_>, journal: &mut Journal) {
+        let Some(session) = self.stored else { return };
+        journal.changes.push(Change::Queued {
+            session,
+            number,
+            entry: Entry {
+                message: routed.message(),
+                qos: form.qos,
+                retain: form.retain,
+                ids: form.ids.clone(),
+            },
+        });
+    }
+
+    fn note_gone(&self, number: u64, journal: &mut Journal) {
+        if let Some(session) = self.stored {
+            journal.changes.push(Change::Gone { session, number });
         }
     }
 
@@ -258,37 +326,35 @@ impl Session {
         if in_order && turn.out.len() < room {
             self.send(routed, form, peer, turn);
         } else if !bounded || (!in_order && self.has_room(routed)) {
-            self.push(routed, form);
+            self.push(routed, form, turn.journal);
         } else {
             turn.tally.dropped += 1;
         }
     }
 
-    /// Sends a message of QoS 1 or 2 under a packet identifier of its own.
+    /// Sends message `number`, of QoS 1 or 2. Returns false if the client takes no packet so big.
     fn send_tracked(
         &mut self,
         routed: &Routed<'_>,
+        number: u64,
         form: Form<'_>,
         peer: &Peer,
         turn: &mut Turn<'_>,
-    ) {
-        let Some(id) = self.inflight.reserve() else {
-            return self.push(routed, form); // The window is full.
-        };
+    ) -> bool {
         let numbered = Form {
-            id: Some(id),
+            id: Some(id_of(number)),
             ..form
         };
         if !self.send(routed, numbered, peer, turn) {
-            self.inflight.cancel(id);
-            return;
+            return false;
         }
         let keep = peer.keep.then(|| Kept {
             message: routed.message(),
             retain: form.retain,
             ids: form.ids.clone(),
         });
-        self.inflight.sent(id, form.qos, keep);
+        self.inflight.sent(number, form.qos, keep);
+        true
     }
 
     /// Encodes one PUBLISH into the outbox. Returns false if the client takes no packet so big:
@@ -347,21 +413,37 @@ impl Session {
             && self.queued_bytes + weight <= self.limits.max_queued_bytes.saturating_mul(times)
     }
 
-    fn enqueue(&mut self, routed: &Routed<'_>, form: Form<'_>, tally: &mut Tally) {
+    fn enqueue(
+        &mut self,
+        routed: &Routed<'_>,
+        form: Form<'_>,
+        tally: &mut Tally,
+        journal: &mut Journal,
+    ) {
         while !self.has_room(routed) {
             tally.dropped += 1;
-            if self.pop().is_none() {
+            let Some(dropped) = self.pop() else {
                 return; // It alone is more than the queue may hold.
+            };
+            if dropped.qos > QoS::AtMostOnce {
+                self.note_gone(dropped.number, journal);
             }
         }
-        self.push(routed, form);
+        self.push(routed, form, journal);
     }
 
-    fn push(&mut self, routed: &Routed<'_>, form: Form<'_>) {
+    fn push(&mut self, routed: &Routed<'_>, form: Form<'_>, journal: &mut Journal) {
         let message = routed.message();
-        self.queued_bytes += message.weight();
-        self.queued_qos0 += usize::from(form.qos == QoS::AtMostOnce);
-        self.queue.push_back(Queued {
+        let mut number = 0;
+        if form.qos > QoS::AtMostOnce {
+            number = self.number();
+            self.note_queued(routed, number, form, journal);
+        } else {
+            self.queued_qos0 += 1;
+        }
+        self.put(Queued {
+            number,
+            ready: self.stored.is_none() || form.qos < QoS::ExactlyOnce,
             message,
             qos: form.qos,
             retain: form.retain,
@@ -369,11 +451,37 @@ impl Session {
         });
     }
 
+    fn put(&mut self, queued: Queued) {
+        self.queued_bytes += queued.message.weight();
+        self.queue.push_back(queued);
+    }
+
     fn pop(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.message.weight();
         self.queued_qos0 -= usize::from(queued.qos == QoS::AtMostOnce);
         Some(queued)
+    }
+
+    /// Queued message `number` is on disk. Returns whether it was waited for.
+    pub(crate) fn kept(&mut self, number: u64) -> bool {
+        let found = self.queued(number);
+        found.is_some_and(|at| !std::mem::replace(&mut self.queue[at].ready, true))
+    }
+
+    /// Queued message `number` cannot be kept, and its publisher is told so.
+    pub(crate) fn not_kept(&mut self, number: u64) {
+        if let Some(at) = self.queued(number)
+            && let Some(queued) = self.queue.remove(at)
+        {
+            self.queued_bytes -= queued.message.weight();
+        }
+    }
+
+    /// Where message `number`, of QoS 2, is in the queue. It is nearly always among the last.
+    fn queued(&self, number: u64) -> Option<usize> {
+        let is_it = |queued: &Queued| queued.qos > QoS::AtMostOnce && queued.number == number;
+        self.queue.iter().rposition(is_it)
     }
 
     /// Sends what waits, as far as the client's window and the outbox have room.
@@ -384,7 +492,9 @@ impl Session {
             let Some(next) = self.queue.front() else {
                 return;
             };
-            if next.qos > QoS::AtMostOnce && !self.inflight.has_room() {
+            if next.qos > QoS::AtMostOnce
+                && !(next.ready && self.inflight.has_room_for(next.number))
+            {
                 return;
             }
             let Some(queued) = self.pop() else { return };
@@ -396,12 +506,14 @@ impl Session {
                 id: None,
                 ids: &queued.ids,
             };
-            if routed.expired(turn.now) {
-                turn.tally.expired += 1;
-            } else if queued.qos == QoS::AtMostOnce {
-                self.send(&routed, form, &peer, turn);
-            } else {
-                self.send_tracked(&routed, form, &peer, turn);
+            let expired = routed.expired(turn.now);
+            turn.tally.expired += u64::from(expired);
+            if queued.qos == QoS::AtMostOnce {
+                if !expired {
+                    self.send(&routed, form, &peer, turn);
+                }
+            } else if expired || !self.send_tracked(&routed, queued.number, form, &peer, turn) {
+                self.note_gone(queued.number, turn.journal);
             }
         }
     }
@@ -416,18 +528,11 @@ impl Session {
             return true;
         };
         if phase == Phase::Released {
-            let bytes = &mut turn.out.bytes;
-            encode_ack(
-                bytes,
-                peer.version,
-                AckKind::PubRel,
-                id,
-                ReasonCode::SUCCESS,
-            );
+            self.pubrel(id, ReasonCode::SUCCESS, peer.version, turn);
             self.resend.pop_front();
             return true;
         }
-        if !self.inflight.has_room() {
+        if !self.inflight.has_window() {
             return false;
         }
         let kept = kept.cloned();
@@ -444,48 +549,149 @@ impl Session {
         });
         if sent {
             self.inflight.resent(id);
-        } else {
-            self.inflight.cancel(id);
+        } else if let Some(number) = self.inflight.cancel(id) {
+            self.note_gone(number, turn.journal);
         }
         true
     }
 
     /// PUBACK from the client. An identifier that is not in use is ignored.
     pub(crate) fn puback(&mut self, id: PacketId, turn: &mut Turn<'_>) {
-        if self.inflight.finish(id, Phase::AwaitsAck) {
-            self.pump(turn);
-        }
+        self.finish(id, Phase::AwaitsAck, turn);
     }
 
     /// PUBREC from the client: releases the message, or ends it if `reason` is an error.
     pub(crate) fn pubrec(&mut self, id: PacketId, reason: ReasonCode, turn: &mut Turn<'_>) {
         let Some(peer) = self.peer else { return };
         if reason.is_error() {
-            if self.inflight.finish(id, Phase::AwaitsReceived) {
-                self.pump(turn);
-            }
-            return;
+            return self.finish(id, Phase::AwaitsReceived, turn);
         }
-        let reason = if self.inflight.release(id) {
-            ReasonCode::SUCCESS
-        } else {
-            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+        let reason = match self.inflight.release(id) {
+            None => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+            Some((number, is_news)) => {
+                if let Some(session) = self.stored.filter(|_| is_news) {
+                    let released = Change::Released { session, number };
+                    turn.journal.changes.push(released);
+                }
+                ReasonCode::SUCCESS
+            }
         };
         turn.tally.replies += 1;
-        encode_ack(
-            &mut turn.out.bytes,
-            peer.version,
-            AckKind::PubRel,
-            id,
-            reason,
-        );
+        self.pubrel(id, reason, peer.version, turn);
+    }
+
+    /// After its PUBREL a client takes the identifier for a new message. So the release has to be
+    /// on disk before.
+    fn pubrel(&self, id: PacketId, reason: ReasonCode, version: Version, turn: &mut Turn<'_>) {
+        if self.stored.is_some() {
+            turn.held.push_ack(AckKind::PubRel, id, reason);
+        } else {
+            let bytes = &mut turn.out.bytes;
+            encode_ack(bytes, version, AckKind::PubRel, id, reason);
+        }
     }
 
     /// PUBCOMP from the client.
     pub(crate) fn pubcomp(&mut self, id: PacketId, turn: &mut Turn<'_>) {
-        if self.inflight.finish(id, Phase::Released) {
+        self.finish(id, Phase::Released, turn);
+    }
+
+    fn finish(&mut self, id: PacketId, phase: Phase, turn: &mut Turn<'_>) {
+        if let Some(number) = self.inflight.finish(id, phase) {
+            self.note_gone(number, turn.journal);
             self.pump(turn);
         }
+    }
+
+    /// A QoS 2 message from the client; no more than `maximum` may be unfinished.
+    pub(crate) fn receive(&mut self, id: PacketId, maximum: u16, journal: &mut Journal) -> Receipt {
+        let receipt = self.received.insert(id, maximum);
+        if let (Receipt::New, Some(session)) = (receipt, self.stored) {
+            journal.changes.push(Change::Received { session, id });
+        }
+        receipt
+    }
+
+    /// A QoS 2 message from the client could not be kept, and is refused.
+    pub(crate) fn forget(&mut self, id: PacketId) {
+        self.received.remove(id);
+    }
+
+    /// The end of a QoS 2 message from the client. Returns whether its identifier was in use.
+    pub(crate) fn complete(&mut self, id: PacketId, journal: &mut Journal) -> bool {
+        let known = self.received.remove(id);
+        if let Some(session) = self.stored.filter(|_| known) {
+            journal.changes.push(Change::Completed { session, id });
+        }
+        known
+    }
+
+    /// The number from which on no message has been sent yet.
+    pub(crate) fn unsent_from(&self) -> u64 {
+        let tracked = |queued: &&Queued| queued.qos > QoS::AtMostOnce;
+        self.queue
+            .iter()
+            .find(tracked)
+            .map_or(self.next, |queued| queued.number)
+    }
+
+    /// Fills a session with what was read back from disk: its messages by their numbers, those
+    /// before `unsent_from` perhaps sent, or any if that is not known, and the identifiers of the
+    /// client's QoS 2 messages. Returns how many have expired.
+    pub(crate) fn restore(
+        &mut self,
+        entries: Vec<(u64, Option<Entry>)>,
+        unsent_from: Option<u64>,
+        received: impl IntoIterator<Item = PacketId>,
+        now: Instant,
+        journal: &mut Journal,
+    ) -> u64 {
+        let mut expired = 0;
+        for (number, entry) in entries {
+            self.next = number + 1;
+            let late = |entry: &Entry| entry.qos < QoS::ExactlyOnce && entry.message.expired(now);
+            if entry.as_ref().is_some_and(late) {
+                self.note_gone(number, journal);
+                expired += 1;
+                continue;
+            }
+            let Some(entry) = entry else {
+                self.inflight.restore(number, Phase::Released, None);
+                continue;
+            };
+            let Entry {
+                message,
+                qos,
+                retain,
+                ids,
+            } = entry;
+            if unsent_from.is_none_or(|from| number < from) {
+                let phase = match qos {
+                    QoS::ExactlyOnce => Phase::AwaitsReceived,
+                    _ => Phase::AwaitsAck,
+                };
+                let kept = Kept {
+                    message,
+                    retain,
+                    ids,
+                };
+                self.inflight.restore(number, phase, Some(kept));
+            } else {
+                self.put(Queued {
+                    number,
+                    ready: true,
+                    message,
+                    qos,
+                    retain,
+                    ids,
+                });
+            }
+        }
+        self.next = self.next.max(unsent_from.unwrap_or(0));
+        for id in received {
+            self.received.insert(id, u16::MAX);
+        }
+        expired
     }
 }
 

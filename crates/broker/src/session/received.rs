@@ -8,6 +8,8 @@ const WORDS: usize = 1 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     bits: Option<Box<[u64; WORDS]>>,
+    /// Those that came on this connection: only they count against the receive maximum, which
+    /// begins afresh with every connection (MQTT 5.0 section 4.9).
     count: u16,
 }
 
@@ -23,6 +25,10 @@ pub(crate) enum Receipt {
 }
 
 impl Received {
+    pub(crate) fn begin_connection(&mut self) {
+        self.count = 0;
+    }
+
     pub(crate) fn insert(&mut self, id: PacketId, maximum: u16) -> Receipt {
         let bits = self.bits.get_or_insert_with(|| Box::new([0; WORDS]));
         let (word, bit) = place(id);
@@ -45,7 +51,7 @@ impl Received {
         };
         let found = bits[word] & bit != 0;
         bits[word] &= !bit;
-        self.count -= u16::from(found);
+        self.count = self.count.saturating_sub(u16::from(found));
         found
     }
 }

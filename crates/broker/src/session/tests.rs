@@ -6,12 +6,15 @@ use fieldgate_mqtt::{Packet, decode};
 
 use super::*;
 use crate::Limits as Config;
+use crate::held::Held;
 use crate::message::testing::{message, message_with};
 
 /// A session with a client that keeps what it was sent.
 struct Bench {
     session: Session,
     out: Outbox,
+    held: Held,
+    journal: Journal,
     tally: Tally,
     now: Instant,
     version: Version,
@@ -55,6 +58,8 @@ impl Bench {
         Self {
             session: Session::new(limits.session()),
             out: Outbox::default(),
+            held: Held::default(),
+            journal: Journal::default(),
             tally: Tally::default(),
             now: Instant::now(),
             version: Version::V5,
@@ -77,6 +82,8 @@ impl Bench {
         let mut turn = Turn {
             now: self.now,
             out: &mut self.out,
+            held: &mut self.held,
+            journal: &mut self.journal,
             tally: &mut self.tally,
         };
         step(&mut self.session, &mut turn);
@@ -91,8 +98,9 @@ impl Bench {
         let terms = terms(QoS::ExactlyOnce);
         let routed = Routed::kept(message);
         if self.session.peer.is_none() {
-            let tally = &mut self.tally;
-            return self.session.deliver_away(&routed, &terms, self.now, tally);
+            let (tally, journal) = (&mut self.tally, &mut self.journal);
+            let session = &mut self.session;
+            return session.deliver_away(&routed, &terms, self.now, tally, journal);
         }
         self.turn(|session, turn| session.deliver(&routed, &terms, turn));
     }
@@ -137,11 +145,11 @@ fn a_full_window_queues_and_every_acknowledgement_lets_one_go() {
         ]
     );
     bench.turn(|session, turn| session.puback(id(2), turn));
-    assert_eq!(bench.seen(), [seen("c", 1, false, 2)]);
+    assert_eq!(bench.seen(), [seen("c", 1, false, 3)]);
     bench.turn(|session, turn| session.puback(id(9), turn));
     assert_eq!(bench.seen(), []);
     bench.turn(|session, turn| session.puback(id(1), turn));
-    assert_eq!(bench.seen(), [seen("d", 1, false, 1)]);
+    assert_eq!(bench.seen(), [seen("d", 1, false, 4)]);
 }
 
 #[test]
@@ -159,9 +167,9 @@ fn a_qos_2_message_holds_its_place_in_the_window_until_pubcomp() {
     bench.turn(|session, turn| session.pubrec(id(1), ReasonCode::SUCCESS, turn));
     assert_eq!(bench.seen(), [Seen::PubRel(1), Seen::PubRel(1)]);
     bench.turn(|session, turn| session.pubcomp(id(1), turn));
-    assert_eq!(bench.seen(), [seen("b", 2, false, 1)]);
+    assert_eq!(bench.seen(), [seen("b", 2, false, 2)]);
     // A PUBREC that is an error ends the exchange.
-    bench.turn(|session, turn| session.pubrec(id(1), ReasonCode::QUOTA_EXCEEDED, turn));
+    bench.turn(|session, turn| session.pubrec(id(2), ReasonCode::QUOTA_EXCEEDED, turn));
     assert_eq!(bench.session.backlog(), 0);
 }
 
@@ -187,7 +195,7 @@ fn a_resumed_session_repeats_what_was_not_acknowledged_in_order_and_then_goes_on
             Seen::PubRel(2),
             seen("c", 2, true, 3),
             seen("d", 1, true, 4),
-            seen("away", 1, false, 1)
+            seen("away", 1, false, 5)
         ]
     );
 }
@@ -208,8 +216,8 @@ fn a_resumed_session_respects_a_smaller_receive_maximum() {
     for (acknowledged, next) in [
         (1, vec![seen("b", 1, true, 2)]),
         (2, vec![seen("c", 1, true, 3)]),
-        (3, vec![seen("new", 1, false, 3)]),
-        (3, vec![]),
+        (3, vec![seen("new", 1, false, 4)]),
+        (4, vec![]),
     ] {
         bench.turn(|session, turn| session.puback(id(acknowledged), turn));
         assert_eq!(bench.seen(), next, "after {acknowledged}");
@@ -231,7 +239,7 @@ fn a_full_queue_drops_the_oldest_and_counts_it() {
     bench.attach(10);
     assert_eq!(
         bench.seen(),
-        [seen("b", 1, false, 1), seen("c", 1, false, 2)]
+        [seen("b", 1, false, 2), seen("c", 1, false, 3)]
     );
 }
 

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use fieldgate_mqtt::Version;
 
+use crate::held::Held;
+use crate::journal::Journal;
 use crate::outbox::Outbox;
 
 /// What a session may use, in both directions.
@@ -56,9 +58,13 @@ pub(crate) struct Tally {
     pub(crate) oversize: u64,
 }
 
-/// What every step of a session needs: the time, and where packets and counts go.
+/// What every step of a session needs: the time, and where packets, changes and counts go.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Instant,
     pub(crate) out: &'a mut Outbox,
+    /// Answers that have to wait until the changes before them are on disk.
+    pub(crate) held: &'a mut Held,
+    /// Changes to sessions that outlive the process.
+    pub(crate) journal: &'a mut Journal,
     pub(crate) tally: &'a mut Tally,
 }

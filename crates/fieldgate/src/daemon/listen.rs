@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
-use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError};
+use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError, StoreConfig};
 
 use crate::config::{Address, Config};
 use crate::stop::Stop;
@@ -12,13 +13,26 @@ use crate::stop::Stop;
 ///
 /// # Errors
 ///
-/// [`Stop::Listen`] with the address and the cause.
-pub(crate) fn start(config: &Config) -> Result<(Broker, Vec<Listener>), Stop> {
+/// [`Stop::Listen`] with the address and the cause; [`Stop::Other`] if `state` cannot be used.
+pub(crate) fn start(
+    config: &Config,
+    state: Option<&Path>,
+) -> Result<(Broker, Vec<Listener>), Stop> {
+    let store = match state {
+        Some(folder) => Some(store(folder)?),
+        None => {
+            log::info!(
+                "sessions and retained values end with this process; `--state DIR` keeps them"
+            );
+            None
+        }
+    };
     let try_on = |listeners: Vec<Listener>| {
         let started = Broker::start(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
             users: config.users.clone(),
+            store: store.clone(),
             ..fieldgate_broker::Config::default()
         });
         started.map(|broker| (broker, listeners))
@@ -35,8 +49,18 @@ pub(crate) fn start(config: &Config) -> Result<(Broker, Vec<Listener>), Stop> {
         StartError::Bind(error) => cannot_listen(&error),
         // The files were good a moment ago, when the configuration was checked.
         StartError::Tls(error) => Stop::Other(io::Error::other(error)),
+        StartError::Store(error) => Stop::Other(io::Error::other(error)),
         StartError::Worker(error) => Stop::Other(error),
     })
+}
+
+/// Where in `folder`, which is made if it is missing, the broker keeps its state.
+fn store(folder: &Path) -> Result<StoreConfig, Stop> {
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let message = format!("cannot make {}: {error}", folder.display());
+        Stop::Other(io::Error::new(error.kind(), message))
+    })?;
+    Ok(StoreConfig::new(folder.join("broker.redb")))
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {

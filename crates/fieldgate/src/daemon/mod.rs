@@ -15,7 +15,7 @@ mod publisher;
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,22 +39,30 @@ const BROKER_END: Duration = Duration::from_secs(5);
 /// replacing a file, and costs one system call.
 const USERS_LOOK: Duration = Duration::from_secs(2);
 
-/// Runs the gateway until a signal ends it.
+/// Where the service manager wants the daemon to keep its state, if it says so.
+pub(crate) fn state_directory() -> Option<PathBuf> {
+    let listed = std::env::var_os("STATE_DIRECTORY")?;
+    // systemd lists all of them, separated by colons; the first is the daemon's own.
+    std::env::split_paths(&listed).next()
+}
+
+/// Runs the gateway until a signal ends it. What has to survive is kept in the folder `state`.
 ///
 /// # Errors
 ///
 /// What keeps it from starting.
-pub(crate) async fn run(path: &Path) -> Result<(), Stop> {
+pub(crate) async fn run(path: &Path, state: Option<&Path>) -> Result<(), Stop> {
     let config = config::load_with_files(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Doors::new(&config);
-    let (broker, listeners) = listen::start(&config)?;
+    let (broker, listeners) = listen::start(&config, state)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
     link.set_will(publisher.gateway_state(false))
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    publisher.clear_others(&config).await;
     let directory = Directory::default();
     let changed = Arc::new(Notify::new());
     let mut plant = Plant::new(

@@ -1,5 +1,6 @@
 //! From what devices tell to retained messages: the one place that hands messages to the broker.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,6 +11,7 @@ use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics
 use jiff::Timestamp;
 
 use super::clock::Clock;
+use crate::config::Config;
 
 /// Publishes under the topics of one gateway.
 #[derive(Clone, Debug)]
@@ -105,6 +107,22 @@ impl Publisher {
     pub(crate) async fn clear_state(&self, device: &str) {
         let topic = self.topics.device_state(device);
         self.send(retained(topic, Vec::new())).await;
+    }
+
+    /// Removes the retained messages of before a restart that `config` does not account for: those
+    /// of devices and points that it has no more.
+    pub(crate) async fn clear_others(&self, config: &Config) {
+        let mut ours = BTreeSet::from([self.topics.gateway_state()]);
+        for (name, device) in &config.devices {
+            ours.insert(self.topics.device_state(name));
+            let points = device.points.iter();
+            ours.extend(points.map(|(point, _)| self.topics.point(name, point)));
+        }
+        for topic in self.link.retained_topics() {
+            if !ours.contains(&topic) {
+                self.send(retained(topic, Vec::new())).await;
+            }
+        }
     }
 
     /// Answers a command.

@@ -1,0 +1,98 @@
+//! Changes to what outlives the process, on their way to the store.
+
+use std::sync::Arc;
+
+use fieldgate_mqtt::{PacketId, QoS};
+
+use crate::cell::Cell;
+use crate::message::Message;
+use crate::router::{Grant, Ids};
+use crate::store::SessionRecord;
+
+/// One change. Sessions go by the numbers of their cells.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A message for the session, as it is to be sent.
+    Queued {
+        session: u64,
+        number: u64,
+        entry: Entry,
+    },
+    /// The client has the message, and will get its PUBREL.
+    Released {
+        session: u64,
+        number: u64,
+    },
+    /// Acknowledged, expired or dropped.
+    Gone {
+        session: u64,
+        number: u64,
+    },
+    /// A QoS 2 message from the client was taken over.
+    Received {
+        session: u64,
+        id: PacketId,
+    },
+    /// Its PUBREL came.
+    Completed {
+        session: u64,
+        id: PacketId,
+    },
+    Session {
+        session: u64,
+        record: Box<SessionRecord>,
+    },
+    Ended {
+        session: u64,
+    },
+    Subscribed {
+        session: u64,
+        filter: Box<str>,
+        grant: Grant,
+    },
+    Unsubscribed {
+        session: u64,
+        filter: Box<str>,
+    },
+    /// The topic's retained message is another, or none. The newest is written.
+    Retained {
+        topic: Box<str>,
+    },
+}
+
+/// A message in a session's queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) ids: Ids,
+}
+
+/// Changes that are kept together or not at all.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    pub(crate) changes: Vec<Change>,
+    /// Messages that may be sent only once they are on disk, and whose they are.
+    pub(crate) awaited: Vec<(Arc<Cell>, u64)>,
+    /// An answer waits for these changes, or, if there are none, for those before.
+    pub(crate) is_awaited: bool,
+}
+
+impl Journal {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && !self.is_awaited
+    }
+
+    /// Notes which of the changes after the first `before`, all messages for the session of `cell`,
+    /// it has to hear of.
+    pub(crate) fn await_those_after(&mut self, before: usize, cell: &Arc<Cell>) {
+        for change in &self.changes[before..] {
+            if let Change::Queued { number, entry, .. } = change
+                && entry.qos == QoS::ExactlyOnce
+            {
+                self.awaited.push((Arc::clone(cell), *number));
+            }
+        }
+    }
+}
