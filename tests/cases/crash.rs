@@ -129,10 +129,11 @@ fn clean() -> (Publisher, Subscriber, Found) {
         qos,
         acknowledged: true,
     };
-    let kept = |value, acknowledged| Kept {
+    let kept = |value, written| Kept {
         topic: 0,
         value,
-        acknowledged,
+        acknowledged: true,
+        written,
     };
     let publisher = Publisher {
         sent: vec![sent(0, 1), sent(1, 2), sent(0, 1), sent(1, 2)],
@@ -209,7 +210,7 @@ fn the_verifier_knows_what_need_not_arrive() {
 }
 
 #[test]
-fn the_verifier_wants_the_last_acknowledged_retained_value_or_a_later_one() {
+fn the_verifier_wants_the_last_retained_value_that_had_to_be_written_or_a_later_one() {
     for (value, wrong) in [(None, 1), (Some(0), 1), (Some(1), 0), (Some(2), 0)] {
         let (publisher, subscriber, mut found) = clean();
         match value {
@@ -219,7 +220,7 @@ fn the_verifier_wants_the_last_acknowledged_retained_value_or_a_later_one() {
         let verdict = verify(&[publisher], &[subscriber], &found);
         assert_eq!(verdict.retained_wrong.len(), wrong, "{value:?}");
     }
-    // Removed, and acknowledged.
+    // Removed, and written.
     for (value, wrong) in [(None, 0), (Some(1), 1)] {
         let (mut publisher, subscriber, mut found) = clean();
         publisher.kept.truncate(2);
@@ -227,6 +228,7 @@ fn the_verifier_wants_the_last_acknowledged_retained_value_or_a_later_one() {
             topic: 0,
             value: None,
             acknowledged: true,
+            written: true,
         });
         found.clear();
         found.extend(value.map(|value| ((0, 0), value)));

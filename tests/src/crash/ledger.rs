@@ -12,12 +12,15 @@ pub struct Sent {
     pub acknowledged: bool,
 }
 
-/// A change of a retained value; `None` removes it.
+/// A change of a retained value; `None` removes it. The store writes a topic at once when it has not been written since
+/// the broker's start, before the acknowledgement, and from then on once an interval, which is longer than a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     pub topic: u8,
     pub value: Option<u64>,
     pub acknowledged: bool,
+    /// Acknowledged by a broker to which it was the first change of the topic.
+    pub written: bool,
 }
 
 /// All that one publisher did.
@@ -137,7 +140,7 @@ pub fn verify(publishers: &[Publisher], subscribers: &[Subscriber], found: &Foun
     verdict
 }
 
-/// The value found is that of the last acknowledged change or of a later one.
+/// The value found is that of the last change that had to be written, or of a later one.
 fn retained(number: usize, publisher: &Publisher, found: &Found, verdict: &mut Verdict) {
     let mut topics: BTreeMap<u8, Vec<&Kept>> = BTreeMap::new();
     for kept in &publisher.kept {
@@ -145,13 +148,13 @@ fn retained(number: usize, publisher: &Publisher, found: &Found, verdict: &mut V
     }
     for (topic, changes) in topics {
         let value = found.get(&(number, topic)).copied();
-        let last = changes.iter().rposition(|kept| kept.acknowledged);
+        let last = changes.iter().rposition(|kept| kept.written);
         let mut allowed = changes[last.unwrap_or(0)..].iter().map(|kept| kept.value);
         let untouched = last.is_none() && value.is_none();
         if !untouched && !allowed.any(|allowed| allowed == value) {
             let wanted = changes[last.unwrap_or(0)].value;
             verdict.retained_wrong.push(format!(
-                "publisher {number}, topic {topic}: found {value:?}, acknowledged {wanted:?}"
+                "publisher {number}, topic {topic}: found {value:?}, written {wanted:?}"
             ));
         }
     }

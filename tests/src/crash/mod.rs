@@ -64,10 +64,20 @@ impl Field {
 
     /// Connects as soon as there is a broker. `None` when the run has failed.
     fn connect(&self, connect: &Connect<'_>) -> Option<(Raw, bool)> {
+        self.connect_in_life(connect)
+            .map(|(client, present, _)| (client, present))
+    }
+
+    /// As [`Self::connect`], and which life of the broker it is, if that is beyond doubt.
+    fn connect_in_life(&self, connect: &Connect<'_>) -> Option<(Raw, bool, Option<u64>)> {
         let end = std::time::Instant::now() + PATIENCE;
         while !self.failed() {
+            let life = self.kills.load(Ordering::SeqCst);
             match Raw::connect(self.address, connect, Duration::from_secs(10)) {
-                Ok(connected) => return Some(connected),
+                Ok((client, present)) => {
+                    let still = self.kills.load(Ordering::SeqCst) == life;
+                    return Some((client, present, still.then_some(life)));
+                }
                 Err(error) if std::time::Instant::now() > end => {
                     self.fail(format!("{} cannot connect: {error}", connect.client_id));
                 }

@@ -1,6 +1,6 @@
 //! A publisher that keeps its session in a safe place: it repeats what was not acknowledged, with DUP, in order.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::raw::{Event, Raw, lasting};
 /// Topics of messages; the QoS of each is 1 or 2 by turns.
 const TOPIC_COUNT: usize = 4;
 
-/// Topics of retained values.
+/// Topics of retained values that change often. Every other change has a topic of its own.
 const KEPT_COUNT: usize = 3;
 
 /// One change of a retained value for so many messages.
@@ -47,6 +47,10 @@ pub(super) struct Actor<'a> {
     /// The broker has acknowledged something of this session, so that it must know it for ever.
     known: bool,
     record: Publisher,
+    /// The life of the broker that this connection is to.
+    life: Option<u64>,
+    /// The first change of a retained value that was sent to each life of the broker, by topic.
+    first: HashMap<(u8, Option<u64>), usize>,
 }
 
 /// Publishes until the run drains and everything is acknowledged.
@@ -61,6 +65,8 @@ pub(super) fn publish(field: &Field, number: usize, mut random: Random) -> Publi
         last_id: 0,
         known: false,
         record: Publisher::default(),
+        life: None,
+        first: HashMap::new(),
     };
     actor.run();
     actor.record
@@ -71,9 +77,15 @@ impl Actor<'_> {
         let name = format!("publisher-{}", self.number);
         loop {
             let connect = lasting(version(self.number), &name);
-            let Some((mut client, present)) = self.field.connect(&connect) else {
+            let connected = self.field.connect_in_life(&connect);
+            let Some((mut client, present, life)) = connected else {
                 return;
             };
+            // In doubt nobody could say which changes it was to write at once.
+            if life.is_none() {
+                continue;
+            }
+            self.life = life;
             self.resume(&mut client, present);
             // Else the broker is gone, or this client wants to be.
             if let Ok(true) = self.talk(&mut client) {
@@ -141,11 +153,17 @@ impl Actor<'_> {
         while self.underway.len() < self.window && sent.load(Ordering::SeqCst) < budget {
             let qos = 1 + self.random.below(2) as u8;
             let what = if self.random.one_in(KEPT_SHARE) {
-                let value = (!self.random.one_in(5)).then_some(self.record.kept.len() as u64);
+                let count = self.record.kept.len();
+                let often = self.random.below(KEPT_COUNT);
+                let topic = match self.random.one_in(2) {
+                    true => often,
+                    false => KEPT_COUNT + count,
+                };
                 self.record.kept.push(Kept {
-                    topic: self.random.below(KEPT_COUNT) as u8,
-                    value,
+                    topic: u8::try_from(topic).unwrap_or(often as u8),
+                    value: (!self.random.one_in(5)).then_some(count as u64),
                     acknowledged: false,
+                    written: false,
                 });
                 What::Kept(self.record.kept.len() - 1)
             } else {
@@ -179,7 +197,11 @@ impl Actor<'_> {
         }
     }
 
-    fn put(&self, client: &mut Raw, one: Underway, dup: bool) {
+    fn put(&mut self, client: &mut Raw, one: Underway, dup: bool) {
+        if let What::Kept(index) = one.what {
+            let key = (self.record.kept[index].topic, self.life);
+            self.first.entry(key).or_insert(index);
+        }
         let (topic, payload) = match one.what {
             What::Message(index) => {
                 let topic = self.record.sent[index].topic;
@@ -241,7 +263,12 @@ impl Actor<'_> {
     fn acknowledge(&mut self, one: Underway) {
         match one.what {
             What::Message(index) => self.record.sent[index].acknowledged = true,
-            What::Kept(index) => self.record.kept[index].acknowledged = true,
+            What::Kept(index) => {
+                let kept = &mut self.record.kept[index];
+                kept.acknowledged = true;
+                let first = self.first.get(&(kept.topic, self.life)) == Some(&index);
+                kept.written |= self.life.is_some() && first;
+            }
         }
         self.known = true;
         self.field.acknowledged.fetch_add(1, Ordering::SeqCst);

@@ -119,7 +119,7 @@ fn manners(random: &mut Random) -> Vec<Manner> {
         number,
         only: (number % 3 == 2).then(|| random.below(PUBLISHERS)),
         qos: if number % 4 == 3 { 1 } else { 2 },
-        receive_maximum: random.one_in(2).then(|| 1 + random.below(40) as u16),
+        receive_maximum: random.one_in(2).then(|| 8 + random.below(40) as u16),
         acks_at_once: *random.pick(&[1, 1, 5, 30]),
         late: number + 1 == SUBSCRIBERS,
         restless: *random.pick(&[0, 1, 3]),

@@ -107,7 +107,7 @@ impl Actor<'_> {
             if self.field.failed() {
                 return Ok(true);
             }
-            match client.next(Duration::from_millis(3))? {
+            match client.next(Duration::from_millis(2))? {
                 Some(Event::PingResp) => {
                     asked = false;
                     if quiet && self.has_last && self.unreleased.is_empty() {

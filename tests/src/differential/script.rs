@@ -339,7 +339,7 @@ impl Generator {
         let retain = random.one_in(3);
         let empty = random.one_in(if retain { 5 } else { 20 });
         let mut message = PublishSpec {
-            topic: random.pick(&TOPICS),
+            topic: TOPICS[random.below(TOPICS.len())],
             payload: match empty {
                 true => String::new(),
                 false => format!("m{}", self.message),
