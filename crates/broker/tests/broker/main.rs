@@ -22,6 +22,7 @@ mod rights;
 mod session;
 mod shared;
 mod shutdown;
+mod statements;
 mod stream;
 mod subscribe;
 mod support;
