@@ -306,6 +306,10 @@ impl Generator {
                 }
                 options.retain_as_published = state.retain_as_published;
                 options.retain_handling = *random.pick(&HANDLINGS);
+                if options.no_local {
+                    // The client's own retained messages are left out too (MQTT-3.8.3-3); mosquitto 2.0.11 sends them.
+                    options.retain_handling = RetainHandling::DoNotSend;
+                }
             }
             if shared {
                 // Never sent (section 4.8.2), and mosquitto 2.0.11 does.
