@@ -15,6 +15,7 @@ mod limits;
 mod link;
 mod login;
 mod malformed;
+mod manners;
 mod overload;
 mod properties;
 mod retained;
