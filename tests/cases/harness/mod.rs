@@ -7,6 +7,7 @@
 
 pub mod gateway;
 pub mod modbus;
+pub mod mosquitto;
 pub mod mqtt;
 pub mod process;
 pub mod pty;

@@ -161,6 +161,11 @@ impl Process {
         }
     }
 
+    /// How the program has ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// Kills it, as `kill -9` does, and waits until it is gone.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -29,6 +29,10 @@ pub(super) const READS_AT_ONCE: usize = 8;
 /// A buffer bigger than this is given back once it is empty.
 const KEEP_BUFFER: usize = 64 * 1024;
 
+/// Bytes of a packet that is not whole yet which count as a sign of life: a big packet may take its
+/// time on a slow link, one that trickles in does not keep a client alive (MQTT-3.1.2-22).
+const PROGRESS: usize = 1024;
+
 /// Bytes waiting for a socket that takes none, from which on the client is not read either.
 const BLOCKED_MAX: usize = 128 * 1024;
 
@@ -46,8 +50,10 @@ pub(super) struct Connection<S> {
     pub(super) timer: Pin<Box<Sleep>>,
     /// When the timer rings, if it has been polled since it was set.
     pub(super) armed: Option<Instant>,
-    /// When the client last sent something.
+    /// When the client last sent a whole packet, or a good part of one.
     pub(super) heard: Instant,
+    /// Bytes that came since, of a packet that is not whole.
+    unheard: usize,
     pub(super) pause: Pause,
     pub(super) stage: Stage,
 }
@@ -84,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             timer: Box::pin(tokio::time::sleep_until((since + timeout).into())),
             armed: None,
             heard: since,
+            unheard: 0,
             pause: Pause::default(),
             stage: Stage::Open,
         }
@@ -244,9 +251,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if count == 0 {
             return Err(End::Lost);
         }
-        self.heard = now;
+        self.unheard += count;
+        if self.unheard >= PROGRESS {
+            self.hear(now);
+        }
         add(&self.worker.counters.bytes_received, count as u64);
         Ok(())
+    }
+
+    fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.unheard = 0;
     }
 
     /// Handles `data` as far as it is whole packets; returns how much that was.
@@ -273,7 +288,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.pause = Pause::new(std::mem::take(&mut post.congested));
             self.leftover = true;
         }
-        Ok(used + taken?)
+        let used = used + taken?;
+        if used > 0 {
+            self.hear(now);
+        }
+        Ok(used)
     }
 
     /// One turn of the connection: everything that can be done without waiting.

@@ -12,6 +12,7 @@ mod client;
 mod handshake;
 mod kinds;
 mod reload;
+mod trickle;
 mod unix;
 
 use std::fs;

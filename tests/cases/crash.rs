@@ -1,0 +1,253 @@
+//! The gateway is killed again and again, at any moment, and nothing that it acknowledged is lost.
+//!
+//! `FIELDGATE_CRASH_ROUNDS=200 cargo test -p fieldgate-tests --test crash -- --nocapture` does it for longer and
+//! prints the figures. `FIELDGATE_CRASH_SEED` begins with the seed that a failure has named; the moments of the kills
+//! are then nearly, not exactly, the same.
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::net::SocketAddr;
+use std::process::Command;
+
+use fieldgate_tests::crash::ledger::{
+    Found, Kept, Publisher, Received, Sent, Subscriber, Verdict, verify,
+};
+use fieldgate_tests::crash::{Daemon, Plan, run};
+
+use harness::gateway::{configuration, fieldgate};
+use harness::{Folder, free_port, process::Process};
+
+/// Kills under load in one run, that is between an empty state and a verdict.
+const KILLS_A_RUN: usize = 5;
+
+/// `fieldgate run FILE --state DIR`.
+struct Gateway {
+    folder: Folder,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        let (folder, port) = (Folder::new(), free_port());
+        folder.write("gateway.yaml", &configuration(port, ""));
+        Self {
+            folder,
+            port,
+            process: None,
+        }
+    }
+
+    /// The last lines that it has said.
+    fn report(&self) {
+        if let Some(process) = &self.process {
+            process.report();
+        }
+    }
+}
+
+impl Daemon for Gateway {
+    fn start(&mut self) {
+        let mut command = Command::new(fieldgate());
+        command
+            .arg("run")
+            .arg(self.folder.path().join("gateway.yaml"))
+            .arg("--state")
+            .arg(self.folder.path().join("state"));
+        self.process = Some(Process::spawn("fieldgate", &mut command));
+    }
+
+    fn kill(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        let status = self.process.as_mut()?.ended()?;
+        Some(status.to_string())
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text:?}")))
+}
+
+#[test]
+fn killed_at_any_moment_the_gateway_loses_nothing_that_it_acknowledged_and_repeats_no_qos_2() {
+    let rounds = number("FIELDGATE_CRASH_ROUNDS").unwrap_or(5) as usize;
+    let first = number("FIELDGATE_CRASH_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let (mut total, mut kills, mut left) = (Verdict::default(), 0, rounds);
+    for seed in first.. {
+        let plan = Plan {
+            seed,
+            kills: left.min(KILLS_A_RUN),
+        };
+        let mut gateway = Gateway::new();
+        let address = SocketAddr::from(([127, 0, 0, 1], gateway.port));
+        println!("seed {seed}: {} rounds", plan.kills);
+        let outcome = run(&mut gateway, address, plan);
+        if !outcome.verdict.is_clean() {
+            gateway.report();
+        }
+        // The last faults tell of the run as a whole.
+        let faults: Vec<_> = outcome.verdict.faults().collect();
+        for fault in faults.iter().rev().take(20) {
+            println!("seed {seed}: {fault}");
+        }
+        left -= plan.kills;
+        kills += outcome.kills;
+        total.add(outcome.verdict);
+        if left == 0 || !total.is_clean() {
+            break;
+        }
+    }
+    println!(
+        "{rounds} rounds, {kills} kills: {} messages published, {} of them acknowledged, {} delivered; \
+         {} lost, {} of QoS 2 repeated, {} of QoS 1 repeated as they may be, {} out of order, \
+         {} retained values wrong, {} other faults",
+        total.published,
+        total.acknowledged,
+        total.delivered,
+        total.lost.len(),
+        total.repeated_qos_2.len(),
+        total.repeated_qos_1,
+        total.reordered.len(),
+        total.retained_wrong.len(),
+        total.others.len(),
+    );
+    assert!(total.is_clean(), "seeds from {first} on");
+}
+
+/// Two messages of QoS 1 and two of QoS 2, two changes of a retained value, and a subscriber that has all.
+fn clean() -> (Publisher, Subscriber, Found) {
+    let sent = |topic, qos| Sent {
+        topic,
+        qos,
+        acknowledged: true,
+    };
+    let kept = |value, written| Kept {
+        topic: 0,
+        value,
+        acknowledged: true,
+        written,
+    };
+    let publisher = Publisher {
+        sent: vec![sent(0, 1), sent(1, 2), sent(0, 1), sent(1, 2)],
+        kept: vec![
+            kept(Some(0), true),
+            kept(Some(1), true),
+            kept(Some(2), false),
+        ],
+        ..Publisher::default()
+    };
+    let received = |number: usize| Received {
+        publisher: 0,
+        number: number as u64,
+        topic: publisher.sent[number].topic,
+        qos: publisher.sent[number].qos,
+    };
+    let subscriber = Subscriber {
+        name: "subscriber".into(),
+        qos: 2,
+        from: BTreeMap::from([(0, 0)]),
+        received: (0..4).map(received).collect(),
+        ..Subscriber::default()
+    };
+    (publisher, subscriber, Found::from([((0, 0), 1)]))
+}
+
+/// Spoils what was received.
+type Harm = fn(&mut Vec<Received>);
+
+#[test]
+fn the_verifier_finds_what_is_planted() {
+    let harms: [(&str, Harm, [usize; 4]); 8] = [
+        ("nothing", |_| {}, [0, 0, 0, 0]),
+        ("QoS 1 lost", |list| _ = list.remove(2), [1, 0, 0, 0]),
+        ("QoS 2 lost", |list| _ = list.remove(1), [1, 0, 0, 0]),
+        ("QoS 1 again", |list| list.push(list[0]), [0, 0, 0, 0]),
+        ("QoS 2 again", |list| list.push(list[1]), [0, 1, 0, 0]),
+        ("QoS 1 reordered", |list| list.swap(0, 2), [0, 0, 1, 0]),
+        ("topics interleave", |list| list.swap(0, 1), [0, 0, 0, 0]),
+        ("another topic", |list| list[0].topic = 3, [0, 0, 0, 1]),
+    ];
+    for (what, harm, want) in harms {
+        let (publisher, mut subscriber, found) = clean();
+        harm(&mut subscriber.received);
+        let verdict = verify(&[publisher], &[subscriber], &found);
+        let got = [
+            verdict.lost.len(),
+            verdict.repeated_qos_2.len(),
+            verdict.reordered.len(),
+            verdict.others.len(),
+        ];
+        assert_eq!(got, want, "{what}: {verdict:?}");
+        assert_eq!(verdict.is_clean(), want == [0; 4], "{what}");
+    }
+}
+
+#[test]
+fn the_verifier_knows_what_need_not_arrive() {
+    // Not acknowledged, before the subscription, not subscribed to.
+    for case in 0..3 {
+        let (mut publisher, mut subscriber, found) = clean();
+        subscriber.received.remove(0);
+        match case {
+            0 => publisher.sent[0].acknowledged = false,
+            1 => _ = subscriber.from.insert(0, 1),
+            _ => {
+                subscriber.from.clear();
+                subscriber.received.clear();
+            }
+        }
+        let verdict = verify(&[publisher], &[subscriber], &found);
+        assert!(verdict.is_clean(), "{case}: {verdict:?}");
+    }
+}
+
+#[test]
+fn the_verifier_wants_the_last_retained_value_that_had_to_be_written_or_a_later_one() {
+    for (value, wrong) in [(None, 1), (Some(0), 1), (Some(1), 0), (Some(2), 0)] {
+        let (publisher, subscriber, mut found) = clean();
+        match value {
+            Some(value) => found.insert((0, 0), value),
+            None => found.remove(&(0, 0)),
+        };
+        let verdict = verify(&[publisher], &[subscriber], &found);
+        assert_eq!(verdict.retained_wrong.len(), wrong, "{value:?}");
+    }
+    // Removed, and written.
+    for (value, wrong) in [(None, 0), (Some(1), 1)] {
+        let (mut publisher, subscriber, mut found) = clean();
+        publisher.kept.truncate(2);
+        publisher.kept.push(Kept {
+            topic: 0,
+            value: None,
+            acknowledged: true,
+            written: true,
+        });
+        found.clear();
+        found.extend(value.map(|value| ((0, 0), value)));
+        let verdict = verify(&[publisher], &[subscriber], &found);
+        assert_eq!(verdict.retained_wrong.len(), wrong, "{value:?}");
+    }
+}
+
+#[test]
+fn lost_sessions_refused_messages_and_strange_ones_are_faults() {
+    for case in 0..4 {
+        let (mut publisher, mut subscriber, found) = clean();
+        match case {
+            0 => publisher.sessions_lost = 1,
+            1 => publisher.refused = 1,
+            2 => subscriber.sessions_lost = 1,
+            _ => subscriber.strange.push("what is this".into()),
+        }
+        let verdict = verify(&[publisher], &[subscriber], &found);
+        assert_eq!(verdict.others.len(), 1, "{case}");
+    }
+}

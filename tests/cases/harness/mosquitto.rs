@@ -1,0 +1,59 @@
+//! Debian's mosquitto, which `tests/run` unpacks under `tests/.mosquitto` and does not install: its package would start
+//! a service on port 1883.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::process::Process;
+use super::{Folder, free_port};
+
+/// A running mosquitto that keeps all that a client may ask for.
+pub struct Mosquitto {
+    process: Process,
+    port: u16,
+    _folder: Folder,
+}
+
+impl Mosquitto {
+    pub fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".mosquitto");
+        let program = root.join("usr/sbin/mosquitto");
+        assert!(
+            program.exists(),
+            "{} is missing: `tests/run` unpacks it",
+            program.display()
+        );
+        // Where a package has them, by architecture.
+        let folders = ["usr/lib", "lib"].map(|name| std::fs::read_dir(root.join(name)));
+        let folders = folders.into_iter().flatten().flatten().flatten();
+        let libraries: Vec<_> = folders
+            .map(|folder| folder.path().into_os_string())
+            .collect();
+        let (port, folder) = (free_port(), Folder::new());
+        let text = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nsys_interval 0\nmax_inflight_messages 0\n\
+             max_queued_messages 0\nuser root\n"
+        );
+        let file = folder.write("mosquitto.conf", &text);
+        let mut command = Command::new(program);
+        command
+            .env("LD_LIBRARY_PATH", libraries.join(std::ffi::OsStr::new(":")))
+            .arg("-c")
+            .arg(file);
+        let process = Process::spawn("mosquitto", &mut command);
+        process.wait_line("running");
+        Self {
+            process,
+            port,
+            _folder: folder,
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
