@@ -1,11 +1,11 @@
-"""A Modbus TCP server (pymodbus) that holds values of every type and byte order.
+"""A Modbus TCP or RTU server (pymodbus) that holds values of every type and byte order.
 
 The first line on standard output is a JSON document: the port, and for each point its place, its
 keys in the mapping, and the value that a client should see as JSON text ("null" for a bad one).
 The registers are packed here with Python's struct module and nothing of fieldgate, so that a
 misreading shows. After it, "connected" and "disconnected" tell of clients.
 
-Argument: the port to listen on, 0 for a free one. `--counter` serves one unit instead whose
+Argument: the port to listen on, 0 for a free one, or the path of a serial port for RTU. `--counter` serves one unit instead whose
 input register 0 counts its own reads.
 """
 
@@ -15,7 +15,8 @@ import struct
 import sys
 
 from pymodbus.datastore import ModbusDeviceContext, ModbusServerContext, ModbusSparseDataBlock
-from pymodbus.server import ModbusTcpServer
+from pymodbus import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
 ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
 
@@ -128,15 +129,22 @@ class Counter(ModbusSparseDataBlock):
 
 
 async def main():
-    port = int(sys.argv[1])
+    place = sys.argv[1]
     if "--counter" in sys.argv:
         device, listing = ModbusDeviceContext(ir=Counter({1: 0})), []
     else:
         device, listing = layout()
     context = ModbusServerContext(devices=device, single=True)
+    if place.startswith("/"):
+        server = ModbusSerialServer(context, framer=FramerType.RTU, port=place, baudrate=115200)
+        serving = asyncio.create_task(server.serve_forever())
+        while not server.transport:
+            await asyncio.sleep(0)
+        print(json.dumps({"port": 0, "points": listing}), flush=True)
+        return await serving
     server = ModbusTcpServer(
         context,
-        address=("127.0.0.1", port),
+        address=("127.0.0.1", int(place)),
         trace_connect=lambda here: print("connected" if here else "disconnected", flush=True),
     )
     serving = asyncio.create_task(server.serve_forever())

@@ -5,6 +5,7 @@
 // Every case is a crate of its own and uses its own part of this.
 #![allow(dead_code)]
 
+pub mod cable;
 pub mod gateway;
 pub mod modbus;
 pub mod mosquitto;

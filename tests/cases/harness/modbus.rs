@@ -1,7 +1,7 @@
 //! Modbus servers: one that we did not write, pymodbus through `peers/modbus_server.py`, and our
 //! simulator, which can be told to fail.
 
-use std::{process::Command, sync::mpsc, thread};
+use std::{path::Path, process::Command, sync::mpsc, thread};
 
 use fieldgate_sim::{Image, ModbusServer};
 use serde_json::Value;
@@ -26,6 +26,11 @@ impl Pymodbus {
     /// A server whose registers count their own reads; `port` 0 takes a free one.
     pub fn counter(port: u16) -> Self {
         Self::start(&[&port.to_string(), "--counter"])
+    }
+
+    /// As [`Self::values`], with RTU on a serial port.
+    pub fn values_on(port: &Path) -> Self {
+        Self::start(&[port.to_str().expect("a plain path")])
     }
 
     fn start(arguments: &[&str]) -> Self {

@@ -15,8 +15,11 @@ pub(crate) fn wire(data: &[u8]) {
         match rtu::scan(bytes, side) {
             Scan::Frame(length) => {
                 assert!((4..=FRAME_MAX).contains(&length) && length <= bytes.len());
-                let (_, pdu) = rtu::open(&bytes[..length]).expect("a frame opens");
-                answer(&request, pdu);
+                let opened = rtu::open(&bytes[..length]);
+                assert!(opened.is_some());
+                if let Some((_, pdu)) = opened {
+                    answer(&request, pdu);
+                }
             }
             Scan::Broken(length) => assert!(length <= bytes.len()),
             Scan::More(Some(length)) => assert!(length > bytes.len() && length <= FRAME_MAX),
