@@ -6,11 +6,13 @@
 mod args;
 mod commands;
 mod config;
+mod control;
 mod daemon;
 mod journal;
 mod notify;
 mod simulate;
 mod stop;
+mod tools;
 mod users;
 mod yaml;
 
@@ -37,10 +39,16 @@ fn main() -> ExitCode {
 fn act(cli: Cli) -> Result<(), Stop> {
     journal::install(cli.log).map_err(Stop::Other)?;
     match cli.command {
-        Command::Run(config) => block_on(daemon::run(&config.file)),
+        Command::Run(config) => {
+            block_on(daemon::run(&config.config.file, config.control.as_deref()))
+        }
         Command::Check(check) => commands::check(&check.config.file, check.expand),
-        Command::Test(test) => block_on(commands::test(&test.config, &test.device)),
+        Command::Test(test) => block_on(commands::test(&test)),
         Command::User(user) => users::act(&user),
+        Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
+        Command::Read(read) => block_on(tools::words::read(&read)),
+        Command::Write(write) => block_on(tools::words::write(&write)),
+        Command::Monitor(monitor) => block_on(tools::monitor::monitor(&monitor)),
         Command::Simulate(simulate) => {
             block_on(commands::simulate(&simulate.config.file, simulate.listen))
         }
