@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::breaker::Breaker;
 use crate::config::BusConfig;
@@ -41,6 +42,7 @@ pub struct BusHandle {
     recoveries: watch::Receiver<u64>,
     breaker: SharedBreaker,
     ledger: Ledger,
+    task: TaskTracker,
 }
 
 /// The arbiter writes, the devices look.
@@ -90,6 +92,7 @@ impl BusHandle {
             recoveries,
             breaker: SharedBreaker(Arc::new(Mutex::new(breaker))),
             ledger: Ledger::default(),
+            task: TaskTracker::new(),
         };
         let arbiter = Arbiter::new(
             name,
@@ -98,7 +101,9 @@ impl BusHandle {
             handle.ledger.clone(),
             recovered,
         );
-        tokio::spawn(prepare(arbiter).run(commands_rx, polls_rx, cancel));
+        let work = prepare(arbiter).run(commands_rx, polls_rx, cancel);
+        handle.task.spawn(work);
+        handle.task.close();
         handle
     }
 
@@ -167,6 +172,11 @@ impl BusHandle {
         Ok(whole)
     }
 
+    /// Waits until the task that owns the bus has ended and its port is free again.
+    pub async fn ended(&self) {
+        self.task.wait().await;
+    }
+
     /// What happened on the bus so far.
     pub fn counters(&self) -> BusCounters {
         self.ledger.snapshot()
@@ -180,7 +190,11 @@ impl BusHandle {
     /// One read, or with `retries` up to so many more while there is no usable answer.
     ///
     /// A unit that is busy is asked again, too; one that refuses is not.
-    pub(crate) async fn read(
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::transact`].
+    pub async fn read(
         &self,
         unit: u8,
         request: &ReadRequest,
@@ -211,7 +225,11 @@ impl BusHandle {
     /// One write. It is never sent twice: without an answer nobody knows whether it took effect.
     /// `masks` says whether function 22 may be tried. What [`WriteRequest::Exchange`] reads back
     /// is in the answer, if the unit knows the function for it.
-    pub(crate) async fn write(
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::transact`].
+    pub async fn write(
         &self,
         unit: u8,
         write: WriteRequest,

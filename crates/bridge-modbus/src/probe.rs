@@ -6,7 +6,6 @@ use std::time::Duration;
 use fieldgate_model::Value;
 use tokio::time::Instant;
 
-use crate::bus::{BusHandle, Priority};
 use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::{DecodeError, decode_at};
@@ -30,18 +29,18 @@ pub struct Exchange {
 }
 
 /// Reads every point of a device once, as its first poll would: a request that the device refuses
-/// for its addresses is divided, and its parts follow it.
-pub async fn probe(device: &DeviceConfig, bus: &BusHandle) -> Vec<Exchange> {
+/// for its addresses is divided, and its parts follow it. `read` carries out one request.
+pub async fn probe(
+    device: &DeviceConfig,
+    mut read: impl AsyncFnMut(&ReadRequest) -> Result<Data, BusError>,
+) -> Vec<Exchange> {
     let all: Vec<_> = (0..device.points.len()).collect();
     let mut factors = Factors::default();
     let mut requests: VecDeque<_> = plan(device, &all, &Breaks::new()).into();
     let mut exchanges = Vec::new();
     while let Some(request) = requests.pop_front() {
         let started = Instant::now();
-        let retries = bus.config().retries;
-        let answer = bus
-            .read(device.unit, &request, Priority::Poll(started), retries)
-            .await;
+        let answer = read(&request).await;
         let elapsed = started.elapsed();
         let parts = match &answer {
             Err(BusError::Exception { exception, .. }) if exception.is_about_addresses() => {

@@ -57,6 +57,94 @@ pub(crate) enum Command {
     User(User),
     /// Serve simulated Modbus devices with moving values for the devices of a configuration.
     Simulate(Simulate),
+    /// Ask which units of a bus answer, and what they are.
+    ///
+    /// Goes through the running gateway, if there is one, when the bus has nothing else to do.
+    Scan(Scan),
+    /// Read registers or bits of a unit, and show what they can mean.
+    Read(ReadTable),
+    /// Write registers or bits of a unit, and read them back.
+    Write(WriteTable),
+}
+
+/// A bus of a configuration.
+#[derive(Args, Debug)]
+pub(crate) struct OnBus {
+    /// The bus, as the configuration names it.
+    #[arg(value_name = "BUS")]
+    pub(crate) bus: String,
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// The control socket of the running gateway.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Scan {
+    #[command(flatten)]
+    pub(crate) on: OnBus,
+    /// Which units, such as 1-20,100.
+    #[arg(long, value_name = "UNITS", default_value = "1-247")]
+    pub(crate) units: String,
+    /// How long a unit may take to answer, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    pub(crate) timeout: u32,
+    /// Speeds to try on a serial line instead of the configured one.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(50..=4_000_000))]
+    pub(crate) baud: Vec<u32>,
+    /// Parities to try on a serial line instead of the configured one.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) parity: Vec<Parity>,
+}
+
+/// A place in a unit.
+#[derive(Args, Debug)]
+pub(crate) struct At {
+    #[command(flatten)]
+    pub(crate) on: OnBus,
+    /// The unit.
+    #[arg(value_name = "UNIT")]
+    pub(crate) unit: u8,
+    /// coil, discrete, input or holding.
+    #[arg(value_name = "TABLE")]
+    pub(crate) table: String,
+    /// The first register or bit, from 0 as on the wire, decimal or 0x...
+    #[arg(value_name = "ADDRESS", value_parser = word)]
+    pub(crate) address: u16,
+    /// What the registers hold, such as f32 or string(12).
+    #[arg(long = "as", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// The order of the bytes: ABCD, CDAB, BADC or DCBA.
+    #[arg(long, value_name = "ORDER", requires = "kind")]
+    pub(crate) order: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReadTable {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// How many registers or bits.
+    #[arg(value_name = "COUNT", default_value_t = 1)]
+    pub(crate) count: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct WriteTable {
+    #[command(flatten)]
+    pub(crate) at: At,
+    /// The values: on or off for coils, words for registers, or what --as says.
+    #[arg(value_name = "VALUE", required = true, allow_negative_numbers = true)]
+    pub(crate) values: Vec<String>,
+}
+
+fn word(text: &str) -> Result<u16, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| "expected a number from 0 to 65535, or 0x0 to 0xFFFF".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -74,6 +162,9 @@ pub(crate) struct Run {
     /// and a power failure. Without it, and without systemd's STATE_DIRECTORY, they do not.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
+    /// Where tools reach this gateway: a Unix socket. Otherwise in the runtime directory.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -93,6 +184,9 @@ pub(crate) struct Test {
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) config: PathBuf,
+    /// The control socket of the running gateway.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -112,6 +206,9 @@ pub(crate) struct Monitor {
     /// Stop bits of a byte.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) stop_bits: u8,
+    /// Decode Modbus RTU: the requests and answers of others on the line. It only listens.
+    #[arg(long, conflicts_with_all = ["frame", "gap", "data_bits"])]
+    pub(crate) modbus: bool,
     /// What ends a frame.
     #[arg(long, value_enum, default_value_t = Framing::Silence)]
     pub(crate) frame: Framing,

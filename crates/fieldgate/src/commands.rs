@@ -6,13 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use fieldgate_bridge_modbus::{BusHandle, Data, DeviceConfig, Exchange, Transport, plan, probe};
+use fieldgate_bridge_modbus::{Data, DeviceConfig, Exchange, ReadRequest, Transport, plan, probe};
 use fieldgate_model::Value;
-use tokio_util::sync::CancellationToken;
 
+use crate::args;
 use crate::config::{self, Config, Loaded, Place};
 use crate::simulate::Simulator;
 use crate::stop::Stop;
+use crate::tools::Line;
 use crate::yaml::suggestion;
 
 /// Prints why the program ends.
@@ -87,8 +88,9 @@ fn summary(config: &Config) -> String {
 /// # Errors
 ///
 /// If there is no such device, or not all of it can be read.
-pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
-    let config = config::load(path).map_err(Stop::Config)?.config;
+pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
+    let name = test.device.as_str();
+    let config = config::load(&test.config).map_err(Stop::Config)?.config;
     if let Some(device) = config.serial.get(name) {
         return crate::serial::test(device).await;
     }
@@ -97,40 +99,18 @@ pub(crate) async fn test(path: &Path, name: &str) -> Result<(), Stop> {
         let text = format!("there is no device \"{name}\"{}", suggestion(name, &names));
         return Err(Stop::Usage(text));
     };
-    // The references of a configuration without mistakes lead somewhere.
-    let Some(bus) = config.buses.get(&device.bus) else {
-        return Err(Stop::Usage(format!("there is no bus \"{}\"", device.bus)));
-    };
-    let mut bus_config = bus.config.clone();
-    let simulator = match bus.simulated {
-        None => None,
-        Some(place) => {
-            let simulator = Simulator::start(place, &bus_config.transport, &[device]).await;
-            let simulator = simulator.map_err(|error| cannot_serve(place, &error))?;
-            bus_config.transport = simulator.transport.clone();
-            Some(simulator)
-        }
-    };
-    let simulated = if simulator.is_some() {
-        ", simulated"
-    } else {
-        ""
-    };
+    let mut line = Line::open(&test.config, &config, &device.bus, test.control.as_deref()).await?;
     print(&format!(
-        "{name}: unit {} on bus {} ({}{simulated}), {} points\n",
+        "{name}: unit {} on bus {} ({}), {} points\n",
         device.unit,
         device.bus,
-        bus_config.transport,
+        line.way,
         device.points.len()
     ));
-    let cancel = CancellationToken::new();
-    let handle = BusHandle::spawn(&device.bus, bus_config, cancel.clone());
-    let exchanges = probe(device, &handle).await;
+    let read = async |request: &ReadRequest| line.read(device.unit, request).await;
+    let exchanges = probe(device, read).await;
     print(&table(device, &exchanges));
-    cancel.cancel();
-    if let Some(simulator) = simulator {
-        simulator.stop().await;
-    }
+    line.close().await?;
     // A refused request whose parts were read lost nothing; its parts count for themselves.
     let failed = |exchange: &&Exchange| exchange.answer.is_err() && !exchange.is_divided;
     match exchanges.iter().filter(failed).count() {
@@ -283,7 +263,7 @@ fn own_place(bus: &config::Bus) -> Place {
     })
 }
 
-fn cannot_serve(place: Place, error: &io::Error) -> Stop {
+pub(crate) fn cannot_serve(place: Place, error: &io::Error) -> Stop {
     let text = match place {
         Place::Listen(address) => format!("cannot listen on {address}: {error}"),
         Place::Line => format!("no line to simulate a bus on: {error}"),

@@ -6,12 +6,14 @@
 mod args;
 mod commands;
 mod config;
+mod control;
 mod daemon;
 mod journal;
 mod notify;
 mod serial;
 mod simulate;
 mod stop;
+mod tools;
 mod users;
 mod yaml;
 
@@ -40,12 +42,17 @@ fn act(cli: Cli) -> Result<(), Stop> {
     match cli.command {
         Command::Run(run) => {
             let state = run.state.or_else(daemon::state_directory);
-            block_on(daemon::run(&run.config.file, state.as_deref()))
+            let control = run.control.as_deref();
+            block_on(daemon::run(&run.config.file, state.as_deref(), control))
         }
         Command::Check(check) => commands::check(&check.config.file, check.expand),
-        Command::Test(test) => block_on(commands::test(&test.config, &test.device)),
-        Command::Monitor(monitor) => block_on(serial::monitor(&monitor)),
+        Command::Test(test) => block_on(commands::test(&test)),
         Command::User(user) => users::act(&user),
+        Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
+        Command::Read(read) => block_on(tools::words::read(&read)),
+        Command::Write(write) => block_on(tools::words::write(&write)),
+        Command::Monitor(monitor) if monitor.modbus => block_on(tools::monitor::monitor(&monitor)),
+        Command::Monitor(monitor) => block_on(serial::monitor(&monitor)),
         Command::Simulate(simulate) => {
             block_on(commands::simulate(&simulate.config.file, simulate.listen))
         }

@@ -25,6 +25,17 @@ pub(crate) async fn open(config: &SerialConfig) -> Result<SerialStream, String> 
     }
 }
 
+/// Opens a port to listen to what others say on its line.
+///
+/// # Errors
+///
+/// The text is for whoever stands in front of the machine.
+pub async fn listen(
+    config: &SerialConfig,
+) -> Result<impl tokio::io::AsyncRead + Send + Unpin + use<>, String> {
+    open(config).await
+}
+
 fn open_blocking(config: &SerialConfig) -> Result<SerialStream, String> {
     let port = config.port.as_str();
     check_path(Path::new(port))?;

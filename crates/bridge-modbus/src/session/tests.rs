@@ -503,7 +503,12 @@ async fn a_probe_shows_requests_registers_and_values() {
     let points = r#""a": {"input": 10, "as": "u16", "invalid": 10}, "b": {"input": 12, "as": "u16"},
         "c": {"holding": 300, "as": "u16"},
         "d": {"holding": 400, "as": "u32"}, "e": {"holding": 403, "as": "u16"}"#;
-    let exchanges = crate::probe(&config(1, points), &bus(&fake)).await;
+    let (device, bus) = (config(1, points), bus(&fake));
+    let read = async |request: &crate::ReadRequest| {
+        let priority = crate::Priority::Command;
+        bus.read(device.unit, request, priority, 0).await
+    };
+    let exchanges = crate::probe(&device, read).await;
     let shown: Vec<_> = exchanges
         .iter()
         .map(|exchange| {

@@ -2,6 +2,8 @@
 //!
 //! Source: MODBUS Application Protocol Specification V1.1b3, section 6.21.
 
+use std::fmt;
+
 /// What one answer says of its device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identification {
@@ -12,6 +14,23 @@ pub struct Identification {
     pub next: Option<u8>,
     /// Objects and their bytes, mostly ASCII.
     pub objects: Vec<(u8, Vec<u8>)>,
+}
+
+impl fmt::Display for Identification {
+    /// `vendor name "ACME", product code "M1"`. Whatever is not printable is escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (id, bytes)) in self.objects.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            match Self::object_name(*id) {
+                Some(name) => f.write_str(name)?,
+                None => write!(f, "object {id}")?,
+            }
+            write!(f, " \"{}\"", bytes.escape_ascii())?;
+        }
+        Ok(())
+    }
 }
 
 impl Identification {

@@ -26,6 +26,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use crate::control::{
+    self,
+    server::{Buses, Control},
+};
 use crate::notify;
 use crate::stop::Stop;
 use commands::Directory;
@@ -52,7 +56,11 @@ pub(crate) fn state_directory() -> Option<PathBuf> {
 /// # Errors
 ///
 /// What keeps it from starting.
-pub(crate) async fn run(path: &Path, state: Option<&Path>) -> Result<(), Stop> {
+pub(crate) async fn run(
+    path: &Path,
+    state: Option<&Path>,
+    control: Option<&Path>,
+) -> Result<(), Stop> {
     let config = config::load_with_files(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Doors::new(&config);
@@ -77,6 +85,9 @@ pub(crate) async fn run(path: &Path, state: Option<&Path>) -> Result<(), Stop> {
         Arc::clone(&changed),
     );
     plant.change(config).await.map_err(Stop::Listen)?;
+    let buses = Buses::default();
+    buses.set(plant.handles());
+    let _control = open_control(path, control, &buses);
     // Commands that came in before there were devices wait in the link until now.
     let commands_end = CancellationToken::new();
     let commands = tokio::spawn(commands::serve(
@@ -96,6 +107,7 @@ pub(crate) async fn run(path: &Path, state: Option<&Path>) -> Result<(), Stop> {
         &mut plant,
         &mut doors,
         &changed,
+        &buses,
         path,
     )
     .await;
@@ -142,6 +154,7 @@ async fn serve(
     plant: &mut Plant,
     doors: &mut Doors,
     changed: &Notify,
+    buses: &Buses,
     path: &Path,
 ) {
     let watchdog = notify::watchdog_interval();
@@ -159,6 +172,7 @@ async fn serve(
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
                 reload(path, broker, plant, doors).await;
+                buses.set(plant.handles());
                 notify::ready();
             }
             _ = look.tick() => doors.look(broker).await,
@@ -174,6 +188,21 @@ async fn serve(
                     log::error!("the broker does not answer");
                 }
             }
+        }
+    }
+}
+
+/// Lets tools use the buses. The gateway does its work without that, too.
+fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Control> {
+    let path = control::server_path(config, given);
+    match Control::start(&path, config, buses.clone()) {
+        Ok(control) => Some(control),
+        Err(error) => {
+            log::warn!(
+                "{}: tools cannot use the gateway's buses: {error}",
+                path.display()
+            );
+            None
         }
     }
 }

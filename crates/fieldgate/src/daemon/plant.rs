@@ -98,6 +98,14 @@ impl Plant {
         });
     }
 
+    /// The buses, for tools.
+    pub(crate) fn handles(&self) -> BTreeMap<String, BusHandle> {
+        let buses = self.buses.iter();
+        buses
+            .map(|(name, bus)| (name.clone(), bus.handle.clone()))
+            .collect()
+    }
+
     /// Devices that answer, and all.
     pub(crate) fn count(&self) -> (usize, usize) {
         let online = self.devices.values().filter(|device| device.is_online());

@@ -1,0 +1,265 @@
+//! `scan`: which units of a bus answer, and what they are.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use fieldgate_bridge_modbus::config::Parity;
+use fieldgate_bridge_modbus::wire::pdu::Answer;
+use fieldgate_bridge_modbus::{BusConfig, BusError, Data, Table, Transport};
+
+use super::Line;
+use crate::args::{self, Scan};
+use crate::commands::print;
+use crate::control::Ask;
+use crate::stop::Stop;
+
+const BAR: usize = 24;
+
+/// Asks every unit for a register, and those that answer for what they are.
+///
+/// # Errors
+///
+/// Those of the command line, and of a bus that cannot be opened.
+pub(crate) async fn scan(scan: &Scan) -> Result<(), Stop> {
+    let units = units(&scan.units).map_err(Stop::Usage)?;
+    let mut line = Line::find(&scan.on).await?;
+    let ways = ways(&line.config, scan).map_err(Stop::Usage)?;
+    if line.is_gateways() && ways != [line.config.clone()] {
+        return Err(Stop::Usage(format!(
+            "bus {} is in use by the running gateway with its own baud rate and parity; stop the \
+             gateway to try others (`systemctl stop fieldgate`)",
+            scan.on.bus
+        )));
+    }
+    let is_terminal = io::stderr().is_terminal();
+    let mut progress = Progress::new(units.len() * ways.len(), Instant::now());
+    let mut found = 0;
+    let limit = scan.timeout;
+    let own = line.config.clone();
+    for config in &ways {
+        if *config != own || ways.len() > 1 {
+            line = line.reopen(config.clone()).await;
+        }
+        print(&format!(
+            "bus {} ({}): asking {} units, {limit} ms each\n",
+            scan.on.bus,
+            line.way,
+            units.len()
+        ));
+        for unit in &units {
+            if is_terminal {
+                show(&progress.text(*unit, Instant::now()));
+            }
+            let told = look(&mut line, *unit, limit).await;
+            if is_terminal {
+                show("");
+            }
+            match told {
+                Ok(Some((is_unit, text))) => {
+                    found += u32::from(is_unit);
+                    print(&format!("unit {unit}: {text}\n"));
+                }
+                Ok(None) => {}
+                Err(stop) => {
+                    let _ = line.close().await;
+                    return Err(stop);
+                }
+            }
+            progress.done += 1;
+        }
+    }
+    line.close().await?;
+    let took = progress.begun.elapsed();
+    print(&format!(
+        "{found} found in {:.1} s; units that take longer than {limit} ms need --timeout\n",
+        took.as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// What a unit says, and whether that is an answer; `None` if it is silent.
+async fn look(line: &mut Line, unit: u8, limit: u32) -> Result<Option<(bool, String)>, Stop> {
+    let ask = Ask::Read {
+        table: Table::Holding,
+        address: 0,
+        count: 1,
+        timeout_ms: Some(limit),
+    };
+    let said = match line.ask(unit, ask, true).await? {
+        Ok(Answer::Data(Data::Words(words))) => {
+            let words: Vec<String> = words.iter().map(|word| format!("{word:04X}")).collect();
+            format!("holding 0 is {}", words.join(" "))
+        }
+        Ok(_) => "answers".to_owned(),
+        Err(BusError::Exception { exception, .. }) if exception.is_silence() => return Ok(None),
+        Err(BusError::Exception { exception, .. }) => {
+            format!("answers holding 0 with exception {exception}")
+        }
+        Err(BusError::Timeout { .. }) => return Ok(None),
+        Err(error @ (BusError::Protocol { .. } | BusError::Lost { .. })) => {
+            let text = format!(
+                "something is there, but not understood: {error}; wrong baud rate or parity, or \
+                 two units with one number?"
+            );
+            return Ok(Some((false, text)));
+        }
+        Err(error) => return Err(Stop::Device(error.to_string())),
+    };
+    let about = match line.ask(unit, Ask::Identify, true).await? {
+        Ok(Answer::Identification(found)) if !found.objects.is_empty() => format!("; {found}"),
+        _ => "; no device identification".to_owned(),
+    };
+    Ok(Some((true, said + &about)))
+}
+
+/// The settings to try, one after the other.
+fn ways(config: &BusConfig, scan: &Scan) -> Result<Vec<BusConfig>, String> {
+    let Transport::Serial(serial) = &config.transport else {
+        if scan.baud.is_empty() && scan.parity.is_empty() {
+            return Ok(vec![config.clone()]);
+        }
+        return Err("--baud and --parity are for serial lines; this bus is TCP".to_owned());
+    };
+    let bauds = if scan.baud.is_empty() {
+        vec![serial.baud]
+    } else {
+        scan.baud.clone()
+    };
+    let mut parities: Vec<Parity> = scan.parity.iter().map(|parity| (*parity).into()).collect();
+    if parities.is_empty() {
+        parities.push(serial.parity);
+    }
+    let both = bauds
+        .iter()
+        .flat_map(|baud| parities.iter().map(|parity| (*baud, *parity)));
+    Ok(both
+        .map(|(baud, parity)| {
+            let mut serial = serial.clone();
+            serial.baud = baud;
+            serial.parity = parity;
+            let mut config = config.clone();
+            config.transport = Transport::Serial(serial);
+            config
+        })
+        .collect())
+}
+
+impl From<args::Parity> for Parity {
+    fn from(parity: args::Parity) -> Self {
+        match parity {
+            args::Parity::None => Self::None,
+            args::Parity::Even => Self::Even,
+            args::Parity::Odd => Self::Odd,
+        }
+    }
+}
+
+/// `1-20,100`
+fn units(text: &str) -> Result<Vec<u8>, String> {
+    let number = |text: &str| {
+        let number = text.trim().parse::<u8>().ok();
+        number
+            .filter(|number| (1..=247).contains(number))
+            .ok_or_else(|| format!("--units: `{text}` is no unit from 1 to 247"))
+    };
+    let mut units = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return Err(format!("--units: `{part}` goes backwards"));
+        }
+        units.extend(first..=last);
+    }
+    units.sort_unstable();
+    units.dedup();
+    Ok(units)
+}
+
+/// How far a scan is.
+struct Progress {
+    all: usize,
+    done: usize,
+    begun: Instant,
+}
+
+impl Progress {
+    fn new(all: usize, begun: Instant) -> Self {
+        Self {
+            all,
+            done: 0,
+            begun,
+        }
+    }
+
+    /// A bar, what is asked now, and the time that the rest takes at the pace so far.
+    fn text(&self, unit: u8, now: Instant) -> String {
+        let filled = self.done * BAR / self.all.max(1);
+        let bar: String = (0..BAR)
+            .map(|place| if place < filled { '#' } else { '.' })
+            .collect();
+        let left = match u32::try_from(self.done) {
+            Ok(done @ 1..) => {
+                let each = now.saturating_duration_since(self.begun) / done;
+                let rest = u32::try_from(self.all - self.done).unwrap_or(u32::MAX);
+                format!(", {} left", span(each.saturating_mul(rest)))
+            }
+            _ => String::new(),
+        };
+        format!("[{bar}] {}/{}, unit {unit}{left}", self.done, self.all)
+    }
+}
+
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil() as u64;
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+/// Replaces the line of a terminal.
+fn show(text: &str) {
+    let mut out = io::stderr();
+    // A terminal that has gone is no reason to stop.
+    let _ = write!(out, "\r\x1b[K{text}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_numbers_and_ranges() {
+        for (text, want) in [
+            ("1-3,7", Ok(vec![1, 2, 3, 7])),
+            ("5,4-5", Ok(vec![4, 5])),
+            ("0", Err("no unit from 1")),
+            ("1-248", Err("no unit from 1")),
+            ("9-3", Err("goes backwards")),
+            ("", Err("no unit from 1")),
+            ("a", Err("`a` is no unit")),
+        ] {
+            match (units(text), want) {
+                (Ok(got), Ok(want)) => assert_eq!(got, want),
+                (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
+                (got, _) => panic!("{text}: {got:?}"),
+            }
+        }
+        assert_eq!(units("1-247").unwrap().len(), 247);
+    }
+
+    #[test]
+    fn progress_says_what_is_left_at_the_pace_so_far() {
+        let begun = Instant::now();
+        let mut progress = Progress::new(240, begun);
+        let text = progress.text(1, begun);
+        assert_eq!(text, "[........................] 0/240, unit 1");
+        progress.done = 60;
+        let text = progress.text(61, begun + Duration::from_secs(30));
+        assert_eq!(
+            text,
+            "[######..................] 60/240, unit 61, 1 min 30 s left"
+        );
+    }
+}
