@@ -37,7 +37,8 @@ pub enum Outcome {
 /// Reads the payload of a command.
 ///
 /// A JSON object must have the member `value`, a boolean, a number or a text; other members are
-/// ignored, so that a published sample can be sent back as a command. Anything else is a bare
+/// ignored, so that a published sample can be sent back as a command. With the member `pulse`,
+/// which may be alone, both are given as a [`Value::Object`]. Anything else is a bare
 /// value: `true`, `false`, a JSON number, a quoted text, or else the payload itself as text.
 /// Numbers stay exact. `007` is no JSON number, so it stays a text; the driver decides whether
 /// the point takes a text or reads it as a number.
@@ -54,7 +55,7 @@ pub fn parse_command_value(payload: &[u8]) -> Result<Value, String> {
     if text.starts_with('{') {
         let members: Members =
             serde_json::from_str(text).map_err(|error| format!("not a JSON command: {error}"))?;
-        return scalar(members.value.get());
+        return members.read();
     }
     if text.starts_with('[') || text == "null" {
         return Err("expected a value or {\"value\": ...}".into());
@@ -116,8 +117,31 @@ impl<'de> serde::de::Visitor<'de> for ValuesVisitor {
 
 #[derive(serde::Deserialize)]
 struct Members<'a> {
-    #[serde(borrow)]
-    value: &'a RawValue,
+    #[serde(borrow, default, deserialize_with = "given")]
+    value: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pulse: Option<&'a RawValue>,
+}
+
+/// A `null` is there too, and is then refused.
+fn given<'de: 'a, 'a, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}
+
+impl Members<'_> {
+    /// A plain value, or an object of both members if there is a pulse.
+    fn read(&self) -> Result<Value, String> {
+        let value = self.value.map(|value| scalar(value.get())).transpose()?;
+        let Some(pulse) = self.pulse else {
+            return value.ok_or_else(|| "not a JSON command: missing field `value`".into());
+        };
+        let pulse = scalar(pulse.get()).map_err(|error| error.replacen("value", "pulse", 1))?;
+        let value = value.map(|value| ("value".to_owned(), Some(value)));
+        let pulse = ("pulse".to_owned(), Some(pulse));
+        Ok(Value::Object(value.into_iter().chain([pulse]).collect()))
+    }
 }
 
 /// Reads a JSON scalar. A number is read from its text, as a double would lose digits.
@@ -171,6 +195,17 @@ mod tests {
             ),
             ("{\"value\":\"night\"}", text("night")),
             ("{\"value\":false}", Value::Bool(false)),
+            (
+                "{\"pulse\":\"500ms\"}",
+                Value::Object(vec![("pulse".into(), Some(text("500ms")))]),
+            ),
+            (
+                "{\"pulse\":\"2s\",\"value\":1}",
+                Value::Object(vec![
+                    ("value".into(), Some(number("1"))),
+                    ("pulse".into(), Some(text("2s"))),
+                ]),
+            ),
         ] {
             assert_eq!(
                 parse_command_value(payload.as_bytes()),
@@ -194,6 +229,8 @@ mod tests {
             (b"{\"value\":null}", "expected a boolean"),
             (b"{\"value\":{}}", "expected a boolean"),
             (b"{\"value\":[1]}", "expected a boolean"),
+            (b"{\"pulse\":null}", "pulse: expected"),
+            (b"{\"pulse\":\"1s\",\"value\":{}}", "value: expected"),
             (b"{\"value\":1e999}", "too many digits"),
         ] {
             let error = parse_command_value(payload).unwrap_err();

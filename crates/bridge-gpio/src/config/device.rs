@@ -1,0 +1,209 @@
+//! A device: points on the lines of one chip, or of any.
+
+use fieldgate_bridge::{Backoff, Defaults, Period, Settings};
+use fieldgate_model::Point;
+use serde::Deserialize;
+
+use super::names::points;
+use super::{Fault, Kind, LineRef, PointConfig, PointEntry};
+
+/// A device as written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawDevice")]
+pub struct GpioEntry {
+    raw: RawDevice,
+}
+
+/// A device with everything decided. Two that are equal need no restart on a reload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GpioConfig {
+    /// Its name.
+    pub name: String,
+    /// The label of the chip; absent: lines are looked for by name on all chips.
+    pub chip: Option<String>,
+    /// Whether there are no lines, and the gateway plays them.
+    pub simulated: bool,
+    /// When lines that cannot be had are tried again.
+    pub offline: Offline,
+    /// Its points, in the order of the file.
+    pub points: Vec<(String, PointConfig)>,
+}
+
+/// When a device counts as offline, and when it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offline {
+    /// The pauses between attempts.
+    pub backoff: Backoff,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDevice {
+    gpio: RawGpio,
+    #[serde(deserialize_with = "points")]
+    points: Vec<(String, PointEntry)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGpio {
+    chip: Option<String>,
+    #[serde(default)]
+    simulated: bool,
+}
+
+const NUMBERED: &str = "the numbers of gpiochips change between kernels and starts (the header of a \
+                        Raspberry Pi 5 was gpiochip4 and became gpiochip0); write the chip's label, \
+                        which `gpiodetect` shows in brackets";
+const BACKOFF_SECONDS: (u64, u64) = (1, 10);
+
+impl TryFrom<RawDevice> for GpioEntry {
+    type Error = String;
+
+    fn try_from(raw: RawDevice) -> Result<Self, String> {
+        if let Some(chip) = &raw.gpio.chip {
+            let name = chip.rsplit('/').next().unwrap_or_default();
+            let number = name.strip_prefix("gpiochip");
+            if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+                return Err(format!("gpio.chip: {NUMBERED}"));
+            }
+            if chip.is_empty() || chip.len() > 31 {
+                return Err("gpio.chip: expected a label of 1 to 31 bytes".into());
+            }
+        }
+        if raw.points.is_empty() {
+            return Err("points: expected at least one point".into());
+        }
+        Ok(Self { raw })
+    }
+}
+
+impl GpioEntry {
+    /// Decides everything.
+    ///
+    /// # Errors
+    ///
+    /// All parts that do not fit each other.
+    pub fn resolve(&self, name: &str, defaults: &Defaults) -> Result<GpioConfig, Vec<Fault>> {
+        let raw = &self.raw;
+        let mut faults = Vec::new();
+        let mut resolved = Vec::with_capacity(raw.points.len());
+        for (point, entry) in &raw.points {
+            if let Some(config) = entry.resolve(point, &raw.points, defaults, &mut faults) {
+                resolved.push((point.clone(), config));
+            }
+        }
+        if faults.is_empty() {
+            self.check_lines(&resolved, &mut faults);
+            check_initials(&resolved, &mut faults);
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let (min, max) = BACKOFF_SECONDS;
+        let seconds = |seconds| Period::new(std::time::Duration::from_secs(seconds));
+        let backoff = seconds(min).zip(seconds(max));
+        Ok(GpioConfig {
+            name: name.to_owned(),
+            chip: raw.gpio.chip.clone(),
+            simulated: raw.gpio.simulated,
+            offline: Offline {
+                backoff: backoff
+                    .and_then(|(min, max)| Backoff::new(min, max))
+                    .unwrap_or_default(),
+            },
+            points: resolved,
+        })
+    }
+
+    /// A line is there once, and one by its number needs a chip.
+    fn check_lines(&self, points: &[(String, PointConfig)], faults: &mut Vec<Fault>) {
+        for (index, (name, point)) in points.iter().enumerate() {
+            let (Some(line), key) = (point.kind.line(), point.kind.key()) else {
+                continue;
+            };
+            let path = ["points", name.as_str(), key];
+            if matches!(line.line, LineRef::Offset(_)) && self.raw.gpio.chip.is_none() {
+                let message = "a line by its number needs `gpio.chip`, the label of its chip";
+                faults.push(Fault::new(&path, message));
+            }
+            let mut before = points.iter().take(index);
+            let other = before.find(|(_, other)| {
+                other
+                    .kind
+                    .line()
+                    .is_some_and(|other| other.line == line.line)
+            });
+            if let Some((other, _)) = other {
+                let message = format!("the point \"{other}\" has this line already");
+                faults.push(Fault::new(&path, message));
+            }
+        }
+        let channel = |point: &PointConfig| match &point.kind {
+            Kind::Pwm(pwm) => Some(pwm.channel),
+            _ => None,
+        };
+        for (index, (name, point)) in points.iter().enumerate() {
+            let mut before = points.iter().take(index);
+            if let Some(own) = channel(point)
+                && let Some((other, _)) = before.find(|(_, other)| channel(other) == Some(own))
+            {
+                let message = format!("the point \"{other}\" has this channel already");
+                faults.push(Fault::new(&["points", name, "pwm"], message));
+            }
+        }
+    }
+}
+
+/// Outputs that exclude each other are not switched on together at the start or at the end.
+fn check_initials(points: &[(String, PointConfig)], faults: &mut Vec<Fault>) {
+    for (name, point) in points {
+        let Kind::Out(out) = &point.kind else {
+            continue;
+        };
+        for other in &out.interlock {
+            let Some((other, Kind::Out(excluded))) =
+                points.get(*other).map(|(name, point)| (name, &point.kind))
+            else {
+                continue;
+            };
+            for (key, own, others) in [
+                ("initial", out.initial, excluded.initial),
+                ("safe", out.safe, excluded.safe),
+            ] {
+                if own == Some(true) && others == Some(true) && name < other {
+                    let message = format!("the interlocked output \"{other}\" is then on too");
+                    faults.push(Fault::new(&["points", name, key], message));
+                }
+            }
+        }
+    }
+}
+
+impl GpioConfig {
+    /// How the run loop treats it. `seed` makes the jitter of its pauses repeatable.
+    pub fn settings(&self, seed: u64) -> Settings {
+        Settings {
+            device: self.name.clone(),
+            rules: self.points.iter().map(|(_, point)| point.rule).collect(),
+            backoff: self.offline.backoff,
+            // Lines are there or they are not: nothing is gained by asking again.
+            offline_after: 1,
+            command_expiry: fieldgate_bridge::COMMAND_EXPIRY,
+            seed,
+        }
+    }
+
+    /// What topics and payloads need to know of its points.
+    pub fn model_points(&self) -> Vec<Point> {
+        let points = self.points.iter();
+        points
+            .map(|(name, point)| Point {
+                name: name.clone(),
+                unit: point.unit.clone(),
+                writable: point.kind.is_writable(),
+                labels: point.labels.clone(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,228 @@
+//! Takes all lines of a device, or none.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fieldgate_bridge::{Cause, DriverError};
+use tokio::time::Instant;
+
+use super::outputs::Outputs;
+use super::{GpioDriver, GpioSession, State, every};
+use crate::bank::{Bank, Rules};
+use crate::config::{CountConfig, Edge, GpioConfig, Kind, OutConfig, PwmConfig};
+use crate::counter::Counter;
+use crate::keeper::{Channel, Held, Output};
+use crate::line::LineError;
+use crate::rate::Rate;
+use crate::store::Counts;
+
+/// What is on its way to be a session. Dropped half-way, outputs go to their safe levels.
+struct Opening<'a> {
+    driver: &'a GpioDriver,
+    /// What the run before this one left.
+    held: Held,
+    kept: Counts,
+    bank: Bank,
+    lines: BTreeMap<usize, Output>,
+    now: Instant,
+}
+
+pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError> {
+    let config = Arc::clone(&driver.config);
+    let kept = load(driver).await?;
+    let now = Instant::now();
+    let mut opening = Opening {
+        held: driver.keeper.claim(&config.name),
+        kept: kept.clone(),
+        bank: Bank::new(rules(&config)),
+        lines: BTreeMap::new(),
+        driver,
+        now,
+    };
+    let mut states = Vec::with_capacity(config.points.len());
+    for (index, (name, point)) in config.points.iter().enumerate() {
+        let state = opening.state(index, name, &point.kind);
+        states.push(state.map_err(|error| {
+            let text = format!("point \"{name}\": {error}");
+            DriverError::new(Cause::Open, text)
+        })?);
+    }
+    if let Some((one, other)) = opening.bank.conflict() {
+        let name = |index: usize| {
+            config
+                .points
+                .get(index)
+                .map_or("", |(name, _)| name.as_str())
+        };
+        log::error!(DEVICE = config.name.as_str(); "interlocked outputs were found on together: {} and {}", name(one), name(other));
+    }
+    let persist = config
+        .points
+        .iter()
+        .filter_map(|(_, point)| match &point.kind {
+            Kind::Count(count) => count.persist,
+            _ => None,
+        });
+    Ok(GpioSession {
+        backend: Arc::clone(&driver.backend),
+        store: Arc::clone(&driver.store),
+        keeper: driver.keeper.clone(),
+        states,
+        outputs: Outputs::new(opening.bank, opening.lines),
+        reports: config
+            .points
+            .iter()
+            .map(|(_, point)| every(point).map(|every| now + every))
+            .collect(),
+        save: persist.min().map(|every| (now + every, every)),
+        kept,
+        edges: Vec::new(),
+        lost: None,
+        is_new: true,
+        has_reported_loss: false,
+        config,
+    })
+}
+
+/// The counts that were kept. One that cannot be read keeps the device offline: beginning at zero
+/// would overwrite it.
+async fn load(driver: &GpioDriver) -> Result<Counts, DriverError> {
+    let is_kept = |kind: &Kind| {
+        matches!(
+            kind,
+            Kind::Count(CountConfig {
+                persist: Some(_),
+                ..
+            })
+        )
+    };
+    let mut points = driver.config.points.iter();
+    if !points.any(|(_, point)| is_kept(&point.kind)) {
+        return Ok(Counts::new());
+    }
+    let (store, name) = (Arc::clone(&driver.store), driver.config.name.clone());
+    let loaded = tokio::task::spawn_blocking(move || store.load(&name)).await;
+    let text = match loaded {
+        Ok(Ok(counts)) => return Ok(counts),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let text = format!("the kept counts cannot be read: {text}");
+    Err(DriverError::new(Cause::Open, text))
+}
+
+fn rules(config: &GpioConfig) -> Vec<Rules> {
+    let points = config.points.iter();
+    points
+        .map(|(_, point)| match &point.kind {
+            Kind::Out(out) => Rules {
+                pulse_max: out.pulse_max,
+                interlock: out.interlock.clone(),
+            },
+            _ => Rules::default(),
+        })
+        .collect()
+}
+
+impl Opening<'_> {
+    fn state(&mut self, index: usize, name: &str, kind: &Kind) -> Result<State, LineError> {
+        let config = &self.driver.config;
+        let (chip, owner) = (
+            config.chip.as_deref(),
+            format!("fieldgate {}/{name}", config.name),
+        );
+        let backend = &self.driver.backend;
+        Ok(match kind {
+            Kind::In(line) => {
+                let line = backend.input(chip, line, Edge::Both, &owner)?;
+                let level = line.level()?;
+                State::Input {
+                    line,
+                    level,
+                    last: 0,
+                }
+            }
+            Kind::Count(count) => {
+                let kept = self.kept.get(name).filter(|_| count.persist.is_some());
+                let kept = kept.copied().unwrap_or_default();
+                State::Counter {
+                    line: backend.input(chip, &count.line, count.edge, &owner)?,
+                    counter: Counter::resume(kept.total, kept.lost),
+                    rate: Rate::default(),
+                }
+            }
+            Kind::Out(out) => {
+                self.output(index, out, &owner)?;
+                State::Other
+            }
+            Kind::Pwm(pwm) => State::Pwm(self.channel(pwm)?),
+            Kind::Rate(_) | Kind::Lost(_) => State::Other,
+        })
+    }
+
+    /// An output that is ours already stays as it is; `initial` is for the start.
+    fn output(&mut self, index: usize, out: &OutConfig, owner: &str) -> Result<(), LineError> {
+        let chip = self.driver.config.chip.as_deref();
+        let mut held = self.held.lines.iter();
+        let held = held.position(|held| held.is(chip, &out.line, out.drive));
+        let output = match held {
+            Some(at) => {
+                let mut output = self.held.lines.swap_remove(at);
+                output.safe = out.safe;
+                output
+            }
+            None => {
+                // A line that was set up in another way has to be let go first.
+                self.held
+                    .lines
+                    .retain(|held| held.config.line != out.line.line);
+                let level = match self.driver.has_started {
+                    false => out.initial,
+                    // It was lost, and went to its safe level if it could.
+                    true => out.safe,
+                };
+                let backend = &self.driver.backend;
+                Output {
+                    line: backend.output(chip, &out.line, out.drive, level, owner)?,
+                    chip: chip.map(str::to_owned),
+                    config: out.line.clone(),
+                    drive: out.drive,
+                    safe: out.safe,
+                    off_at: None,
+                }
+            }
+        };
+        let (level, off_at) = (output.line.level()?, output.off_at);
+        self.bank.found(index, level, off_at, self.now.into_std());
+        self.lines.insert(index, output);
+        Ok(())
+    }
+
+    /// A channel can only be taken by setting it: without `initial` that is at the first command.
+    fn channel(&mut self, pwm: &PwmConfig) -> Result<Option<Channel>, LineError> {
+        let is_same = |held: &Channel| {
+            (held.config.channel, held.config.frequency) == (pwm.channel, pwm.frequency)
+        };
+        if let Some(at) = self.held.channels.iter().position(is_same) {
+            let mut channel = self.held.channels.swap_remove(at);
+            channel.config = pwm.clone();
+            return Ok(Some(channel));
+        }
+        self.held
+            .channels
+            .retain(|held| held.config.channel != pwm.channel);
+        let percent = match self.driver.has_started {
+            false => pwm.initial,
+            true => pwm.safe,
+        };
+        let Some(percent) = percent else {
+            return Ok(None);
+        };
+        let percent = percent.to_f64();
+        Ok(Some(Channel {
+            line: self.driver.backend.pwm(pwm, percent / 100.0)?,
+            config: pwm.clone(),
+            percent,
+        }))
+    }
+}

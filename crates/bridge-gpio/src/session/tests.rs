@@ -1,0 +1,320 @@
+use std::sync::Arc;
+
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{self, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::config::{GpioEntry, LineRef};
+use crate::sim::SimChip;
+use crate::store::Memory;
+
+/// A device on simulated lines, run by the gateway's own loop.
+struct Bench {
+    chip: SimChip,
+    store: Arc<Memory>,
+    keeper: Keeper,
+}
+
+struct Running {
+    requests: mpsc::Sender<Request>,
+    events: mpsc::Receiver<Event>,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            chip: SimChip::new(),
+            store: Arc::default(),
+            keeper: Keeper::default(),
+        }
+    }
+
+    fn start(&self, points: &str) -> Running {
+        let json = format!(r#"{{"gpio": {{"chip": "sim"}}, "points": {points}}}"#);
+        let entry: GpioEntry = serde_json::from_str(&json).unwrap();
+        let config = entry.resolve("panel", &Defaults::default()).unwrap();
+        let settings = config.settings(7);
+        let driver = GpioDriver::new(
+            config,
+            Arc::new(self.chip.clone()),
+            Arc::clone(&self.store) as Arc<dyn Store>,
+            self.keeper.clone(),
+        );
+        let (requests, taken) = mpsc::channel(4);
+        let (told, events) = mpsc::channel(64);
+        let cancel = CancellationToken::new();
+        let ports = Ports {
+            requests: taken,
+            events: told,
+            cancel: cancel.clone(),
+        };
+        let task = tokio::spawn(run(driver, settings, Arc::new(Counters::default()), ports));
+        Running {
+            requests,
+            events,
+            cancel,
+            task,
+        }
+    }
+}
+
+impl Running {
+    /// The next value of a point; others are passed over.
+    async fn value(&mut self, point: usize) -> String {
+        loop {
+            let event = timeout(Duration::from_secs(3600), self.events.recv()).await;
+            match event.expect("nothing came").expect("the device has ended") {
+                Event::Samples(samples) => {
+                    let mut found = samples.into_iter().rev();
+                    if let Some(sample) = found.find(|sample| sample.point == point) {
+                        return sample
+                            .value
+                            .map_or("none".to_owned(), |value| value.to_string());
+                    }
+                }
+                Event::Online => {}
+                Event::Offline { error, .. } => return format!("offline: {error}"),
+            }
+        }
+    }
+
+    async fn online(&mut self) {
+        while self.events.recv().await != Some(Event::Online) {}
+    }
+
+    async fn command(&self, point: usize, payload: &str) -> String {
+        let value = fieldgate_model::parse_command_value(payload.as_bytes()).unwrap();
+        let (request, outcome) = Request::new(Command { point, value });
+        self.requests.send(request).await.unwrap();
+        match outcome.await.unwrap() {
+            Outcome::Done { value, .. } => value.to_string(),
+            Outcome::Mismatch { readback, .. } => format!("mismatch {readback:?}"),
+            Outcome::Failed(error) => error,
+        }
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+fn line(offset: u32) -> LineRef {
+    LineRef::Offset(offset)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_tell_their_state_at_the_start_and_each_edge() {
+    let bench = Bench::new();
+    bench.chip.drive(&line(2), true);
+    let mut device = bench.start(
+        r#"{"door": {"in": 1, "active_low": true, "enum": {"0": "closed", "1": "open"}}, "key": {"in": 2}}"#,
+    );
+    assert_eq!(device.value(1).await, "true");
+    for (is_high, want) in [(true, "closed"), (false, "open"), (true, "closed")] {
+        bench.chip.drive(&line(1), is_high);
+        assert_eq!(device.value(0).await, want);
+    }
+    device.stop().await;
+    assert!(!bench.chip.is_taken(&line(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pulses_are_counted_with_lost_ones_kept_and_preset() {
+    let points = r#"{
+        "water": {"count": 1, "scale": 0.5, "persist": "60s", "write": true},
+        "lost": {"lost": "water"},
+        "flow": {"rate": "water", "per": "1m"}
+    }"#;
+    let bench = Bench::new();
+    let mut device = bench.start(points);
+    device.online().await;
+    for _ in 0..20 {
+        time::sleep(Duration::from_millis(50)).await;
+        bench.chip.drive(&line(1), true);
+        bench.chip.drive(&line(1), false);
+    }
+    // Twenty pulses, 50 ms apart, of half a litre: ten litres a second, 600 a minute.
+    while device.value(2).await != "600" {}
+    // More than the kernel keeps, while nobody looks.
+    for _ in 0..1_500 {
+        bench.chip.drive(&line(1), true);
+        bench.chip.drive(&line(1), false);
+    }
+    while device.value(1).await != "476" {}
+    device.stop().await;
+
+    let mut device = bench.start(points);
+    while device.value(0).await != "760" {}
+    assert_eq!(device.command(0, "0.7").await, "0.7 is between two counts");
+    assert_eq!(device.command(0, "-1").await, "-1 is out of range");
+    assert_eq!(device.command(0, "12.5").await, "12.5");
+    while device.value(0).await != "12.5" {}
+    device.stop().await;
+    assert_eq!(bench.store.load("panel").unwrap()["water"].total, 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pulse_ends_in_time_even_if_nobody_takes_the_readings() {
+    let bench = Bench::new();
+    let mut device = bench.start(
+        r#"{"siren": {"out": 1, "pulse_max": "30s"}, "key": {"in": 2, "publish": "every_poll"}}"#,
+    );
+    device.online().await;
+    assert_eq!(device.command(0, r#"{"pulse":"500ms"}"#).await, "true");
+    assert!(bench.chip.is_high(&line(1)));
+    // The queue of events is full from here on.
+    for step in 0..200 {
+        bench.chip.drive(&line(2), step % 2 == 0);
+        tokio::task::yield_now().await;
+    }
+    time::sleep(Duration::from_millis(499)).await;
+    assert!(bench.chip.is_high(&line(1)));
+    time::sleep(Duration::from_millis(2)).await;
+    assert!(!bench.chip.is_high(&line(1)));
+    for want in ["true", "false"] {
+        while device.value(0).await != want {}
+    }
+    for (payload, want) in [
+        (r#"{"pulse":"31s"}"#, "longer than pulse_max, 30s"),
+        (
+            r#"{"pulse":"soon"}"#,
+            "pulse: expected a time such as \"500ms\" or \"2s\"",
+        ),
+        (
+            r#"{"pulse":"1s","value":0}"#,
+            "a pulse switches on: its value can only be 1",
+        ),
+        ("7", "expected 0, 1 or a pulse, found 7"),
+        ("1", "true"),
+    ] {
+        assert_eq!(device.command(0, payload).await, want, "{payload}");
+    }
+    time::sleep(Duration::from_millis(29_900)).await;
+    assert!(bench.chip.is_high(&line(1)));
+    time::sleep(Duration::from_millis(200)).await;
+    assert!(!bench.chip.is_high(&line(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn interlocked_outputs_are_never_on_together() {
+    let bench = Bench::new();
+    let mut device =
+        bench.start(r#"{"up": {"out": 1, "interlock": ["down"]}, "down": {"out": 2}}"#);
+    device.online().await;
+    for (point, payload, want) in [
+        (0, "1", "true"),
+        (1, "1", "interlocked: \"up\" is on"),
+        (1, r#"{"pulse":"1s"}"#, "interlocked: \"up\" is on"),
+        (0, "0", "false"),
+        (1, "on", "true"),
+        (0, "on", "interlocked: \"down\" is on"),
+    ] {
+        assert_eq!(
+            device.command(point, payload).await,
+            want,
+            "{point} {payload}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_move_at_the_start_and_at_the_end_only_if_the_mapping_says_so() {
+    for (keys, before, running, after) in [
+        ("", true, true, true),
+        ("", false, false, false),
+        (r#", "initial": 0"#, true, false, false),
+        (r#", "safe": 0"#, true, true, false),
+        (r#", "initial": 1, "safe": 0"#, false, true, false),
+        (r#", "initial": 1, "active_low": true"#, true, false, false),
+    ] {
+        let bench = Bench::new();
+        bench.chip.drive(&line(1), before);
+        let mut device = bench.start(&format!(r#"{{"relay": {{"out": 1{keys}}}}}"#));
+        device.online().await;
+        assert_eq!(bench.chip.is_high(&line(1)), running, "{keys}");
+        device.stop().await;
+        assert_eq!(bench.chip.is_high(&line(1)), after, "{keys}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outputs_go_to_their_safe_level_when_the_task_of_the_device_is_lost() {
+    let bench = Bench::new();
+    let mut device = bench.start(
+        r#"{"relay": {"out": 1, "safe": 0}, "fan": {"pwm": 0, "frequency": 100, "safe": 20}}"#,
+    );
+    device.online().await;
+    assert_eq!(bench.chip.duty(0), None);
+    assert_eq!(device.command(0, "1").await, "true");
+    assert_eq!(device.command(1, "75").await, "75");
+    assert_eq!(
+        device.command(1, "101").await,
+        "expected a duty of 0 to 100 percent, found 101"
+    );
+    assert_eq!(bench.chip.duty(0), Some(0.75));
+    device.task.abort();
+    assert!(device.task.await.unwrap_err().is_cancelled());
+    assert!(!bench.chip.is_high(&line(1)));
+    assert_eq!(bench.chip.duty(0), Some(0.2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_outputs_and_the_ends_of_their_pulses() {
+    let bench = Bench::new();
+    let mut device = bench.start(
+        r#"{"siren": {"out": 1, "initial": 0, "safe": 0}, "gone": {"out": 2, "initial": 1, "safe": 0}}"#,
+    );
+    device.online().await;
+    assert_eq!(device.command(0, r#"{"pulse":"10s"}"#).await, "true");
+    let writes = bench.chip.writes(&line(1));
+    bench.keeper.hold("panel");
+    device.stop().await;
+    assert!(bench.chip.is_taken(&line(1)));
+    let mut device =
+        bench.start(r#"{"siren": {"out": 1, "initial": 0, "safe": 0}, "new": {"in": 3}}"#);
+    device.online().await;
+    assert!(bench.chip.is_high(&line(1)));
+    assert_eq!(bench.chip.writes(&line(1)), writes, "it was not touched");
+    assert!(
+        !bench.chip.is_high(&line(2)),
+        "what is gone went to its safe level"
+    );
+    assert!(!bench.chip.is_taken(&line(2)));
+    time::sleep(Duration::from_secs(11)).await;
+    assert!(!bench.chip.is_high(&line(1)));
+    device.stop().await;
+    assert!(!bench.chip.is_taken(&line(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chip_that_is_pulled_out_comes_back() {
+    let bench = Bench::new();
+    let mut device = bench.start(r#"{"door": {"in": 1}, "relay": {"out": 2, "initial": 1}}"#);
+    device.online().await;
+    assert_eq!(device.command(1, "0").await, "false");
+    bench.chip.unplug(true);
+    while device.value(0).await != "offline: there is no line 1" {}
+    bench.chip.unplug(false);
+    device.online().await;
+    assert!(!bench.chip.is_high(&line(2)), "`initial` is for the start");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_somebody_else_has_is_named_with_its_consumer() {
+    let bench = Bench::new();
+    bench.chip.take(&line(2), "gpioset");
+    let mut device =
+        bench.start(r#"{"relay": {"out": 1, "initial": 1, "safe": 0}, "door": {"in": 2}}"#);
+    let want = "offline: point \"door\": line 2 is in use by \"gpioset\"";
+    assert_eq!(device.value(1).await, want);
+    assert!(
+        !bench.chip.is_high(&line(1)),
+        "no line is kept without the others"
+    );
+}
