@@ -259,19 +259,10 @@ pub(crate) async fn perform(
                 bus.transact(unit, request, priority).await
             }
         },
-        Ask::Words { address, words } if words.is_empty() => {
-            let request = Request::WriteRegisters { address, words };
-            bus.transact(unit, request, priority).await
-        }
         Ask::Words { address, words } => {
-            let check = Request::WriteRegisters {
-                address,
-                words: words.clone(),
-            };
-            match check.check() {
-                Ok(()) => write(WriteRequest::Registers { address, words }).await,
-                Err(_) => bus.transact(unit, check, priority).await,
-            }
+            let words = WriteRequest::Registers { address, words };
+            check(&words, unit)?;
+            write(words).await
         }
         Ask::Mask {
             address,
@@ -286,4 +277,19 @@ pub(crate) async fn perform(
             .await
         }
     }
+}
+
+/// A bus takes for granted that writes are as long as they may be.
+fn check(write: &WriteRequest, unit: u8) -> Result<(), BusError> {
+    let WriteRequest::Registers { address, words } = write else {
+        return Ok(());
+    };
+    let whole = Request::WriteRegisters {
+        address: *address,
+        words: words.clone(),
+    };
+    whole.check().map_err(|detail| BusError::Illegal {
+        request: whole.describe(unit),
+        detail,
+    })
 }
