@@ -130,6 +130,35 @@ fn sessions_queues_and_retained_messages_survive_kill_9_in_every_version() {
 }
 
 #[test]
+fn a_session_of_mqtt_js_survives_kill_9() {
+    let gateway = Gateway::new("");
+    let mut process = gateway.start();
+    for version in ["3.1.1", "5"] {
+        let (mut reader, _) = Paho::connect_js(version, version, over_js(&gateway, version));
+        reader.subscribe(&format!("{version}/js"), 2);
+        reader.disconnect();
+        let (mut writer, _) = Paho::connect_js("writer", version, over_js(&gateway, version));
+        let topic = format!("{version}/js");
+        writer.publish(&topic, "kept", 2, NONE);
+        writer.disconnect();
+    }
+    process.kill();
+    let _process = gateway.start();
+    for version in ["3.1.1", "5"] {
+        let (reader, present) = Paho::connect_js(version, version, over_js(&gateway, version));
+        assert!(present, "{version}");
+        assert_eq!(reader.message()["payload"], "kept", "{version}");
+        reader.disconnect();
+    }
+}
+
+fn over_js(gateway: &Gateway, version: &str) -> Value {
+    let mut options = lasting(version);
+    options["url"] = json!(format!("mqtt://127.0.0.1:{}", gateway.port));
+    options
+}
+
+#[test]
 fn what_a_session_ends_with_is_not_there_after_a_restart() {
     let gateway = Gateway::new("");
     let mut process = gateway.start();
