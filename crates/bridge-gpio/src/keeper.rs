@@ -51,6 +51,11 @@ impl Keeper {
         self.lock().held.insert(device.to_owned());
     }
 
+    /// The device is not started again after all: what is held for it is let go.
+    pub fn release(&self, device: &str) {
+        drop(self.claim(device));
+    }
+
     /// A run has ended. Its outputs are held if that was asked for, and else let go.
     pub(crate) fn end(&self, device: &str, outputs: Held) {
         let mut inner = self.lock();

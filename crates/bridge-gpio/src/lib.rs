@@ -7,6 +7,7 @@
 pub mod bank;
 pub mod config;
 pub mod counter;
+mod counts;
 mod keeper;
 mod kernel;
 pub mod line;
@@ -18,6 +19,7 @@ mod sim;
 pub mod store;
 
 pub use config::{Fault, GpioConfig, GpioEntry, Kind, PointConfig};
+pub use counts::{GpioCounts, GpioSnapshot};
 pub use keeper::Keeper;
 pub use kernel::Kernel;
 pub use line::Backend;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::Backend;
 use crate::config::{GpioConfig, Kind, PointConfig, RateConfig};
 use crate::counter::Counter;
+use crate::counts::GpioCounts;
 use crate::keeper::{Channel, Held, Keeper};
 use crate::line::{EdgeEvent, InputLine};
 use crate::rate::Rate;
@@ -30,6 +31,7 @@ pub struct GpioDriver {
     backend: Arc<dyn Backend>,
     store: Arc<dyn Store>,
     keeper: Keeper,
+    counts: Arc<GpioCounts>,
     /// `initial` has been set: it is not again when the device was lost and is back.
     has_started: bool,
 }
@@ -55,8 +57,14 @@ impl GpioDriver {
             backend,
             store,
             keeper,
+            counts: Arc::default(),
             has_started: false,
         }
+    }
+
+    /// What happened on its lines.
+    pub fn counts(&self) -> Arc<GpioCounts> {
+        Arc::clone(&self.counts)
     }
 }
 
@@ -77,6 +85,7 @@ pub struct GpioSession {
     backend: Arc<dyn Backend>,
     store: Arc<dyn Store>,
     keeper: Keeper,
+    counts: Arc<GpioCounts>,
     /// One for each point.
     states: Vec<State>,
     outputs: Outputs,
@@ -226,7 +235,7 @@ impl GpioSession {
     fn take_in(&mut self, out: &mut Vec<Sample>) {
         let edges = std::mem::take(&mut self.edges);
         let (wall, clock) = (Timestamp::now(), self.backend.now());
-        let mut missed = 0u64;
+        let (taken, mut missed) = (edges.len() as u64, 0u64);
         for (index, edge) in edges {
             match self.states.get_mut(index) {
                 Some(State::Input { level, last, .. }) => {
@@ -247,6 +256,10 @@ impl GpioSession {
                 _ => {}
             }
         }
+        self.counts.change(|counts| {
+            counts.edges += taken;
+            counts.lost_edges += missed;
+        });
         if missed > 0 && !self.has_reported_loss {
             self.has_reported_loss = true;
             let device = self.config.name.as_str();
@@ -337,6 +350,7 @@ impl GpioSession {
     }
 
     fn not_kept(&self, error: &dyn std::fmt::Display) {
+        self.counts.change(|counts| counts.failed_saves += 1);
         log::error!(DEVICE = self.config.name.as_str(); "counts could not be kept: {error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Lines that exist only in this process: for tests, and for a plant without hardware. A line is
-//! there as soon as somebody asks for it. Resistors and debouncing are not simulated.
+//! there as soon as somebody asks for it. Resistors and debouncing are not simulated. What drives
+//! an output is in the log, in the place of a lamp.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ pub struct SimChip {
 #[derive(Debug, Default)]
 struct Lines {
     lines: BTreeMap<LineRef, Line>,
+    /// Outputs by the inputs that they drive.
+    wires: BTreeMap<LineRef, LineRef>,
     pwm: BTreeMap<u8, f64>,
     is_unplugged: bool,
 }
@@ -80,7 +83,9 @@ impl SimChip {
                 let watched = lines.lines.iter().filter_map(|(line, state)| {
                     let watch = state.watch.as_ref()?;
                     let is_slow = watch.edge == Edge::Both;
-                    (!is_slow || step.is_multiple_of(SLOW)).then(|| (line.clone(), !state.is_high))
+                    let is_due = !is_slow || step.is_multiple_of(SLOW);
+                    (is_due && !lines.wires.contains_key(line))
+                        .then(|| (line.clone(), !state.is_high))
                 });
                 watched.collect()
             };
@@ -93,33 +98,18 @@ impl SimChip {
     /// Puts a voltage on an input from outside.
     pub fn drive(&self, line: &LineRef, is_high: bool) {
         let at = self.start.elapsed();
+        self.lock().drive(line, is_high, at);
+    }
+
+    /// Wires inputs to the outputs that drive them, in the place of older wires.
+    pub fn wire(&self, wires: BTreeMap<LineRef, LineRef>) {
+        let at = self.start.elapsed();
         let mut lines = self.lock();
-        let state = lines.lines.entry(line.clone()).or_default();
-        if std::mem::replace(&mut state.is_high, is_high) == is_high {
-            return;
+        for (input, output) in &wires {
+            let is_high = lines.lines.get(output).is_some_and(|line| line.is_high);
+            lines.drive(input, is_high, at);
         }
-        let Some(watch) = &mut state.watch else {
-            return;
-        };
-        let level = is_high != watch.active_low;
-        match watch.edge {
-            Edge::Rising if !level => return,
-            Edge::Falling if level => return,
-            _ => {}
-        }
-        watch.sequence = watch.sequence.wrapping_add(1);
-        // As the kernel does it: the oldest goes.
-        if watch.events.len() == EVENTS_MAX {
-            watch.events.pop_front();
-        }
-        watch.events.push_back(EdgeEvent {
-            level,
-            sequence: watch.sequence,
-            at,
-        });
-        if let Some(waker) = watch.waker.take() {
-            waker.wake();
-        }
+        lines.wires = wires;
     }
 
     /// The voltage of a line.
@@ -193,6 +183,35 @@ impl SimChip {
 }
 
 impl Lines {
+    fn drive(&mut self, line: &LineRef, is_high: bool, at: Duration) {
+        let state = self.lines.entry(line.clone()).or_default();
+        if std::mem::replace(&mut state.is_high, is_high) == is_high {
+            return;
+        }
+        let Some(watch) = &mut state.watch else {
+            return;
+        };
+        let level = is_high != watch.active_low;
+        match watch.edge {
+            Edge::Rising if !level => return,
+            Edge::Falling if level => return,
+            _ => {}
+        }
+        watch.sequence = watch.sequence.wrapping_add(1);
+        // As the kernel does it: the oldest goes.
+        if watch.events.len() == EVENTS_MAX {
+            watch.events.pop_front();
+        }
+        watch.events.push_back(EdgeEvent {
+            level,
+            sequence: watch.sequence,
+            at,
+        });
+        if let Some(waker) = watch.waker.take() {
+            waker.wake();
+        }
+    }
+
     fn check(&self, line: &LineRef) -> Result<(), LineError> {
         match self.is_unplugged {
             true => Err(LineError(format!("there is no line {line}"))),
@@ -310,12 +329,22 @@ impl InputLine for SimLine {
 
 impl OutputLine for SimLine {
     fn set(&mut self, level: bool) -> Result<(), LineError> {
+        let at = self.chip.start.elapsed();
         let mut lines = self.chip.lock();
         lines.check(&self.line)?;
+        let is_high = level != self.active_low;
         let line = lines.lines.entry(self.line.clone()).or_default();
-        line.is_high = level != self.active_low;
+        line.is_high = is_high;
         line.is_output = true;
         line.writes += 1;
+        let wires = lines.wires.iter();
+        let driven = wires.filter(|(_, output)| **output == self.line);
+        let driven: Vec<LineRef> = driven.map(|(input, _)| input.clone()).collect();
+        for input in driven {
+            lines.drive(&input, is_high, at);
+        }
+        let voltage = if is_high { "high" } else { "low" };
+        log::info!("simulated line {} is driven {voltage}", self.line);
         Ok(())
     }
 

@@ -37,6 +37,17 @@ impl SerialCounts {
 }
 
 impl SerialSnapshot {
+    /// The counts of what is as it should be, by name.
+    pub fn routine(&self) -> [(&'static str, u64); 2] {
+        [("bytes", self.bytes), ("frames", self.frames)]
+    }
+
+    /// The counts of what was not usable, by name.
+    pub fn rejects(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let own = [("unmatched", self.unmatched), ("unasked", self.unasked)];
+        own.into_iter().chain(self.rejected.named())
+    }
+
     /// What was not usable, for people: `3 with a wrong check, 1 that do not fit`; empty if
     /// everything was.
     pub fn faults(&self) -> String {

@@ -110,6 +110,11 @@ macro_rules! rejected {
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$(($text, self.$name),)*].into_iter()
             }
+
+            /// Each count with its name for programs.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
         }
 
         impl AddAssign for Rejected {

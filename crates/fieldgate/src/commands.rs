@@ -47,15 +47,15 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
             .map_err(|error| Stop::Other(io::Error::other(error)))?;
         print(&format!("# {summary}\n{text}"));
     } else {
-        print(&format!("{}: {summary}\n", path.display()));
+        let lines = config.gpio.values().flat_map(crate::gpio::listed);
+        let lines: String = lines.collect();
+        print(&format!("{}: {summary}\n{lines}", path.display()));
     }
     Ok(())
 }
 
 fn summary(config: &Config) -> String {
-    let on_buses = config.devices.values().map(|device| device.points.len());
-    let on_ports = config.serial.values().map(|device| device.points.len());
-    let points: usize = on_buses.chain(on_ports).sum();
+    let points: usize = config.names().map(|name| config.points(name).len()).sum();
     let requests: usize = config
         .devices
         .values()
@@ -75,12 +75,16 @@ fn summary(config: &Config) -> String {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
     };
-    format!(
+    let summary = format!(
         "{}, {}, {}",
         counted(devices, "device"),
         counted(points, "point"),
         counted(requests, "planned request")
-    )
+    );
+    match config.gpio.values().flat_map(crate::gpio::listed).count() {
+        0 => summary,
+        lines => format!("{summary}, {}", counted(lines, "GPIO line")),
+    }
 }
 
 /// Polls one device once and shows everything.
@@ -93,6 +97,9 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     let config = config::load(&test.config).map_err(Stop::Config)?.config;
     if let Some(device) = config.serial.get(name) {
         return crate::serial::test(device).await;
+    }
+    if let Some(device) = config.gpio.get(name) {
+        return crate::gpio::test(device);
     }
     let Some(device) = config.devices.get(name) else {
         let names: Vec<&String> = config.names().collect();

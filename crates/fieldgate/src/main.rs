@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod control;
 mod daemon;
+mod gpio;
 mod journal;
 mod notify;
 mod serial;

@@ -160,21 +160,28 @@ pub fn render_outcomes(outcomes: &[(&str, &Outcome)]) -> Vec<u8> {
     json
 }
 
-/// Counters as a flat JSON object; those by code are an object of their own.
-pub fn render_stats(counts: &[(&str, u64)], by_code: (&str, &BTreeMap<u8, u64>)) -> Vec<u8> {
-    let mut json = String::from("{");
-    for (name, count) in counts {
-        push_text(&mut json, name);
-        json.push_str(&format!(":{count},"));
-    }
-    push_text(&mut json, by_code.0);
-    let codes: Vec<String> = by_code
-        .1
-        .iter()
-        .map(|(code, count)| format!("\"{code}\":{count}"))
+/// Counters as a flat JSON object; those by code, if there are such, are an object of their own.
+pub fn render_stats(
+    counts: &[(&str, u64)],
+    by_code: Option<(&str, &BTreeMap<u8, u64>)>,
+) -> Vec<u8> {
+    let member = |name: &str, value: String| {
+        let mut member = String::new();
+        push_text(&mut member, name);
+        member + ":" + &value
+    };
+    let counts = counts.iter();
+    let mut members: Vec<String> = counts
+        .map(|(name, count)| member(name, count.to_string()))
         .collect();
-    json.push_str(&format!(":{{{}}}}}", codes.join(",")));
-    json.into_bytes()
+    if let Some((name, codes)) = by_code {
+        let codes: Vec<String> = codes
+            .iter()
+            .map(|(code, count)| format!("\"{code}\":{count}"))
+            .collect();
+        members.push(member(name, format!("{{{}}}", codes.join(","))));
+    }
+    format!("{{{}}}", members.join(",")).into_bytes()
 }
 
 /// UTC with milliseconds, `2026-11-22T17:16:00.123Z`.
@@ -413,8 +420,15 @@ mod tests {
             assert_eq!(text(render_outcomes(&outcomes)), want);
         }
         let codes = BTreeMap::from([(2, 5), (6, 1)]);
-        let stats = render_stats(&[("requests", 7), ("timeouts", 0)], ("exceptions", &codes));
-        let want = r#"{"requests":7,"timeouts":0,"exceptions":{"2":5,"6":1}}"#;
-        assert_eq!(text(stats), want);
+        let counts = [("requests", 7), ("timeouts", 0)];
+        for (codes, want) in [
+            (
+                Some(("exceptions", &codes)),
+                r#"{"requests":7,"timeouts":0,"exceptions":{"2":5,"6":1}}"#,
+            ),
+            (None, r#"{"requests":7,"timeouts":0}"#),
+        ] {
+            assert_eq!(text(render_stats(&counts, codes)), want);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A device: points on the lines of one chip, or of any.
 
+use std::collections::BTreeMap;
+
 use fieldgate_bridge::{Backoff, Defaults, Period, Settings};
 use fieldgate_model::Point;
 use serde::Deserialize;
@@ -23,6 +25,8 @@ pub struct GpioConfig {
     pub chip: Option<String>,
     /// Whether there are no lines, and the gateway plays them.
     pub simulated: bool,
+    /// Simulated outputs by the inputs that they drive.
+    pub wires: BTreeMap<LineRef, LineRef>,
     /// When lines that cannot be had are tried again.
     pub offline: Offline,
     /// Its points, in the order of the file.
@@ -50,6 +54,7 @@ struct RawGpio {
     chip: Option<String>,
     #[serde(default)]
     simulated: bool,
+    wires: Option<BTreeMap<LineRef, LineRef>>,
 }
 
 const NUMBERED: &str = "the numbers of gpiochips change between kernels and starts (the header of a \
@@ -70,6 +75,9 @@ impl TryFrom<RawDevice> for GpioEntry {
             if chip.is_empty() || chip.len() > 31 {
                 return Err("gpio.chip: expected a label of 1 to 31 bytes".into());
             }
+        }
+        if raw.gpio.wires.is_some() && !raw.gpio.simulated {
+            return Err("gpio.wires: only lines with `simulated: true` have them".into());
         }
         if raw.points.is_empty() {
             return Err("points: expected at least one point".into());
@@ -107,6 +115,7 @@ impl GpioEntry {
             name: name.to_owned(),
             chip: raw.gpio.chip.clone(),
             simulated: raw.gpio.simulated,
+            wires: raw.gpio.wires.clone().unwrap_or_default(),
             offline: Offline {
                 backoff: backoff
                     .and_then(|(min, max)| Backoff::new(min, max))

@@ -24,6 +24,10 @@ impl GpioSession {
             Kind::Count(count) if count.write => self.preset(command.point, count, &command.value),
             _ => Err("the point is read-only".to_owned()),
         };
+        self.counts.change(|counts| match &done {
+            Ok(_) => counts.commands += 1,
+            Err(_) => counts.refused += 1,
+        });
         let outcome = match done {
             Ok(outcome) => outcome,
             Err(error) => return Outcome::Failed(error),

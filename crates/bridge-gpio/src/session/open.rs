@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::outputs::Outputs;
 use super::{GpioDriver, GpioSession, State, every};
-use crate::bank::{Bank, Rules};
+use crate::bank::{Bank, Rules, Wanted};
 use crate::config::{CountConfig, Edge, GpioConfig, Kind, OutConfig, PwmConfig};
 use crate::counter::Counter;
 use crate::keeper::{Channel, Held, Output};
@@ -29,23 +29,38 @@ struct Opening<'a> {
 
 pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError> {
     let config = Arc::clone(&driver.config);
+    // Before anything may fail: nobody would end the pulses of what stays with the keeper.
+    let held = driver.keeper.claim(&config.name);
     let kept = load(driver).await?;
     let now = Instant::now();
     let mut opening = Opening {
-        held: driver.keeper.claim(&config.name),
+        held,
         kept: kept.clone(),
         bank: Bank::new(rules(&config)),
         lines: BTreeMap::new(),
         driver,
         now,
     };
+    let failed = |name: &str, error: &LineError| {
+        DriverError::new(Cause::Open, format!("point \"{name}\": {error}"))
+    };
+    let points = config.points.iter().enumerate();
+    let mut outputs: Vec<_> = points
+        .filter_map(|(index, (name, point))| match &point.kind {
+            Kind::Out(out) => Some((index, name, out)),
+            _ => None,
+        })
+        .collect();
+    // An interlock sees what is on already before something else is switched on.
+    outputs.sort_by_key(|(_, _, out)| opening.wanted(out) == Some(true));
+    for (index, name, out) in outputs {
+        let opened = opening.output(index, name, out);
+        opened.map_err(|error| failed(name, &error))?;
+    }
     let mut states = Vec::with_capacity(config.points.len());
-    for (index, (name, point)) in config.points.iter().enumerate() {
-        let state = opening.state(index, name, &point.kind);
-        states.push(state.map_err(|error| {
-            let text = format!("point \"{name}\": {error}");
-            DriverError::new(Cause::Open, text)
-        })?);
+    for (name, point) in &config.points {
+        let state = opening.state(name, &point.kind);
+        states.push(state.map_err(|error| failed(name, &error))?);
     }
     if let Some((one, other)) = opening.bank.conflict() {
         let name = |index: usize| {
@@ -67,6 +82,7 @@ pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError
         backend: Arc::clone(&driver.backend),
         store: Arc::clone(&driver.store),
         keeper: driver.keeper.clone(),
+        counts: Arc::clone(&driver.counts),
         states,
         outputs: Outputs::new(opening.bank, opening.lines),
         reports: config
@@ -125,12 +141,13 @@ fn rules(config: &GpioConfig) -> Vec<Rules> {
 }
 
 impl Opening<'_> {
-    fn state(&mut self, index: usize, name: &str, kind: &Kind) -> Result<State, LineError> {
-        let config = &self.driver.config;
-        let (chip, owner) = (
-            config.chip.as_deref(),
-            format!("fieldgate {}/{name}", config.name),
-        );
+    /// How we name ourselves to other programs.
+    fn owner(&self, point: &str) -> String {
+        format!("fieldgate {}/{point}", self.driver.config.name)
+    }
+
+    fn state(&mut self, name: &str, kind: &Kind) -> Result<State, LineError> {
+        let (chip, owner) = (self.driver.config.chip.as_deref(), self.owner(name));
         let backend = &self.driver.backend;
         Ok(match kind {
             Kind::In(line) => {
@@ -151,21 +168,38 @@ impl Opening<'_> {
                     rate: Rate::default(),
                 }
             }
-            Kind::Out(out) => {
-                self.output(index, out, &owner)?;
-                State::Other
-            }
             Kind::Pwm(pwm) => State::Pwm(self.channel(pwm)?),
-            Kind::Rate(_) | Kind::Lost(_) => State::Other,
+            Kind::Out(_) | Kind::Rate(_) | Kind::Lost(_) => State::Other,
         })
     }
 
-    /// An output that is ours already stays as it is; `initial` is for the start.
-    fn output(&mut self, index: usize, out: &OutConfig, owner: &str) -> Result<(), LineError> {
+    /// Where an output is among those that are ours already.
+    fn held(&self, out: &OutConfig) -> Option<usize> {
         let chip = self.driver.config.chip.as_deref();
         let mut held = self.held.lines.iter();
-        let held = held.position(|held| held.is(chip, &out.line, out.drive));
-        let output = match held {
+        held.position(|held| held.is(chip, &out.line, out.drive))
+    }
+
+    /// What an output is set to: nothing if it is ours already, as `initial` is for the start.
+    fn wanted(&self, out: &OutConfig) -> Option<bool> {
+        match (self.held(out), self.driver.has_started) {
+            (Some(_), _) => None,
+            (None, false) => out.initial,
+            // It was lost, and went to its safe level if it could.
+            (None, true) => out.safe,
+        }
+    }
+
+    fn output(&mut self, index: usize, name: &str, out: &OutConfig) -> Result<(), LineError> {
+        let chip = self.driver.config.chip.as_deref();
+        let mut level = self.wanted(out);
+        let now = self.now.into_std();
+        if level == Some(true) && self.bank.plan(index, Wanted::On, now).is_err() {
+            let device = self.driver.config.name.as_str();
+            log::error!(DEVICE = device, POINT = name; "{name} stays off: an interlocked output is on already");
+            level = Some(false);
+        }
+        let output = match self.held(out) {
             Some(at) => {
                 let mut output = self.held.lines.swap_remove(at);
                 output.safe = out.safe;
@@ -176,14 +210,9 @@ impl Opening<'_> {
                 self.held
                     .lines
                     .retain(|held| held.config.line != out.line.line);
-                let level = match self.driver.has_started {
-                    false => out.initial,
-                    // It was lost, and went to its safe level if it could.
-                    true => out.safe,
-                };
-                let backend = &self.driver.backend;
+                let (backend, owner) = (&self.driver.backend, self.owner(name));
                 Output {
-                    line: backend.output(chip, &out.line, out.drive, level, owner)?,
+                    line: backend.output(chip, &out.line, out.drive, level, &owner)?,
                     chip: chip.map(str::to_owned),
                     config: out.line.clone(),
                     drive: out.drive,
@@ -193,7 +222,7 @@ impl Opening<'_> {
             }
         };
         let (level, off_at) = (output.line.level()?, output.off_at);
-        self.bank.found(index, level, off_at, self.now.into_std());
+        self.bank.found(index, level, off_at, now);
         self.lines.insert(index, output);
         Ok(())
     }

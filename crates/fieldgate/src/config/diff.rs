@@ -23,6 +23,14 @@ impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Takes in a device that shares nothing with others.
+    fn compare<D: PartialEq>(&mut self, name: &str, new: &D, old: Option<&D>) {
+        match old {
+            None => self.added.insert(name.to_owned()),
+            Some(old) => old != new && self.changed.insert(name.to_owned()),
+        };
+    }
 }
 
 /// Compares what runs with what is wanted.
@@ -60,23 +68,14 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         }
     }
     for (name, device) in &new.serial {
-        match old.serial.get(name) {
-            None => changes.added.insert(name.clone()),
-            Some(other) => other != device && changes.changed.insert(name.clone()),
-        };
+        changes.compare(name, device, old.serial.get(name));
     }
-    let is_kind = |name: &String| {
-        (
-            new.devices.contains_key(name),
-            new.serial.contains_key(name),
-        ) == (
-            old.devices.contains_key(name),
-            old.serial.contains_key(name),
-        )
-    };
-    changes
-        .removed
-        .extend(old.names().filter(|name| !is_kind(name)).cloned());
+    for (name, device) in &new.gpio {
+        changes.compare(name, device, old.gpio.get(name));
+    }
+    // One that another bridge serves now is gone and new.
+    let is_gone = |name: &&String| old.served(name) != new.served(name);
+    changes.removed.extend(old.names().filter(is_gone).cloned());
     changes
 }
 

@@ -3,8 +3,10 @@
 //! `source` alone reads YAML files, and [`load_with_files`] the ones that they name. `own` and `unavailable` prepare the trees, `resolve` makes the
 //! [`Config`], `expand` writes it down again, and `diff` says what a reload has to do.
 
+mod apart;
 mod diff;
 mod expand;
+mod gpio;
 mod listen;
 mod own;
 mod raw;
@@ -22,6 +24,7 @@ pub(crate) mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
 use fieldgate_bridge_serial::SerialConfig;
 use fieldgate_broker::{TlsFile, TlsSettings, Users};
@@ -55,26 +58,51 @@ pub(crate) struct Config {
     pub(crate) buses: BTreeMap<String, Bus>,
     /// Devices on a bus, by name, patterns applied.
     pub(crate) devices: BTreeMap<String, DeviceConfig>,
-    /// Devices on a serial port of their own, by name; no name is in both.
+    /// Devices on a serial port of their own, by name.
     pub(crate) serial: BTreeMap<String, SerialConfig>,
+    /// Devices on GPIO lines, by name; no name is in two of these three.
+    pub(crate) gpio: BTreeMap<String, GpioConfig>,
+}
+
+/// Which bridge serves a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    Bus,
+    Port,
+    Lines,
 }
 
 impl Config {
     /// The names of all devices.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.devices.keys().chain(self.serial.keys())
+        let apart = self.serial.keys().chain(self.gpio.keys());
+        self.devices.keys().chain(apart)
     }
 
-    /// Whether a device has a point; `None` if there is no such device.
-    pub(crate) fn has_point(&self, device: &str, point: &str) -> Option<bool> {
-        let on_bus = self
-            .devices
-            .get(device)
-            .map(|device| device.points.iter().any(|(name, _)| name == point));
-        on_bus.or_else(|| {
-            let device = self.serial.get(device)?;
-            Some(device.points.iter().any(|(name, _)| name == point))
-        })
+    /// Which bridge serves a device, if it is there.
+    pub(crate) fn served(&self, device: &str) -> Option<Served> {
+        [
+            (self.devices.contains_key(device), Served::Bus),
+            (self.serial.contains_key(device), Served::Port),
+            (self.gpio.contains_key(device), Served::Lines),
+        ]
+        .into_iter()
+        .find_map(|(is_there, served)| is_there.then_some(served))
+    }
+
+    /// The names of a device's points; none if there is no such device.
+    pub(crate) fn points(&self, device: &str) -> Vec<&str> {
+        fn names<P>(points: &[(String, P)]) -> Vec<&str> {
+            points.iter().map(|(name, _)| name.as_str()).collect()
+        }
+        let on_bus = self.devices.get(device);
+        let on_port = self.serial.get(device);
+        let on_lines = self.gpio.get(device);
+        let points = on_bus.map(|device| names(&device.points));
+        points
+            .or_else(|| on_port.map(|device| names(&device.points)))
+            .or_else(|| on_lines.map(|device| names(&device.points)))
+            .unwrap_or_default()
     }
 }
 

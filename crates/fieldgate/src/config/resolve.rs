@@ -14,7 +14,7 @@ use super::raw::{Broker, Gateway, Mqtt, Name, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
 use super::units::UNIT;
-use super::{Bus, Config, Place, own, serial, unavailable};
+use super::{Bus, Config, Place, gpio, own, serial, unavailable};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
 /// The main file. Every section may be left out, so that a mistake in one hides none in another.
@@ -42,6 +42,7 @@ struct Document {
 pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Config> {
     unavailable::refuse(&mut sources.main, report);
     let simulated = own::take(&mut sources.main, report);
+    let on_lines = gpio::take(&mut sources.main, report);
     let on_ports = serial::take(&mut sources.main, report);
     let mut mistakes = Vec::new();
     let document: Option<Document> = read(&mut sources.main.root, own::KEYS, &mut mistakes);
@@ -65,7 +66,9 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
     main.units(&document.devices, &buses, report);
     let devices = main.devices(&document.devices, &types, &document.defaults, report);
     let serial = serial::resolve(main.file, &on_ports, &document.defaults, report);
-    for name in serial.keys().filter(|name| devices.contains_key(*name)) {
+    let gpio = gpio::resolve(main.file, &on_lines, &document.defaults, report);
+    let apart = serial.keys().chain(gpio.keys());
+    for name in apart.filter(|name| devices.contains_key(*name)) {
         main.wrong(
             &["devices", name],
             "another device's pattern makes this name",
@@ -87,6 +90,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
         buses,
         devices,
         serial,
+        gpio,
     })
 }
 

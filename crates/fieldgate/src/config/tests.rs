@@ -339,10 +339,6 @@ fn every_kind_of_mistake_has_its_words() {
             ":4:25: devices.a.units[0]: \"5-3\" does not fit: expected a unit number 0..=255 or a range such as \"3-10\"",
         ),
         (
-            device("a: {gpio: {chip: x}}"),
-            ":4:7: devices.a.gpio: not available in this version",
-        ),
-        (
             device("a: {serial: {port: COM1}, points: {w: {}}}"),
             ":4:22: devices.a.serial.port: expected a path such as /dev/serial/by-id/usb-…; `ls /dev/serial/by-id` lists them",
         ),

@@ -6,38 +6,23 @@ use super::report::Report;
 use super::source::File;
 use crate::yaml::{Kind, Node, Pruned, Step, path_text};
 
-/// What is left out together with the key.
-#[derive(Clone, Copy, PartialEq)]
-enum Scope {
-    Key,
-    /// The mapping around the key makes no sense without it.
-    Parent,
-}
-
-/// A path of keys, where `*` is any key; a value that alone is meant, or any; what goes with it.
-const ABSENT: &[(&[&str], Option<&str>, Scope)] = &[
-    (&["mqtt", "discovery"], None, Scope::Key),
-    (&["mqtt", "payload"], Some("sparkplug"), Scope::Key),
-    (&["devices", "*", "gpio"], None, Scope::Parent),
-    (&["uplinks"], None, Scope::Key),
+/// A path of keys; a value that alone is meant, or any.
+const ABSENT: &[(&[&str], Option<&str>)] = &[
+    (&["mqtt", "discovery"], None),
+    (&["mqtt", "payload"], Some("sparkplug")),
+    (&["uplinks"], None),
 ];
 
 /// Reports such keys and leaves them out.
 pub(crate) fn refuse(file: &mut File, report: &mut Report) {
     let mut found = Vec::new();
-    for (path, value, scope) in ABSENT {
+    for (path, value) in ABSENT {
         search(&file.root, path, *value, &mut Vec::new(), &mut |steps| {
-            found.push((steps.to_vec(), *scope));
+            found.push(steps.to_vec());
         });
     }
-    for (steps, scope) in found {
-        let kept = match scope {
-            Scope::Key => steps.len(),
-            Scope::Parent => steps.len().saturating_sub(1),
-        };
-        let left_out = steps.get(..kept).unwrap_or_default();
-        // Once for each mapping that is left out.
-        if !file.root.prune(left_out, Pruned::Refused) {
+    for steps in found {
+        if !file.root.prune(&steps, Pruned::Refused) {
             continue;
         }
         let mark = file.root.key_mark(&steps);
@@ -67,7 +52,7 @@ fn search(
         return;
     };
     for (index, entry) in node.entries().iter().enumerate() {
-        if *first == "*" || entry.key.text() == Some(first) {
+        if entry.key.text() == Some(first) {
             steps.push(Step::Entry(index));
             search(&entry.value, rest, value, steps, found);
             steps.pop();

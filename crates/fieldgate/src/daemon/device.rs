@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldgate_bridge::{Counters, Driver, Event, Ports, Request, Settings, run};
+use fieldgate_bridge_gpio::{GpioConfig, GpioDriver};
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, ModbusDriver, Offline};
 use fieldgate_bridge_serial::{SerialConfig, SerialDriver};
 use fieldgate_model::{Point, Sample};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::Publisher;
+use super::stats::{Figures, Tally};
 
 /// Commands that wait for one device. One more is answered with "busy".
 const REQUESTS_MAX: usize = 16;
@@ -28,10 +30,20 @@ pub(crate) struct Device {
     pub(crate) requests: mpsc::Sender<Request>,
     /// The index that stands for raw bytes, where they are handed through.
     pub(crate) raw: Option<usize>,
+    counters: Arc<Counters>,
+    tally: Tally,
     is_online: Arc<AtomicBool>,
     cancel: CancellationToken,
     run: JoinHandle<()>,
     pump: JoinHandle<()>,
+}
+
+/// What the run loop and the pump need to know of a device.
+struct Facts {
+    settings: Settings,
+    points: Vec<Point>,
+    raw: Option<usize>,
+    tally: Tally,
 }
 
 impl Device {
@@ -45,10 +57,14 @@ impl Device {
     ) -> Self {
         // Only the jitter of pauses depends on it.
         let seed = RandomState::new().hash_one(&config.name);
-        let settings = config.settings(offline, seed);
-        let points = config.model_points();
+        let facts = Facts {
+            settings: config.settings(offline, seed),
+            points: config.model_points(),
+            raw: None,
+            tally: Tally::Bus,
+        };
         let driver = ModbusDriver::new(config, bus);
-        Self::start(driver, settings, points, None, publisher, changed)
+        Self::start(driver, facts, publisher, changed)
     }
 
     /// Starts to serve a device on a serial port of its own.
@@ -58,21 +74,47 @@ impl Device {
         changed: Arc<Notify>,
     ) -> Self {
         let seed = RandomState::new().hash_one(&config.name);
-        let settings = config.settings(seed);
-        let points = config.model_points();
+        let (settings, points) = (config.settings(seed), config.model_points());
         let raw = config.raw.then(|| config.raw_index());
         let driver = SerialDriver::new(config);
-        Self::start(driver, settings, points, raw, publisher, changed)
+        let facts = Facts {
+            settings,
+            points,
+            raw,
+            tally: Tally::Port(driver.counts()),
+        };
+        Self::start(driver, facts, publisher, changed)
+    }
+
+    /// Starts to serve a device on GPIO lines; `driver` is that of `config`.
+    pub(crate) fn start_on_lines(
+        config: &GpioConfig,
+        driver: GpioDriver,
+        publisher: Publisher,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let seed = RandomState::new().hash_one(&config.name);
+        let facts = Facts {
+            settings: config.settings(seed),
+            points: config.model_points(),
+            raw: None,
+            tally: Tally::Lines(driver.counts()),
+        };
+        Self::start(driver, facts, publisher, changed)
     }
 
     fn start(
         driver: impl Driver,
-        settings: Settings,
-        points: Vec<Point>,
-        raw: Option<usize>,
+        facts: Facts,
         publisher: Publisher,
         changed: Arc<Notify>,
     ) -> Self {
+        let Facts {
+            settings,
+            points,
+            raw,
+            tally,
+        } = facts;
         let name = settings.device.clone();
         let points: Arc<[Point]> = points.into();
         let (requests, taken) = mpsc::channel(REQUESTS_MAX);
@@ -84,7 +126,8 @@ impl Device {
             events,
             cancel: cancel.clone(),
         };
-        let run = tokio::spawn(run(driver, settings, Arc::new(Counters::default()), ports));
+        let counters = Arc::new(Counters::default());
+        let run = tokio::spawn(run(driver, settings, Arc::clone(&counters), ports));
         let pump = Pump {
             device: name.clone(),
             points: Arc::clone(&points),
@@ -99,6 +142,8 @@ impl Device {
             points,
             requests,
             raw,
+            counters,
+            tally,
             is_online,
             cancel,
             run,
@@ -108,6 +153,11 @@ impl Device {
 
     pub(crate) fn is_online(&self) -> bool {
         self.is_online.load(Ordering::Relaxed)
+    }
+
+    /// Its counters, unless they are its bus's business.
+    pub(crate) fn figures(&self) -> Option<Figures> {
+        self.tally.figures(&self.counters)
     }
 
     /// Tells the device to stop after the transaction that is underway.

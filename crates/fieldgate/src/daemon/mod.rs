@@ -7,6 +7,7 @@ mod clock;
 mod commands;
 mod device;
 mod doors;
+mod lines;
 mod listen;
 mod plant;
 mod publisher;
@@ -34,6 +35,7 @@ use crate::notify;
 use crate::stop::Stop;
 use commands::Directory;
 use doors::Doors;
+use lines::Lines;
 use plant::Plant;
 use publisher::Publisher;
 
@@ -80,6 +82,7 @@ pub(crate) async fn run(
     let changed = Arc::new(Notify::new());
     let mut plant = Plant::new(
         &config,
+        Lines::new(state),
         publisher.clone(),
         directory.clone(),
         Arc::clone(&changed),

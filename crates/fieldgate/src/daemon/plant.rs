@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -13,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::Directory;
 use super::device::Device;
+use super::lines::Lines;
 use super::publisher::Publisher;
-use super::stats::Stats;
-use crate::config::{self, Changes, Config, Place};
+use super::stats::{Figures, Stats};
+use crate::config::{self, Changes, Config, Place, Served};
 use crate::simulate::Simulator;
 
 /// How long all devices together may take to end their transactions, on a reload and at the end.
@@ -26,6 +28,7 @@ pub(crate) struct Plant {
     config: Config,
     buses: BTreeMap<String, Bus>,
     devices: BTreeMap<String, Device>,
+    lines: Lines,
     publisher: Publisher,
     directory: Directory,
     changed: Arc<Notify>,
@@ -44,6 +47,7 @@ struct Bus {
 impl Plant {
     pub(crate) fn new(
         config: &Config,
+        lines: Lines,
         publisher: Publisher,
         directory: Directory,
         changed: Arc<Notify>,
@@ -52,10 +56,12 @@ impl Plant {
         nothing.buses.clear();
         nothing.devices.clear();
         nothing.serial.clear();
+        nothing.gpio.clear();
         Self {
             config: nothing,
             buses: BTreeMap::new(),
             devices: BTreeMap::new(),
+            lines,
             publisher,
             directory,
             changed,
@@ -80,19 +86,21 @@ impl Plant {
             let counters = bus.handle.counters();
             for device in on_bus(&self.config, name) {
                 let counts = counters.units.get(&device.unit).cloned();
-                now.insert(
-                    topics.device_stats(&device.name),
-                    counts.unwrap_or_default(),
-                );
+                let figures = Figures::from(&counts.unwrap_or_default());
+                now.insert(topics.device_stats(&device.name), figures);
             }
-            now.insert(topics.bus_stats(name), counters.bus);
+            now.insert(topics.bus_stats(name), Figures::from(&counters.bus));
+        }
+        for (name, device) in &self.devices {
+            let figures = device.figures();
+            now.extend(figures.map(|figures| (topics.device_stats(name), figures)));
         }
         let due = self.stats.due(now);
         let publisher = self.publisher.clone();
         self.telling = (!due.is_empty()).then(|| {
             tokio::spawn(async move {
-                for (topic, counts) in due {
-                    publisher.counters(topic, &counts).await;
+                for (topic, figures) in due {
+                    publisher.counters(topic, &figures).await;
                 }
             })
         });
@@ -120,13 +128,9 @@ impl Plant {
     pub(crate) async fn change(&mut self, mut wanted: Config) -> Result<Changes, io::Error> {
         let changes = config::diff(&self.config, &wanted);
         wanted.keep(&self.config);
-        let stopping: Vec<Device> = changes
-            .removed
-            .iter()
-            .chain(&changes.changed)
-            .filter_map(|name| self.devices.remove(name))
-            .collect();
-        self.stop(stopping, &wanted).await;
+        self.change_lines(&changes, &wanted).await;
+        let others = self.take_out(&changes, |served| served != Some(Served::Lines));
+        self.stop(others, &wanted).await;
         let is_wanted = |name: &String| wanted.buses.contains_key(name);
         let gone = self.buses.keys().filter(|name| !is_wanted(name)).cloned();
         let gone: Vec<String> = gone.chain(changes.buses.iter().cloned()).collect();
@@ -160,10 +164,52 @@ impl Plant {
             self.config.buses.remove(&name);
         }
         for name in changes.added.iter().chain(&changes.changed) {
-            self.start(name);
+            if !self.devices.contains_key(name) {
+                self.start(name);
+            }
         }
         self.changed.notify_one();
         result.map(|()| changes)
+    }
+
+    /// Devices that are removed or changed, of those that are `served` in some way now.
+    fn take_out(
+        &mut self,
+        changes: &Changes,
+        is_meant: impl Fn(Option<Served>) -> bool,
+    ) -> Vec<Device> {
+        let names = changes.removed.iter().chain(&changes.changed);
+        let names = names.filter(|name| is_meant(self.config.served(name)));
+        let names: Vec<&String> = names.collect();
+        let taken = names.into_iter().map(|name| self.devices.remove(name));
+        taken.flatten().collect()
+    }
+
+    /// Stops GPIO devices and starts them again, before anybody waits for a slow bus: meanwhile
+    /// nobody would end their pulses. Outputs of a device that stays one stay as they are.
+    async fn change_lines(&mut self, changes: &Changes, wanted: &Config) {
+        for name in &changes.changed {
+            if wanted.gpio.contains_key(name) {
+                self.lines.hold(name);
+            }
+        }
+        let stopping = self.take_out(changes, |served| served == Some(Served::Lines));
+        self.stop(stopping, wanted).await;
+        for name in &changes.removed {
+            self.lines.release(name);
+        }
+        self.lines.simulate(wanted);
+        let changed = changes.changed.iter();
+        for config in changed.filter_map(|name| wanted.gpio.get(name)) {
+            self.start_on_lines(config);
+        }
+    }
+
+    fn start_on_lines(&mut self, config: &GpioConfig) {
+        let driver = self.lines.driver(config.clone());
+        let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
+        let device = Device::start_on_lines(config, driver, publisher, changed);
+        self.insert(&config.name, device);
     }
 
     fn start(&mut self, name: &str) {
@@ -174,6 +220,9 @@ impl Plant {
                 Arc::clone(&self.changed),
             );
             return self.insert(name, device);
+        }
+        if let Some(config) = self.config.gpio.get(name).cloned() {
+            return self.start_on_lines(&config);
         }
         let Some(device) = self.config.devices.get(name) else {
             return;
@@ -217,14 +266,14 @@ impl Plant {
             let name = device.name.clone();
             let points = Arc::clone(&device.points);
             device.stopped(until).await;
-            let stays = |point: &str| wanted.has_point(&name, point) == Some(true);
+            let stay = wanted.points(&name);
             let gone: Vec<_> = points
                 .iter()
-                .filter(|point| !stays(&point.name))
+                .filter(|point| !stay.contains(&point.name.as_str()))
                 .cloned()
                 .collect();
             self.publisher.clear_points(&name, &gone).await;
-            if wanted.has_point(&name, "").is_none() {
+            if wanted.served(&name).is_none() {
                 self.publisher.clear_state(&name).await;
             }
         }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldgate_bridge::Event;
-use fieldgate_bridge_modbus::Counts;
 use fieldgate_broker::{Link, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE};
 use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value};
 use jiff::Timestamp;
 
 use super::clock::Clock;
+use super::stats::Figures;
 use crate::config::Config;
 
 /// Publishes under the topics of one gateway.
@@ -138,10 +138,10 @@ impl Publisher {
     /// of devices and points that it has no more.
     pub(crate) async fn clear_others(&self, config: &Config) {
         let mut ours = BTreeSet::from([self.topics.gateway_state()]);
-        for (name, device) in &config.devices {
+        for name in config.names() {
             ours.insert(self.topics.device_state(name));
-            let points = device.points.iter();
-            ours.extend(points.map(|(point, _)| self.topics.point(name, point)));
+            let points = config.points(name).into_iter();
+            ours.extend(points.map(|point| self.topics.point(name, point)));
         }
         for topic in self.link.retained_topics() {
             if !ours.contains(&topic) {
@@ -151,8 +151,10 @@ impl Publisher {
     }
 
     /// Publishes counters of a bus or a device.
-    pub(crate) async fn counters(&self, topic: String, counts: &Counts) {
-        let payload = payload::render_stats(&counts.figures(), ("exceptions", &counts.exceptions));
+    pub(crate) async fn counters(&self, topic: String, figures: &Figures) {
+        let by_code = figures.exceptions.as_ref();
+        let by_code = by_code.map(|exceptions| ("exceptions", exceptions));
+        let payload = payload::render_stats(&figures.counts(), by_code);
         self.send(retained(topic, payload)).await;
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Directory};
+use super::lines::Lines;
 use super::plant::Plant;
 use super::publisher::Publisher;
 use crate::config;
@@ -248,7 +249,13 @@ fn configuration(text: &str) -> config::Config {
 fn plant(publisher: &Publisher) -> Plant {
     let changed = Arc::new(Notify::new());
     let config = configuration(PLANT);
-    Plant::new(&config, publisher.clone(), Directory::default(), changed)
+    Plant::new(
+        &config,
+        Lines::new(None),
+        publisher.clone(),
+        Directory::default(),
+        changed,
+    )
 }
 
 /// Waits until the devices are online.

@@ -1,0 +1,102 @@
+//! Devices that are on no bus: taken out of the main file, because their keys are not those of a
+//! device on a bus, so that their own bridge reads them.
+
+use std::collections::BTreeMap;
+
+use fieldgate_model::check_name;
+use serde::de::DeserializeOwned;
+
+use super::report::Report;
+use super::source::File;
+use crate::yaml::{Node, Pruned, read, suggestion};
+
+/// What a bridge says does not fit together: the keys from the device on, the message, and of an
+/// unknown name what names there are.
+pub(super) type Misfit = (Vec<String>, String, Option<(String, Vec<String>)>);
+
+/// Takes the devices that have one of `keys` out of the main file, and reports what is wrong in
+/// each.
+pub(super) fn take<T: DeserializeOwned>(
+    keys: &[&str],
+    file: &mut File,
+    report: &mut Report,
+) -> BTreeMap<String, T> {
+    let mut found = BTreeMap::new();
+    let devices = match file.root.entry_mut("devices") {
+        Some(devices) => devices.value.entries_mut(),
+        None => &mut [],
+    };
+    let mut wrong = Vec::new();
+    for device in devices.iter_mut().filter(|device| device.pruned.is_none()) {
+        let Some(name) = device.key.text().map(str::to_owned) else {
+            continue;
+        };
+        if !keys.iter().any(|key| device.value.entry(key).is_some()) {
+            continue;
+        }
+        device.pruned = Some(Pruned::Taken);
+        let mut mistakes = Vec::new();
+        let entry: Option<T> = read(&mut device.value, &[], &mut mistakes);
+        for mut mistake in mistakes {
+            mistake.path = match mistake.path.as_str() {
+                "" => format!("devices.{name}"),
+                path => format!("devices.{name}.{path}"),
+            };
+            // What is wrong with the device as a whole is shown at its name.
+            if mistake.mark == device.value.mark {
+                mistake.mark = device.key.mark;
+            }
+            wrong.push(mistake);
+        }
+        if let Some(entry) = entry {
+            found.insert(name, entry);
+        }
+    }
+    super::add(&file.name, wrong, report);
+    found
+}
+
+/// Reports what is wrong with a key.
+pub(super) fn wrong(file: &File, path: &[&str], message: &str, report: &mut Report) {
+    let (mark, path, message) = file.root.place(path, message);
+    report.add(&file.name, Some(mark), path, message);
+}
+
+/// Such devices have names without patterns; `what` they are.
+pub(super) fn names<T>(
+    file: &File,
+    entries: &BTreeMap<String, T>,
+    what: &str,
+    report: &mut Report,
+) {
+    for name in entries.keys() {
+        let path = ["devices", name.as_str()];
+        if let Err(error) = check_name(name) {
+            wrong(file, &path, &error.to_string(), report);
+        } else if name.contains(['{', '}']) {
+            let message = format!("a {what} has a name without placeholders");
+            wrong(file, &path, &message, report);
+        }
+    }
+}
+
+/// Reports what does not fit together in a device.
+pub(super) fn misfits(
+    file: &File,
+    name: &str,
+    misfits: impl Iterator<Item = Misfit>,
+    report: &mut Report,
+) {
+    let device = ["devices", name];
+    // What is missing because it was wrong has been reported.
+    if !file.root.get(&device).is_some_and(Node::is_whole) {
+        return;
+    }
+    for (keys, message, known) in misfits {
+        let nearest = known.map(|(name, known)| suggestion(&name, &known));
+        let keys = keys.iter().map(String::as_str);
+        let path: Vec<&str> = device.into_iter().chain(keys).collect();
+        let message = message + &nearest.unwrap_or_default();
+        wrong(file, &path, &message, report);
+    }
+}
