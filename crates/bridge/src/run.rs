@@ -45,7 +45,7 @@ const BEGUN_MAX: usize = 16;
 enum Link {
     Unknown,
     Online,
-    Offline { error: String },
+    Offline { error: String, since: Timestamp },
 }
 
 struct Device {
@@ -221,7 +221,7 @@ impl Device {
     fn refuse(&self, request: Request) {
         let text = match &self.link {
             Link::Unknown | Link::Online => "the device is not connected".to_owned(),
-            Link::Offline { error } => format!("the device is offline: {error}"),
+            Link::Offline { error, .. } => format!("the device is offline: {error}"),
         };
         self.answer_refused(request, &text);
     }
@@ -249,27 +249,37 @@ impl Device {
         self.counters.failed(error.cause);
         self.failures = self.failures.saturating_add(1);
         let device = self.settings.device.as_str();
-        let was_offline = matches!(self.link, Link::Offline { .. });
-        if was_offline || self.failures < self.settings.offline_after {
+        if let Link::Offline { error: told, since } = &self.link {
             log::debug!(DEVICE = device; "{error}");
-            return Some(was_offline);
+            // Whoever plugs the adapter in wants to read what is wrong now, not what was at first.
+            if *told != error.detail {
+                let since = *since;
+                self.tell_offline(error, since).await?;
+            }
+            return Some(true);
+        }
+        if self.failures < self.settings.offline_after {
+            log::debug!(DEVICE = device; "{error}");
+            return Some(false);
         }
         log::warn!(DEVICE = device; "offline after {} failures: {error}", self.failures);
         add(&self.counters.offline, 1);
-        self.link = Link::Offline {
-            error: error.detail.clone(),
-        };
-        let offline = Event::Offline {
-            error: error.detail.clone(),
-            since: Timestamp::now(),
-        };
-        self.send(offline).await?;
+        self.tell_offline(error, Timestamp::now()).await?;
         let stale = self.filter.stale();
         if !stale.is_empty() {
             add(&self.counters.samples, stale.len());
             self.send(Event::Samples(stale)).await?;
         }
         Some(true)
+    }
+
+    async fn tell_offline(&mut self, error: &DriverError, since: Timestamp) -> Continue {
+        let error = error.detail.clone();
+        self.link = Link::Offline {
+            error: error.clone(),
+            since,
+        };
+        self.send(Event::Offline { error, since }).await
     }
 
     /// Waits until it is time to try again, and refuses commands meanwhile.

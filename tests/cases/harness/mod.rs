@@ -7,6 +7,7 @@
 
 pub mod cable;
 pub mod gateway;
+pub mod gpio_sim;
 pub mod modbus;
 pub mod mosquitto;
 pub mod mqtt;

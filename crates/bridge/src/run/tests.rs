@@ -271,6 +271,22 @@ async fn a_dead_device_is_polled_once_per_pause_and_pauses_grow_to_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_is_offline_for_another_reason_says_so_once() {
+    use Step::*;
+    let mut running = Running::start(&[NoPort, NoPort, NoPort, Silent, NoPort, Reads(1)]);
+    running
+        .expect(&[
+            "offline: no such port",
+            "offline: no answer",
+            "offline: no such port",
+            "online",
+            "Good 1",
+        ])
+        .await;
+    assert_eq!(running.counters.snapshot().offline, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sign_of_recovery_ends_the_pause_early() {
     let mut running = Running::start(&[Step::NoPort]);
     running.expect(&["offline: no such port"]).await;
