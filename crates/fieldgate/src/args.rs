@@ -23,7 +23,7 @@ const EXIT_CODES: &str = "Exit codes:
   1  the configuration is wrong; every mistake was printed with its line
   2  the command line is wrong
   3  an address cannot be listened on
-  4  `test`: the device did not answer, or refused
+  4  `test`: the device did not answer, or refused; `health`: the broker did not answer
   5  anything else that stops the program";
 
 /// Where the image keeps the configuration.
@@ -57,6 +57,13 @@ pub(crate) enum Command {
     User(User),
     /// Serve simulated Modbus devices with moving values for the devices of a configuration.
     Simulate(Simulate),
+    /// Ask the running gateway's broker whether it serves, as an MQTT client.
+    Health(Health),
+    /// Take `fieldgate/provision.yaml` and `fieldgate/gateway.yaml` from a boot partition.
+    ///
+    /// Files are checked, taken as a whole or refused, and taken again when they change. What
+    /// became of them is in `fieldgate/REPORT.txt` beside them. Needs root.
+    Provision(Provision),
     /// Ask which units of a bus answer, and what they are.
     ///
     /// Goes through the running gateway, if there is one, when the bus has nothing else to do.
@@ -165,6 +172,25 @@ pub(crate) struct Run {
     /// Where tools reach this gateway: a Unix socket. Otherwise in the runtime directory.
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) config: File,
+    /// Ask again for so many seconds until it answers.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) wait: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Provision {
+    /// Where the boot partition is mounted.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) boot: PathBuf,
+    /// The root of the system to provision.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
 }
 
 #[derive(Args, Debug)]

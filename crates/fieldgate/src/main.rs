@@ -9,8 +9,10 @@ mod config;
 mod control;
 mod daemon;
 mod gpio;
+mod health;
 mod journal;
 mod notify;
+mod provision;
 mod serial;
 mod simulate;
 mod stop;
@@ -48,6 +50,8 @@ fn act(cli: Cli) -> Result<(), Stop> {
         }
         Command::Check(check) => commands::check(&check.config.file, check.expand),
         Command::Test(test) => block_on(commands::test(&test)),
+        Command::Health(health) => health::check(&health),
+        Command::Provision(provision) => provision::act(&provision),
         Command::User(user) => users::act(&user),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
         Command::Read(read) => block_on(tools::words::read(&read)),

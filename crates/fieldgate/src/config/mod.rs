@@ -38,7 +38,7 @@ pub(crate) use report::Report;
 pub(crate) use source::Sources;
 pub(crate) use users::{check_user_name, text as users_text};
 
-use crate::yaml::{Mistake, Node};
+use crate::yaml::{Mistake, Node, read};
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq)]
@@ -179,6 +179,21 @@ fn load_and(
         Some(config) if report.is_empty() => Ok(Loaded { config, sources }),
         _ => Err(report),
     }
+}
+
+/// Reads a document of another kind with the same care. Mistakes go into `report`; a document
+/// with mistakes is none.
+pub(crate) fn read_document<T: serde::de::DeserializeOwned>(
+    name: &str,
+    text: &str,
+    report: &mut Report,
+) -> Option<(T, Node)> {
+    let mut file = source::file(name, text, report)?;
+    let mut mistakes = Vec::new();
+    let document = read(&mut file.root, &[], &mut mistakes);
+    let is_whole = mistakes.is_empty();
+    add(name, mistakes, report);
+    Some((document.filter(|_| is_whole)?, file.root))
 }
 
 /// Reads a users file.

@@ -50,6 +50,24 @@ fn add(add: &AddUser) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Sets the password of a user; one that is new may do everything.
+///
+/// # Errors
+///
+/// A users file with mistakes, and what the system refuses.
+pub(crate) fn set(path: &Path, name: &str, password: &[u8]) -> Result<(), Stop> {
+    let hash = PasswordHash::of(password).map_err(|error| Stop::Usage(error.to_string()))?;
+    let locked = Locked::new(path).map_err(Stop::Other)?;
+    let mut users = read_or_new(path)?;
+    let new = || User {
+        password: None,
+        rules: None,
+    };
+    let user = users.named.entry(name.to_owned()).or_insert_with(new);
+    user.password = Some(hash);
+    locked.write(&users).map_err(Stop::Other)
+}
+
 fn set_password(passwd: &NewPassword) -> Result<(), Stop> {
     let NamedUser { name, file } = &passwd.user;
     let path = locate(file)?;

@@ -1,0 +1,111 @@
+# shellcheck shell=bash disable=SC2154,SC2317,SC2329
+# What the images add to the package. Read by `nspawn` after `service.sh`.
+
+step "provisioning, at a start of the board"
+halt
+boot_folder=$root/boot/firmware/fieldgate
+mkdir -p "$boot_folder" "$root/usr/lib/fieldgate"
+cp deploy/provision/fieldgate-provision.service deploy/health/fieldgate-mark-good.service "$root/etc/systemd/system/"
+cp deploy/provision/fieldgate-growdata deploy/health/fieldgate-mark-good "$root/usr/lib/fieldgate/"
+ln -s ../fieldgate-provision.service "$root/etc/systemd/system/sysinit.target.wants/" 2>/dev/null ||
+    { mkdir -p "$root/etc/systemd/system/sysinit.target.wants" &&
+        ln -s ../fieldgate-provision.service "$root/etc/systemd/system/sysinit.target.wants/"; }
+cat >"$boot_folder/provision.yaml" <<'YAML'
+version: 1
+hostname: plant7
+timezone: Europe/Berlin
+ethernet: {address: 192.168.7.5/24, gateway: 192.168.7.1}
+wifi: {country: DE, ssid: Halle, password: geheim geheim}
+mqtt: {user: eve, password: "another password"}   # first user
+YAML
+cat >"$boot_folder/gateway.yaml" <<'YAML'
+version: 1
+gateway: {name: plant7}
+broker: {users: users.yaml}
+buses: {demo: {tcp: "127.0.0.1:0", modbus: tcp, simulated: true}}
+devices: {meter: {type: sdm630, bus: demo, unit: 1}}
+YAML
+boot
+as_eve() { "$@" -u eve -P "another password"; }
+check "the gateway starts with the board" within 20 active
+check "with the mapping of the card, for the user of the card" as_eve remote_sub -t 'plant7/meter/#'
+check "users of before stay" as_ann remote_sub -t 'plant7/meter/#'
+check "the board has its name" eval '[ "$(inside cat /proc/sys/kernel/hostname /etc/hostname | sort -u)" = plant7 ]'
+check "and its time zone" eval '[ "$(inside readlink /etc/localtime)" = ../usr/share/zoneinfo/Europe/Berlin ]'
+check "the report says that both are taken" eval '[ "$(grep -c ": taken" "$boot_folder/REPORT.txt")" -eq 2 ]'
+check "no password is left on the card" eval '! grep -r -e geheim -e "another password" "$boot_folder"'
+check "the rest is as it was written" grep -qx 'mqtt: {user: eve, password: }   # first user' "$boot_folder/provision.yaml"
+check "the Wi-Fi password is for root only" eval '[ "$(inside stat -c "%U %a" /etc/wpa_supplicant/wpa_supplicant-wlan0.conf)" = "root 600" ]'
+
+halt
+sed -i 's/hostname: plant7/hostnam: plant8/' "$boot_folder/provision.yaml"
+sed -i 's/type: sdm630/type: sdm63O/' "$boot_folder/gateway.yaml"
+boot
+check "with mistakes on the card, the gateway starts as before" within 20 active
+check "serves what it served" as_eve remote_sub -t 'plant7/meter/#'
+check "says the key and its line in the report" grep -q 'fieldgate/provision.yaml:2:1: hostnam: unknown key' "$boot_folder/REPORT.txt"
+check "and the type that was meant" grep -q 'did you mean "sdm630"' "$boot_folder/REPORT.txt"
+check "and in the journal" journal_has 'hostnam: unknown key' fieldgate-provision
+check "and the unit of provisioning has failed" inside systemctl is-failed -q fieldgate-provision
+
+step "good and bad starts"
+# A rauc and a reboot that only say what they were asked.
+printf '#!/bin/sh\necho "$@" >>/run/asked\n' >"$root/usr/bin/rauc"
+chmod +x "$root/usr/bin/rauc"
+mark() {
+    rm -f "$root/run/asked"
+    inside env FIELDGATE_GOOD=/root/good FIELDGATE_OS_RELEASE=/root/release PATH=/root/fake:/usr/bin:/bin sh -c \
+        'rm -f /run/asked; /usr/lib/fieldgate/fieldgate-mark-good 1; echo "code $?" >>/run/asked'
+    [ "$(inside paste -sd, /run/asked)" = "$1" ]
+}
+mkdir -p "$root/root/fake"
+printf '#!/bin/sh\necho "$@" >>/run/asked\n' >"$root/root/fake/systemctl"
+chmod +x "$root/root/fake/systemctl"
+echo 'ID=fieldgate IMAGE_VERSION=1' >"$root/root/release"
+check "a broker that answers makes the slot good" mark "status mark-good,code 0"
+cp "$config" "$work/good.yaml"
+sed -i 's/^gateway:/gatewy:/' "$config"
+inside systemctl stop fieldgate
+check "a mistake of a person does not cost a slot that has worked" mark "status mark-good,code 1"
+echo 'ID=fieldgate IMAGE_VERSION=2' >"$root/root/release"
+check "a new release that does not come up is started again" mark "reboot,code 1"
+inside rm /root/good
+check "without one that has worked, nothing is started again" mark "code 1"
+cp "$work/good.yaml" "$config"
+inside rm /usr/bin/rauc
+
+step "growing the data partition"
+# No partitions can be made here: sysfs and the tools are played, and the disk is a file.
+fake=$root/root/disk
+mkdir -p "$fake/sys/class/block" "$fake/sys/devices/card/card1" "$fake/sys/devices/card/card2" "$fake/bin"
+truncate -s 256M "$root/root/card"
+inside sh -c 'printf "label: dos\n2048,65536,c\n67584,131072,83\n" | sfdisk -q /root/card'
+for part in "1 2048 65536" "2 67584 131072"; do
+    read -r number start size <<<"$part"
+    echo "$number" >"$fake/sys/devices/card/card$number/partition"
+    echo "$start" >"$fake/sys/devices/card/card$number/start"
+    echo "$size" >"$fake/sys/devices/card/card$number/size"
+    ln -s "../../devices/card/card$number" "$fake/sys/class/block/card$number"
+done
+echo 524288 >"$fake/sys/devices/card/size"
+printf '#!/bin/sh\necho /dev/${CARD:-card2}\n' >"$fake/bin/findmnt"
+cat >"$fake/bin/sfdisk" <<'SH'
+#!/bin/sh
+case $* in *relocate*) exit 1 ;; esac
+exec /usr/sbin/sfdisk --no-reread --no-tell-kernel -N "$4" /root/card
+SH
+printf '#!/bin/sh\necho "$0 $*" >>/run/grown\n' | tee "$fake/bin/partx" >"$fake/bin/resize2fs"
+chmod +x "$fake"/bin/*
+grow() { inside env FIELDGATE_SYS=/root/disk/sys PATH=/root/disk/bin:/usr/bin:/usr/sbin "$@" /usr/lib/fieldgate/fieldgate-growdata; }
+check "a partition that is not the last is left alone" eval '! grow CARD=card1 && ! inside test -e /run/grown'
+check "the last one grows" grow
+check "to the end of the card" eval 'inside sfdisk -l -o sectors /root/card | tail -n 1 | grep -qx " *456704"'
+check "and its file system with it" inside grep -q 'resize2fs /dev/card2' /run/grown
+check "the first is as it was" eval 'inside sfdisk -d /root/card | grep -q "start= *2048, size= *65536"'
+
+step "removing"
+check "removed, it is gone" inside dpkg -r fieldgate
+check "and the configuration and the state are kept" inside test -e /etc/fieldgate/users.yaml -a -e /var/lib/fieldgate/broker.redb
+check "purged, they are gone" inside dpkg -P fieldgate
+left() { inside ls -d /etc/fieldgate /var/lib/fieldgate /var/log/fieldgate /etc/systemd/system/multi-user.target.wants/fieldgate.service; }
+check "and nothing is left" eval '! left | grep .'

@@ -1,0 +1,66 @@
+SUMMARY = "FieldGate edge gateway: MQTT broker and field-bus bridges"
+DESCRIPTION = "One daemon that holds an MQTT broker and the bridges to Modbus, \
+serial and GPIO devices, built from the repository that this layer is part of."
+HOMEPAGE = "https://fieldgate.example/"
+BUGTRACKER = "https://fieldgate.example/issues"
+SECTION = "net"
+CVE_PRODUCT = "fieldgate"
+LICENSE = "Apache-2.0"
+LIC_FILES_CHKSUM = "file://LICENSE;md5=3b83ef96387f14655fc854ddc3c6bd57"
+
+inherit cargo cargo-update-recipe-crates systemd useradd
+
+# The source is the tree around this layer. Only what the build reads is named,
+# so that target/, .git and the layer itself are neither copied nor hashed, and
+# a change of any named file, committed or not, rebuilds the recipe. The tests
+# are a member of the workspace: cargo wants to see them, and builds none.
+FILESEXTRAPATHS:prepend := "${FIELDGATE_SRC}:"
+SRC_URI = " \
+    file://Cargo.toml;subdir=${BP} \
+    file://Cargo.lock;subdir=${BP} \
+    file://LICENSE;subdir=${BP} \
+    file://README.md;subdir=${BP} \
+    file://config;subdir=${BP} \
+    file://crates;subdir=${BP} \
+    file://deploy/config;subdir=${BP} \
+    file://deploy/systemd;subdir=${BP} \
+    file://deploy/tmpfiles.d;subdir=${BP} \
+    file://deploy/udev;subdir=${BP} \
+    file://tests/Cargo.toml;subdir=${BP} \
+    file://tests/benches;subdir=${BP} \
+    file://tests/cases;subdir=${BP} \
+    file://tests/src;subdir=${BP} \
+"
+require ${BPN}-crates.inc
+
+# Only the workspace's lock file, never one of a vendored crate.
+CARGO_LOCK_SRC_DIR = "${S}"
+CARGO_BUILD_FLAGS += "--package fieldgate"
+
+do_install() {
+    install -d ${D}${bindir} ${D}${systemd_system_unitdir} ${D}${nonarch_libdir}/tmpfiles.d \
+        ${D}${nonarch_libdir}/udev/rules.d ${D}${sysconfdir}/fieldgate/types
+    install -m 0755 ${B}/target/${CARGO_TARGET_SUBDIR}/fieldgate ${D}${bindir}/
+    install -m 0644 ${S}/deploy/systemd/fieldgate.service ${D}${systemd_system_unitdir}/
+    install -m 0644 ${S}/deploy/tmpfiles.d/fieldgate.conf ${D}${nonarch_libdir}/tmpfiles.d/
+    install -m 0644 ${S}/deploy/udev/60-fieldgate.rules ${D}${nonarch_libdir}/udev/rules.d/
+    install -m 0644 ${S}/deploy/config/gateway.yaml ${D}${sysconfdir}/fieldgate/
+    install -m 0644 ${S}/config/types/*.yaml ${D}${sysconfdir}/fieldgate/types/
+
+    install -d ${D}${docdir}/fieldgate/config
+    install -m 0644 ${S}/README.md ${D}${docdir}/fieldgate/
+    install -m 0644 ${S}/config/*.md ${S}/config/*.yaml ${D}${docdir}/fieldgate/config/
+}
+
+# The same user as deploy/sysusers.d makes where packages are installed on the board.
+USERADD_PACKAGES = "${PN}"
+GROUPADD_PARAM:${PN} = "--system gpio; --system fieldgate"
+USERADD_PARAM:${PN} = "--system --gid fieldgate --groups dialout,gpio --home-dir ${localstatedir}/lib/fieldgate \
+    --no-create-home --shell ${base_sbindir}/nologin fieldgate"
+
+SYSTEMD_SERVICE:${PN} = "fieldgate.service"
+
+FILES:${PN} += "${nonarch_libdir}/tmpfiles.d ${nonarch_libdir}/udev"
+CONFFILES:${PN} += "${sysconfdir}/fieldgate/gateway.yaml"
+
+BBCLASSEXTEND = "native"
