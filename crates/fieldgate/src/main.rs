@@ -14,6 +14,7 @@ mod notify;
 mod serial;
 mod simulate;
 mod stop;
+mod talker;
 mod tools;
 mod users;
 mod yaml;
