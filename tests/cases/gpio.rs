@@ -82,6 +82,16 @@ impl Gateway {
         seen.json(&format!("plant7/{point}/result"))
     }
 
+    /// Waits until a point has a value, as a client sees it that has just come.
+    fn until(&self, point: &str, value: &Value) {
+        let topic = format!("plant7/{point}");
+        until(
+            &Subscriber::start(self.port, "mqttv5", &topic),
+            point,
+            value,
+        );
+    }
+
     fn publish(&self, point: &str, payload: &str) {
         let topic = format!("plant7/{point}/set");
         mosquitto_pub(self.port, "mqttv5", &topic, payload);
@@ -139,7 +149,7 @@ fn inputs_tell_their_state_and_each_edge_and_counters_are_preset_and_reset() {
     }
 
     gateway.pulse(&seen);
-    until(&seen, "panel/water", &json!(0.5));
+    gateway.until("panel/water", &json!(0.5));
     for (payload, want) in [
         (
             "100",
@@ -153,10 +163,10 @@ fn inputs_tell_their_state_and_each_edge_and_counters_are_preset_and_reset() {
         assert_eq!(gateway.command(&seen, "panel/water", payload), want);
     }
     gateway.pulse(&seen);
-    until(&seen, "panel/water", &json!(100.5));
+    gateway.until("panel/water", &json!(100.5));
     gateway.command(&seen, "panel/water", "0");
     gateway.pulse(&seen);
-    until(&seen, "panel/water", &json!(0.5));
+    gateway.until("panel/water", &json!(0.5));
     for (point, reason) in [("panel/door", "read-only"), ("lasting/water", "read-only")] {
         let error = gateway.command(&seen, point, "1").to_string();
         assert!(error.contains(reason), "{error}");
@@ -169,7 +179,7 @@ fn counts_go_on_after_kill_9_and_after_an_orderly_end() {
     let (mut process, seen) = gateway.start();
     gateway.command(&seen, "panel/water", "100");
     gateway.pulse(&seen);
-    until(&seen, "panel/water", &json!(100.5));
+    gateway.until("panel/water", &json!(100.5));
     // It is kept once a second.
     let file = gateway.folder.path().join("state/gpio/panel.json");
     let end = Instant::now() + PATIENCE;
@@ -180,14 +190,14 @@ fn counts_go_on_after_kill_9_and_after_an_orderly_end() {
     process.kill();
     let (mut process, seen) = gateway.start();
     gateway.pulse(&seen);
-    until(&seen, "panel/water", &json!(101));
-    until(&seen, "lasting/water", &json!(1));
+    gateway.until("panel/water", &json!(101));
+    gateway.until("lasting/water", &json!(1));
     process.signal("TERM");
     assert!(process.wait_exit(PATIENCE).success());
     let (_process, seen) = gateway.start();
     gateway.pulse(&seen);
     // Kept twice a day, and at the end; the first one was lost with kill -9.
-    until(&seen, "lasting/water", &json!(2));
+    gateway.until("lasting/water", &json!(2));
 }
 
 #[test]

@@ -91,11 +91,9 @@ fn scripts(file: &mut File, report: &mut Report) -> BTreeMap<String, Script> {
         entry.pruned = Some(Pruned::Taken);
         let mut mistakes = Vec::new();
         let script: Option<Script> = read(&mut entry.value, &[], &mut mistakes);
-        for mut mistake in mistakes {
-            let dot = if mistake.path.is_empty() { "" } else { "." };
-            mistake.path = format!("devices.{name}.simulated{dot}{}", mistake.path);
-            wrong.push(mistake);
-        }
+        let path = format!("devices.{name}.simulated");
+        let placed = mistakes.into_iter();
+        wrong.extend(placed.map(|mistake| apart::below(&path, &entry.value, mistake)));
         scripts.extend(script.map(|script| (name, script)));
     }
     super::add(&file.name, wrong, report);

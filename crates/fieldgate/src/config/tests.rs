@@ -350,7 +350,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {serial: {port: /dev/x}, simulated: {says: []}, points: {w: {}}}"),
-            ":4:49: devices.a.simulated.says: expected at least one text",
+            ":4:43: devices.a.simulated.says: expected at least one text",
         ),
         (
             device("a: {serial: {port: /dev/x}, simulated: {say: [b]}, points: {w: {}}}"),
