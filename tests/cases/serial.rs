@@ -48,6 +48,10 @@ fn a_scale_is_read_commanded_unplugged_and_back_under_its_name() {
     let (gateway, pty) = gateway(SCALE);
     let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
     gateway.wait_online("plant7/scale/$state");
+    let stats = subscriber.json("plant7/scale/$stats");
+    for name in ["bytes", "unmatched", "bad_check", "lost"] {
+        assert_eq!(stats[name], json!(0), "{stats}");
+    }
     pty.send(b"garbage\xFF\r\nUS,GS,  - 12.");
     pty.send(b"505kg\r\nST,GS,   0.0");
     let weight = subscriber.json("plant7/scale/weight");
@@ -179,6 +183,60 @@ fn test_shows_frames_and_values_and_monitor_what_comes_in() {
     process.wait_line("50 31 20 02");
     process.signal("INT");
     assert!(process.wait_exit(Duration::from_secs(20)).success());
+}
+
+#[test]
+fn a_simulated_instrument_talks_or_answers_on_a_line_without_a_cable() {
+    let devices = r#"devices:
+  scale:
+    serial: {port: /dev/ttyUSB0}
+    simulated: {says: ["kg=1\r\n", "kg=2\r\n"], every: 100ms}
+    parse: {regex: '^kg=(?P<kg>\d+)$'}
+    points: {weight: {field: kg, as: decimal}}
+  oven:
+    serial: {port: /dev/ttyUSB1}
+    simulated: {says: ['20\r', '21\r']}
+    frame: {line: "\r"}
+    request: {send: "T?\r", every: 100ms, timeout: 20s}
+    points: {temperature: {as: decimal}}
+"#;
+    let gateway = Gateway::start(devices);
+    let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
+    for point in ["scale/weight", "oven/temperature"] {
+        let topic = format!("plant7/{point}");
+        let first = subscriber.json(&topic)["value"].clone();
+        let is_other = |seen: &str, payload: &str| {
+            let value = serde_json::from_str::<serde_json::Value>(payload);
+            (seen == topic && value.ok()?["value"] != first).then_some(())
+        };
+        subscriber.wait("another value", is_other);
+    }
+    // What is said anew is said by another instrument.
+    let text = configuration(gateway.port, &devices.replace("kg=2", "kg=7"));
+    gateway.reload(&text);
+    subscriber.wait("the new value", |topic, payload| {
+        (topic == "plant7/scale/weight" && payload.contains("\"value\":7")).then_some(())
+    });
+    let folder = Folder::new();
+    let file = folder.write("gateway.yaml", &text);
+    let mut command = Command::new(fieldgate());
+    command.args(["test", "oven", "--config"]).arg(&file);
+    let mut test = Process::spawn("fieldgate test", &mut command);
+    test.wait_line("\"20\"");
+    assert!(test.wait_exit(Duration::from_secs(20)).success());
+    let mut command = Command::new(fieldgate());
+    let mut simulate = Process::spawn("fieldgate simulate", command.arg("simulate").arg(&file));
+    let port = simulate.wait("a port", |line| {
+        Some(line.strip_prefix("device scale: ")?.to_owned())
+    });
+    let mut command = Command::new(fieldgate());
+    command.args(["monitor", &port, "--frame", "line"]);
+    let mut monitor = Process::spawn("fieldgate monitor", &mut command);
+    monitor.wait_line("kg=7");
+    for process in [&mut monitor, &mut simulate] {
+        process.signal("TERM");
+        assert!(process.wait_exit(Duration::from_secs(20)).success());
+    }
 }
 
 #[test]

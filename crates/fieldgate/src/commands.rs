@@ -13,6 +13,7 @@ use crate::args;
 use crate::config::{self, Config, Loaded, Place};
 use crate::simulate::Simulator;
 use crate::stop::Stop;
+use crate::talker::Talker;
 use crate::tools::Line;
 use crate::yaml::suggestion;
 
@@ -67,7 +68,7 @@ fn summary(config: &Config) -> String {
     let asked: usize = config
         .serial
         .values()
-        .map(|device| device.requests.len())
+        .map(|device| device.config.requests.len())
         .sum();
     let requests = requests + asked;
     let devices = config.names().count();
@@ -96,7 +97,13 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     let name = test.device.as_str();
     let config = config::load(&test.config).map_err(Stop::Config)?.config;
     if let Some(device) = config.serial.get(name) {
-        return crate::serial::test(device).await;
+        let Some(script) = &device.simulated else {
+            return crate::serial::test(&device.config).await;
+        };
+        let talker = Talker::start(&device.config, script).map_err(Stop::Other)?;
+        let tested = crate::serial::test(&talker.device(&device.config)).await;
+        talker.stop().await;
+        return tested;
     }
     if let Some(device) = config.gpio.get(name) {
         return crate::gpio::test(device);
@@ -198,10 +205,10 @@ pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<
     for device in config.devices.values() {
         devices.entry(&device.bus).or_default().push(device);
     }
-    if devices.is_empty() {
-        return Err(Stop::Usage(
-            "the configuration has no Modbus devices".to_owned(),
-        ));
+    let talkers = talkers(&config)?;
+    if devices.is_empty() && talkers.is_empty() {
+        let text = "the configuration has no Modbus devices, and no serial device with `simulated`";
+        return Err(Stop::Usage(text.to_owned()));
     }
     let mut simulators = Vec::new();
     for (index, (bus, devices)) in devices.iter().enumerate() {
@@ -236,7 +243,24 @@ pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<
     for simulator in simulators {
         simulator.stop().await;
     }
+    for talker in talkers {
+        talker.stop().await;
+    }
     Ok(())
+}
+
+/// The serial instruments of a configuration that say something.
+fn talkers(config: &Config) -> Result<Vec<Talker>, Stop> {
+    let mut talkers = Vec::new();
+    for (name, device) in &config.serial {
+        let Some(script) = &device.simulated else {
+            continue;
+        };
+        let talker = Talker::start(&device.config, script).map_err(Stop::Other)?;
+        print(&format!("device {name}: {}\n", talker.port));
+        talkers.push(talker);
+    }
+    Ok(talkers)
 }
 
 fn next_port(first: SocketAddr, index: usize) -> Result<SocketAddr, Stop> {

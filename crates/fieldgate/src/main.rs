@@ -16,6 +16,7 @@ mod provision;
 mod serial;
 mod simulate;
 mod stop;
+mod talker;
 mod tools;
 mod users;
 mod yaml;

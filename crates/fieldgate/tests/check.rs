@@ -53,7 +53,7 @@ fn the_shipped_files_pass_and_are_counted() {
             "gateway.yaml",
             ": 0 devices, 0 points, 0 planned requests\n",
         ),
-        ("demo.yaml", " 6 devices, "),
+        ("demo.yaml", " 8 devices, "),
     ] {
         let (code, stdout, stderr) = fieldgate(&["check", &shipped(name)]);
         assert_eq!((code, stderr.as_str()), (0, ""));

@@ -1,4 +1,5 @@
-//! Simulated devices: Modbus units behind a TCP server or on a serial line, whose values move.
+//! Simulated devices: Modbus units behind a TCP server or on a serial line, whose values move, and
+//! instruments on a serial line that say what they are given.
 //!
 //! `wave` and `image` are pure functions of the time since the start; `pdu` answers one request
 //! without I/O; only `server` opens a socket, `rtu` serves a line that it is given, and `pty` makes
@@ -15,6 +16,7 @@ mod pdu;
 mod pty;
 mod rtu;
 mod server;
+mod talk;
 mod wave;
 
 pub use fault::{Fault, Times};
@@ -23,4 +25,5 @@ pub use pdu::Exception;
 pub use pty::Pty;
 pub use rtu::{Pace, serve_rtu};
 pub use server::{CLIENTS_MAX, ModbusServer};
+pub use talk::{Turn, talk};
 pub use wave::Wave;

@@ -200,7 +200,8 @@ impl Subscriber {
     ) -> T {
         self.0.wait_within(limit, what, |line| {
             // The other lines are mosquitto_sub's own account of what it does.
-            let (topic, payload) = line.strip_prefix("message: ")?.split_once(' ')?;
+            let message = line.strip_prefix("message: ")?;
+            let (topic, payload) = message.split_once(' ').unwrap_or((message, ""));
             pick(topic, payload)
         })
     }

@@ -43,10 +43,15 @@ pub struct Offline {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDevice {
-    gpio: RawGpio,
+    gpio: Gpio,
     #[serde(deserialize_with = "points")]
     points: Vec<(String, PointEntry)>,
 }
+
+/// Where its lines are.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawGpio")]
+struct Gpio(RawGpio);
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,23 +67,31 @@ const NUMBERED: &str = "the numbers of gpiochips change between kernels and star
                         which `gpiodetect` shows in brackets";
 const BACKOFF_SECONDS: (u64, u64) = (1, 10);
 
+impl TryFrom<RawGpio> for Gpio {
+    type Error = String;
+
+    fn try_from(raw: RawGpio) -> Result<Self, String> {
+        if let Some(chip) = &raw.chip {
+            let name = chip.rsplit('/').next().unwrap_or_default();
+            let number = name.strip_prefix("gpiochip");
+            if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+                return Err(format!("chip: {NUMBERED}"));
+            }
+            if chip.is_empty() || chip.len() > 31 {
+                return Err("chip: expected a label of 1 to 31 bytes".into());
+            }
+        }
+        if raw.wires.is_some() && !raw.simulated {
+            return Err("wires: only lines with `simulated: true` have them".into());
+        }
+        Ok(Self(raw))
+    }
+}
+
 impl TryFrom<RawDevice> for GpioEntry {
     type Error = String;
 
     fn try_from(raw: RawDevice) -> Result<Self, String> {
-        if let Some(chip) = &raw.gpio.chip {
-            let name = chip.rsplit('/').next().unwrap_or_default();
-            let number = name.strip_prefix("gpiochip");
-            if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
-                return Err(format!("gpio.chip: {NUMBERED}"));
-            }
-            if chip.is_empty() || chip.len() > 31 {
-                return Err("gpio.chip: expected a label of 1 to 31 bytes".into());
-            }
-        }
-        if raw.gpio.wires.is_some() && !raw.gpio.simulated {
-            return Err("gpio.wires: only lines with `simulated: true` have them".into());
-        }
         if raw.points.is_empty() {
             return Err("points: expected at least one point".into());
         }
@@ -113,9 +126,9 @@ impl GpioEntry {
         let backoff = seconds(min).zip(seconds(max));
         Ok(GpioConfig {
             name: name.to_owned(),
-            chip: raw.gpio.chip.clone(),
-            simulated: raw.gpio.simulated,
-            wires: raw.gpio.wires.clone().unwrap_or_default(),
+            chip: raw.gpio.0.chip.clone(),
+            simulated: raw.gpio.0.simulated,
+            wires: raw.gpio.0.wires.clone().unwrap_or_default(),
             offline: Offline {
                 backoff: backoff
                     .and_then(|(min, max)| Backoff::new(min, max))
@@ -132,7 +145,7 @@ impl GpioEntry {
                 continue;
             };
             let path = ["points", name.as_str(), key];
-            if matches!(line.line, LineRef::Offset(_)) && self.raw.gpio.chip.is_none() {
+            if matches!(line.line, LineRef::Offset(_)) && self.raw.gpio.0.chip.is_none() {
                 let message = "a line by its number needs `gpio.chip`, the label of its chip";
                 faults.push(Fault::new(&path, message));
             }

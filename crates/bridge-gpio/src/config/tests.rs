@@ -71,6 +71,22 @@ fn chips_by_their_numbers_are_refused_with_the_reason() {
 }
 
 #[test]
+fn only_simulated_lines_are_wired() {
+    let wired = |simulated: bool| {
+        let json = format!(
+            r#"{{"gpio": {{"simulated": {simulated}, "wires": {{"IN": "OUT"}}}}, "points": {{"a": {{"in": "IN"}}}}}}"#
+        );
+        device(&json)
+    };
+    let error = wired(false).unwrap_err();
+    assert!(error.starts_with("wires: only lines with"), "{error}");
+    let entry = wired(true).unwrap();
+    let config = entry.resolve("panel", &Defaults::default()).unwrap();
+    let name = |name: &str| LineRef::Name(name.to_owned());
+    assert_eq!(config.wires, [(name("IN"), name("OUT"))].into());
+}
+
+#[test]
 fn what_is_wrong_with_a_point_begins_with_its_key() {
     for (point, want) in [
         (r#"{}"#, "expected one of in, count"),

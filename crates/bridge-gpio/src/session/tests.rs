@@ -22,6 +22,7 @@ struct Running {
     requests: mpsc::Sender<Request>,
     events: mpsc::Receiver<Event>,
     cancel: CancellationToken,
+    counts: Arc<GpioCounts>,
     task: JoinHandle<()>,
 }
 
@@ -45,6 +46,7 @@ impl Bench {
             Arc::clone(&self.store) as Arc<dyn Store>,
             self.keeper.clone(),
         );
+        let counts = driver.counts();
         let (requests, taken) = mpsc::channel(4);
         let (told, events) = mpsc::channel(64);
         let cancel = CancellationToken::new();
@@ -58,6 +60,7 @@ impl Bench {
             requests,
             events,
             cancel,
+            counts,
             task,
         }
     }
@@ -290,6 +293,63 @@ async fn a_reload_keeps_outputs_and_the_ends_of_their_pulses() {
     assert!(!bench.chip.is_high(&line(1)));
     device.stop().await;
     assert!(!bench.chip.is_taken(&line(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_on_keeps_an_interlocked_output_off_that_a_reload_adds() {
+    let bench = Bench::new();
+    let mut device = bench.start(r#"{"down": {"out": 1, "initial": 0, "safe": 0}}"#);
+    device.online().await;
+    assert_eq!(device.command(0, "1").await, "true");
+    bench.keeper.hold("panel");
+    device.stop().await;
+    // In the order of the file it would be switched on before anybody looks at the other one.
+    let mut device = bench.start(
+        r#"{"up": {"out": 2, "initial": 1, "interlock": ["down"]}, "down": {"out": 1, "initial": 0, "safe": 0}}"#,
+    );
+    device.online().await;
+    assert!(bench.chip.is_high(&line(1)));
+    assert!(!bench.chip.is_high(&line(2)));
+    device.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_for_a_device_that_does_not_start_goes_to_its_safe_level() {
+    let bench = Bench::new();
+    let mut device = bench.start(r#"{"relay": {"out": 1, "initial": 1, "safe": 0}}"#);
+    device.online().await;
+    bench.keeper.hold("panel");
+    device.stop().await;
+    assert!(bench.chip.is_high(&line(1)));
+    bench.keeper.release("panel");
+    assert!(!bench.chip.is_high(&line(1)) && !bench.chip.is_taken(&line(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wired_input_follows_its_output_and_nothing_else_and_all_is_counted() {
+    let bench = Bench::new();
+    bench.chip.wire([(line(2), line(1))].into());
+    tokio::spawn(bench.chip.clone().play());
+    let points = r#"{"relay": {"out": 1, "active_low": true}, "pulses": {"count": 2, "write": true}, "free": {"in": 3}}"#;
+    let mut device = bench.start(points);
+    device.online().await;
+    let counts = Arc::clone(&device.counts);
+    for (value, total) in [("0", Some("1")), ("0", None), ("1", None), ("0", Some("2"))] {
+        device.command(0, value).await;
+        if let Some(total) = total {
+            while device.value(1).await != total {}
+        }
+    }
+    let before = counts.snapshot();
+    assert_eq!((before.commands, before.refused), (4, 0));
+    // Only the input that is wired to nothing moves by itself.
+    while device.value(2).await != "true" {}
+    while device.value(2).await != "false" {}
+    let edges = counts.snapshot().edges - before.edges;
+    assert!((1..=3).contains(&edges), "{edges}");
+    assert_eq!(device.command(1, "-1").await, "-1 is out of range");
+    assert_eq!(counts.snapshot().refused, 1);
+    device.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::report::Report;
 use super::source::File;
-use crate::yaml::{Node, Pruned, read, suggestion};
+use crate::yaml::{Mistake, Node, Pruned, read, suggestion};
 
 /// What a bridge says does not fit together: the keys from the device on, the message, and of an
 /// unknown name what names there are.
@@ -37,11 +37,8 @@ pub(super) fn take<T: DeserializeOwned>(
         device.pruned = Some(Pruned::Taken);
         let mut mistakes = Vec::new();
         let entry: Option<T> = read(&mut device.value, &[], &mut mistakes);
-        for mut mistake in mistakes {
-            mistake.path = match mistake.path.as_str() {
-                "" => format!("devices.{name}"),
-                path => format!("devices.{name}.{path}"),
-            };
+        for mistake in mistakes {
+            let mut mistake = below(&format!("devices.{name}"), &device.value, mistake);
             // What is wrong with the device as a whole is shown at its name.
             if mistake.mark == device.value.mark {
                 mistake.mark = device.key.mark;
@@ -54,6 +51,23 @@ pub(super) fn take<T: DeserializeOwned>(
     }
     super::add(&file.name, wrong, report);
     found
+}
+
+/// A mistake in a mapping at `path`; a message about it as a whole may begin with one of its keys.
+pub(super) fn below(path: &str, node: &Node, mistake: Mistake) -> Mistake {
+    let (mark, key, message) = match mistake.path.as_str() {
+        "" => {
+            let (mark, keys, message) = node.place(&[], &mistake.message);
+            (mark, keys.trim_start_matches('.').to_owned(), message)
+        }
+        _ => (mistake.mark, mistake.path.clone(), mistake.message.as_str()),
+    };
+    let dot = if key.is_empty() { "" } else { "." };
+    Mistake {
+        mark,
+        path: format!("{path}{dot}{key}"),
+        message: message.to_owned(),
+    }
 }
 
 /// Reports what is wrong with a key.

@@ -72,3 +72,6 @@ fn claims(file: &File, devices: &BTreeMap<String, GpioConfig>, report: &mut Repo
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -26,7 +26,6 @@ use std::path::{Path, PathBuf};
 
 use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
-use fieldgate_bridge_serial::SerialConfig;
 use fieldgate_broker::{TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
@@ -35,6 +34,7 @@ pub(crate) use expand::document;
 pub(crate) use listen::{Address, Listen};
 pub(crate) use own::Place;
 pub(crate) use report::Report;
+pub(crate) use serial::{Script, Serial};
 pub(crate) use source::Sources;
 pub(crate) use users::{check_user_name, text as users_text};
 
@@ -59,7 +59,7 @@ pub(crate) struct Config {
     /// Devices on a bus, by name, patterns applied.
     pub(crate) devices: BTreeMap<String, DeviceConfig>,
     /// Devices on a serial port of their own, by name.
-    pub(crate) serial: BTreeMap<String, SerialConfig>,
+    pub(crate) serial: BTreeMap<String, Serial>,
     /// Devices on GPIO lines, by name; no name is in two of these three.
     pub(crate) gpio: BTreeMap<String, GpioConfig>,
 }
@@ -100,7 +100,7 @@ impl Config {
         let on_lines = self.gpio.get(device);
         let points = on_bus.map(|device| names(&device.points));
         points
-            .or_else(|| on_port.map(|device| names(&device.points)))
+            .or_else(|| on_port.map(|device| names(&device.config.points)))
             .or_else(|| on_lines.map(|device| names(&device.points)))
             .unwrap_or_default()
     }

@@ -92,6 +92,11 @@ fn a_reload_restarts_the_serial_devices_that_changed() {
     };
     for (from, to, want) in [
         ("alt, sats", "alt", [vec![], vec!["gps"], vec![]]),
+        (
+            "parse: nmea",
+            "parse: nmea\n    simulated: {says: [a]}",
+            [vec![], vec!["gps"], vec![]],
+        ),
         ("every: 1s", "every: 2s", [vec![], vec!["scale"], vec![]]),
         ("gps:", "boat:", [vec!["boat"], vec![], vec!["gps"]]),
     ] {
@@ -130,6 +135,7 @@ fn the_expanded_document_reads_back_as_the_same_configuration() {
         (PLANT, &[("em3", METER)][..]),
         ("version: 1\ndevices:\nbuses: {}", &[]),
         (SERIAL, &[]),
+        (super::gpio::tests::PANEL, &[]),
     ] {
         let mut report = Report::default();
         let sources = sources(main, types, &mut report).unwrap();
@@ -341,6 +347,14 @@ fn every_kind_of_mistake_has_its_words() {
         (
             device("a: {serial: {port: COM1}, points: {w: {}}}"),
             ":4:22: devices.a.serial.port: expected a path such as /dev/serial/by-id/usb-…; `ls /dev/serial/by-id` lists them",
+        ),
+        (
+            device("a: {serial: {port: /dev/x}, simulated: {says: []}, points: {w: {}}}"),
+            ":4:43: devices.a.simulated.says: expected at least one text",
+        ),
+        (
+            device("a: {serial: {port: /dev/x}, simulated: {say: [b]}, points: {w: {}}}"),
+            ":4:43: devices.a.simulated.say: unknown key; expected one of says, every; did you mean \"says\"?",
         ),
         (
             device("a: {parse: nmea, points: {w: {sentence: GGA, field: lat}}}"),

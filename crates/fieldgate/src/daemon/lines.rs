@@ -72,7 +72,8 @@ impl Lines {
     /// What runs a device.
     pub(crate) fn driver(&self, config: GpioConfig) -> GpioDriver {
         let is_kept = |kind: &Kind| matches!(kind, Kind::Count(count) if count.persist.is_some());
-        if !self.is_lasting && config.points.iter().any(|(_, point)| is_kept(&point.kind)) {
+        let is_told = !self.is_lasting && !config.simulated;
+        if is_told && config.points.iter().any(|(_, point)| is_kept(&point.kind)) {
             log::warn!(DEVICE = config.name.as_str(); "`persist` keeps counts until the gateway ends, and no longer: it was started without --state");
         }
         let chip = self.chips.get(&config.chip);

@@ -17,8 +17,9 @@ use super::device::Device;
 use super::lines::Lines;
 use super::publisher::Publisher;
 use super::stats::{Figures, Stats};
-use crate::config::{self, Changes, Config, Place, Served};
+use crate::config::{self, Changes, Config, Place, Serial, Served};
 use crate::simulate::Simulator;
+use crate::talker::Talker;
 
 /// How long all devices together may take to end their transactions, on a reload and at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ pub(crate) struct Plant {
     buses: BTreeMap<String, Bus>,
     devices: BTreeMap<String, Device>,
     lines: Lines,
+    /// Simulated instruments, by their device.
+    talkers: BTreeMap<String, Talker>,
     publisher: Publisher,
     directory: Directory,
     changed: Arc<Notify>,
@@ -62,6 +65,7 @@ impl Plant {
             buses: BTreeMap::new(),
             devices: BTreeMap::new(),
             lines,
+            talkers: BTreeMap::new(),
             publisher,
             directory,
             changed,
@@ -131,6 +135,11 @@ impl Plant {
         self.change_lines(&changes, &wanted).await;
         let others = self.take_out(&changes, |served| served != Some(Served::Lines));
         self.stop(others, &wanted).await;
+        for name in changes.removed.iter().chain(&changes.changed) {
+            if let Some(talker) = self.talkers.remove(name) {
+                talker.stop().await;
+            }
+        }
         let is_wanted = |name: &String| wanted.buses.contains_key(name);
         let gone = self.buses.keys().filter(|name| !is_wanted(name)).cloned();
         let gone: Vec<String> = gone.chain(changes.buses.iter().cloned()).collect();
@@ -164,8 +173,11 @@ impl Plant {
             self.config.buses.remove(&name);
         }
         for name in changes.added.iter().chain(&changes.changed) {
-            if !self.devices.contains_key(name) {
-                self.start(name);
+            if !self.devices.contains_key(name)
+                && let Err(error) = self.start(name)
+            {
+                // It is tried again when it is changed.
+                result = Err(error);
             }
         }
         self.changed.notify_one();
@@ -212,23 +224,37 @@ impl Plant {
         self.insert(&config.name, device);
     }
 
-    fn start(&mut self, name: &str) {
-        if let Some(device) = self.config.serial.get(name) {
-            let device = Device::start_on_port(
-                device.clone(),
-                self.publisher.clone(),
-                Arc::clone(&self.changed),
-            );
-            return self.insert(name, device);
+    fn start_on_port(&mut self, name: &str, device: &Serial) -> io::Result<()> {
+        let mut config = device.config.clone();
+        if let Some(script) = &device.simulated {
+            let talker = Talker::start(&config, script).map_err(|error| {
+                let text = format!("simulated device {name}: no line for it: {error}");
+                io::Error::new(error.kind(), text)
+            })?;
+            log::info!(DEVICE = name; "simulated on {}", talker.port);
+            config = talker.device(&config);
+            self.talkers.insert(name.to_owned(), talker);
+        }
+        let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
+        let device = Device::start_on_port(config, publisher, changed);
+        self.insert(name, device);
+        Ok(())
+    }
+
+    /// Starts a device. One whose bus is not there has been complained of with the bus.
+    fn start(&mut self, name: &str) -> io::Result<()> {
+        if let Some(device) = self.config.serial.get(name).cloned() {
+            return self.start_on_port(name, &device);
         }
         if let Some(config) = self.config.gpio.get(name).cloned() {
-            return self.start_on_lines(&config);
+            self.start_on_lines(&config);
+            return Ok(());
         }
         let Some(device) = self.config.devices.get(name) else {
-            return;
+            return Ok(());
         };
         let Some(bus) = self.buses.get(&device.bus) else {
-            return;
+            return Ok(());
         };
         if let Some(simulator) = &bus.simulator {
             let same = on_bus(&self.config, &device.bus);
@@ -246,6 +272,7 @@ impl Plant {
             Arc::clone(&self.changed),
         );
         self.insert(name, device);
+        Ok(())
     }
 
     fn insert(&mut self, name: &str, device: Device) {
@@ -295,6 +322,9 @@ impl Plant {
         }
         for bus in self.buses.into_values() {
             bus.stop().await;
+        }
+        for talker in self.talkers.into_values() {
+            talker.stop().await;
         }
     }
 }
