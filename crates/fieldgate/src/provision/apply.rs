@@ -33,11 +33,13 @@ pub(crate) fn apply(root: &Path, change: &Change) -> io::Result<()> {
         }
         Change::HostName(name) => {
             let path = root.join("proc/sys/kernel/hostname");
-            match fs::write(&path, name) {
-                // A root that is not running.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                other => other.map_err(|error| about(&path, &error)),
+            // A root that is not running has none, and a container may not change it.
+            if path.exists()
+                && let Err(error) = fs::write(&path, name)
+            {
+                log::warn!("the name holds from the next start on: {error}");
             }
+            Ok(())
         }
     }
 }

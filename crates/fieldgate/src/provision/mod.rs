@@ -55,14 +55,10 @@ pub(crate) fn act(args: &args::Provision) -> Result<(), Stop> {
         story: Story::default(),
         refused: Report::default(),
     };
-    run.look_for_strangers();
-    // The mapping first: it may name the file that the first user goes into.
-    let staged = run.stage_gateway()?;
-    run.take_provision(staged.as_ref().map(|staged| staged.path.as_path()))?;
-    run.take_gateway(staged)?;
-    run.state
-        .write(&args.root.join(STATE))
-        .map_err(Stop::Other)?;
+    // Whoever holds the card shall read of a full disk, too.
+    if let Err(stop) = run.take(&args.root.join(STATE)) {
+        run.refused.add(FOLDER, None, "", stop.to_string());
+    }
     run.tell()
 }
 
@@ -82,6 +78,15 @@ struct Run {
 }
 
 impl Run {
+    fn take(&mut self, state: &Path) -> Result<(), Stop> {
+        self.look_for_strangers();
+        // The mapping first: it may name the file that the first user goes into.
+        let staged = self.stage_gateway()?;
+        self.take_provision(staged.as_ref().map(|staged| staged.path.as_path()))?;
+        self.take_gateway(staged)?;
+        self.state.write(state).map_err(Stop::Other)
+    }
+
     /// A file that is new or has changed since it was taken; `None` if there is none.
     fn new_text(&mut self, name: &'static str) -> Option<String> {
         let path = self.folder.join(name);
