@@ -31,13 +31,11 @@ pub(crate) fn apply(root: &Path, change: &Change) -> io::Result<()> {
             let path = root.join(path);
             remove(&path).map_err(|error| about(&path, &error))
         }
+        // Of a root that is not the running one, the file has to do.
+        Change::HostName(_) if root != Path::new("/") => Ok(()),
         Change::HostName(name) => {
-            let path = root.join("proc/sys/kernel/hostname");
-            // A root that is not running has none, and a container may not change it.
-            if path.exists()
-                && let Err(error) = fs::write(&path, name)
-            {
-                log::warn!("the name holds from the next start on: {error}");
+            if let Err(error) = rustix::system::sethostname(name.as_bytes()) {
+                log::warn!("the host name holds from the next start on: {error}");
             }
             Ok(())
         }
