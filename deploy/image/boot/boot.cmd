@@ -69,7 +69,7 @@ test -n "${fdt_addr}" || setenv fdt_addr ${fdtcontroladdr}
 part uuid ${devtype} ${devnum}:${slot_part} root_uuid
 part uuid ${devtype} ${devnum}:4 data_uuid
 # panic: a kernel that cannot go on starts again, which uses up an attempt.
-setenv bootargs "root=PARTUUID=${root_uuid} ro rootwait fieldgate.data=PARTUUID=${data_uuid} rauc.slot=${slot} panic=10 ${consoles} ${extra}"
+setenv bootargs "root=PARTUUID=${root_uuid} ro rootwait fieldgate.data=PARTUUID=${data_uuid} rauc.slot=${slot} panic=10 loglevel=4 systemd.ssh_auto=no ${consoles} ${extra}"
 if load ${devtype} ${devnum}:${slot_part} ${kernel_addr_r} /boot/vmlinuz && load ${devtype} ${devnum}:${slot_part} ${ramdisk_addr_r} /boot/initrd.img; then
   booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}
 fi
