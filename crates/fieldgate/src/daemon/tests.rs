@@ -341,3 +341,67 @@ async fn a_bus_that_cannot_listen_stops_no_other_and_is_tried_again_by_the_next_
     online(&watcher, &["a"]).await;
     plant.drain().await;
 }
+
+/// One device of each kind, none of them on hardware.
+const KINDS: &str = r#"
+version: 1
+buses: {one: {tcp: "127.0.0.1:0", simulated: true}}
+devices:
+  a: {bus: one, unit: 1, points: {x: {holding: 0, as: u16}}}
+  b: {serial: {port: /dev/b}, simulated: {says: ["5\n"]}, points: {y: {}}}
+  c: {gpio: {chip: x, simulated: true}, points: {z: {out: 1}}}
+"#;
+
+#[tokio::test]
+async fn what_is_retained_of_devices_of_every_kind_outlives_a_start() {
+    let (broker, publisher) = publisher();
+    let watcher = watch(&broker);
+    let kept = ["t/a/x", "t/b/$state", "t/b/y", "t/c/z"];
+    let gone = ["t/a/y", "t/c/$stats", "t/d/$state"];
+    for topic in kept.iter().chain(&gone) {
+        publisher.send(message(topic, "1", true)).await;
+        assert_eq!(on(&watcher, topic).await, "1");
+    }
+    publisher.clear_others(&configuration(KINDS)).await;
+    publisher.send(message("end", "", false)).await;
+    let mut cleared = Vec::new();
+    loop {
+        let (topic, payload) = next(&watcher).await;
+        if topic == "end" {
+            break;
+        }
+        assert_eq!(payload, "", "{topic}");
+        cleared.push(topic);
+    }
+    cleared.sort_unstable();
+    assert_eq!(cleared, gone);
+}
+
+#[tokio::test]
+async fn a_device_that_another_bridge_serves_from_now_on_keeps_its_name() {
+    let (broker, publisher) = publisher();
+    let watcher = watch(&broker);
+    let mut plant = plant(&publisher);
+    let (b, c) = (
+        "serial: {port: /dev/b}, simulated: {says: [\"5\\n\"]}, points: {y: {}}",
+        "gpio: {chip: x, simulated: true}, points: {z: {out: 1}}",
+    );
+    let exchanged = KINDS
+        .replace(b, "B")
+        .replace(c, b)
+        .replace("{B}", &format!("{{{c}}}"));
+    for (text, points) in [
+        (KINDS, ["t/b/y", "t/c/z"]),
+        (exchanged.as_str(), ["t/b/z", "t/c/y"]),
+        (KINDS, ["t/b/y", "t/c/z"]),
+    ] {
+        plant.change(configuration(text)).await.unwrap();
+        let mut left = points.to_vec();
+        while !left.is_empty() {
+            let (topic, payload) = next(&watcher).await;
+            left.retain(|point| *point != topic || payload.is_empty());
+        }
+        assert_eq!(plant.count().1, 3);
+    }
+    plant.drain().await;
+}
