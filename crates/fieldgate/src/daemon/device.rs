@@ -46,7 +46,7 @@ impl Device {
         // Only the jitter of pauses depends on it.
         let seed = RandomState::new().hash_one(&config.name);
         let settings = config.settings(offline, seed);
-        let points = config.model_points();
+        let points = config.points.model();
         let driver = ModbusDriver::new(config, bus);
         Self::start(driver, settings, points, None, publisher, changed)
     }
@@ -68,7 +68,7 @@ impl Device {
     fn start(
         driver: impl Driver,
         settings: Settings,
-        points: Vec<Point>,
+        points: impl Into<Arc<[Point]>>,
         raw: Option<usize>,
         publisher: Publisher,
         changed: Arc<Notify>,
