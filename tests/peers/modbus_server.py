@@ -6,7 +6,8 @@ The registers are packed here with Python's struct module and nothing of fieldga
 misreading shows. After it, "connected" and "disconnected" tell of clients.
 
 Argument: the port to listen on, 0 for a free one, or the path of a serial port for RTU. `--counter` serves one unit instead whose
-input register 0 counts its own reads.
+input register 0 counts its own reads. `--exceptions` serves units 1 to 8, 10 and 11, whose input register 0 is 1111; after
+holding register 0 was written, two reads of it get the exception of the unit's number, and then it is 2222.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import sys
 
 from pymodbus.datastore import ModbusDeviceContext, ModbusServerContext, ModbusSparseDataBlock
 from pymodbus import FramerType
+from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
 ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
@@ -128,13 +130,40 @@ class Counter(ModbusSparseDataBlock):
         return [self.reads & 0xFFFF] * count
 
 
+class Failing(ModbusSparseDataBlock):
+    """A register that answers with an exception twice, once it is armed."""
+
+    def __init__(self, code, armed):
+        super().__init__({1: 1111})
+        self.code, self.armed, self.left = ExcCodes(code), armed, 2
+
+    def getValues(self, address, count=1):
+        if not self.armed.getValues(1)[0]:
+            return [1111]
+        if self.left:
+            self.left -= 1
+            return self.code
+        return [2222]
+
+
+def failing():
+    """A unit for each exception that pymodbus knows."""
+    units = {}
+    for code in ExcCodes:
+        armed = ModbusSparseDataBlock({1: 0})
+        units[int(code)] = ModbusDeviceContext(hr=armed, ir=Failing(code, armed))
+    return ModbusServerContext(devices=units, single=False)
+
+
 async def main():
-    place = sys.argv[1]
-    if "--counter" in sys.argv:
-        device, listing = ModbusDeviceContext(ir=Counter({1: 0})), []
+    place, listing = sys.argv[1], []
+    if "--exceptions" in sys.argv:
+        context = failing()
+    elif "--counter" in sys.argv:
+        context = ModbusServerContext(devices=ModbusDeviceContext(ir=Counter({1: 0})), single=True)
     else:
         device, listing = layout()
-    context = ModbusServerContext(devices=device, single=True)
+        context = ModbusServerContext(devices=device, single=True)
     if place.startswith("/"):
         server = ModbusSerialServer(context, framer=FramerType.RTU, port=place, baudrate=115200)
         serving = asyncio.create_task(server.serve_forever())

@@ -37,8 +37,9 @@ const IDENTIFICATION_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub struct BusHandle {
     config: Arc<BusConfig>,
-    commands: mpsc::Sender<Job>,
-    polls: mpsc::Sender<Job>,
+    // Boxed, as a channel has room for 32 from the start, and there is one pair for each bus.
+    commands: mpsc::Sender<Box<Job>>,
+    polls: mpsc::Sender<Box<Job>>,
     recoveries: watch::Receiver<u64>,
     breaker: SharedBreaker,
     ledger: Ledger,
@@ -269,13 +270,13 @@ impl BusHandle {
             Priority::Command => &self.commands,
             Priority::Poll(_) | Priority::Background => &self.polls,
         };
-        let job = Job {
+        let job = Box::new(Job {
             unit,
             work,
             priority,
             timeout,
             reply,
-        };
+        });
         if queue.send(job).await.is_err() {
             return Err(BusError::Closed { request });
         }

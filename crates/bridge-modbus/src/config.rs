@@ -6,11 +6,13 @@
 mod bus;
 mod device;
 mod point;
+mod points;
 mod serial;
 mod types;
 
 pub use bus::{BusConfig, Offline, Transport};
 pub use device::{DeviceConfig, DeviceEntry, Layout, TypeConfig};
 pub use point::{Invalid, PointConfig, PointEntry, WriteRule};
+pub use points::Points;
 pub use serial::{Parity, Rs485, SerialConfig};
 pub use types::{Order, Table, Type};

@@ -208,6 +208,8 @@ impl Exception {
             4 => "SERVER DEVICE FAILURE",
             5 => "ACKNOWLEDGE",
             6 => "SERVER DEVICE BUSY",
+            // Of the specification's predecessor, PI-MBUS-300; devices still say it.
+            7 => "NEGATIVE ACKNOWLEDGE",
             8 => "MEMORY PARITY ERROR",
             10 => "GATEWAY PATH UNAVAILABLE",
             11 => "GATEWAY TARGET DEVICE FAILED TO RESPOND",
@@ -238,6 +240,18 @@ impl fmt::Display for Exception {
 }
 
 impl BusError {
+    /// Why, without what was asked: for a point whose place is known.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Connect { detail, .. } | Self::Illegal { detail, .. } => detail.clone(),
+            Self::Lost { detail, .. } => format!("connection lost: {detail}"),
+            Self::Timeout { after_ms, .. } => format!("no answer within {after_ms} ms"),
+            Self::Protocol { detail, .. } => format!("wrong answer: {detail}"),
+            Self::Exception { exception, .. } => format!("exception {exception}"),
+            Self::Closed { .. } => "the bus is closed".into(),
+        }
+    }
+
     /// Whether the same read can succeed at once. Without a connection it cannot.
     pub(crate) fn is_worth_a_retry(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@
 //! a value that was read from the wrong place shows.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start() -> Self {
-        Self::start_on("127.0.0.1:0", Arc::default()).await
+        Self::start_on(&own_address(), Arc::default()).await
     }
 
     pub(crate) async fn start_on(address: &str, state: Arc<Mutex<State>>) -> Self {
@@ -111,6 +112,16 @@ impl Fake {
             .filter(|(_, seen, _)| *seen == unit)
             .count()
     }
+}
+
+/// A loopback address of this server's own, so that nobody takes its port while it is down: other
+/// programs listen on and connect from 127.0.0.1. Nor can a client that connects to it from there
+/// meet itself, as one can on a free port of its own address.
+fn own_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{low}:0", 16 + number % 200)
 }
 
 fn word(bytes: &[u8], at: usize) -> u16 {

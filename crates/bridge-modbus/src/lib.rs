@@ -1,6 +1,6 @@
 //! Polls Modbus devices, writes to them, and emits samples.
 //!
-//! `config`, `wire`, `monitor`, `plan`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `steps` are pure.
+//! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `steps` are pure.
 //! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. Nothing
 //! here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
 
@@ -17,6 +17,7 @@ mod factor;
 #[cfg(test)]
 mod fake;
 mod link;
+mod load;
 pub mod monitor;
 mod plan;
 mod probe;
@@ -27,14 +28,15 @@ pub mod wire;
 
 pub use bus::{BusHandle, Priority};
 pub use config::{
-    BusConfig, DeviceConfig, DeviceEntry, Offline, Order, PointConfig, PointEntry, SerialConfig,
-    Table, Transport, Type, TypeConfig,
+    BusConfig, DeviceConfig, DeviceEntry, Offline, Order, PointConfig, PointEntry, Points,
+    SerialConfig, Table, Transport, Type, TypeConfig,
 };
 pub use counters::{BusCounters, Counts};
 pub use data::{BusError, Data, Exception, ReadRequest, WriteRequest};
 pub use decode::{DecodeError, decode};
 pub use encode::encode;
 pub use link::port::listen;
+pub use load::{Load, THINKS, load};
 pub use plan::{Breaks, plan};
 pub use probe::{Exchange, probe};
 pub use session::ModbusDriver;

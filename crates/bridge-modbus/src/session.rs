@@ -13,6 +13,7 @@ use fieldgate_bridge::{Begun, Driver, DriverError, Session};
 use fieldgate_model::{Command, Outcome, Sample};
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::bisect::Bisect;
@@ -94,7 +95,7 @@ impl Driver for ModbusDriver {
     }
 }
 
-/// The work of one device: one request at a time.
+/// The work of one device: one request at a time, or as many as its bus allows.
 #[derive(Debug)]
 pub struct ModbusSession {
     device: Arc<DeviceConfig>,
@@ -149,6 +150,15 @@ impl Session for ModbusSession {
         }
         self.end_search();
         self.plan_due();
+        // A unit that has not answered yet gets one request, so that a dead one costs little.
+        let width = if self.is_proven {
+            self.bus.config().in_flight.min(self.pending.len())
+        } else {
+            1
+        };
+        if width > 1 {
+            return self.poll_several(width, out).await;
+        }
         match self.pending.pop_front() {
             Some((request, due)) => self.poll_one(request, due, out).await,
             None => Ok(()),
@@ -186,6 +196,38 @@ impl Session for ModbusSession {
 }
 
 impl ModbusSession {
+    /// Several reads of a round at a time, for a bus that allows it. The bus sees to its bound.
+    async fn poll_several(
+        &mut self,
+        width: usize,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), DriverError> {
+        let mut reads = JoinSet::new();
+        for (request, due) in self.pending.drain(..width) {
+            let (bus, unit) = (self.bus.clone(), self.device.unit);
+            reads.spawn(async move {
+                let retries = bus.config().retries;
+                let answer = bus.read(unit, &request, Priority::Poll(due), retries).await;
+                (request, due, answer)
+            });
+        }
+        let mut result = Ok(());
+        while let Some(read) = reads.join_next().await {
+            let Ok((request, due, answer)) = read else {
+                continue; // It has panicked, which the runtime has told; the next round reads it.
+            };
+            let is_refused = matches!(&answer, Err(BusError::Exception { exception, .. })
+                if exception.is_about_addresses());
+            if is_refused && self.search.is_some() {
+                // One search at a time: this one is refused again, and searched, after the other.
+                self.pending.push_front((request, due));
+            } else if let Err(error) = self.take(request, answer, out) {
+                result = Err(error);
+            }
+        }
+        result
+    }
+
     /// One read of a round, or of the search for what is refused.
     async fn poll_one(
         &mut self,
@@ -201,12 +243,22 @@ impl ModbusSession {
         let unit = self.device.unit;
         let priority = Priority::Poll(due);
         let answer = self.bus.read(unit, &request, priority, retries).await;
+        if let (Ok(_), Some(search)) = (&answer, &mut self.search) {
+            search.was_read();
+        }
+        self.take(request, answer, out)
+    }
+
+    /// What an answer means.
+    fn take(
+        &mut self,
+        request: ReadRequest,
+        answer: Result<Data, BusError>,
+        out: &mut Vec<Sample>,
+    ) -> Result<(), DriverError> {
         let at = Timestamp::now();
         match answer {
             Ok(data) => {
-                if let Some(search) = &mut self.search {
-                    search.was_read();
-                }
                 self.accept(&request, &data, at, out);
             }
             Err(BusError::Exception { exception, .. })
@@ -219,7 +271,7 @@ impl ModbusSession {
                 self.refuse(&request, &error, exception.is_busy(), at, out);
             }
             Err(error) => {
-                self.miss(&request, at, out);
+                self.miss(&request, &error, at, out);
                 return Err(error.into());
             }
         }
@@ -291,6 +343,7 @@ impl ModbusSession {
     /// Turns an answer into samples.
     fn accept(&mut self, request: &ReadRequest, data: &Data, at: Timestamp, out: &mut Vec<Sample>) {
         let device = Arc::clone(&self.device);
+        out.reserve(request.points.len());
         for (point, value) in self.factors.values(&device, request, data) {
             // Not a fault yet: the factor is in another request of this round.
             if value == Err(DecodeError::Unscaled) {
@@ -310,7 +363,7 @@ impl ModbusSession {
                         let name = self.point_name(point);
                         log::warn!(DEVICE = device.name.as_str(), POINT = name; "{name}: {error}");
                     }
-                    out.push(Sample::bad(point, at));
+                    out.push(Sample::bad(point, at).because(&error.to_string().into()));
                 }
             }
         }
@@ -329,13 +382,14 @@ impl ModbusSession {
             self.factors.refuse(&self.device, &request.points);
         }
         let mut is_news = false;
+        let why: Arc<str> = error.reason().into();
         for point in &request.points {
             if !is_busy {
                 self.schedule.answered(*point);
             }
             self.clear_misses(*point);
             is_news |= self.set_reported(*point, true);
-            out.push(Sample::bad(*point, at));
+            out.push(Sample::bad(*point, at).because(&why));
         }
         if is_news {
             log::warn!(DEVICE = self.device.name.as_str(); "{error}");
@@ -343,17 +397,24 @@ impl ModbusSession {
     }
 
     /// There was no answer. The rest of the round would only take as long again.
-    fn miss(&mut self, request: &ReadRequest, at: Timestamp, out: &mut Vec<Sample>) {
+    fn miss(
+        &mut self,
+        request: &ReadRequest,
+        error: &BusError,
+        at: Timestamp,
+        out: &mut Vec<Sample>,
+    ) {
         self.skip = self.skip.wrapping_add(1);
         self.pending.clear();
         self.search = None;
         let limit = self.bus.config().offline.after;
+        let why: Arc<str> = error.reason().into();
         for point in &request.points {
             if let Some(misses) = self.misses.get_mut(*point) {
                 *misses = misses.saturating_add(1);
                 // Were the whole unit silent, it would be offline by now, and its values stale.
                 if *misses > limit {
-                    out.push(Sample::bad(*point, at));
+                    out.push(Sample::bad(*point, at).because(&why));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What a bridge implements, and what it is run with.
 
 use std::future::{Future, pending};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_model::{Command, Outcome, Sample};
@@ -183,8 +184,8 @@ pub struct Ports {
 pub struct Settings {
     /// Names the device in the log.
     pub device: String,
-    /// One rule for each point, in the order of the device's points.
-    pub rules: Vec<Rule>,
+    /// One rule for each point, in the order of the device's points; devices may share them.
+    pub rules: Arc<[Rule]>,
     /// The pauses between attempts to reach a device that is offline.
     pub backoff: Backoff,
     /// How many failures in a row make the device offline; at least 1.

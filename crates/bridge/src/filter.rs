@@ -1,9 +1,12 @@
 //! The change filter: which readings are worth publishing. Pure; the caller says what time it is.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fieldgate_model::{Decimal, Quality, Sample, Value};
+use jiff::Timestamp;
 
+use crate::kept::Kept;
 use crate::{Deadband, Publish};
 
 /// When the readings of one point are published.
@@ -21,100 +24,126 @@ pub struct Rule {
 /// The change filter of one device.
 #[derive(Debug)]
 pub struct Filter {
+    rules: Arc<[Rule]>,
+    /// One for each rule.
     points: Vec<State>,
+    /// Times are counted from the first reading.
+    origin: Option<Instant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 struct State {
-    rule: Rule,
     /// The newest reading, published or not.
-    newest: Option<Sample>,
+    newest: Option<Newest>,
     published: Option<Published>,
 }
 
+/// What was read last.
+#[derive(Clone, Debug)]
+struct Newest {
+    kept: Kept,
+    /// In microseconds.
+    at: i64,
+}
+
 /// What was published last, and when.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Published {
-    value: Option<Value>,
+    kept: Kept,
     quality: Quality,
-    at: Instant,
+    /// In microseconds since the origin.
+    at: u64,
 }
 
 impl Filter {
     /// A filter that has seen nothing: the first reading of each point passes.
-    pub fn new(rules: Vec<Rule>) -> Self {
-        let points = rules.into_iter().map(|rule| State {
-            rule,
-            newest: None,
-            published: None,
-        });
+    pub fn new(rules: impl Into<Arc<[Rule]>>) -> Self {
+        let rules = rules.into();
         Self {
-            points: points.collect(),
+            points: vec![State::default(); rules.len()],
+            rules,
+            origin: None,
         }
     }
 
     /// Whether a reading is to be published. If so, the next one is compared with it.
     ///
-    /// The first reading and every change of quality pass. A number passes when it has moved by
-    /// more than the deadband since the last *published* one, so that a slow drift is not lost.
-    /// A reading of a point that has no rule passes.
+    /// The first reading and every change of quality, or of the reason for a bad one, pass. A
+    /// number passes when it has moved by more than the deadband since the last *published* one,
+    /// so that a slow drift is not lost. A reading of a point that has no rule passes.
     pub fn pass(&mut self, sample: &Sample, now: Instant) -> bool {
-        let Some(state) = self.points.get_mut(sample.point) else {
+        let origin = *self.origin.get_or_insert(now);
+        let place = sample.point;
+        let (Some(state), Some(rule)) = (self.points.get_mut(place), self.rules.get(place)) else {
             return true;
         };
-        state.newest = Some(sample.clone());
+        let now = micros(now.saturating_duration_since(origin));
+        let kept = Kept::new(sample.value.as_ref(), sample.error.as_ref());
         let passes = match &state.published {
             None => true,
-            Some(last) => is_due(&state.rule, last, now) || has_changed(&state.rule, last, sample),
+            Some(last) => is_due(rule, last, now) || has_changed(rule, last, &kept, sample),
         };
         if passes {
             state.published = Some(Published {
-                value: sample.value.clone(),
+                kept: kept.clone(),
                 quality: sample.quality,
                 at: now,
             });
         }
+        state.newest = Some(Newest {
+            kept,
+            at: sample.at.as_microsecond(),
+        });
         passes
     }
 
-    /// The newest reading of each point as a stale one, with the time when it was read. After
-    /// that the next reading of each passes.
+    /// The newest reading of each point as a stale one, with the time when it was read, to the
+    /// microsecond. After that the next reading of each passes.
     pub fn stale(&mut self) -> Vec<Sample> {
-        let newest = self.points.iter_mut().filter_map(|state| {
+        let newest = self.points.iter_mut().enumerate();
+        let newest = newest.filter_map(|(point, state)| {
             state.published = None;
-            state.newest.take()
-        });
-        newest
-            .map(|sample| Sample {
+            let Newest { kept, at } = state.newest.take()?;
+            let (value, error) = kept.parts();
+            Some(Sample {
+                point,
+                value,
                 quality: Quality::Stale,
-                ..sample
+                // It was one before.
+                at: Timestamp::from_microsecond(at).unwrap_or_default(),
+                error,
             })
-            .collect()
+        });
+        newest.collect()
     }
 }
 
-fn is_due(rule: &Rule, last: &Published, now: Instant) -> bool {
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn is_due(rule: &Rule, last: &Published, now: u64) -> bool {
     let heartbeat = rule
         .heartbeat
-        .is_some_and(|period| now.saturating_duration_since(last.at) >= period);
+        .is_some_and(|period| now.saturating_sub(last.at) >= micros(period));
     rule.publish == Publish::EveryPoll || heartbeat
 }
 
-fn has_changed(rule: &Rule, last: &Published, sample: &Sample) -> bool {
+fn has_changed(rule: &Rule, last: &Published, kept: &Kept, sample: &Sample) -> bool {
     if last.quality != sample.quality {
         return true;
     }
-    match (&last.value, &sample.value) {
-        (Some(old), Some(new)) => moved(rule.deadband, old, new),
-        (old, new) => old != new,
+    let Some(deadband) = rule.deadband else {
+        return last.kept != *kept;
+    };
+    match (last.kept.parts().0, &sample.value) {
+        (Some(old), Some(new)) => moved(deadband, &old, new),
+        _ => last.kept != *kept,
     }
 }
 
 /// Exact for exact numbers. Whatever cannot be compared, such as NaN, has moved.
-fn moved(deadband: Option<Deadband>, old: &Value, new: &Value) -> bool {
-    let Some(deadband) = deadband else {
-        return old != new;
-    };
+fn moved(deadband: Deadband, old: &Value, new: &Value) -> bool {
     if let (Value::Decimal(old), Value::Decimal(new)) = (old, new)
         && let Some((distance, limit)) = exact(deadband, *old, *new)
     {
@@ -146,7 +175,6 @@ fn exact(deadband: Deadband, old: Decimal, new: Decimal) -> Option<(Decimal, Dec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
     use proptest::prelude::*;
 
     fn good(value: Value) -> Sample {
@@ -155,6 +183,7 @@ mod tests {
             value: Some(value),
             quality: Quality::Good,
             at: Timestamp::UNIX_EPOCH,
+            error: None,
         }
     }
 
@@ -254,14 +283,18 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_quality_always_passes() {
+    fn a_change_of_quality_or_of_its_reason_always_passes() {
         let mut filter = filter(Some("100"));
         let now = Instant::now();
         let bad = Sample::bad(0, Timestamp::UNIX_EPOCH);
+        let because = |text: &str| bad.clone().because(&text.into());
         for (sample, want) in [
             (&good(number("1")), true),
             (&bad, true),
             (&bad, false),
+            (&because("busy"), true),
+            (&because("busy"), false),
+            (&because("broken"), true),
             (&good(number("1")), true),
         ] {
             assert_eq!(filter.pass(sample, now), want);

@@ -10,6 +10,7 @@ mod counters;
 mod driver;
 mod error;
 pub mod filter;
+mod kept;
 mod run;
 
 pub use config::{Backoff, Deadband, Defaults, Period, Poll, Publish};

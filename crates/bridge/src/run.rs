@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use fieldgate_model::{Outcome, Quality, Sample};
+use fieldgate_model::{Outcome, Quality, Sample, Value};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
@@ -27,7 +27,7 @@ pub async fn run(
 ) {
     let mut device = Device {
         delays: Delays::new(settings.backoff, settings.seed),
-        filter: Filter::new(settings.rules.clone()),
+        filter: Filter::new(Arc::clone(&settings.rules)),
         settings,
         counters,
         ports,
@@ -299,7 +299,8 @@ impl Device {
         }
     }
 
-    /// Hands on those samples that pass the filter, and empties `samples`.
+    /// Hands on those samples that pass the filter, and empties `samples`, whose room is given
+    /// back: of many devices few have something to tell at the same moment.
     async fn publish(&mut self, samples: &mut Vec<Sample>) -> Continue {
         if samples.is_empty() {
             return Some(());
@@ -307,11 +308,10 @@ impl Device {
         let now = Instant::now().into_std();
         let read = samples.len();
         let filter = &mut self.filter;
-        let passed: Vec<_> = samples
-            .drain(..)
-            .map(without_infinities)
-            .filter(|sample| filter.pass(sample, now))
-            .collect();
+        let mut passed = std::mem::take(samples);
+        passed.iter_mut().for_each(without_infinities);
+        passed.retain(|sample| filter.pass(sample, now));
+        passed.shrink_to(passed.len() * 2);
         add(&self.counters.suppressed, read - passed.len());
         if passed.is_empty() {
             return Some(());
@@ -339,12 +339,10 @@ impl Device {
 }
 
 /// A driver should not call NaN a good value; if it does, it is a bad one.
-fn without_infinities(sample: Sample) -> Sample {
-    match &sample.value {
-        Some(value) if sample.quality == Quality::Good && !value.is_finite() => {
-            Sample::bad(sample.point, sample.at)
-        }
-        _ => sample,
+fn without_infinities(sample: &mut Sample) {
+    let is_finite = sample.value.as_ref().is_none_or(Value::is_finite);
+    if sample.quality == Quality::Good && !is_finite {
+        *sample = Sample::bad(sample.point, sample.at);
     }
 }
 

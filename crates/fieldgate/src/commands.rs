@@ -6,7 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use fieldgate_bridge_modbus::{Data, DeviceConfig, Exchange, ReadRequest, Transport, plan, probe};
+use fieldgate_bridge_modbus::{
+    Data, DeviceConfig, Exchange, Load, ReadRequest, THINKS, Transport, load, plan, probe,
+};
 use fieldgate_model::Value;
 
 use crate::args;
@@ -124,6 +126,7 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     let read = async |request: &ReadRequest| line.read(device.unit, request).await;
     let exchanges = probe(device, read).await;
     print(&table(device, &exchanges));
+    print(&bus_time(&config, device));
     line.close().await?;
     // A refused request whose parts were read lost nothing; its parts count for themselves.
     let failed = |exchange: &&Exchange| exchange.answer.is_err() && !exchange.is_divided;
@@ -134,6 +137,48 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
             exchanges.len()
         ))),
     }
+}
+
+/// What the device, and all devices of its bus, ask of a serial line; empty for other buses.
+fn bus_time(config: &Config, device: &DeviceConfig) -> String {
+    let Some(bus) = config.buses.get(&device.bus) else {
+        return String::new();
+    };
+    let on_bus = config.devices.values();
+    let on_bus: Vec<_> = on_bus.filter(|other| other.bus == device.bus).collect();
+    let own = load(&bus.config, [device]);
+    let all = load(&bus.config, on_bus.iter().copied());
+    let (Some(own), Some(all)) = (own, all) else {
+        return String::new();
+    };
+    let millis = |load: &Load| load.round.as_secs_f64() * 1000.0;
+    let percent = |load: &Load| load.share * 100.0;
+    let mut text = format!(
+        "\nbus time, estimated with units that answer after {} ms: {:.0} ms a round of {} requests, \
+         {:.0} % of the time of bus {}\n",
+        THINKS.as_millis(),
+        millis(&own),
+        own.requests,
+        percent(&own),
+        device.bus,
+    );
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "all {} devices of the bus: {:.0} ms a round, {:.0} % of its time",
+        on_bus.len(),
+        millis(&all),
+        percent(&all)
+    );
+    if all.share > 1.0 {
+        let _ = writeln!(
+            text,
+            "WARNING: the bus cannot keep the periods that its devices ask for; they will be read \
+             about {:.1} times more slowly. Use a higher baud rate, longer `poll` periods or fewer points",
+            all.share
+        );
+    }
+    text
 }
 
 /// Requests with their raw words, and below each the points that it serves.

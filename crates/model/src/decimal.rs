@@ -56,6 +56,11 @@ impl Decimal {
         (digits <= DIGITS_MAX).then_some(Self { mantissa, digits })
     }
 
+    /// The whole number and by which power of ten it is divided.
+    pub fn parts(self) -> (i128, u8) {
+        (self.mantissa, self.digits)
+    }
+
     /// The number if it is whole.
     pub fn to_integer(self) -> Option<i128> {
         (self.digits == 0).then_some(self.mantissa)

@@ -43,7 +43,8 @@ pub const OFFLINE: &[u8] = b"offline";
 ///
 /// JSON: `{"value":21.5,"unit":"°C","ts":"2026-11-22T17:16:00.123Z","quality":"good"}`, with
 /// `"clock":"unsynchronised"` until the clock is set. A bad value is `null`. The time has
-/// milliseconds and is UTC.
+/// milliseconds and is UTC. A bad one whose reason is known ends with it:
+/// `"quality":"bad","error":"exception 2 (ILLEGAL DATA ADDRESS)"`.
 ///
 /// Raw: the bare value when it is good. A bad one is an empty payload, which clears the retained
 /// value, so that nobody takes an old one for valid. A stale one is not published: the retained
@@ -79,6 +80,10 @@ pub fn render_sample(
     json.push_str("\",\"quality\":\"");
     json.push_str(quality);
     json.push('"');
+    if let Some(error) = sample.error.as_ref().filter(|_| quality == "bad") {
+        json.push_str(",\"error\":");
+        push_text(&mut json, error);
+    }
     if !clock_synchronised {
         json.push_str(",\"clock\":\"unsynchronised\"");
     }
@@ -245,6 +250,7 @@ mod tests {
             value,
             quality,
             at: at(),
+            error: None,
         }
     }
 
@@ -323,6 +329,23 @@ mod tests {
                 clock,
             );
             assert_eq!(payload.map(text), Some(want));
+        }
+    }
+
+    #[test]
+    fn a_bad_sample_ends_with_its_reason_and_a_stale_one_does_not() {
+        let why: std::sync::Arc<str> = "exception 4 (\"FAILURE\")".into();
+        for (quality, end) in [
+            (
+                Quality::Bad,
+                r#""quality":"bad","error":"exception 4 (\"FAILURE\")"}"#,
+            ),
+            (Quality::Stale, r#""quality":"stale"}"#),
+        ] {
+            let sample = sample(None, quality).because(&why);
+            let payload = render_sample(PayloadFormat::Json, &point(None), &sample, true);
+            let got = text(payload.unwrap());
+            assert!(got.ends_with(end), "{got}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! A point, and one reading of it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use crate::{Labels, Value};
@@ -39,6 +41,8 @@ pub struct Sample {
     pub quality: Quality,
     /// When the value was read.
     pub at: Timestamp,
+    /// Why a bad one is bad, for people; shared by all points of one request.
+    pub error: Option<Arc<str>>,
 }
 
 impl Sample {
@@ -50,6 +54,7 @@ impl Sample {
                 value: Some(value),
                 quality: Quality::Good,
                 at,
+                error: None,
             }
         } else {
             Self::bad(point, at)
@@ -63,6 +68,14 @@ impl Sample {
             value: None,
             quality: Quality::Bad,
             at,
+            error: None,
         }
+    }
+
+    /// The same with the reason for which it is bad.
+    #[must_use]
+    pub fn because(mut self, error: &Arc<str>) -> Self {
+        self.error = Some(Arc::clone(error));
+        self
     }
 }

@@ -75,6 +75,14 @@ impl Gateway {
         }
     }
 
+    /// Takes all later notices away: a service manager that does not listen stops the gateway's
+    /// main loop after a few seconds. Not to be mixed with [`Self::wait_notice`].
+    pub fn keep_listening(&self) {
+        let notify = self.notify.try_clone().expect("a socket");
+        notify.set_read_timeout(None).expect("a socket");
+        std::thread::spawn(move || while notify.recv(&mut [0; 4096]).is_ok() {});
+    }
+
     /// Replaces the configuration file and asks for a reload.
     pub fn reload(&self, text: &str) {
         self.folder.write("gateway.yaml", text);

@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod cable;
+pub mod faulty;
 pub mod gateway;
 pub mod gpio_sim;
 pub mod modbus;

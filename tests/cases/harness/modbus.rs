@@ -33,6 +33,12 @@ impl Pymodbus {
         Self::start(&[port.to_str().expect("a plain path")])
     }
 
+    /// A server whose unit `n` says exception `n`, twice, when its holding register 0 is written;
+    /// its input register 0 is 1111 before and 2222 after. `place` is a serial port, or 0.
+    pub fn exceptions(place: &str) -> Self {
+        Self::start(&[place, "--exceptions"])
+    }
+
     fn start(arguments: &[&str]) -> Self {
         let script = repository().join("tests/peers/modbus_server.py");
         let mut command = Command::new(python());

@@ -70,7 +70,7 @@ pub(super) struct Arbiter {
     delays: Delays,
     link: Option<Link>,
     outage: Option<Outage>,
-    flights: BTreeMap<u16, Flight>,
+    flights: BTreeMap<u16, Box<Flight>>,
     /// Units with a transaction under way that nothing may come between.
     locked: BTreeSet<u8>,
     debts: Debts,
@@ -125,8 +125,8 @@ impl Arbiter {
 
     pub(super) async fn run(
         mut self,
-        mut commands: mpsc::Receiver<Job>,
-        mut polls: mpsc::Receiver<Job>,
+        mut commands: mpsc::Receiver<Box<Job>>,
+        mut polls: mpsc::Receiver<Box<Job>>,
         cancel: CancellationToken,
     ) {
         let (mut commands_open, mut polls_open) = (true, true);
@@ -134,12 +134,12 @@ impl Arbiter {
             while self.queue.commands() < QUEUE
                 && let Ok(job) = commands.try_recv()
             {
-                self.queue.push(job);
+                self.queue.push(*job);
             }
             while self.queue.polls() < QUEUE
                 && let Ok(job) = polls.try_recv()
             {
-                self.queue.push(job);
+                self.queue.push(*job);
             }
             let wake = match self.turn() {
                 Turn::Now(job) => {
@@ -162,13 +162,13 @@ impl Arbiter {
                 }
                 job = commands.recv(), if commands_open && self.queue.commands() < QUEUE => {
                     match job {
-                        Some(job) => self.queue.push(job),
+                        Some(job) => self.queue.push(*job),
                         None => commands_open = false,
                     }
                 }
                 job = polls.recv(), if polls_open && self.queue.polls() < QUEUE => {
                     match job {
-                        Some(job) => self.queue.push(job),
+                        Some(job) => self.queue.push(*job),
                         None => polls_open = false,
                     }
                 }
@@ -280,7 +280,7 @@ impl Arbiter {
                     request,
                     begun,
                 };
-                self.flights.insert(transaction, flight);
+                self.flights.insert(transaction, Box::new(flight));
             }
             Err(fault) => {
                 self.land(job, Err(fault.clone()), begun);
@@ -301,7 +301,7 @@ impl Arbiter {
             job,
             request,
             begun,
-        } = flight;
+        } = *flight;
         let seen = match &answer {
             Ok(answer) => Some(Ok(answer.clone())),
             Err(Fault::Exception(exception)) => Some(Err(*exception)),

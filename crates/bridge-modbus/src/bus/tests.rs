@@ -379,7 +379,7 @@ async fn without_a_server_requests_fail_at_once_and_the_bus_comes_back_by_itself
         let error = read(&bus, 1, 1, 3).await.unwrap_err();
         assert!(matches!(error, BusError::Connect { .. }), "{error}");
         let text = error.to_string();
-        assert!(text.contains("cannot connect to 127.0.0.1"), "{text}");
+        assert!(text.contains("cannot connect to 127."), "{text}");
     }
     // Long enough for several attempts.
     sleep(Duration::from_millis(500)).await;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use fieldgate_bridge::{Defaults, Settings};
-use fieldgate_model::{Point, check_name};
+use fieldgate_model::check_name;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::{Offline, Order, PointConfig, PointEntry};
+use super::{Offline, Order, PointEntry, Points};
 
 /// A shared register map.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -79,7 +79,7 @@ pub struct DeviceConfig {
     /// Whether function 23 is used.
     pub read_write: bool,
     /// Its points, in the order of the file; never empty.
-    pub points: Vec<(String, PointConfig)>,
+    pub points: Points,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +227,7 @@ impl DeviceEntry {
             max_bits: layout.max_bits.unwrap_or(BITS_MAX),
             mask_write: layout.mask_write.unwrap_or(true),
             read_write: layout.read_write.unwrap_or(false),
-            points,
+            points: Points::new(points),
         })
     }
 }
@@ -267,17 +267,11 @@ impl Layout {
 }
 
 impl DeviceConfig {
-    /// What topics and payloads need to know of its points, in the same order.
-    pub fn model_points(&self) -> Vec<Point> {
-        let points = self.points.iter();
-        points.map(|(name, point)| point.to_model(name)).collect()
-    }
-
     /// How it is run. `offline` is its bus's.
     pub fn settings(&self, offline: &Offline, seed: u64) -> Settings {
         Settings {
             device: self.name.clone(),
-            rules: self.points.iter().map(|(_, point)| point.rule).collect(),
+            rules: self.points.rules(),
             backoff: offline.backoff,
             offline_after: offline.after,
             command_expiry: fieldgate_bridge::COMMAND_EXPIRY,
@@ -408,7 +402,7 @@ mod tests {
         );
         let settings = device.settings(&Offline::default(), 9);
         assert_eq!((settings.rules.len(), settings.offline_after), (1, 3));
-        let point = &device.model_points()[0];
+        let point = &device.points.model()[0];
         assert_eq!((point.name.as_str(), point.writable), ("a", false));
     }
 

@@ -102,6 +102,7 @@ impl Session for Device {
                 value: Some(value),
                 quality: Quality::Good,
                 at: Timestamp::UNIX_EPOCH,
+                error: None,
             })
         };
         match self.step() {
@@ -150,7 +151,7 @@ impl Running {
         device.script.lock().unwrap().extend(script);
         let settings = Settings {
             device: "d".into(),
-            rules: vec![Rule::default()],
+            rules: [Rule::default()].into(),
             backoff: crate::Backoff::default(),
             offline_after: 3,
             command_expiry: COMMAND_EXPIRY,

@@ -15,6 +15,8 @@ const TOPICS_MAX: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
     generation: u64,
+    /// For topics that nobody gets and for which there is no room.
+    nobody: Arc<Matches>,
     topics: HashMap<Box<str>, Arc<Matches>, RandomState>,
 }
 
@@ -27,10 +29,16 @@ impl MatchCache {
             self.generation = generation;
         }
         if !self.topics.contains_key(topic) {
+            let matches = router.matches(topic);
             if self.topics.len() >= TOPICS_MAX {
+                // A gateway with more values than that, of which few are watched, must not begin
+                // afresh again and again.
+                if matches.is_empty() {
+                    return &self.nobody;
+                }
                 self.topics.clear();
             }
-            let matches = Arc::new(router.matches(topic));
+            let matches = Arc::new(matches);
             return self.topics.entry(topic.into()).or_insert(matches);
         }
         &self.topics[topic]

@@ -20,9 +20,12 @@ pub(crate) struct Retained {
 
 #[derive(Debug, Default)]
 struct Node {
-    children: HashMap<Box<str>, Node, RandomState>,
+    /// Boxed, as most nodes have none.
+    children: Option<Box<Children>>,
     kept: Option<Kept>,
 }
+
+type Children = HashMap<Box<str>, Node, RandomState>;
 
 /// A retained message.
 #[derive(Clone, Debug)]
@@ -65,45 +68,39 @@ impl Retained {
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept.
     pub(crate) fn store(&mut self, message: Arc<Message>, publisher: &Arc<str>) -> Stored {
-        let named = Arc::clone(&message);
-        let path = named.topic();
+        let path = message.topic();
         if message.payload().is_empty() {
             self.remove(path);
             return Stored::Removed;
         }
         let weight = message.weight();
-        let old = self.get(path).map(|old| old.message.weight());
-        let full = match old {
-            None => self.count >= self.max || self.bytes + weight > self.max_bytes,
-            Some(old) => self.bytes - old + weight > self.max_bytes,
+        let kept = Kept {
+            message: Arc::clone(&message),
+            publisher: Arc::clone(publisher),
         };
-        if full {
+        if let Some(old) = self.root.kept_at(path) {
+            let bytes = self.bytes - old.message.weight() + weight;
+            if bytes <= self.max_bytes {
+                self.bytes = bytes;
+                *old = kept;
+                return Stored::Kept;
+            }
             self.remove(path);
             return Stored::Full;
         }
-        let mut node = &mut self.root;
-        for level in path.split('/') {
-            if !node.children.contains_key(level) {
-                node.children.insert(level.into(), Node::default());
-            }
-            node = match node.children.get_mut(level) {
-                Some(child) => child,
-                None => return Stored::Full, // Inserted just above.
-            };
+        if self.count >= self.max || self.bytes + weight > self.max_bytes {
+            return Stored::Full;
         }
-        self.bytes = self.bytes - old.unwrap_or(0) + weight;
-        self.count += usize::from(old.is_none());
-        node.kept = Some(Kept {
-            message,
-            publisher: Arc::clone(publisher),
-        });
+        self.bytes += weight;
+        self.count += 1;
+        self.root.insert(path, kept);
         Stored::Kept
     }
 
     pub(crate) fn get(&self, topic: &str) -> Option<&Kept> {
         let mut node = &self.root;
         for level in topic.split('/') {
-            node = node.children.get(level)?;
+            node = node.children.as_ref()?.get(level)?;
         }
         node.kept.as_ref()
     }
@@ -153,21 +150,42 @@ impl Retained {
 }
 
 impl Node {
+    fn kept_at(&mut self, path: &str) -> Option<&mut Kept> {
+        let mut node = self;
+        for level in path.split('/') {
+            node = node.children.as_mut()?.get_mut(level)?;
+        }
+        node.kept.as_mut()
+    }
+
+    fn insert(&mut self, path: &str, kept: Kept) {
+        let mut node = self;
+        for level in path.split('/') {
+            let children = node.children.get_or_insert_default();
+            node = children.entry(level.into()).or_default();
+        }
+        node.kept = Some(kept);
+    }
+
     fn remove<'t>(&mut self, mut levels: impl Iterator<Item = &'t str>) -> Option<Kept> {
         let Some(level) = levels.next() else {
             return self.kept.take();
         };
-        let child = self.children.get_mut(level)?;
+        let children = self.children.as_mut()?;
+        let child = children.get_mut(level)?;
         let removed = child.remove(levels);
-        if child.kept.is_none() && child.children.is_empty() {
-            self.children.remove(level);
+        if child.kept.is_none() && child.children.is_none() {
+            children.remove(level);
+        }
+        if children.is_empty() {
+            self.children = None;
         }
         removed
     }
 
     fn each(&self, found: &mut impl FnMut(&Kept)) {
         self.kept.iter().for_each(&mut *found);
-        for child in self.children.values() {
+        for child in self.children.iter().flat_map(|all| all.values()) {
             child.each(found);
         }
     }
@@ -182,7 +200,7 @@ impl Node {
         };
         // A wildcard at the first level leaves out `$` topics (MQTT-4.7.2-1).
         let children = || {
-            let all = self.children.iter();
+            let all = self.children.iter().flat_map(|all| all.iter());
             all.filter(|(name, _)| !(first && name.starts_with('$')))
         };
         match level {
@@ -198,7 +216,7 @@ impl Node {
                 }
             }
             level => {
-                if let Some(child) = self.children.get(level) {
+                if let Some(child) = self.children.as_ref().and_then(|all| all.get(level)) {
                     child.visit(rest, false, found);
                 }
             }
@@ -246,7 +264,7 @@ mod tests {
         assert_eq!(store(&mut retained, message("a/b/c", b"")), Stored::Removed);
         assert_eq!(store(&mut retained, message("never", b"")), Stored::Removed);
         assert_eq!((retained.count(), retained.bytes()), (0, 0));
-        assert!(retained.root.children.is_empty());
+        assert!(retained.root.children.is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fieldgate_bridge::Defaults;
-use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, TypeConfig};
+use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, Points, TypeConfig};
 use fieldgate_broker::Users;
 use fieldgate_model::{Topics, check_name};
 use serde::Deserialize;
@@ -235,6 +235,8 @@ impl Main<'_> {
     ) -> BTreeMap<String, DeviceConfig> {
         let mut devices = BTreeMap::new();
         let mut origins: BTreeMap<String, &str> = BTreeMap::new();
+        // By type: its points as the device before had them.
+        let mut latest: BTreeMap<&str, Points> = BTreeMap::new();
         for (pattern, entry) in entries {
             let path = ["devices", pattern.as_str()];
             let kind = entry.kind.as_ref().map(|name| types.get(name));
@@ -266,7 +268,12 @@ impl Main<'_> {
                     self.wrong(&path, &message, report);
                 }
                 match entry.resolve(&name, *unit, kind, defaults) {
-                    Ok(device) => {
+                    Ok(mut device) => {
+                        let kind = entry.kind.as_deref().unwrap_or_default();
+                        if let Some(points) = latest.get(kind) {
+                            device.points.share(points);
+                        }
+                        latest.insert(kind, device.points.clone());
                         devices.insert(name, device);
                     }
                     // The units of one entry differ in nothing else: once is enough. And what

@@ -41,7 +41,7 @@ pub(crate) struct Device {
 /// What the run loop and the pump need to know of a device.
 struct Facts {
     settings: Settings,
-    points: Vec<Point>,
+    points: Arc<[Point]>,
     raw: Option<usize>,
     tally: Tally,
 }
@@ -59,7 +59,7 @@ impl Device {
         let seed = RandomState::new().hash_one(&config.name);
         let facts = Facts {
             settings: config.settings(offline, seed),
-            points: config.model_points(),
+            points: config.points.model(),
             raw: None,
             tally: Tally::Bus,
         };
@@ -74,7 +74,8 @@ impl Device {
         changed: Arc<Notify>,
     ) -> Self {
         let seed = RandomState::new().hash_one(&config.name);
-        let (settings, points) = (config.settings(seed), config.model_points());
+        let settings = config.settings(seed);
+        let points = config.model_points().into();
         let raw = config.raw.then(|| config.raw_index());
         let driver = SerialDriver::new(config);
         let facts = Facts {
@@ -96,7 +97,7 @@ impl Device {
         let seed = RandomState::new().hash_one(&config.name);
         let facts = Facts {
             settings: config.settings(seed),
-            points: config.model_points(),
+            points: config.model_points().into(),
             raw: None,
             tally: Tally::Lines(driver.counts()),
         };
@@ -116,7 +117,6 @@ impl Device {
             tally,
         } = facts;
         let name = settings.device.clone();
-        let points: Arc<[Point]> = points.into();
         let (requests, taken) = mpsc::channel(REQUESTS_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
         let cancel = CancellationToken::new();
