@@ -117,7 +117,7 @@ fn inputs_show_their_state_at_the_start_and_each_edge_with_pull_and_active_low()
 }
 
 #[test]
-fn a_thousand_edges_a_second_are_all_counted_and_kept_over_kill_9() {
+fn pulses_of_1_khz_are_all_counted_and_kept_over_kill_9() {
     const PULSES: u32 = 5000;
     let chip = SimulatedChip::new("plant-io", &["WATER"]);
     let gateway = Gateway::new(
@@ -130,14 +130,18 @@ fn a_thousand_edges_a_second_are_all_counted_and_kept_over_kill_9() {
 ",
     );
     let (mut process, seen) = gateway.start_online();
-    chip.pull(0, true);
+    let contact = chip.contact(0);
+    contact.pull(true);
     let start = Instant::now();
+    let mut due = start;
     for _ in 1..=PULSES {
         for up in [false, true] {
-            chip.pull(0, up);
-            // Not made up for when the machine is late: no signal of 1 kHz ever is faster.
-            let end = Instant::now() + Duration::from_micros(500);
-            while Instant::now() < end {
+            contact.pull(up);
+            // What a busy machine is late is made up for a little at a time: a real signal does
+            // not come in bursts either.
+            let (on_time, soon) = (Duration::from_micros(500), Duration::from_micros(300));
+            due = (due + on_time).max(Instant::now() + soon);
+            while Instant::now() < due {
                 thread::yield_now();
             }
         }

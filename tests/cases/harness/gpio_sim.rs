@@ -3,7 +3,8 @@
 //! Source: the kernel's `Documentation/admin-guide/gpio/gpio-sim.rst`.
 
 use std::{
-    fs,
+    fs::{self, File},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -52,6 +53,14 @@ impl SimulatedChip {
         set(&self.line(offset).join("pull"), pull);
     }
 
+    /// As [`Self::pull`], for many times: the way to the line stays open.
+    pub fn contact(&self, offset: usize) -> Contact {
+        let pull = File::options()
+            .write(true)
+            .open(self.line(offset).join("pull"));
+        Contact(pull.expect("a line"))
+    }
+
     /// The level that somebody who measures at the line sees.
     pub fn level(&self, offset: usize) -> bool {
         get(&self.line(offset).join("value")) == "1"
@@ -64,6 +73,17 @@ impl SimulatedChip {
 
     fn line(&self, offset: usize) -> PathBuf {
         self.lines.join(format!("sim_gpio{offset}"))
+    }
+}
+
+/// A contact at a line.
+pub struct Contact(File);
+
+impl Contact {
+    pub fn pull(&self, up: bool) {
+        let pull: &[u8] = if up { b"pull-up" } else { b"pull-down" };
+        let written = self.0.write_at(pull, 0);
+        assert_eq!(written.expect("a line"), pull.len());
     }
 }
 
