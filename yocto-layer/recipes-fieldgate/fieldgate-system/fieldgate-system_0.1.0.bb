@@ -46,15 +46,14 @@ do_install() {
     install -D -m 0644 ${S}/deploy/ssh/ssh-fieldgate.conf ${D}${systemd_system_unitdir}/sshd.service.d/fieldgate.conf
     install -D -m 0644 ${S}/deploy/network/wpa_supplicant-wlan0.conf \
         ${D}${systemd_system_unitdir}/wpa_supplicant@wlan0.service.d/fieldgate.conf
-    install -d ${D}${systemd_system_unitdir}/multi-user.target.wants
-    ln -s ../wpa_supplicant@.service ${D}${systemd_system_unitdir}/multi-user.target.wants/wpa_supplicant@wlan0.service
+    install -D -m 0644 ${S}/deploy/network/70-fieldgate-wlan.rules ${D}${nonarch_base_libdir}/udev/rules.d/70-fieldgate-wlan.rules
     # U-Boot keeps its environment beside its script; its tools look for it in /boot.
     ln -s firmware/uboot.env ${D}/boot/uboot.env
 }
 
 SYSTEMD_SERVICE:${PN} = "boot-firmware.mount fieldgate-growdata.service fieldgate-mark-good.service \
     fieldgate-provision.service var-lib-fieldgate.mount"
-FILES:${PN} += "${systemd_unitdir} ${nonarch_libdir}/fieldgate ${nonarch_libdir}/tmpfiles.d /boot /data \
+FILES:${PN} += "${systemd_unitdir} ${nonarch_base_libdir}/udev ${nonarch_libdir}/fieldgate ${nonarch_libdir}/tmpfiles.d /boot /data \
     ${localstatedir}/lib/fieldgate"
 RDEPENDS:${PN} = "e2fsprogs-e2fsck e2fsprogs-resize2fs util-linux-findmnt util-linux-mountpoint \
     util-linux-partx util-linux-sfdisk"
