@@ -14,8 +14,9 @@ use fieldgate_sim::{Image, Table, Unit};
 
 use harness::{
     Folder,
+    cable::Cable,
     gateway::{Gateway, configuration, fieldgate},
-    modbus::Simulator,
+    modbus::{Pymodbus, Simulator},
     mqtt::wait_payload,
     process::Process,
 };
@@ -311,6 +312,32 @@ devices:
 }
 
 #[test]
+fn a_test_says_how_much_of_a_line_the_devices_ask_for_and_warns_of_too_much() {
+    let folder = Folder::new();
+    for (poll, percent, warns) in [("1s", "2 %", false), ("10ms", "161 %", true)] {
+        let rest = format!(
+            "defaults: {{poll: {poll}}}
+buses:
+  line: {{serial: {{port: /dev/ttyX, baud: 115200}}, simulated: true}}
+devices:
+  m-{{unit}}: {{bus: line, units: [2, 5], points: {{level: {{holding: 0, as: u16}}}}}}
+"
+        );
+        let config = folder.write("gateway.yaml", &configuration(1, &rest));
+        let (code, text) = tool(&config, "test m-2");
+        assert_eq!(code, Some(0), "{text}");
+        let all = format!("all 2 devices of the bus: 16 ms a round, {percent} of its time");
+        assert!(text.contains("8 ms a round of 1 request, "), "{text}");
+        assert!(text.contains(&all), "{text}");
+        assert_eq!(
+            text.contains("WARNING: the bus cannot keep"),
+            warns,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_port_that_another_has_is_called_so() {
     let folder = Folder::new();
     let (_socat, near, _far) = line(&folder);
@@ -328,6 +355,84 @@ fn a_port_that_another_has_is_called_so() {
             ("read line 1 holding 0", 4, want),
         ],
     );
+}
+
+#[test]
+fn on_a_full_line_the_tools_share_the_port_with_the_gateway_that_has_it() {
+    let cable = Cable::new();
+    let _server = Pymodbus::exceptions(&cable.device().display().to_string());
+    let gateway = Gateway::start(&format!(
+        "buses:
+  line: {{serial: {{port: {}, baud: 115200}}, timeout: 2s}}
+defaults: {{poll: 100ms, publish: every_poll}}
+devices:
+  d{{unit}}: {{bus: line, units: [1, 2, 3], points: {{a: {{input: 0, as: u16}}}}}}
+",
+        cable.gateway().display()
+    ));
+    wait_payload(gateway.port, "plant7/d3/a", |payload| {
+        payload.contains("1111")
+    });
+    let config = gateway.folder.path().join("gateway.yaml");
+    let (code, text) = tool(&config, "scan line --units 1-8");
+    assert_eq!(code, Some(0), "{text}");
+    let found = text.lines().filter(|line| line.starts_with("unit "));
+    assert_eq!(found.count(), 8, "{text}");
+    assert!(text.contains("through the running gateway"), "{text}");
+    let ways: &[&str] = &["through the running gateway"];
+    check(
+        &config,
+        &[
+            (
+                "read line 5 input 0",
+                0,
+                &["through the running gateway", "1111"],
+            ),
+            (
+                "write line 8 holding 0 7",
+                0,
+                &["through the running gateway", "now:     0007 (7)"],
+            ),
+            ("test d1", 0, ways),
+        ],
+    );
+    // Unit 8 was told to fail twice, which is no matter of the others.
+    for device in ["d1", "d2", "d3"] {
+        wait_payload(gateway.port, &format!("plant7/{device}/a"), |payload| {
+            assert!(
+                payload.contains("1111") && payload.contains("good"),
+                "{payload}"
+            );
+            true
+        });
+        gateway.wait_online(&format!("plant7/{device}/$state"));
+    }
+}
+
+#[test]
+fn a_gateway_whose_port_another_has_names_it_and_goes_on_when_it_is_free() {
+    let cable = Cable::new();
+    let _server = Pymodbus::exceptions(&cable.device().display().to_string());
+    let port = cable.gateway().display();
+    let mut command = Command::new(fieldgate());
+    let mut holder = Process::spawn(
+        "monitor",
+        command.arg("monitor").arg(cable.gateway()).arg("--modbus"),
+    );
+    holder.wait_line("listening on");
+    let gateway = Gateway::start(&format!(
+        "buses:
+  line: {{serial: {{port: {port}, baud: 115200}}, offline: {{after: 1, backoff: 100ms..200ms}}}}
+devices:
+  d: {{bus: line, unit: 1, points: {{a: {{input: 0, as: u16}}}}}}
+"
+    ));
+    // This test has it open as well, to keep it in being, and may be the one that is named.
+    wait_payload(gateway.port, "plant7/d/$state", |payload| {
+        payload.contains("is in use by ") && payload.contains("(process ")
+    });
+    holder.kill();
+    gateway.wait_online("plant7/d/$state");
 }
 
 #[test]

@@ -154,11 +154,12 @@ fn bus_time(config: &Config, device: &DeviceConfig) -> String {
     let millis = |load: &Load| load.round.as_secs_f64() * 1000.0;
     let percent = |load: &Load| load.share * 100.0;
     let mut text = format!(
-        "\nbus time, estimated with units that answer after {} ms: {:.0} ms a round of {} requests, \
+        "\nbus time, estimated with units that answer after {} ms: {:.0} ms a round of {} request{}, \
          {:.0} % of the time of bus {}\n",
         THINKS.as_millis(),
         millis(&own),
         own.requests,
+        if own.requests == 1 { "" } else { "s" },
         percent(&own),
         device.bus,
     );
