@@ -13,9 +13,10 @@ use std::{
 use serde_json::{Value, json};
 
 use harness::{
-    Folder, PATIENCE, free_port,
-    gateway::{configuration, fieldgate},
-    mqtt::{Subscriber, mosquitto_pub},
+    Folder, PATIENCE,
+    gateway::fieldgate,
+    mqtt::Subscriber,
+    plant::{Plant, until, until_online},
     process::Process,
     repository,
 };
@@ -40,85 +41,16 @@ const PLANT: &str = "devices:
       water: {out: HAND2}
 ";
 
-/// A gateway whose folder and port outlive its process.
-struct Gateway {
-    folder: Folder,
-    port: u16,
+/// Starts it, and waits until all devices are online.
+fn start(plant: &Plant) -> (Process, Subscriber) {
+    plant.start(&["panel", "lasting", "hand"])
 }
 
-impl Gateway {
-    fn new() -> Self {
-        let (folder, port) = (Folder::new(), free_port());
-        let gateway = Self { folder, port };
-        gateway.write(PLANT);
-        gateway
+/// One pulse on the line of the counters.
+fn pulse(plant: &Plant, seen: &Subscriber) {
+    for level in ["1", "0"] {
+        assert_eq!(plant.command(seen, "hand/water", level)["status"], "ok");
     }
-
-    fn write(&self, rest: &str) {
-        let text = configuration(self.port, rest);
-        self.folder.write("gateway.yaml", &text);
-    }
-
-    /// Starts it, and waits until all devices are online.
-    fn start(&self) -> (Process, Subscriber) {
-        let folder = self.folder.path();
-        let mut command = Command::new(fieldgate());
-        command.arg("run").arg(folder.join("gateway.yaml"));
-        let process = Process::spawn(
-            "fieldgate",
-            command.arg("--state").arg(folder.join("state")),
-        );
-        process.wait_line("MQTT on");
-        let subscriber = Subscriber::start(self.port, "mqttv5", "plant7/#");
-        for device in ["panel", "lasting", "hand"] {
-            online(&Subscriber::start(self.port, "mqttv5", "plant7/#"), device);
-        }
-        (process, subscriber)
-    }
-
-    /// Sends a command and returns its answer.
-    fn command(&self, seen: &Subscriber, point: &str, payload: &str) -> Value {
-        self.publish(point, payload);
-        seen.json(&format!("plant7/{point}/result"))
-    }
-
-    /// Waits until a point has a value, as a client sees it that has just come.
-    fn until(&self, point: &str, value: &Value) {
-        let topic = format!("plant7/{point}");
-        until(
-            &Subscriber::start(self.port, "mqttv5", &topic),
-            point,
-            value,
-        );
-    }
-
-    fn publish(&self, point: &str, payload: &str) {
-        let topic = format!("plant7/{point}/set");
-        mosquitto_pub(self.port, "mqttv5", &topic, payload);
-    }
-
-    /// One pulse on the line of the counters.
-    fn pulse(&self, seen: &Subscriber) {
-        for level in ["1", "0"] {
-            assert_eq!(self.command(seen, "hand/water", level)["status"], "ok");
-        }
-    }
-}
-
-fn online(seen: &Subscriber, device: &str) {
-    let state = format!("plant7/{device}/$state");
-    seen.wait("online", |topic, payload| {
-        (topic == state && payload == "online").then_some(())
-    });
-}
-
-/// Waits until a point has a value.
-fn until(seen: &Subscriber, point: &str, value: &Value) {
-    let wanted = format!("plant7/{point}");
-    seen.wait(&format!("{point} with {value}"), |topic, payload| {
-        let sample: Value = serde_json::from_str(payload).ok()?;
-        (topic == wanted && sample["value"] == *value).then_some(())
-    });
 }
 
 /// What drove an output so far: `SIREN high`.
@@ -133,8 +65,8 @@ fn driven(process: &Process) -> Vec<String> {
 
 #[test]
 fn inputs_tell_their_state_and_each_edge_and_counters_are_preset_and_reset() {
-    let gateway = Gateway::new();
-    let (_process, seen) = gateway.start();
+    let gateway = Plant::new(PLANT);
+    let (_process, seen) = start(&gateway);
     let late = Subscriber::start(gateway.port, "mqttv5", "plant7/panel/door");
     let door = late.json("plant7/panel/door");
     assert_eq!(
@@ -148,8 +80,8 @@ fn inputs_tell_their_state_and_each_edge_and_counters_are_preset_and_reset() {
         assert!(door["ts"].is_string(), "{door}");
     }
 
-    gateway.pulse(&seen);
-    gateway.until("panel/water", &json!(0.5));
+    pulse(&gateway, &seen);
+    gateway.shows("panel/water", &json!(0.5));
     for (payload, want) in [
         (
             "100",
@@ -162,11 +94,11 @@ fn inputs_tell_their_state_and_each_edge_and_counters_are_preset_and_reset() {
     ] {
         assert_eq!(gateway.command(&seen, "panel/water", payload), want);
     }
-    gateway.pulse(&seen);
-    gateway.until("panel/water", &json!(100.5));
+    pulse(&gateway, &seen);
+    gateway.shows("panel/water", &json!(100.5));
     gateway.command(&seen, "panel/water", "0");
-    gateway.pulse(&seen);
-    gateway.until("panel/water", &json!(0.5));
+    pulse(&gateway, &seen);
+    gateway.shows("panel/water", &json!(0.5));
     for (point, reason) in [("panel/door", "read-only"), ("lasting/water", "read-only")] {
         let error = gateway.command(&seen, point, "1").to_string();
         assert!(error.contains(reason), "{error}");
@@ -175,11 +107,11 @@ fn inputs_tell_their_state_and_each_edge_and_counters_are_preset_and_reset() {
 
 #[test]
 fn counts_go_on_after_kill_9_and_after_an_orderly_end() {
-    let gateway = Gateway::new();
-    let (mut process, seen) = gateway.start();
+    let gateway = Plant::new(PLANT);
+    let (mut process, seen) = start(&gateway);
     gateway.command(&seen, "panel/water", "100");
-    gateway.pulse(&seen);
-    gateway.until("panel/water", &json!(100.5));
+    pulse(&gateway, &seen);
+    gateway.shows("panel/water", &json!(100.5));
     // It is kept once a second.
     let file = gateway.folder.path().join("state/gpio/panel.json");
     let end = Instant::now() + PATIENCE;
@@ -188,22 +120,22 @@ fn counts_go_on_after_kill_9_and_after_an_orderly_end() {
         thread::sleep(Duration::from_millis(20));
     }
     process.kill();
-    let (mut process, seen) = gateway.start();
-    gateway.pulse(&seen);
-    gateway.until("panel/water", &json!(101));
-    gateway.until("lasting/water", &json!(1));
+    let (mut process, seen) = start(&gateway);
+    pulse(&gateway, &seen);
+    gateway.shows("panel/water", &json!(101));
+    gateway.shows("lasting/water", &json!(1));
     process.signal("TERM");
     assert!(process.wait_exit(PATIENCE).success());
-    let (_process, seen) = gateway.start();
-    gateway.pulse(&seen);
+    let (_process, seen) = start(&gateway);
+    pulse(&gateway, &seen);
     // Kept twice a day, and at the end; the first one was lost with kill -9.
-    gateway.until("lasting/water", &json!(2));
+    gateway.shows("lasting/water", &json!(2));
 }
 
 #[test]
 fn outputs_are_switched_pulsed_refused_and_read_back() {
-    let gateway = Gateway::new();
-    let (process, seen) = gateway.start();
+    let gateway = Plant::new(PLANT);
+    let (process, seen) = start(&gateway);
     let ok = |value: Value| json!({"status": "ok", "value": value, "readback": value});
     let error = |text: &str| json!({"status": "error", "error": text});
     for (point, payload, want) in [
@@ -264,8 +196,8 @@ fn outputs_are_switched_pulsed_refused_and_read_back() {
 
 #[test]
 fn a_reload_moves_no_output_that_stays_and_makes_safe_what_goes() {
-    let gateway = Gateway::new();
-    let (process, seen) = gateway.start();
+    let gateway = Plant::new(PLANT);
+    let (process, seen) = start(&gateway);
     for (point, payload) in [("panel/siren", "1"), ("panel/light", "1")] {
         assert_eq!(gateway.command(&seen, point, payload)["status"], "ok");
     }
@@ -285,7 +217,7 @@ fn a_reload_moves_no_output_that_stays_and_makes_safe_what_goes() {
         ("door:  {in", "gate:  {in"),
     ] {
         reload(&PLANT.replace(from, to), "devices added, 0 removed, ");
-        online(&seen, "panel");
+        until_online(&seen, "panel");
         assert_eq!(driven(&process), before, "{from}");
     }
     // It is still ours to switch, and the pulse that ends it is still to come.
@@ -308,8 +240,8 @@ fn a_reload_moves_no_output_that_stays_and_makes_safe_what_goes() {
 
 #[test]
 fn outputs_are_safe_when_the_gateway_ends_or_the_device_goes() {
-    let gateway = Gateway::new();
-    let (mut process, seen) = gateway.start();
+    let gateway = Plant::new(PLANT);
+    let (mut process, seen) = start(&gateway);
     for point in ["panel/pump", "panel/light"] {
         assert_eq!(gateway.command(&seen, point, "1")["status"], "ok");
     }
@@ -322,7 +254,7 @@ fn outputs_are_safe_when_the_gateway_ends_or_the_device_goes() {
         "it has no `safe`: {driven_last:?}"
     );
 
-    let (process, seen) = gateway.start();
+    let (process, seen) = start(&gateway);
     assert_eq!(
         driven(&process),
         ["SIREN low"],
@@ -354,7 +286,7 @@ fn said(arguments: &[&str], folder: &Folder) -> (Option<i32>, String) {
 
 #[test]
 fn check_lists_lines_and_test_looks_at_them_without_switching() {
-    let gateway = Gateway::new();
+    let gateway = Plant::new(PLANT);
     let (code, text) = said(&["check"], &gateway.folder);
     assert_eq!(code, Some(0));
     for want in [

@@ -4,124 +4,51 @@
 mod harness;
 
 use std::{
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use harness::{
-    Folder, PATIENCE, free_port,
-    gateway::{configuration, fieldgate},
+    PATIENCE,
     gpio_sim::SimulatedChip,
-    mqtt::{Subscriber, mosquitto_pub},
-    process::Process,
+    mqtt::Subscriber,
+    plant::{Plant, until, until_state},
 };
-
-/// A gateway whose folder and port outlive its process.
-struct Gateway {
-    folder: Folder,
-    port: u16,
-}
-
-impl Gateway {
-    fn new(devices: &str) -> Self {
-        let (folder, port) = (Folder::new(), free_port());
-        let gateway = Self { folder, port };
-        gateway.write(devices);
-        gateway
-    }
-
-    fn write(&self, devices: &str) {
-        let text = configuration(self.port, &format!("devices:\n{devices}"));
-        self.folder.write("gateway.yaml", &text);
-    }
-
-    /// Starts it and waits until it serves.
-    fn start(&self) -> (Process, Subscriber) {
-        let folder = self.folder.path();
-        let mut command = Command::new(fieldgate());
-        command.arg("run").arg(folder.join("gateway.yaml"));
-        let process = Process::spawn(
-            "fieldgate",
-            command.arg("--state").arg(folder.join("state")),
-        );
-        process.wait_line("MQTT on");
-        let subscriber = Subscriber::start(self.port, "mqttv5", "plant7/#");
-        (process, subscriber)
-    }
-
-    /// Starts it and waits until the device `panel` is online.
-    fn start_online(&self) -> (Process, Subscriber) {
-        let (process, _) = self.start();
-        let seen = Subscriber::start(self.port, "mqttv5", "plant7/#");
-        until_state(&seen, |state| state == "online");
-        (process, Subscriber::start(self.port, "mqttv5", "plant7/#"))
-    }
-
-    /// Waits until a client that has just come sees a point with a value.
-    fn shows(&self, point: &str, value: Value) {
-        let topic = format!("plant7/panel/{point}");
-        until(
-            &Subscriber::start(self.port, "mqttv5", &topic),
-            point,
-            &value,
-        );
-    }
-
-    fn command(&self, seen: &Subscriber, point: &str, payload: &str) -> Value {
-        let topic = format!("plant7/panel/{point}/set");
-        mosquitto_pub(self.port, "mqttv5", &topic, payload);
-        seen.json(&format!("plant7/panel/{point}/result"))
-    }
-}
-
-fn until_state(seen: &Subscriber, mut wanted: impl FnMut(&str) -> bool) -> String {
-    seen.wait("a state", |topic, payload| {
-        (topic == "plant7/panel/$state" && wanted(payload)).then(|| payload.to_owned())
-    })
-}
-
-/// Waits until a point has a value.
-fn until(seen: &Subscriber, point: &str, value: &Value) {
-    let wanted = format!("plant7/panel/{point}");
-    seen.wait(&format!("{point} with {value}"), |topic, payload| {
-        let sample: Value = serde_json::from_str(payload).ok()?;
-        (topic == wanted && sample["value"] == *value).then_some(())
-    });
-}
 
 #[test]
 fn inputs_show_their_state_at_the_start_and_each_edge_with_pull_and_active_low() {
     let chip = SimulatedChip::new("plant-io", &["DOOR", "GATE", "FREE"]);
     chip.pull(1, true);
-    let gateway = Gateway::new(
-        "  panel:
+    let gateway = Plant::new(
+        "devices:
+  panel:
     gpio: {chip: plant-io}
     points:
       door: {in: DOOR, pull: up, active_low: true, enum: {0: closed, 1: open}}
       gate: {in: 1}
 ",
     );
-    let (_process, seen) = gateway.start_online();
-    gateway.shows("door", json!("closed"));
-    gateway.shows("gate", json!(true));
+    let (_process, seen) = gateway.start(&["panel"]);
+    gateway.shows("panel/door", &json!("closed"));
+    gateway.shows("panel/gate", &json!(true));
     assert!(chip.is_pulled_up(0), "the line's pull was not asked for");
     for (up, door) in [(false, "open"), (true, "closed"), (false, "open")] {
         chip.pull(0, up);
-        until(&seen, "door", &json!(door));
+        until(&seen, "panel/door", &json!(door));
     }
     chip.pull(1, false);
-    until(&seen, "gate", &json!(false));
+    until(&seen, "panel/gate", &json!(false));
 }
 
 #[test]
 fn pulses_of_1_khz_are_all_counted_and_kept_over_kill_9() {
     const PULSES: u32 = 5000;
     let chip = SimulatedChip::new("plant-io", &["WATER"]);
-    let gateway = Gateway::new(
-        "  panel:
+    let gateway = Plant::new(
+        "devices:
+  panel:
     gpio: {chip: plant-io}
     points:
       water: {count: WATER, edge: falling, every: 50ms, persist: 1s}
@@ -129,7 +56,7 @@ fn pulses_of_1_khz_are_all_counted_and_kept_over_kill_9() {
       gaps:  {lost: water}
 ",
     );
-    let (mut process, seen) = gateway.start_online();
+    let (mut process, seen) = gateway.start(&["panel"]);
     let contact = chip.contact(0);
     contact.pull(true);
     let start = Instant::now();
@@ -147,7 +74,7 @@ fn pulses_of_1_khz_are_all_counted_and_kept_over_kill_9() {
         }
     }
     let took = start.elapsed();
-    until(&seen, "water", &json!(PULSES));
+    until(&seen, "panel/water", &json!(PULSES));
     let gaps = Subscriber::start(gateway.port, "mqttv5", "plant7/panel/gaps");
     let gaps = gaps.json("plant7/panel/gaps");
     println!("{PULSES} pulses in {took:?}: {gaps}");
@@ -156,21 +83,22 @@ fn pulses_of_1_khz_are_all_counted_and_kept_over_kill_9() {
     // `persist` has run at least once since the last pulse.
     thread::sleep(Duration::from_secs(3));
     process.kill();
-    let (_process, _) = gateway.start_online();
-    gateway.shows("water", json!(PULSES));
+    let (_process, _) = gateway.start(&["panel"]);
+    gateway.shows("panel/water", &json!(PULSES));
 }
 
 #[test]
 fn edges_within_the_time_of_debouncing_are_one() {
     let chip = SimulatedChip::new("plant-io", &["REED"]);
-    let gateway = Gateway::new(
-        "  panel:
+    let gateway = Plant::new(
+        "devices:
+  panel:
     gpio: {chip: plant-io}
     points:
       reed: {count: REED, edge: rising, debounce: 300ms, every: 50ms}
 ",
     );
-    let (_process, seen) = gateway.start_online();
+    let (_process, seen) = gateway.start(&["panel"]);
     // A contact that bounces: the last level counts, once it has stayed.
     for _ in 0..3 {
         for up in [true, false, true, false, true] {
@@ -180,9 +108,9 @@ fn edges_within_the_time_of_debouncing_are_one() {
         chip.pull(0, false);
         thread::sleep(Duration::from_millis(900));
     }
-    until(&seen, "reed", &json!(3));
+    until(&seen, "panel/reed", &json!(3));
     chip.pull(0, true);
-    until(&seen, "reed", &json!(4));
+    until(&seen, "panel/reed", &json!(4));
 }
 
 /// A chip with the outputs below, all off: the valve's line is high then.
@@ -192,7 +120,8 @@ fn outputs() -> SimulatedChip {
     chip
 }
 
-const OUTPUTS: &str = "  panel:
+const OUTPUTS: &str = "devices:
+  panel:
     gpio: {chip: plant-io}
     points:
       siren: {out: SIREN, initial: 0, safe: 0, pulse_max: 2s}
@@ -204,28 +133,31 @@ const OUTPUTS: &str = "  panel:
 #[test]
 fn outputs_follow_commands_and_their_rules() {
     let chip = outputs();
-    let gateway = Gateway::new(OUTPUTS);
-    let (_process, seen) = gateway.start_online();
-    assert_eq!(gateway.command(&seen, "pump", "1")["status"], "ok");
+    let gateway = Plant::new(OUTPUTS);
+    let (_process, seen) = gateway.start(&["panel"]);
+    assert_eq!(gateway.command(&seen, "panel/pump", "1")["status"], "ok");
     assert!(chip.level(1));
-    let refused = gateway.command(&seen, "valve", "1").to_string();
+    let refused = gateway.command(&seen, "panel/valve", "1").to_string();
     assert!(refused.contains("pump"), "{refused}");
-    assert_eq!(gateway.command(&seen, "pump", "0")["status"], "ok");
-    assert_eq!(gateway.command(&seen, "valve", "1")["status"], "ok");
+    assert_eq!(gateway.command(&seen, "panel/pump", "0")["status"], "ok");
+    assert_eq!(gateway.command(&seen, "panel/valve", "1")["status"], "ok");
     assert!(!chip.level(1) && !chip.level(2), "active low");
-    assert_eq!(gateway.command(&seen, "siren", "1")["status"], "ok");
+    assert_eq!(gateway.command(&seen, "panel/siren", "1")["status"], "ok");
     assert!(chip.level(0));
-    until(&seen, "siren", &json!(false));
+    until(&seen, "panel/siren", &json!(false));
     assert!(!chip.level(0), "longer on than it may be");
 }
 
 #[test]
 fn a_reload_and_a_restart_leave_outputs_and_an_end_makes_them_safe() {
     let chip = outputs();
-    let gateway = Gateway::new(OUTPUTS);
-    let (mut process, seen) = gateway.start_online();
+    let gateway = Plant::new(OUTPUTS);
+    let (mut process, seen) = gateway.start(&["panel"]);
     for point in ["pump", "light"] {
-        assert_eq!(gateway.command(&seen, point, "1")["status"], "ok");
+        assert_eq!(
+            gateway.command(&seen, &format!("panel/{point}"), "1")["status"],
+            "ok"
+        );
     }
     // Levels are watched all the time: a blink would be as bad as a change.
     let blinked = thread::scope(|scope| {
@@ -242,7 +174,7 @@ fn a_reload_and_a_restart_leave_outputs_and_an_end_makes_them_safe() {
         process.signal("HUP");
         process.wait_line("reloaded");
         let again = Subscriber::start(gateway.port, "mqttv5", "plant7/#");
-        until_state(&again, |state| state == "online");
+        until_state(&again, "panel", |state| state == "online");
         drop(stop);
         watcher.join().expect("it watches")
     });
@@ -256,16 +188,19 @@ fn a_reload_and_a_restart_leave_outputs_and_an_end_makes_them_safe() {
 #[test]
 fn after_kill_9_the_kernel_has_the_lines_and_the_next_start_takes_them_as_they_are() {
     let chip = outputs();
-    let gateway = Gateway::new(OUTPUTS);
-    let (mut process, seen) = gateway.start_online();
+    let gateway = Plant::new(OUTPUTS);
+    let (mut process, seen) = gateway.start(&["panel"]);
     for point in ["pump", "light"] {
-        assert_eq!(gateway.command(&seen, point, "1")["status"], "ok");
+        assert_eq!(
+            gateway.command(&seen, &format!("panel/{point}"), "1")["status"],
+            "ok"
+        );
     }
     process.kill();
     let left: Vec<bool> = (0..4).map(|offset| chip.level(offset)).collect();
     println!("levels after kill -9: {left:?}");
-    let (_process, _) = gateway.start_online();
-    gateway.shows("light", json!(left[3]));
+    let (_process, _) = gateway.start(&["panel"]);
+    gateway.shows("panel/light", &json!(left[3]));
     assert_eq!(
         chip.level(3),
         left[3],
@@ -276,71 +211,75 @@ fn after_kill_9_the_kernel_has_the_lines_and_the_next_start_takes_them_as_they_a
 #[test]
 fn a_line_that_somebody_holds_is_named_with_its_holder_and_taken_when_it_is_free() {
     let chip = SimulatedChip::with_hog("plant-io", &["DOOR"], Some((0, "heating-daemon")));
-    let gateway = Gateway::new(
-        "  panel:
+    let gateway = Plant::new(
+        "devices:
+  panel:
     gpio: {chip: plant-io}
     points:
       door: {in: DOOR}
 ",
     );
-    let (_process, seen) = gateway.start();
-    let state = until_state(&seen, |state| state != "online");
+    let (_process, seen) = (gateway.serve(), gateway.subscriber());
+    let state = until_state(&seen, "panel", |state| state != "online");
     assert!(
         state.contains("heating-daemon") && state.contains("DOOR"),
         "{state}"
     );
     drop(chip);
-    let state = until_state(&seen, |state| !state.contains("heating-daemon"));
+    let state = until_state(&seen, "panel", |state| !state.contains("heating-daemon"));
     assert!(state.contains("plant-io"), "{state}");
     let chip = SimulatedChip::new("plant-io", &["DOOR"]);
     chip.pull(0, true);
-    until_state(&seen, |state| state == "online");
-    until(&seen, "door", &json!(true));
+    until_state(&seen, "panel", |state| state == "online");
+    until(&seen, "panel/door", &json!(true));
 }
 
 #[test]
 fn lines_are_found_by_name_on_any_chip_and_a_name_that_is_there_twice_is_refused() {
     let _first = SimulatedChip::new("first-io", &["DOOR", "COMMON"]);
     let second = SimulatedChip::new("second-io", &["GATE", "COMMON"]);
-    let gateway = Gateway::new(
-        "  panel:
+    let gateway = Plant::new(
+        "devices:
+  panel:
     gpio: {}
     points:
       gate: {in: GATE}
 ",
     );
-    let (process, seen) = gateway.start_online();
+    let (process, seen) = gateway.start(&["panel"]);
     second.pull(0, true);
-    until(&seen, "gate", &json!(true));
+    until(&seen, "panel/gate", &json!(true));
     gateway.write(
-        "  panel:
+        "devices:
+  panel:
     gpio: {}
     points:
       gate: {in: COMMON}
 ",
     );
     process.signal("HUP");
-    let state = until_state(&seen, |state| state.contains("COMMON"));
+    let state = until_state(&seen, "panel", |state| state.contains("COMMON"));
     assert!(state.contains("2 lines COMMON"), "{state}");
 }
 
 #[test]
 fn a_chip_that_vanishes_makes_the_device_offline_until_it_is_back() {
     let chip = SimulatedChip::new("plant-io", &["DOOR"]);
-    let gateway = Gateway::new(
-        "  panel:
+    let gateway = Plant::new(
+        "devices:
+  panel:
     gpio: {chip: plant-io}
     points:
       door: {in: DOOR}
 ",
     );
-    let (mut process, seen) = gateway.start_online();
-    gateway.shows("door", json!(false));
+    let (mut process, seen) = gateway.start(&["panel"]);
+    gateway.shows("panel/door", &json!(false));
     drop(chip);
-    until_state(&seen, |state| state != "online");
+    until_state(&seen, "panel", |state| state != "online");
     let chip = SimulatedChip::new("plant-io", &["DOOR"]);
     chip.pull(0, true);
-    until_state(&seen, |state| state == "online");
-    until(&seen, "door", &json!(true));
+    until_state(&seen, "panel", |state| state == "online");
+    until(&seen, "panel/door", &json!(true));
     process.assert_alive();
 }

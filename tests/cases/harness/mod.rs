@@ -12,6 +12,7 @@ pub mod gpio_sim;
 pub mod modbus;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod plant;
 pub mod process;
 pub mod pty;
 pub mod secure;
