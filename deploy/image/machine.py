@@ -2,11 +2,8 @@
 
 import os
 import re
-import shutil
-import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,12 +23,13 @@ def free_port():
 
 
 class Card:
-    """A copy of the image on a card of a given size in bytes."""
+    """A copy of the image on a card of a given size in bytes; without an image, the card that is there."""
 
     def __init__(self, image, folder, size):
         self.path = Path(folder) / "card.img"
-        subprocess.run(["zstd", "-qdf", "--long=27", image, "-o", self.path], check=True)
-        os.truncate(self.path, size)
+        if image:
+            subprocess.run(["zstd", "-qdf", "--long=27", image, "-o", self.path], check=True)
+            os.truncate(self.path, size)
         # Where the boot partition begins, in genimage.cfg.
         self.boot = f"{self.path}@@4M"
 
