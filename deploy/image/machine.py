@@ -68,7 +68,10 @@ class Machine:
             # The second port of the two is the one on the pins.
             machine += ["-serial", "null", "-serial", f"file:{self.console}"]
         self.started = time.monotonic()
-        self.process = subprocess.Popen(["qemu-system-aarch64", *map(str, machine), "-display", "none"], stdin=subprocess.DEVNULL)
+        # It complains of each attempt to connect before the system is up.
+        with open(folder / "qemu.log", "ab") as log:
+            command = ["qemu-system-aarch64", *map(str, machine), "-display", "none"]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
 
     def __enter__(self):
         return self
