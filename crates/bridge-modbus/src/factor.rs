@@ -5,7 +5,7 @@
 //! whenever the point is. What one answer holds belongs together; a factor that came in another
 //! request is remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_model::{Decimal, Value};
 
@@ -47,8 +47,13 @@ impl Factors {
         data: &Data,
     ) -> Vec<(usize, Result<Value, DecodeError>)> {
         let mut found: Vec<_> = values(device, request, data).collect();
+        let factors = factors(device);
+        // Most devices have none.
+        if factors.is_empty() {
+            return found;
+        }
         for (point, value) in &found {
-            if is_factor(device, *point) {
+            if factors.contains(point) {
                 self.known.insert(*point, power_of_ten(value));
             }
         }
@@ -72,15 +77,17 @@ impl Factors {
 
     /// The device refuses these points: what they scale has no value.
     pub(crate) fn refuse(&mut self, device: &DeviceConfig, points: &[usize]) {
-        for point in points.iter().filter(|point| is_factor(device, **point)) {
+        let factors = factors(device);
+        for point in points.iter().filter(|point| factors.contains(point)) {
             self.known.insert(*point, Err(DecodeError::Invalid));
         }
     }
 }
 
-fn is_factor(device: &DeviceConfig, point: usize) -> bool {
-    let mut points = device.points.iter();
-    points.any(|(_, other)| other.scale_from == Some(point))
+/// The points that scale others.
+fn factors(device: &DeviceConfig) -> BTreeSet<usize> {
+    let points = device.points.iter();
+    points.filter_map(|(_, point)| point.scale_from).collect()
 }
 
 fn power_of_ten(value: &Result<Value, DecodeError>) -> Result<Decimal, DecodeError> {

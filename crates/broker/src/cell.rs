@@ -95,7 +95,7 @@ pub(crate) struct Wire {
 /// A will, and how long after the connection's end it is published (MQTT 5.0 section 3.1.3.2.2).
 #[derive(Clone, Debug)]
 pub(crate) struct Will {
-    pub(crate) message: Arc<Message>,
+    pub(crate) message: Message,
     /// How long after its publication it expires, if ever.
     pub(crate) lifetime: Option<Duration>,
     pub(crate) delay: Duration,
@@ -103,12 +103,12 @@ pub(crate) struct Will {
 
 impl Will {
     /// The message to publish at `now`.
-    pub(crate) fn at(self, now: Instant) -> Arc<Message> {
+    pub(crate) fn at(self, now: Instant) -> Message {
         match self.lifetime {
             None => self.message,
             Some(lifetime) => {
                 let publish = self.message.publish();
-                Arc::new(Message::copy_of(&publish, Some(now + lifetime)))
+                Message::copy_of(&publish, Some(now + lifetime))
             }
         }
     }

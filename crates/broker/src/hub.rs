@@ -376,46 +376,58 @@ impl Hub {
         true
     }
 
-    /// Publishes a message that no connection is sending now. Returns the subscribers that
-    /// cannot keep up.
+    /// Publishes messages that no connection is sending now. Returns the subscribers that cannot
+    /// keep up.
     pub(crate) fn publish(
         &self,
-        routed: Routed<'_>,
+        messages: &[Message],
         publisher: &Cell,
         cache: &mut MatchCache,
         now: Instant,
     ) -> Vec<Arc<Cell>> {
         let counters = self.own_counters();
-        add(&counters.publish_received, 1);
-        let topic = routed.publish.topic;
-        let bytes = routed.publish.payload.len() as u64;
-        add(&counters.publish_bytes_received, bytes);
+        add(&counters.publish_received, messages.len() as u64);
+        let bytes: usize = messages.iter().map(|m| m.payload().len()).sum();
+        add(&counters.publish_bytes_received, bytes as u64);
         let mut post = Post::default();
-        if routed.publish.retain {
-            let stored = self.retained().store(routed.message(), publisher.name());
-            if stored == Stored::Full {
-                self.note_retained_full(topic);
-            }
-            if let Some(store) = &self.store {
-                store.retained_changed(topic, false, &mut post.journal);
-            }
-        }
-        let matches = cache.matches(&self.router, topic);
-        if matches.is_empty() {
-            return Vec::new();
-        }
+        self.retain(messages, publisher, &mut post.journal);
         let mut batch = Batch::default();
-        batch.push(routed, matches);
+        for message in messages {
+            let matches = cache.matches(&self.router, message.topic());
+            if !matches.is_empty() {
+                batch.push(Routed::kept(message), matches);
+            }
+        }
         deliver(&batch, publisher.id(), now, &mut post);
         self.keep(&mut post.journal);
         counters.add(&post.tally);
         post.congested
     }
 
+    /// Keeps those messages that ask for it.
+    fn retain(&self, messages: &[Message], publisher: &Cell, journal: &mut Journal) {
+        let asking = || messages.iter().filter(|message| message.retain());
+        if asking().next().is_none() {
+            return;
+        }
+        let mut retained = self.retained();
+        let stored = asking().map(|message| retained.store(message.clone(), publisher.name()));
+        let stored: Vec<Stored> = stored.collect();
+        drop(retained);
+        for (message, stored) in asking().zip(stored) {
+            if stored == Stored::Full {
+                self.note_retained_full(message.topic());
+            }
+            if let Some(store) = &self.store {
+                store.retained_changed(message.topic(), false, journal);
+            }
+        }
+    }
+
     /// Publishes a will or a `$SYS` value, for which nobody waits.
-    pub(crate) fn publish_kept(&self, message: &Arc<Message>, publisher: &Cell, now: Instant) {
+    pub(crate) fn publish_kept(&self, message: &Message, publisher: &Cell, now: Instant) {
         let mut cache = MatchCache::default();
-        self.publish(Routed::kept(message), publisher, &mut cache, now);
+        self.publish(std::slice::from_ref(message), publisher, &mut cache, now);
     }
 
     /// A message was published, but could not be retained.

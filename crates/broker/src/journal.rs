@@ -63,7 +63,7 @@ pub(crate) enum Change {
 /// A message in a session's queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) message: Arc<Message>,
+    pub(crate) message: Message,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) ids: Ids,

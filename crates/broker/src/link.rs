@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use fieldgate_mqtt::{Publish, PublishProperties, QoS, topic};
 use tokio::time::Instant;
 
@@ -19,26 +18,45 @@ use crate::session::Tally;
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
 const INBOX_MAX: usize = 10_000;
+/// Messages that are published under one lock: few enough that others hardly wait for it.
+const AT_ONCE: usize = 64;
 
-/// A message to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
+/// A message to publish, lent by whoever publishes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
     /// The topic name.
-    pub topic: String,
+    pub topic: &'a str,
     /// The application's bytes.
-    pub payload: Bytes,
+    pub payload: &'a [u8],
     /// The quality of service that subscribers may get at most.
     pub qos: QoS,
     /// Whether the broker keeps it for later subscribers.
     pub retain: bool,
     /// What the answer to a request repeats (MQTT 5.0 section 4.10).
-    pub correlation_data: Option<Bytes>,
+    pub correlation_data: Option<&'a [u8]>,
+}
+
+impl<'a> Outgoing<'a> {
+    fn publish(&self) -> Publish<'a> {
+        Publish {
+            dup: false,
+            qos: self.qos,
+            retain: self.retain,
+            topic: self.topic,
+            packet_id: None,
+            properties: PublishProperties {
+                correlation_data: self.correlation_data,
+                ..PublishProperties::default()
+            },
+            payload: self.payload,
+        }
+    }
 }
 
 /// A message for a link.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    message: Arc<Message>,
+    message: Message,
     retained: bool,
 }
 
@@ -93,34 +111,36 @@ impl Link {
         }
     }
 
-    /// Publishes `outgoing`. Waits, for a bounded time, while its subscribers cannot keep up.
+    /// Publishes one message. Waits, for a bounded time, while its subscribers cannot keep up.
     ///
     /// # Errors
     /// [`LinkError::TopicName`]: then it was not published.
-    pub async fn publish(&self, outgoing: Outgoing) -> Result<(), LinkError> {
-        if !self.name_fits(&outgoing.topic) {
+    pub async fn publish(&self, message: Outgoing<'_>) -> Result<(), LinkError> {
+        self.publish_all(&[message]).await
+    }
+
+    /// Publishes messages in their order, for much less than one by one. Waits, for a bounded
+    /// time, while their subscribers cannot keep up.
+    ///
+    /// # Errors
+    /// [`LinkError::TopicName`], if it is true of any: then none was published.
+    pub async fn publish_all(&self, messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
+        if !messages.iter().all(|message| self.name_fits(message.topic)) {
             return Err(LinkError::TopicName);
         }
-        let publish = Publish {
-            dup: false,
-            qos: outgoing.qos,
-            retain: outgoing.retain,
-            topic: &outgoing.topic,
-            packet_id: None,
-            properties: PublishProperties {
-                correlation_data: outgoing.correlation_data.as_deref(),
-                ..PublishProperties::default()
-            },
-            payload: &outgoing.payload,
-        };
-        let routed = Routed::borrowed(publish, None);
         let Shared { hub, cell, cache } = &*self.shared;
-        let congested = {
-            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now().into_std();
-            hub.publish(routed, cell, &mut cache, now)
-        };
-        Pause::new(congested).wait(hub).await;
+        for messages in messages.chunks(AT_ONCE) {
+            let messages = messages
+                .iter()
+                .map(|message| Message::copy_of(&message.publish(), None));
+            let messages: Vec<_> = messages.collect();
+            let congested = {
+                let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now().into_std();
+                hub.publish(&messages, cell, &mut cache, now)
+            };
+            Pause::new(congested).wait(hub).await;
+        }
         Ok(())
     }
 
@@ -192,21 +212,12 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError::TopicName`].
-    pub fn set_will(&self, will: Outgoing) -> Result<(), LinkError> {
-        if !self.name_fits(&will.topic) {
+    pub fn set_will(&self, will: Outgoing<'_>) -> Result<(), LinkError> {
+        if !self.name_fits(will.topic) {
             return Err(LinkError::TopicName);
         }
-        let publish = Publish {
-            dup: false,
-            qos: will.qos,
-            retain: will.retain,
-            topic: &will.topic,
-            packet_id: None,
-            properties: PublishProperties::default(),
-            payload: &will.payload,
-        };
         self.shared.cell.lock().will = Some(Will {
-            message: Arc::new(Message::copy_of(&publish, None)),
+            message: Message::copy_of(&will.publish(), None),
             lifetime: None,
             delay: Duration::ZERO,
         });

@@ -4,7 +4,6 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::message::Message;
 
@@ -27,7 +26,7 @@ pub(crate) struct Outbox {
 struct Shared {
     /// Where in `bytes` this payload belongs.
     at: usize,
-    message: Arc<Message>,
+    message: Message,
 }
 
 impl Outbox {
@@ -41,7 +40,7 @@ impl Outbox {
     }
 
     /// Appends the payload of `message` by reference.
-    pub(crate) fn share_payload(&mut self, message: Arc<Message>) {
+    pub(crate) fn share_payload(&mut self, message: Message) {
         self.shared_len += message.payload().len();
         self.shared.push(Shared {
             at: self.bytes.len(),

@@ -75,7 +75,7 @@ impl Sys {
             properties: PublishProperties::default(),
             payload: value.as_bytes(),
         };
-        let message = Arc::new(Message::copy_of(&publish, None));
+        let message = Message::copy_of(&publish, None);
         hub.publish_kept(&message, &self.publisher, now);
     }
 

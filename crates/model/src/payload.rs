@@ -3,6 +3,7 @@
 //! Knows no topic and no clock: the caller says whether the system clock has been set.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -39,7 +40,7 @@ pub const ONLINE: &[u8] = b"online";
 /// The will of the gateway, and the state of an offline device under [`PayloadFormat::Raw`].
 pub const OFFLINE: &[u8] = b"offline";
 
-/// The payload of a sample; `None` if nothing is to be published.
+/// Appends the payload of a sample; false, and nothing is appended, if nothing is to be published.
 ///
 /// JSON: `{"value":21.5,"unit":"°C","ts":"2026-11-22T17:16:00.123Z","quality":"good"}`, with
 /// `"clock":"unsynchronised"` until the clock is set. A bad value is `null`. The time has
@@ -49,46 +50,45 @@ pub const OFFLINE: &[u8] = b"offline";
 /// Raw: the bare value when it is good. A bad one is an empty payload, which clears the retained
 /// value, so that nobody takes an old one for valid. A stale one is not published: the retained
 /// value stays, and the device's state topic says that it is old.
-pub fn render_sample(
+pub fn append_sample(
+    out: &mut String,
     format: PayloadFormat,
     point: &Point,
     sample: &Sample,
     clock_synchronised: bool,
-) -> Option<Vec<u8>> {
+) -> bool {
     let value = sample.value.as_ref().filter(|value| value.is_finite());
     if format == PayloadFormat::Raw {
-        return match (sample.quality, value) {
-            (Quality::Stale, _) => None,
-            (Quality::Good, Some(value)) => Some(value.to_string().into_bytes()),
-            (Quality::Good | Quality::Bad, _) => Some(Vec::new()),
-        };
+        if let Some(value) = value.filter(|_| sample.quality == Quality::Good) {
+            push(out, value);
+        }
+        return sample.quality != Quality::Stale;
     }
     let quality = match sample.quality {
         Quality::Good if value.is_some() => "good",
         Quality::Stale => "stale",
         Quality::Good | Quality::Bad => "bad",
     };
-    let mut json = String::with_capacity(96);
-    json.push_str("{\"value\":");
-    push_value(&mut json, value.filter(|_| quality != "bad"));
+    out.push_str("{\"value\":");
+    push_value(out, value.filter(|_| quality != "bad"));
     if let Some(unit) = &point.unit {
-        json.push_str(",\"unit\":");
-        push_text(&mut json, unit);
+        out.push_str(",\"unit\":");
+        push_text(out, unit);
     }
-    json.push_str(",\"ts\":\"");
-    json.push_str(&time(sample.at));
-    json.push_str("\",\"quality\":\"");
-    json.push_str(quality);
-    json.push('"');
+    out.push_str(",\"ts\":\"");
+    push(out, time(sample.at));
+    out.push_str("\",\"quality\":\"");
+    out.push_str(quality);
+    out.push('"');
     if let Some(error) = sample.error.as_ref().filter(|_| quality == "bad") {
-        json.push_str(",\"error\":");
-        push_text(&mut json, error);
+        out.push_str(",\"error\":");
+        push_text(out, error);
     }
     if !clock_synchronised {
-        json.push_str(",\"clock\":\"unsynchronised\"");
+        out.push_str(",\"clock\":\"unsynchronised\"");
     }
-    json.push('}');
-    Some(json.into_bytes())
+    out.push('}');
+    true
 }
 
 /// The payload of a device's state: `online`, or `offline` with, under JSON, error and time:
@@ -101,7 +101,7 @@ pub fn render_state(format: PayloadFormat, state: &DeviceState) -> Vec<u8> {
             let mut json = String::from("{\"state\":\"offline\",\"error\":");
             push_text(&mut json, error);
             json.push_str(",\"since\":\"");
-            json.push_str(&time(*since));
+            push(&mut json, time(*since));
             json.push_str("\"}");
             json.into_bytes()
         }
@@ -190,8 +190,13 @@ pub fn render_stats(
 }
 
 /// UTC with milliseconds, `2026-11-22T17:16:00.123Z`.
-fn time(at: Timestamp) -> String {
-    format!("{at:.3}")
+fn time(at: Timestamp) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "{at:.3}"))
+}
+
+fn push(out: &mut String, shown: impl fmt::Display) {
+    // Writing to a string does not fail.
+    let _ = write!(out, "{shown}");
 }
 
 /// A value as JSON; none, or one that is not finite, is `null`.
@@ -216,14 +221,22 @@ fn push_value(json: &mut String, value: Option<&Value>) {
             json.push('}');
         }
         Some(value @ (Value::Text(_) | Value::Bytes(_))) => push_text(json, &value.to_string()),
-        Some(value) if value.is_finite() => json.push_str(&value.to_string()),
+        Some(value) if value.is_finite() => push(json, value),
         Some(_) | None => json.push_str("null"),
     }
 }
 
 fn push_text(json: &mut String, text: &str) {
-    // `Display` of a JSON value escapes it.
-    json.push_str(&serde_json::Value::from(text).to_string());
+    if text
+        .bytes()
+        .any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'))
+    {
+        // `Display` of a JSON value escapes it.
+        return push(json, serde_json::Value::from(text));
+    }
+    json.push('"');
+    json.push_str(text);
+    json.push('"');
 }
 
 #[cfg(test)]
@@ -252,6 +265,18 @@ mod tests {
             at: at(),
             error: None,
         }
+    }
+
+    fn rendered(
+        format: PayloadFormat,
+        point: &Point,
+        sample: &Sample,
+        clock: bool,
+    ) -> Option<String> {
+        let mut out = String::from("before ");
+        let is_published = append_sample(&mut out, format, point, sample, clock);
+        let payload = out.strip_prefix("before ").unwrap();
+        is_published.then(|| payload.to_owned())
     }
 
     fn text(payload: Vec<u8>) -> String {
@@ -322,13 +347,13 @@ mod tests {
                 format!("{{\"value\":true,{ts},\"quality\":\"good\"}}"),
             ),
         ] {
-            let payload = render_sample(
+            let payload = rendered(
                 PayloadFormat::Json,
                 &point(unit),
                 &sample(value, quality),
                 clock,
             );
-            assert_eq!(payload.map(text), Some(want));
+            assert_eq!(payload, Some(want));
         }
     }
 
@@ -343,8 +368,8 @@ mod tests {
             (Quality::Stale, r#""quality":"stale"}"#),
         ] {
             let sample = sample(None, quality).because(&why);
-            let payload = render_sample(PayloadFormat::Json, &point(None), &sample, true);
-            let got = text(payload.unwrap());
+            let payload = rendered(PayloadFormat::Json, &point(None), &sample, true);
+            let got = payload.unwrap();
             assert!(got.ends_with(end), "{got}");
         }
     }
@@ -359,13 +384,13 @@ mod tests {
             (Some(Value::F64(f64::INFINITY)), Quality::Good, Some("")),
             (value(), Quality::Stale, None),
         ] {
-            let payload = render_sample(
+            let payload = rendered(
                 PayloadFormat::Raw,
                 &point(None),
                 &sample(value, quality),
                 true,
             );
-            assert_eq!(payload.map(text).as_deref(), want);
+            assert_eq!(payload.as_deref(), want);
         }
     }
 

@@ -119,6 +119,11 @@ impl Topics {
         self.build(device, point, None)
     }
 
+    /// Appends what [`Self::point`] returns.
+    pub fn append_point(&self, out: &mut String, device: &str, point: &str) {
+        self.append(out, device, point);
+    }
+
     /// Where the state of a device goes, retained.
     pub fn device_state(&self, device: &str) -> String {
         self.build(device, STATE, None)
@@ -241,12 +246,26 @@ impl Topics {
     }
 
     fn build(&self, device: &str, point: &str, last: Option<&str>) -> String {
-        let levels = self.levels.iter().map(|level| match level {
-            Level::Fixed(name) => name.as_str(),
-            Level::Device => device,
-            Level::Point => point,
-        });
-        levels.chain(last).collect::<Vec<_>>().join("/")
+        let mut topic = String::with_capacity(64);
+        self.append(&mut topic, device, point);
+        if let Some(last) = last {
+            topic.push('/');
+            topic.push_str(last);
+        }
+        topic
+    }
+
+    fn append(&self, out: &mut String, device: &str, point: &str) {
+        for (index, level) in self.levels.iter().enumerate() {
+            if index > 0 {
+                out.push('/');
+            }
+            out.push_str(match level {
+                Level::Fixed(name) => name,
+                Level::Device => device,
+                Level::Point => point,
+            });
+        }
     }
 }
 

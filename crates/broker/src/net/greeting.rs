@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::num::{NonZeroU16, NonZeroU32};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -312,7 +311,7 @@ fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
         payload: will.payload,
     };
     Ok(cell::Will {
-        message: Arc::new(Message::copy_of(&publish, None)),
+        message: Message::copy_of(&publish, None),
         lifetime: properties
             .message_expiry
             .map(|s| Duration::from_secs(s.into())),

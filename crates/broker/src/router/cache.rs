@@ -15,7 +15,7 @@ const TOPICS_MAX: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
     generation: u64,
-    /// For topics that nobody gets and for which there is no room.
+    /// For all topics that nobody gets.
     nobody: Arc<Matches>,
     topics: HashMap<Box<str>, Arc<Matches>, RandomState>,
 }
@@ -30,15 +30,17 @@ impl MatchCache {
         }
         if !self.topics.contains_key(topic) {
             let matches = router.matches(topic);
-            if self.topics.len() >= TOPICS_MAX {
+            let is_full = self.topics.len() >= TOPICS_MAX;
+            let matches = match matches.is_empty() {
                 // A gateway with more values than that, of which few are watched, must not begin
                 // afresh again and again.
-                if matches.is_empty() {
-                    return &self.nobody;
-                }
+                true if is_full => return &self.nobody,
+                true => Arc::clone(&self.nobody),
+                false => Arc::new(matches),
+            };
+            if is_full {
                 self.topics.clear();
             }
-            let matches = Arc::new(matches);
             return self.topics.entry(topic.into()).or_insert(matches);
         }
         &self.topics[topic]

@@ -1,6 +1,8 @@
 //! The last message of each topic that a publisher asked to keep (MQTT 5.0 section 3.3.1.3).
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,23 +20,55 @@ pub(crate) struct Retained {
     max_bytes: usize,
 }
 
+/// What is below one level of topics.
 #[derive(Debug, Default)]
 struct Node {
-    /// Boxed, as most nodes have none.
-    children: Option<Box<Children>>,
-    kept: Option<Kept>,
+    /// The messages of topics that end here, by their last level.
+    kept: HashSet<Kept, RandomState>,
+    /// The levels that others go on from. Boxed, as most nodes have none.
+    below: Option<Box<Below>>,
 }
 
-type Children = HashMap<Box<str>, Node, RandomState>;
+type Below = HashMap<Box<str>, Node, RandomState>;
 
 /// A retained message.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    pub(crate) message: Arc<Message>,
+    pub(crate) message: Message,
     /// The client that published it: its own no-local subscriptions do not match
     /// (MQTT-3.8.3-3).
     pub(crate) publisher: Arc<str>,
 }
+
+// Kept by its last level, which is in the message already and need not stand beside it. Two are
+// equal if they stand in the same place below a node.
+impl Kept {
+    /// The last level of its topic.
+    fn level(&self) -> &str {
+        let topic = self.message.topic();
+        topic.rsplit_once('/').map_or(topic, |(_, level)| level)
+    }
+}
+
+impl Borrow<str> for Kept {
+    fn borrow(&self) -> &str {
+        self.level()
+    }
+}
+
+impl Hash for Kept {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.level().hash(state);
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Self) -> bool {
+        self.level() == other.level()
+    }
+}
+
+impl Eq for Kept {}
 
 /// What became of a message that asks to be retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,46 +101,37 @@ impl Retained {
     }
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept.
-    pub(crate) fn store(&mut self, message: Arc<Message>, publisher: &Arc<str>) -> Stored {
+    pub(crate) fn store(&mut self, message: Message, publisher: &Arc<str>) -> Stored {
         let path = message.topic();
         if message.payload().is_empty() {
             self.remove(path);
             return Stored::Removed;
         }
         let weight = message.weight();
-        let kept = Kept {
-            message: Arc::clone(&message),
-            publisher: Arc::clone(publisher),
-        };
-        if let Some(old) = self.root.kept_at(path) {
-            let bytes = self.bytes - old.message.weight() + weight;
-            if bytes <= self.max_bytes {
-                self.bytes = bytes;
-                *old = kept;
-                return Stored::Kept;
-            }
+        let old = self.get(path).map(|old| old.message.weight());
+        let has_room = old.is_some() || self.count < self.max;
+        if !has_room || self.bytes - old.unwrap_or(0) + weight > self.max_bytes {
             self.remove(path);
             return Stored::Full;
         }
-        if self.count >= self.max || self.bytes + weight > self.max_bytes {
-            return Stored::Full;
-        }
-        self.bytes += weight;
-        self.count += 1;
-        self.root.insert(path, kept);
+        self.bytes = self.bytes - old.unwrap_or(0) + weight;
+        self.count += usize::from(old.is_none());
+        let publisher = Arc::clone(publisher);
+        self.root.insert(Kept { message, publisher });
         Stored::Kept
     }
 
     pub(crate) fn get(&self, topic: &str) -> Option<&Kept> {
         let mut node = &self.root;
-        for level in topic.split('/') {
-            node = node.children.as_ref()?.get(level)?;
+        let (above, level) = split(topic);
+        for level in above.into_iter().flat_map(|above| above.split('/')) {
+            node = node.below.as_ref()?.get(level)?;
         }
-        node.kept.as_ref()
+        node.kept.get(level)
     }
 
     fn remove(&mut self, topic: &str) {
-        if let Some(old) = self.root.remove(topic.split('/')) {
+        if let Some(old) = self.root.remove(topic) {
             self.count -= 1;
             self.bytes -= old.message.weight();
         }
@@ -129,7 +154,7 @@ impl Retained {
     /// The messages whose topics `filter` matches, expired ones left out.
     pub(crate) fn matching(&self, filter: &str, now: Instant) -> Vec<Kept> {
         let mut found = Vec::new();
-        self.root.visit(Some(filter), true, &mut |kept| {
+        self.root.visit(filter, true, &mut |kept| {
             if !kept.message.expired(now) {
                 found.push(kept.clone());
             }
@@ -149,75 +174,91 @@ impl Retained {
     }
 }
 
+/// The levels of a topic before its last one, and the last one.
+fn split(topic: &str) -> (Option<&str>, &str) {
+    match topic.rsplit_once('/') {
+        Some((above, level)) => (Some(above), level),
+        None => (None, topic),
+    }
+}
+
 impl Node {
-    fn kept_at(&mut self, path: &str) -> Option<&mut Kept> {
+    fn insert(&mut self, kept: Kept) {
         let mut node = self;
-        for level in path.split('/') {
-            node = node.children.as_mut()?.get_mut(level)?;
+        let (above, _) = split(kept.message.topic());
+        for level in above.into_iter().flat_map(|above| above.split('/')) {
+            let below = node.below.get_or_insert_default();
+            // Nearly always it is there: no copy of its name then.
+            if !below.contains_key(level) {
+                below.insert(level.into(), Self::default());
+            }
+            let Some(next) = below.get_mut(level) else {
+                return; // It has just been put there.
+            };
+            node = next;
         }
-        node.kept.as_mut()
+        node.kept.replace(kept);
     }
 
-    fn insert(&mut self, path: &str, kept: Kept) {
-        let mut node = self;
-        for level in path.split('/') {
-            let children = node.children.get_or_insert_default();
-            node = children.entry(level.into()).or_default();
-        }
-        node.kept = Some(kept);
-    }
-
-    fn remove<'t>(&mut self, mut levels: impl Iterator<Item = &'t str>) -> Option<Kept> {
-        let Some(level) = levels.next() else {
-            return self.kept.take();
+    fn remove(&mut self, path: &str) -> Option<Kept> {
+        let Some((level, rest)) = path.split_once('/') else {
+            let removed = self.kept.take(path);
+            if self.kept.is_empty() {
+                self.kept = HashSet::default();
+            }
+            return removed;
         };
-        let children = self.children.as_mut()?;
-        let child = children.get_mut(level)?;
-        let removed = child.remove(levels);
-        if child.kept.is_none() && child.children.is_none() {
-            children.remove(level);
+        let below = self.below.as_mut()?;
+        let child = below.get_mut(level)?;
+        let removed = child.remove(rest);
+        if child.kept.is_empty() && child.below.is_none() {
+            below.remove(level);
         }
-        if children.is_empty() {
-            self.children = None;
+        if below.is_empty() {
+            self.below = None;
         }
         removed
     }
 
     fn each(&self, found: &mut impl FnMut(&Kept)) {
         self.kept.iter().for_each(&mut *found);
-        for child in self.children.iter().flat_map(|all| all.values()) {
+        for child in self.below.iter().flat_map(|below| below.values()) {
             child.each(found);
         }
     }
 
-    fn visit(&self, filter: Option<&str>, first: bool, found: &mut impl FnMut(&Kept)) {
-        let Some(filter) = filter else {
-            return self.kept.iter().for_each(found);
-        };
-        let (level, rest) = match filter.split_once('/') {
-            Some((level, rest)) => (level, Some(rest)),
-            None => (filter, None),
-        };
+    /// Calls `found` with those whose topics, from this level on, `filter` matches.
+    fn visit(&self, filter: &str, is_first: bool, found: &mut impl FnMut(&Kept)) {
         // A wildcard at the first level leaves out `$` topics (MQTT-4.7.2-1).
-        let children = || {
-            let all = self.children.iter().flat_map(|all| all.iter());
-            all.filter(|(name, _)| !(first && name.starts_with('$')))
+        let is_wild = |level: &str| !(is_first && level.starts_with('$'));
+        let kept = || self.kept.iter().filter(|kept| is_wild(kept.level()));
+        let below = || {
+            let below = self.below.iter().flat_map(|below| below.iter());
+            below.filter(|(level, _)| is_wild(level))
         };
-        match level {
-            "#" => {
-                self.kept.iter().for_each(&mut *found);
-                for (_, child) in children() {
-                    child.each(found);
-                }
+        match filter.split_once('/') {
+            None if filter == "#" => {
+                kept().for_each(&mut *found);
+                below().for_each(|(_, child)| child.each(found));
             }
-            "+" => {
-                for (_, child) in children() {
-                    child.visit(rest, false, found);
+            None if filter == "+" => kept().for_each(found),
+            None => self.kept.get(filter).into_iter().for_each(found),
+            Some((level, rest)) => {
+                // `#` also matches the level above it (section 4.7.1.2).
+                if rest == "#" {
+                    match level {
+                        "+" => kept().for_each(&mut *found),
+                        level => self.kept.get(level).into_iter().for_each(&mut *found),
+                    }
                 }
-            }
-            level => {
-                if let Some(child) = self.children.as_ref().and_then(|all| all.get(level)) {
-                    child.visit(rest, false, found);
+                match level {
+                    "+" => below().for_each(|(_, child)| child.visit(rest, false, found)),
+                    level => {
+                        let child = self.below.as_ref().and_then(|below| below.get(level));
+                        child
+                            .into_iter()
+                            .for_each(|child| child.visit(rest, false, found));
+                    }
                 }
             }
         }
@@ -231,7 +272,7 @@ mod tests {
     use fieldgate_mqtt::QoS;
     use std::time::Duration;
 
-    fn store(retained: &mut Retained, message: Arc<Message>) -> Stored {
+    fn store(retained: &mut Retained, message: Message) -> Stored {
         retained.store(message, &"client".into())
     }
 
@@ -264,7 +305,7 @@ mod tests {
         assert_eq!(store(&mut retained, message("a/b/c", b"")), Stored::Removed);
         assert_eq!(store(&mut retained, message("never", b"")), Stored::Removed);
         assert_eq!((retained.count(), retained.bytes()), (0, 0));
-        assert!(retained.root.children.is_none());
+        assert!(retained.root.below.is_none());
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! from disk gives every message the identifier that it had.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use fieldgate_mqtt::{PacketId, QoS};
 
@@ -41,7 +40,7 @@ impl Phase {
 /// What is needed to send a message again. Only sessions that outlive connections keep it.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    pub(crate) message: Arc<Message>,
+    pub(crate) message: Message,
     pub(crate) retain: bool,
     pub(crate) ids: Ids,
 }

@@ -15,7 +15,6 @@ mod tests;
 mod turn;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Instant;
 
 use fieldgate_mqtt::{PacketId, QoS, ReasonCode, SubscriptionIds, Version};
@@ -72,7 +71,7 @@ struct Queued {
     /// It may be sent. A message of QoS 2 that was not on disk could be sent again under another
     /// identifier after a crash, and so arrive twice.
     ready: bool,
-    message: Arc<Message>,
+    message: Message,
     qos: QoS,
     retain: bool,
     ids: Ids,
@@ -246,7 +245,7 @@ impl Session {
     /// are they wait in the queue, none is dropped.
     pub(crate) fn deliver_retained(
         &mut self,
-        message: &Arc<Message>,
+        message: &Message,
         terms: &Terms,
         turn: &mut Turn<'_>,
     ) {

@@ -287,7 +287,7 @@ impl Model {
     }
 
     /// The next message; it says its number.
-    fn message(&mut self, qos: QoS, big: bool, expiry: Option<u8>) -> Arc<Message> {
+    fn message(&mut self, qos: QoS, big: bool, expiry: Option<u8>) -> Message {
         let number = self.messages.len();
         self.messages.push((qos, 0));
         let pad = if big { 7_000 } else { 0 };

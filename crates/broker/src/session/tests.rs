@@ -94,7 +94,7 @@ impl Bench {
         self.deliver_message(&message);
     }
 
-    fn deliver_message(&mut self, message: &Arc<Message>) {
+    fn deliver_message(&mut self, message: &Message) {
         let terms = terms(QoS::ExactlyOnce);
         let routed = Routed::kept(message);
         if self.session.peer.is_none() {

@@ -3,7 +3,6 @@
 //! A message is kept as an MQTT 5.0 PUBLISH packet behind the time of its expiry, so that
 //! whatever a packet can carry survives.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fieldgate_mqtt::{Packet, PacketId, QoS, SubscriptionIds, Version, decode, encode_publish};
@@ -101,7 +100,7 @@ pub(crate) fn decode_entry(bytes: &[u8], clock: &Clock) -> Result<Option<Entry>,
             Ok(Some(Entry {
                 qos: message.qos(),
                 retain: message.retain(),
-                message: Arc::new(message),
+                message,
                 ids,
             }))
         }
@@ -121,7 +120,7 @@ pub(crate) fn decode_retained(bytes: &[u8], clock: &Clock) -> Result<Kept, Malfo
     let mut rest = Rest(bytes);
     Ok(Kept {
         publisher: rest.text()?.into(),
-        message: Arc::new(message(rest.0, clock)?.0),
+        message: message(rest.0, clock)?.0,
     })
 }
 
@@ -217,7 +216,7 @@ impl SessionRecord {
             false => Some(Will {
                 delay: rest.span()?.ok_or(Malformed)?,
                 lifetime: rest.span()?,
-                message: Arc::new(message(rest.0, clock)?.0),
+                message: message(rest.0, clock)?.0,
             }),
         };
         Ok(Self {

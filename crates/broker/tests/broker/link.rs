@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use fieldgate_broker::{Broker, Delivery, Link, LinkError, Outgoing};
 use fieldgate_mqtt::{Packet, Publish, PublishProperties};
 
 use crate::support::*;
 
-fn outgoing(topic: &str, payload: &str) -> Outgoing {
+fn outgoing<'a>(topic: &'a str, payload: &'a str) -> Outgoing<'a> {
     Outgoing {
-        topic: topic.into(),
-        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        topic,
+        payload: payload.as_bytes(),
         qos: QoS::AtLeastOnce,
         retain: false,
         correlation_data: None,
@@ -92,7 +91,7 @@ fn a_request_shows_where_its_answer_goes_and_the_answer_finds_its_request() {
         assert_eq!(message.response_topic(), Some("answers"));
         assert_eq!(message.correlation_data(), Some(&[1, 2, 3][..]));
         let answer = Outgoing {
-            correlation_data: message.correlation_data().map(Bytes::copy_from_slice),
+            correlation_data: message.correlation_data(),
             ..outgoing("answers", "done")
         };
         link.publish(answer).await.unwrap();

@@ -69,7 +69,8 @@ pub(crate) async fn run(
     let (broker, listeners) = listen::start(&config, state)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
-    link.set_will(publisher.gateway_state(false))
+    publisher
+        .leave_will()
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
@@ -99,7 +100,7 @@ pub(crate) async fn run(
         directory,
         commands_end.clone(),
     ));
-    publisher.send(publisher.gateway_state(true)).await;
+    publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
     notify::ready();
@@ -122,7 +123,7 @@ pub(crate) async fn run(
         log::error!("commands: {error}");
     }
     plant.drain().await;
-    publisher.send(publisher.gateway_state(false)).await;
+    publisher.gateway_state(false).await;
     link.close();
     drop((link, publisher));
     // In a task of its own: ending the threads of a broker that hangs would block for ever.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldgate_bridge::Event;
-use fieldgate_broker::{Link, Outgoing, QoS};
+use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE};
 use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value};
 use jiff::Timestamp;
@@ -13,6 +13,9 @@ use jiff::Timestamp;
 use super::clock::Clock;
 use super::stats::Figures;
 use crate::config::Config;
+
+/// Samples that are rendered together.
+const SAMPLES_AT_ONCE: usize = 64;
 
 /// Publishes under the topics of one gateway.
 #[derive(Clone, Debug)]
@@ -47,19 +50,24 @@ impl Publisher {
         &self.topics
     }
 
-    /// The message that tells the gateway's own state.
-    pub(crate) fn gateway_state(&self, is_online: bool) -> Outgoing {
+    /// Publishes the gateway's own state.
+    pub(crate) async fn gateway_state(&self, is_online: bool) {
         let payload = if is_online { ONLINE } else { OFFLINE };
-        retained(self.topics.gateway_state(), payload.to_vec())
+        self.send(retained(&self.topics.gateway_state(), payload))
+            .await;
+    }
+
+    /// Has the broker say that the gateway is offline if this process cannot.
+    pub(crate) fn leave_will(&self) -> Result<(), LinkError> {
+        self.link
+            .set_will(retained(&self.topics.gateway_state(), OFFLINE))
     }
 
     /// Publishes what a device told.
     pub(crate) async fn event(&self, device: &str, points: &[Point], event: Event) {
         match event {
             Event::Samples(samples) => {
-                for sample in &samples {
-                    self.sample(device, points, sample).await;
-                }
+                self.samples(device, points, &samples).await;
             }
             Event::Online => self.state(device, &DeviceState::Online).await,
             Event::Offline { error, since } => {
@@ -69,24 +77,46 @@ impl Publisher {
         }
     }
 
-    async fn sample(&self, device: &str, points: &[Point], sample: &Sample) {
-        let Some(point) = points.get(sample.point) else {
-            log::error!(DEVICE = device; "a sample of point {}, which does not exist", sample.point);
-            return;
-        };
-        let is_set = self.clock.is_synchronised();
-        if let Some(payload) = payload::render_sample(self.format, point, sample, is_set) {
-            let topic = self.topics.point(device, &point.name);
-            self.send(retained(topic, payload)).await;
+    async fn samples(&self, device: &str, points: &[Point], samples: &[Sample]) {
+        for samples in samples.chunks(SAMPLES_AT_ONCE) {
+            let page = self.page(device, points, samples);
+            let messages = page.ends.iter().map(|&(start, topic, end)| {
+                let payload = &page.text.as_bytes()[topic..end];
+                retained(&page.text[start..topic], payload)
+            });
+            let messages: Vec<_> = messages.collect();
+            self.send_all(&messages).await;
         }
+    }
+
+    /// Topics and payloads of what is to be published.
+    fn page(&self, device: &str, points: &[Point], samples: &[Sample]) -> Page {
+        let is_set = self.clock.is_synchronised();
+        let mut page = Page::default();
+        let text = &mut page.text;
+        for sample in samples {
+            let Some(point) = points.get(sample.point) else {
+                log::error!(DEVICE = device; "a sample of point {}, which does not exist", sample.point);
+                continue;
+            };
+            let start = text.len();
+            self.topics.append_point(text, device, &point.name);
+            let topic = text.len();
+            if payload::append_sample(text, self.format, point, sample, is_set) {
+                page.ends.push((start, topic, text.len()));
+            } else {
+                text.truncate(start);
+            }
+        }
+        page
     }
 
     /// Publishes bytes that a device sent, as they are, for whoever listens now.
     pub(crate) async fn received(&self, device: &str, sample: &Sample) {
         if let Some(Value::Bytes(bytes)) = &sample.value {
             self.send(Outgoing {
-                topic: self.topics.raw_received(device),
-                payload: bytes.clone().into(),
+                topic: &self.topics.raw_received(device),
+                payload: bytes,
                 qos: QoS::AtMostOnce,
                 retain: false,
                 correlation_data: None,
@@ -97,7 +127,7 @@ impl Publisher {
 
     async fn state(&self, device: &str, state: &DeviceState) {
         let payload = payload::render_state(self.format, state);
-        self.send(retained(self.topics.device_state(device), payload))
+        self.send(retained(&self.topics.device_state(device), &payload))
             .await;
     }
 
@@ -114,7 +144,7 @@ impl Publisher {
     pub(crate) async fn clear_points(&self, device: &str, points: &[Point]) {
         for point in points {
             let topic = self.topics.point(device, &point.name);
-            self.send(retained(topic, Vec::new())).await;
+            self.send(retained(&topic, b"")).await;
         }
     }
 
@@ -124,14 +154,14 @@ impl Publisher {
             self.topics.device_state(device),
             self.topics.device_stats(device),
         ] {
-            self.send(retained(topic, Vec::new())).await;
+            self.send(retained(&topic, b"")).await;
         }
     }
 
     /// Removes the retained counters of a bus.
     pub(crate) async fn clear_bus(&self, bus: &str) {
         let topic = self.topics.bus_stats(bus);
-        self.send(retained(topic, Vec::new())).await;
+        self.send(retained(&topic, b"")).await;
     }
 
     /// Removes the retained messages of before a restart that `config` does not account for: those
@@ -145,7 +175,7 @@ impl Publisher {
         }
         for topic in self.link.retained_topics() {
             if !ours.contains(&topic) {
-                self.send(retained(topic, Vec::new())).await;
+                self.send(retained(&topic, b"")).await;
             }
         }
     }
@@ -155,7 +185,7 @@ impl Publisher {
         let by_code = figures.exceptions.as_ref();
         let by_code = by_code.map(|exceptions| ("exceptions", exceptions));
         let payload = payload::render_stats(&figures.counts(), by_code);
-        self.send(retained(topic, payload)).await;
+        self.send(retained(&topic, &payload)).await;
     }
 
     /// Answers a command.
@@ -171,34 +201,46 @@ impl Publisher {
     async fn reply(&self, to: ReplyTo, payload: Vec<u8>) {
         let ReplyTo { topic, correlation } = to;
         self.send(Outgoing {
-            topic,
-            payload: payload.into(),
+            topic: &topic,
+            payload: &payload,
             qos: QoS::AtLeastOnce,
             retain: false,
-            correlation_data: correlation.map(Into::into),
+            correlation_data: correlation.as_deref(),
         })
         .await;
     }
 
-    pub(crate) async fn send(&self, message: Outgoing) {
-        let topic = message.topic.clone();
-        if let Err(error) = self.link.publish(message).await {
-            // A full store refuses every message from now on: once in the log is enough.
+    pub(crate) async fn send(&self, message: Outgoing<'_>) {
+        self.send_all(&[message]).await;
+    }
+
+    async fn send_all(&self, messages: &[Outgoing<'_>]) {
+        if let Err(error) = self.link.publish_all(messages).await {
+            // What is wrong with one topic is wrong with all: once in the log is enough.
             let level = if self.refused.swap(true, Ordering::Relaxed) {
                 log::Level::Debug
             } else {
                 log::Level::Warn
             };
-            log::log!(level, TOPIC = topic.as_str(); "{topic:?} was not published: {error}");
+            let topic = messages.first().map_or("", |message| message.topic);
+            log::log!(level, TOPIC = topic; "{topic:?} was not published: {error}");
         }
     }
 }
 
+/// Messages in one piece of text, as a thousand small pieces cost more than what they hold.
+#[derive(Debug, Default)]
+struct Page {
+    text: String,
+    /// Where each begins, where its topic ends, and where its payload does.
+    ends: Vec<(usize, usize, usize)>,
+}
+
 /// Subscribers that want less than QoS 1 get less.
-fn retained(topic: String, payload: Vec<u8>) -> Outgoing {
+fn retained<'a>(topic: &'a str, payload: &'a [u8]) -> Outgoing<'a> {
     Outgoing {
         topic,
-        payload: payload.into(),
+        payload,
         qos: QoS::AtLeastOnce,
         retain: true,
         correlation_data: None,

@@ -60,10 +60,10 @@ fn point(name: &str, writable: bool) -> Point {
     }
 }
 
-fn message(topic: &str, payload: &str, retain: bool) -> Outgoing {
+fn message<'a>(topic: &'a str, payload: &'a str, retain: bool) -> Outgoing<'a> {
     Outgoing {
-        topic: topic.to_owned(),
-        payload: payload.as_bytes().to_vec().into(),
+        topic,
+        payload: payload.as_bytes(),
         qos: QoS::AtLeastOnce,
         retain,
         correlation_data: None,
