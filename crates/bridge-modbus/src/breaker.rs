@@ -21,7 +21,8 @@ pub(crate) struct Breaker {
     offline: Offline,
     /// What a try costs of a unit that has not failed yet.
     timeout: Duration,
-    units: BTreeMap<u8, Unit>,
+    /// Boxed, as a map has room for eleven from the start, and most buses have one unit.
+    units: BTreeMap<u8, Box<Unit>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl Breaker {
     /// unit which fails, or has never answered, comes after all others for as long as it takes
     /// its share to grow to the cost of a try.
     pub(crate) fn turn(&self, unit: u8, due: Instant) -> Instant {
-        match self.units.get(&unit) {
+        match self.units.get(&unit).map(|unit| &**unit) {
             Some(Unit {
                 failures: 0 | 1,
                 answered: Some(_),

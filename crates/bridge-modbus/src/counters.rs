@@ -45,7 +45,8 @@ pub struct BusCounters {
     /// Of the bus in all.
     pub bus: Counts,
     /// Of each unit that was asked, by unit identifier. What concerns no unit is in `bus` only.
-    pub units: BTreeMap<u8, Counts>,
+    /// Boxed, as a map has room for eleven from the start, and most buses have one unit.
+    pub units: BTreeMap<u8, Box<Counts>>,
 }
 
 /// Where the arbiter writes and others look.

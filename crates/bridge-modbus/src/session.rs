@@ -40,6 +40,7 @@ pub struct ModbusDriver {
     bus: BusHandle,
     recoveries: watch::Receiver<u64>,
     told: Arc<Mutex<Breaks>>,
+    phase: Duration,
 }
 
 impl ModbusDriver {
@@ -51,7 +52,16 @@ impl ModbusDriver {
             bus,
             recoveries,
             told: Arc::default(),
+            phase: Duration::ZERO,
         }
+    }
+
+    /// After the first poll the periods are counted as if they had begun `phase` earlier. Devices
+    /// with phases of their own are not all asked in the same moment.
+    #[must_use]
+    pub fn with_phase(mut self, phase: Duration) -> Self {
+        self.phase = phase;
+        self
     }
 }
 
@@ -68,7 +78,7 @@ impl Driver for ModbusDriver {
         }
         let points = self.device.points.len();
         Ok(ModbusSession {
-            schedule: Schedule::new(&self.device, Instant::now()),
+            schedule: Schedule::new(&self.device, Instant::now(), self.phase),
             device: Arc::clone(&self.device),
             bus: self.bus.clone(),
             breaks: Breaks::new(),

@@ -129,25 +129,25 @@ impl Reply {
 
 impl Request {
     /// A command that came in now, and where its outcome will arrive.
-    pub fn new(command: Command) -> (Self, oneshot::Receiver<Outcome>) {
+    pub fn new(command: Command) -> (Box<Self>, oneshot::Receiver<Outcome>) {
         let (reply, outcome) = oneshot::channel();
         let request = Self {
             commands: vec![command],
             received: Instant::now(),
             reply: Reply::One(reply),
         };
-        (request, outcome)
+        (Box::new(request), outcome)
     }
 
     /// Several commands that came in together now, and where their outcomes will arrive.
-    pub fn several(commands: Vec<Command>) -> (Self, oneshot::Receiver<Vec<Outcome>>) {
+    pub fn several(commands: Vec<Command>) -> (Box<Self>, oneshot::Receiver<Vec<Outcome>>) {
         let (reply, outcomes) = oneshot::channel();
         let request = Self {
             commands,
             received: Instant::now(),
             reply: Reply::Several(reply),
         };
-        (request, outcomes)
+        (Box::new(request), outcomes)
     }
 }
 
@@ -167,14 +167,15 @@ pub enum Event {
     },
 }
 
-/// The channels of one running device. Both are bounded by whoever makes them.
+/// The channels of one running device. Both are bounded by whoever makes them. What they hold is
+/// boxed, as each has room for 32 from the start.
 #[derive(Debug)]
 pub struct Ports {
     /// Commands. When full, the sender has to refuse or wait.
-    pub requests: mpsc::Receiver<Request>,
+    pub requests: mpsc::Receiver<Box<Request>>,
     /// Events. When full, the device waits with its next transaction: nothing is dropped, and
     /// the device is polled more slowly.
-    pub events: mpsc::Sender<Event>,
+    pub events: mpsc::Sender<Box<Event>>,
     /// Ends the run between two transactions.
     pub cancel: CancellationToken,
 }

@@ -61,7 +61,7 @@ struct Device {
 
 /// What a session does next.
 enum Next {
-    Command(Request),
+    Command(Box<Request>),
     Poll,
 }
 
@@ -87,7 +87,7 @@ impl Device {
                     () = self.ports.cancel.cancelled() => return None,
                     opened = &mut open => break opened,
                     // A closed channel only means that nobody will send another command.
-                    Some(request) = self.ports.requests.recv() => self.refuse(request),
+                    Some(request) = self.ports.requests.recv() => self.refuse(*request),
                 }
             }
         };
@@ -116,7 +116,8 @@ impl Device {
             is_polls_turn = matches!(next, Next::Command(_));
             let result = match next {
                 Next::Command(request) => {
-                    let later = self.command(&mut session, request, &mut samples).await;
+                    // Boxed, as commands are rare and their room is not small.
+                    let later = Box::pin(self.command(&mut session, request, &mut samples)).await;
                     begun.extend(later);
                     Ok(())
                 }
@@ -180,17 +181,17 @@ impl Device {
     async fn command(
         &mut self,
         session: &mut impl Session,
-        request: Request,
+        request: Box<Request>,
         samples: &mut Vec<Sample>,
     ) -> Option<Owed> {
         if !matches!(self.link, Link::Online) {
-            self.refuse(request);
+            self.refuse(*request);
             return None;
         }
         let waited = request.received.elapsed();
         if waited > self.settings.command_expiry {
             let text = format!("too old: it waited {} ms", waited.as_millis());
-            self.answer_refused(request, &text);
+            self.answer_refused(*request, &text);
             return None;
         }
         let count = request.commands.len();
@@ -292,7 +293,7 @@ impl Device {
             tokio::select! {
                 biased;
                 () = self.ports.cancel.cancelled() => return None,
-                Some(request) = self.ports.requests.recv() => self.refuse(request),
+                Some(request) = self.ports.requests.recv() => self.refuse(*request),
                 () = &mut over => return Some(()),
                 () = &mut recovered => return Some(()),
             }
@@ -328,7 +329,7 @@ impl Device {
         };
         let sent = tokio::select! {
             biased;
-            sent = self.ports.events.send(event) => sent.ok(),
+            sent = self.ports.events.send(Box::new(event)) => sent.ok(),
             () = self.ports.cancel.cancelled() => None,
         };
         if sent.is_none() {

@@ -19,8 +19,8 @@ struct Bench {
 }
 
 struct Running {
-    requests: mpsc::Sender<Request>,
-    events: mpsc::Receiver<Event>,
+    requests: mpsc::Sender<Box<Request>>,
+    events: mpsc::Receiver<Box<Event>>,
     cancel: CancellationToken,
     counts: Arc<GpioCounts>,
     task: JoinHandle<()>,
@@ -71,7 +71,7 @@ impl Running {
     async fn value(&mut self, point: usize) -> String {
         loop {
             let event = timeout(Duration::from_secs(3600), self.events.recv()).await;
-            match event.expect("nothing came").expect("the device has ended") {
+            match *event.expect("nothing came").expect("the device has ended") {
                 Event::Samples(samples) => {
                     let mut found = samples.into_iter().rev();
                     if let Some(sample) = found.find(|sample| sample.point == point) {
@@ -87,7 +87,7 @@ impl Running {
     }
 
     async fn online(&mut self) {
-        while self.events.recv().await != Some(Event::Online) {}
+        while self.events.recv().await.as_deref() != Some(&Event::Online) {}
     }
 
     async fn command(&self, point: usize, payload: &str) -> String {

@@ -208,7 +208,8 @@ impl Arbiter {
         let request = job.work.first(self.lacks(job.unit));
         match link {
             Link::Rtu(link) => {
-                let link = self.carry_out(link, job, request).await;
+                // Boxed: a Modbus TCP bus needs no such room, and there may be a thousand of them.
+                let link = Box::pin(self.carry_out(link, job, request)).await;
                 self.link = link.map(Link::Rtu);
             }
             Link::Tcp(link) => {

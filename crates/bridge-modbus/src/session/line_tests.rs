@@ -38,7 +38,7 @@ fn bus(units: impl Iterator<Item = u8>) -> (BusHandle, BusConfig) {
 }
 
 /// A device that reads ten registers every two seconds, and the readings of its first point.
-fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> mpsc::Receiver<Event> {
+fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> mpsc::Receiver<Box<Event>> {
     let points: Vec<_> = (0..10)
         .map(|at| format!("\"p{at}\": {{\"input\": {at}, \"as\": \"u16\"}}"))
         .collect();
@@ -64,10 +64,10 @@ fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> mpsc::Receiver<Event
     told
 }
 
-fn rounds(told: &mut mpsc::Receiver<Event>) -> usize {
+fn rounds(told: &mut mpsc::Receiver<Box<Event>>) -> usize {
     let mut rounds = 0;
     while let Ok(event) = told.try_recv() {
-        rounds += usize::from(matches!(event, Event::Samples(_)));
+        rounds += usize::from(matches!(*event, Event::Samples(_)));
     }
     rounds
 }

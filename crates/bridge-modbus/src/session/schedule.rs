@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use crate::config::DeviceConfig;
 
 /// The points of a device by their periods. All periods count from the same moment, so that those
-/// that divide each other are due together and share requests.
+/// that divide each other are due together and share requests; that moment may be another for each
+/// device, so that not all are asked at once.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     start: Instant,
+    /// How long before the start the periods began.
+    phase: Duration,
     groups: Vec<Group>,
 }
 
@@ -28,8 +31,8 @@ struct Group {
 const ONCE_RETRY: Duration = Duration::from_secs(10);
 
 impl Schedule {
-    /// Everything is due at `start`.
-    pub(crate) fn new(device: &DeviceConfig, start: Instant) -> Self {
+    /// Everything is due at `start`, and then where periods end that began `phase` earlier.
+    pub(crate) fn new(device: &DeviceConfig, start: Instant, phase: Duration) -> Self {
         let mut by_poll: BTreeMap<Poll, Vec<usize>> = BTreeMap::new();
         for (index, (_, point)) in device.points.iter().enumerate() {
             by_poll.entry(point.poll).or_default().push(index);
@@ -45,6 +48,7 @@ impl Schedule {
         });
         Self {
             start,
+            phase,
             groups: groups.collect(),
         }
     }
@@ -60,7 +64,8 @@ impl Schedule {
         for group in self.groups.iter_mut().filter(|group| group.next <= now) {
             due.extend(&group.points);
             let period = group.period.as_nanos().max(1);
-            let passed = now.saturating_duration_since(self.start).as_nanos() % period;
+            let passed =
+                (now.saturating_duration_since(self.start) + self.phase).as_nanos() % period;
             let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or_default());
             group.next = now + group.period.saturating_sub(passed);
         }
@@ -82,7 +87,7 @@ mod tests {
     use crate::config::DeviceEntry;
     use fieldgate_bridge::Defaults;
 
-    fn schedule(start: Instant) -> Schedule {
+    fn schedule(start: Instant, phase: Duration) -> Schedule {
         let json = r#"{"bus": "b", "unit": 1, "points": {
             "a": {"coil": 0},
             "b": {"coil": 1, "poll": "3s"},
@@ -91,14 +96,14 @@ mod tests {
         }}"#;
         let entry: DeviceEntry = serde_json::from_str(json).unwrap();
         let device = entry.resolve("d", 1, None, &Defaults::default()).unwrap();
-        Schedule::new(&device, start)
+        Schedule::new(&device, start, phase)
     }
 
     #[test]
     fn periods_keep_step_and_missed_times_are_left_out() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut schedule = schedule(start);
+        let mut schedule = schedule(start, Duration::ZERO);
         for (now, want, next) in [
             (0, vec![0, 3, 1, 2], 1_000),
             (999, vec![], 1_000),
@@ -115,9 +120,25 @@ mod tests {
     }
 
     #[test]
+    fn a_phase_shortens_the_first_period_and_periods_keep_step() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut schedule = schedule(start, Duration::from_millis(1_300));
+        for (now, want, next) in [
+            (0, vec![0, 3, 1, 2], 700),
+            (700, vec![0, 3], 1_700),
+            (1_702, vec![0, 3, 1], 2_700),
+            (4_700, vec![0, 3, 1], 5_700),
+        ] {
+            assert_eq!(schedule.take_due(at(now)), want, "{now} ms");
+            assert_eq!(schedule.next(), Some(at(next)), "{now} ms");
+        }
+    }
+
+    #[test]
     fn a_point_that_is_read_once_is_done_when_it_was_answered() {
         let start = Instant::now();
-        let mut schedule = schedule(start);
+        let mut schedule = schedule(start, Duration::ZERO);
         schedule.take_due(start);
         schedule.answered(2);
         schedule.answered(0);

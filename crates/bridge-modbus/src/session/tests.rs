@@ -18,8 +18,8 @@ use crate::fake::{Act, Fake};
 
 struct Device {
     config: DeviceConfig,
-    events: mpsc::Receiver<Event>,
-    requests: mpsc::Sender<Request>,
+    events: mpsc::Receiver<Box<Event>>,
+    requests: mpsc::Sender<Box<Request>>,
     counters: Arc<Counters>,
     cancel: CancellationToken,
 }
@@ -74,6 +74,7 @@ impl Device {
         timeout(Duration::from_secs(5), self.events.recv())
             .await
             .expect("an event in time")
+            .map(|event| *event)
             .expect("a running device")
     }
 

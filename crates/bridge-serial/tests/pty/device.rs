@@ -83,8 +83,8 @@ impl Unplugged {
 
 /// A device that runs.
 pub(crate) struct Device {
-    pub(crate) requests: mpsc::Sender<Request>,
-    events: mpsc::Receiver<Event>,
+    pub(crate) requests: mpsc::Sender<Box<Request>>,
+    events: mpsc::Receiver<Box<Event>>,
     counts: Arc<SerialCounts>,
     waiting: Vec<Sample>,
     cancel: CancellationToken,
@@ -136,7 +136,7 @@ impl Device {
 
     async fn event(&mut self) -> Event {
         let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
-        event.expect("an event in time").expect("the device runs")
+        *event.expect("an event in time").expect("the device runs")
     }
 
     pub(crate) async fn online(&mut self) {

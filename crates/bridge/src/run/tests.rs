@@ -138,8 +138,8 @@ impl Session for Device {
 
 struct Running {
     device: Device,
-    requests: mpsc::Sender<Request>,
-    events: mpsc::Receiver<Event>,
+    requests: mpsc::Sender<Box<Request>>,
+    events: mpsc::Receiver<Box<Event>>,
     cancel: CancellationToken,
     counters: Arc<Counters>,
     task: JoinHandle<()>,
@@ -179,7 +179,7 @@ impl Running {
 
     /// A short text for the next event.
     async fn next(&mut self) -> String {
-        match self.events.recv().await.unwrap() {
+        match *self.events.recv().await.unwrap() {
             Event::Online => "online".into(),
             Event::Offline { error, .. } => format!("offline: {error}"),
             Event::Samples(samples) => {
@@ -432,7 +432,7 @@ async fn the_run_goes_on_when_nobody_can_send_commands_and_ends_when_nobody_list
         ..
     } = running;
     drop(requests);
-    assert_eq!(events.recv().await, Some(Event::Online));
+    assert_eq!(events.recv().await.as_deref(), Some(&Event::Online));
     assert!(events.recv().await.is_some());
     drop(events);
     advance(Duration::from_secs(5)).await;

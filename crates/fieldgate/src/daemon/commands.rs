@@ -26,7 +26,7 @@ pub(crate) struct Directory {
 #[derive(Clone, Debug)]
 struct Entry {
     points: Arc<[Point]>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Box<Request>>,
     raw: Option<usize>,
 }
 
@@ -36,7 +36,7 @@ impl Directory {
         &self,
         device: &str,
         points: Arc<[Point]>,
-        requests: mpsc::Sender<Request>,
+        requests: mpsc::Sender<Box<Request>>,
         raw: Option<usize>,
     ) {
         let entry = Entry {

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use fieldgate_bridge::{Counters, Driver, Event, Ports, Request, Settings, run};
 use fieldgate_bridge_gpio::{GpioConfig, GpioDriver};
@@ -22,12 +23,17 @@ const REQUESTS_MAX: usize = 16;
 /// Batches of readings that wait to be published. When full, the device is polled more slowly.
 const EVENTS_MAX: usize = 16;
 
+/// Polls of many devices are spread over a second, but in few moments: a processor that wakes up
+/// for each of them works more than one that finds several waiting.
+const PHASE: Duration = Duration::from_millis(20);
+const PHASES: u64 = 50;
+
 /// A device that is being polled.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) points: Arc<[Point]>,
-    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) requests: mpsc::Sender<Box<Request>>,
     /// The index that stands for raw bytes, where they are handed through.
     pub(crate) raw: Option<usize>,
     counters: Arc<Counters>,
@@ -55,15 +61,16 @@ impl Device {
         publisher: Publisher,
         changed: Arc<Notify>,
     ) -> Self {
-        // Only the jitter of pauses depends on it.
+        // Only the jitter of pauses and the phase of polls depend on it.
         let seed = RandomState::new().hash_one(&config.name);
+        let phase = PHASE * u32::try_from(seed % PHASES).unwrap_or_default();
         let facts = Facts {
             settings: config.settings(offline, seed),
             points: config.points.model(),
             raw: None,
             tally: Tally::Bus,
         };
-        let driver = ModbusDriver::new(config, bus);
+        let driver = ModbusDriver::new(config, bus).with_phase(phase);
         Self::start(driver, facts, publisher, changed)
     }
 
@@ -212,9 +219,9 @@ impl Pump {
     }
 
     /// Ends when the device has ended and its last event is published.
-    async fn serve(self, mut told: mpsc::Receiver<Event>) {
+    async fn serve(self, mut told: mpsc::Receiver<Box<Event>>) {
         while let Some(event) = told.recv().await {
-            let event = self.hand_through(event).await;
+            let event = self.hand_through(*event).await;
             let is_online = match &event {
                 Event::Online => Some(true),
                 Event::Offline { .. } => Some(false),

@@ -90,7 +90,7 @@ impl Plant {
             let counters = bus.handle.counters();
             for device in on_bus(&self.config, name) {
                 let counts = counters.units.get(&device.unit).cloned();
-                let figures = Figures::from(&counts.unwrap_or_default());
+                let figures = Figures::from(&*counts.unwrap_or_default());
                 now.insert(topics.device_stats(&device.name), figures);
             }
             now.insert(topics.bus_stats(name), Figures::from(&counters.bus));

@@ -74,7 +74,7 @@ fn message<'a>(topic: &'a str, payload: &'a str, retain: bool) -> Outgoing<'a> {
 struct Desk {
     _broker: Broker,
     client: Link,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Box<Request>>,
 }
 
 fn desk() -> Desk {
