@@ -10,7 +10,7 @@ from pathlib import Path
 import raspi3b
 
 # Both emulate the processor, which on a busy computer takes its time.
-BOOT = 900
+BOOT = 1500
 COMMAND = 240
 
 
