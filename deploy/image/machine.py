@@ -7,8 +7,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import raspi3b
+
 # Both emulate the processor, which on a busy computer takes its time.
-BOOT = 900
+BOOT = 1500
 COMMAND = 240
 
 
@@ -55,6 +57,7 @@ class Machine:
         self.console = Path(folder) / f"console-{time.monotonic_ns()}.log"
         forward = f"hostfwd=tcp:127.0.0.1:{self.mqtt}-:1883,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
         drive = f"file={card.path},format=raw,if="
+        self.outside = None
         if board == "virt":
             machine = ["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1G"]
             machine += ["-bios", firmware / "usr/lib/u-boot/qemu_arm64/u-boot.bin"]
@@ -63,15 +66,19 @@ class Machine:
             machine += ["-serial", f"file:{self.console}"]
         else:
             machine = ["-M", "raspi3b", "-kernel", firmware / "usr/lib/u-boot/rpi_arm64/u-boot.bin"]
-            machine += ["-dtb", folder / "bcm2837-rpi-3-b.dtb", "-drive", drive + "sd"]
-            machine += ["-netdev", f"user,id=net,{forward}", "-device", "usb-net,netdev=net"]
+            machine += ["-dtb", folder / raspi3b.DEVICE_TREE, "-drive", drive + "sd"]
+            self.outside = raspi3b.Outside("net")
+            machine += ["-netdev", f"user,id=net,{forward}", *self.outside.arguments()]
             # The second port of the two is the one on the pins.
             machine += ["-serial", "null", "-serial", f"file:{self.console}"]
         self.started = time.monotonic()
         # It complains of each attempt to connect before the system is up.
         with open(folder / "qemu.log", "ab") as log:
             command = ["qemu-system-aarch64", *map(str, machine), "-display", "none"]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+            inherited = self.outside.ends() if self.outside else []
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, pass_fds=inherited)
+        if self.outside:
+            self.outside.started()
 
     def __enter__(self):
         return self
@@ -83,6 +90,8 @@ class Machine:
         """The power fails."""
         self.process.kill()
         self.process.wait()
+        if self.outside:
+            self.outside.close()
 
     def seen(self):
         """What the console showed so far."""
@@ -95,6 +104,8 @@ class Machine:
         while time.monotonic() - began < limit:
             if self.process.poll() is not None:
                 raise Failed(f"the machine went off while waiting for {what}; its console:\n{self.seen()[-3000:]}")
+            if self.outside:
+                self.outside.look_at(self.seen())
             try:
                 found = check()
             except (OSError, subprocess.SubprocessError):
@@ -115,6 +126,13 @@ class Machine:
             ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(self.mqtt), *self.user, "-t", topic, "-C", str(count), "-W", str(seconds), "-v"],
             capture_output=True, text=True, timeout=seconds + 30, check=False)
         return done.stdout.splitlines() if done.returncode == 0 else None
+
+    def command(self, point, payload, seconds=30):
+        """Sets a point and returns the gateway's answer."""
+        done = subprocess.run(
+            ["mosquitto_rr", "-h", "127.0.0.1", "-p", str(self.mqtt), *self.user, "-t", f"{point}/set", "-e", f"{point}/result", "-m", payload,
+             "-W", str(seconds)], capture_output=True, text=True, timeout=seconds + 30, check=False)
+        return done.stdout.strip()
 
     def run(self, command, check=True, limit=COMMAND, data=None):
         """A command in the machine through SSH, as the owner would."""

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::config::{Drive, LineConfig, PwmConfig};
-use crate::line::{LineError, OutputLine, PwmLine};
+use crate::line::{Backend, LineError, OutputLine, PwmLine};
 
 /// Holds the outputs of devices that are stopped only to be started again. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +84,26 @@ impl Output {
 }
 
 impl Channel {
+    /// Takes a channel and sets it. Finding out whether its files may be written can take a second,
+    /// in which nobody else has to wait; dropped meanwhile, it goes to its safe duty all the same.
+    pub(crate) async fn take(
+        backend: &Arc<dyn Backend>,
+        config: &PwmConfig,
+        percent: f64,
+    ) -> Result<Self, LineError> {
+        let (backend, config) = (Arc::clone(backend), config.clone());
+        let taken = tokio::task::spawn_blocking(move || {
+            let line = backend.pwm(&config, percent / 100.0)?;
+            Ok(Self {
+                config,
+                percent,
+                line,
+            })
+        });
+        let taken = taken.await;
+        taken.unwrap_or_else(|error| Err(LineError(error.to_string())))
+    }
+
     /// Sets the duty in percent.
     pub(crate) fn set(&mut self, percent: f64) -> Result<(), LineError> {
         self.line.set(percent / 100.0)?;

@@ -178,7 +178,7 @@ impl Session for GpioSession {
     }
 
     async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
-        self.command(command, out)
+        self.command(command, out).await
     }
 }
 

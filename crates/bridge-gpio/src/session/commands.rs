@@ -13,14 +13,14 @@ use crate::config::{CountConfig, Kind, PointConfig, PwmConfig};
 use crate::keeper::Channel;
 
 impl GpioSession {
-    pub(super) fn command(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
+    pub(super) async fn command(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
         let config = Arc::clone(&self.config);
         let Some((_, point)) = config.points.get(command.point) else {
             return Outcome::Failed("no such point".to_owned());
         };
         let done = match &point.kind {
             Kind::Out(_) => self.switch(command.point, point, &command.value),
-            Kind::Pwm(pwm) => self.set_duty(command.point, pwm, &command.value),
+            Kind::Pwm(pwm) => self.set_duty(command.point, pwm, &command.value).await,
             Kind::Count(count) if count.write => self.preset(command.point, count, &command.value),
             _ => Err("the point is read-only".to_owned()),
         };
@@ -74,7 +74,7 @@ impl GpioSession {
         }
     }
 
-    fn set_duty(
+    async fn set_duty(
         &mut self,
         index: usize,
         pwm: &PwmConfig,
@@ -85,20 +85,14 @@ impl GpioSession {
         let duty =
             duty.ok_or_else(|| format!("expected a duty of 0 to 100 percent, found {value}"))?;
         let percent = duty.to_f64();
-        let set = match self.states.get_mut(index) {
-            Some(State::Pwm(Some(channel))) => channel.set(percent),
-            Some(State::Pwm(channel)) => match self.backend.pwm(pwm, percent / 100.0) {
-                Ok(line) => {
-                    *channel = Some(Channel {
-                        line,
-                        config: pwm.clone(),
-                        percent,
-                    });
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            _ => return Err("no such channel".to_owned()),
+        let Some(State::Pwm(channel)) = self.states.get_mut(index) else {
+            return Err("no such channel".to_owned());
+        };
+        let set = match channel {
+            Some(channel) => channel.set(percent),
+            None => Channel::take(&self.backend, pwm, percent)
+                .await
+                .map(|taken| *channel = Some(taken)),
         };
         set.map_err(|error| error.to_string())?;
         Ok(Outcome::Done {

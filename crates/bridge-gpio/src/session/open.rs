@@ -59,7 +59,7 @@ pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError
     }
     let mut states = Vec::with_capacity(config.points.len());
     for (name, point) in &config.points {
-        let state = opening.state(name, &point.kind);
+        let state = opening.state(name, &point.kind).await;
         states.push(state.map_err(|error| failed(name, &error))?);
     }
     if let Some((one, other)) = opening.bank.conflict() {
@@ -146,7 +146,7 @@ impl Opening<'_> {
         format!("fieldgate {}/{point}", self.driver.config.name)
     }
 
-    fn state(&mut self, name: &str, kind: &Kind) -> Result<State, LineError> {
+    async fn state(&mut self, name: &str, kind: &Kind) -> Result<State, LineError> {
         let (chip, owner) = (self.driver.config.chip.as_deref(), self.owner(name));
         let backend = &self.driver.backend;
         Ok(match kind {
@@ -168,7 +168,7 @@ impl Opening<'_> {
                     rate: Rate::default(),
                 }
             }
-            Kind::Pwm(pwm) => State::Pwm(self.channel(pwm)?),
+            Kind::Pwm(pwm) => State::Pwm(self.channel(pwm).await?),
             Kind::Out(_) | Kind::Rate(_) | Kind::Lost(_) => State::Other,
         })
     }
@@ -228,7 +228,7 @@ impl Opening<'_> {
     }
 
     /// A channel can only be taken by setting it: without `initial` that is at the first command.
-    fn channel(&mut self, pwm: &PwmConfig) -> Result<Option<Channel>, LineError> {
+    async fn channel(&mut self, pwm: &PwmConfig) -> Result<Option<Channel>, LineError> {
         let is_same = |held: &Channel| {
             (held.config.channel, held.config.frequency) == (pwm.channel, pwm.frequency)
         };
@@ -247,11 +247,9 @@ impl Opening<'_> {
         let Some(percent) = percent else {
             return Ok(None);
         };
-        let percent = percent.to_f64();
-        Ok(Some(Channel {
-            line: self.driver.backend.pwm(pwm, percent / 100.0)?,
-            config: pwm.clone(),
-            percent,
-        }))
+        let backend = &self.driver.backend;
+        Channel::take(backend, pwm, percent.to_f64())
+            .await
+            .map(Some)
     }
 }

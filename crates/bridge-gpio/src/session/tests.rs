@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{self, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::config::{GpioEntry, LineRef};
+use crate::config::{Drive, Edge, GpioEntry, LineConfig, LineRef, PwmConfig};
+use crate::line::{LineError, LineInfo, OutputLine, PwmLine};
 use crate::sim::SimChip;
 use crate::store::Memory;
 
@@ -36,13 +37,17 @@ impl Bench {
     }
 
     fn start(&self, points: &str) -> Running {
+        self.start_on(Arc::new(self.chip.clone()), points)
+    }
+
+    fn start_on(&self, backend: Arc<dyn Backend>, points: &str) -> Running {
         let json = format!(r#"{{"gpio": {{"chip": "sim"}}, "points": {points}}}"#);
         let entry: GpioEntry = serde_json::from_str(&json).unwrap();
         let config = entry.resolve("panel", &Defaults::default()).unwrap();
         let settings = config.settings(7);
         let driver = GpioDriver::new(
             config,
-            Arc::new(self.chip.clone()),
+            backend,
             Arc::clone(&self.store) as Arc<dyn Store>,
             self.keeper.clone(),
         );
@@ -377,4 +382,80 @@ async fn a_line_that_somebody_else_has_is_named_with_its_consumer() {
         !bench.chip.is_high(&line(1)),
         "no line is kept without the others"
     );
+}
+
+/// Simulated lines whose PWM channel waits, as for rights to its files, until it is let go.
+#[derive(Debug)]
+struct Slow {
+    chip: SimChip,
+    waits: Notify,
+    let_go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Backend for Slow {
+    fn input(
+        &self,
+        chip: Option<&str>,
+        line: &LineConfig,
+        edge: Edge,
+        owner: &str,
+    ) -> Result<Box<dyn InputLine>, LineError> {
+        self.chip.input(chip, line, edge, owner)
+    }
+
+    fn output(
+        &self,
+        chip: Option<&str>,
+        line: &LineConfig,
+        drive: Drive,
+        level: Option<bool>,
+        owner: &str,
+    ) -> Result<Box<dyn OutputLine>, LineError> {
+        self.chip.output(chip, line, drive, level, owner)
+    }
+
+    fn pwm(&self, pwm: &PwmConfig, duty: f64) -> Result<Box<dyn PwmLine>, LineError> {
+        self.waits.notify_one();
+        let let_go = self.let_go.lock().unwrap();
+        let let_go = let_go.recv_timeout(Duration::from_secs(10));
+        let_go.map_err(|_| LineError("the whole thread waited".to_owned()))?;
+        self.chip.pwm(pwm, duty)
+    }
+
+    fn look(&self, chip: Option<&str>, line: &LineRef) -> Result<LineInfo, LineError> {
+        self.chip.look(chip, line)
+    }
+
+    fn now(&self) -> Duration {
+        self.chip.now()
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_with_a_pwm_channel_that_is_taken() {
+    for (initial, commands) in [(r#","initial": 30"#, &[][..]), ("", &["30"])] {
+        let bench = Bench::new();
+        let (go, let_go) = std::sync::mpsc::channel();
+        let slow = Arc::new(Slow {
+            chip: bench.chip.clone(),
+            waits: Notify::new(),
+            let_go: let_go.into(),
+        });
+        let points = format!(r#"{{"fan": {{"pwm": 0, "frequency": 1000 {initial}}}}}"#);
+        let backend = Arc::clone(&slow) as Arc<dyn Backend>;
+        let mut running = bench.start_on(backend, &points);
+        let other = async {
+            slow.waits.notified().await;
+            go.send(()).unwrap();
+        };
+        let commanded = async {
+            for payload in commands {
+                running.online().await;
+                assert_eq!(running.command(0, payload).await, "30");
+            }
+        };
+        tokio::join!(other, commanded);
+        assert_eq!(running.value(0).await, "30");
+        running.stop().await;
+    }
 }
