@@ -411,7 +411,7 @@ impl Hub {
             return;
         }
         let mut retained = self.retained();
-        let stored = asking().map(|message| retained.store(message.clone(), publisher.name()));
+        let stored = asking().map(|message| retained.store(message, publisher.name()));
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {

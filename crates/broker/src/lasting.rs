@@ -60,7 +60,7 @@ impl Hub {
                 let topic = message.topic().into();
                 journal.changes.push(Change::Retained { topic });
             } else {
-                retained.store(message, &publisher);
+                retained.store(&message, &publisher);
             }
         }
         drop(retained);

@@ -66,8 +66,11 @@ fn act(cli: Cli) -> Result<(), Stop> {
 }
 
 /// Runs to the end, and does not wait for what hangs behind it.
+///
+/// One thread serves all bridges, as most of what they do is to wait, and threads that hand each
+/// other work spend more on that than on the work. The broker has threads of its own.
 fn block_on(work: impl Future<Output = Result<(), Stop>>) -> Result<(), Stop> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Stop::Other)?;

@@ -162,9 +162,20 @@ from_integer!(i8 u8 i16 u16 i32 u32 i64 u64);
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = usize::from(self.digits);
-        let text = format!("{:0>1$}", self.mantissa.unsigned_abs(), digits + 1);
-        let (whole, fraction) = text.split_at(text.len() - digits);
+        let size = self.mantissa.unsigned_abs();
         let sign = if self.mantissa < 0 { "-" } else { "" };
+        // Nearly all are that small, and then it takes a fraction of the time.
+        if let Ok(size) = u64::try_from(size)
+            && let Some(one) = 10u64.checked_pow(self.digits.into())
+        {
+            let (whole, fraction) = (size / one, size % one);
+            return match digits {
+                0 => write!(f, "{sign}{whole}"),
+                _ => write!(f, "{sign}{whole}.{fraction:0digits$}"),
+            };
+        }
+        let text = format!("{size:0>0$}", digits + 1);
+        let (whole, fraction) = text.split_at(text.len() - digits);
         if fraction.is_empty() {
             write!(f, "{sign}{whole}")
         } else {

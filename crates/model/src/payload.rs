@@ -40,55 +40,77 @@ pub const ONLINE: &[u8] = b"online";
 /// The will of the gateway, and the state of an offline device under [`PayloadFormat::Raw`].
 pub const OFFLINE: &[u8] = b"offline";
 
-/// Appends the payload of a sample; false, and nothing is appended, if nothing is to be published.
-///
-/// JSON: `{"value":21.5,"unit":"°C","ts":"2026-11-22T17:16:00.123Z","quality":"good"}`, with
-/// `"clock":"unsynchronised"` until the clock is set. A bad value is `null`. The time has
-/// milliseconds and is UTC. A bad one whose reason is known ends with it:
-/// `"quality":"bad","error":"exception 2 (ILLEGAL DATA ADDRESS)"`.
-///
-/// Raw: the bare value when it is good. A bad one is an empty payload, which clears the retained
-/// value, so that nobody takes an old one for valid. A stale one is not published: the retained
-/// value stays, and the device's state topic says that it is old.
-pub fn append_sample(
-    out: &mut String,
+/// Writes samples one after another.
+#[derive(Clone, Debug)]
+pub struct SampleWriter {
     format: PayloadFormat,
-    point: &Point,
-    sample: &Sample,
     clock_synchronised: bool,
-) -> bool {
-    let value = sample.value.as_ref().filter(|value| value.is_finite());
-    if format == PayloadFormat::Raw {
-        if let Some(value) = value.filter(|_| sample.quality == Quality::Good) {
-            push(out, value);
+    /// The time of the last sample as text: all of one request have the same.
+    last: Option<(Timestamp, String)>,
+}
+
+impl SampleWriter {
+    /// For samples of a moment in which the clock was set, or not.
+    pub fn new(format: PayloadFormat, clock_synchronised: bool) -> Self {
+        Self {
+            format,
+            clock_synchronised,
+            last: None,
         }
-        return sample.quality != Quality::Stale;
     }
-    let quality = match sample.quality {
-        Quality::Good if value.is_some() => "good",
-        Quality::Stale => "stale",
-        Quality::Good | Quality::Bad => "bad",
-    };
-    out.push_str("{\"value\":");
-    push_value(out, value.filter(|_| quality != "bad"));
-    if let Some(unit) = &point.unit {
-        out.push_str(",\"unit\":");
-        push_text(out, unit);
+
+    /// Appends the payload of a sample; false, and nothing is appended, if nothing is to be published.
+    ///
+    /// JSON: `{"value":21.5,"unit":"°C","ts":"2026-11-22T17:16:00.123Z","quality":"good"}`, with
+    /// `"clock":"unsynchronised"` until the clock is set. A bad value is `null`. The time has
+    /// milliseconds and is UTC. A bad one whose reason is known ends with it:
+    /// `"quality":"bad","error":"exception 2 (ILLEGAL DATA ADDRESS)"`.
+    ///
+    /// Raw: the bare value when it is good. A bad one is an empty payload, which clears the retained
+    /// value, so that nobody takes an old one for valid. A stale one is not published: the retained
+    /// value stays, and the device's state topic says that it is old.
+    pub fn append(&mut self, out: &mut String, point: &Point, sample: &Sample) -> bool {
+        let value = sample.value.as_ref().filter(|value| value.is_finite());
+        if self.format == PayloadFormat::Raw {
+            if let Some(value) = value.filter(|_| sample.quality == Quality::Good) {
+                push(out, value);
+            }
+            return sample.quality != Quality::Stale;
+        }
+        let quality = match sample.quality {
+            Quality::Good if value.is_some() => "good",
+            Quality::Stale => "stale",
+            Quality::Good | Quality::Bad => "bad",
+        };
+        out.push_str("{\"value\":");
+        push_value(out, value.filter(|_| quality != "bad"));
+        if let Some(unit) = &point.unit {
+            out.push_str(",\"unit\":");
+            push_text(out, unit);
+        }
+        out.push_str(",\"ts\":\"");
+        out.push_str(self.time(sample.at));
+        out.push_str("\",\"quality\":\"");
+        out.push_str(quality);
+        out.push('"');
+        if let Some(error) = sample.error.as_ref().filter(|_| quality == "bad") {
+            out.push_str(",\"error\":");
+            push_text(out, error);
+        }
+        if !self.clock_synchronised {
+            out.push_str(",\"clock\":\"unsynchronised\"");
+        }
+        out.push('}');
+        true
     }
-    out.push_str(",\"ts\":\"");
-    push(out, time(sample.at));
-    out.push_str("\",\"quality\":\"");
-    out.push_str(quality);
-    out.push('"');
-    if let Some(error) = sample.error.as_ref().filter(|_| quality == "bad") {
-        out.push_str(",\"error\":");
-        push_text(out, error);
+
+    fn time(&mut self, at: Timestamp) -> &str {
+        let known = self.last.take().filter(|(known, _)| *known == at);
+        let (_, text) = self
+            .last
+            .insert(known.unwrap_or_else(|| (at, time(at).to_string())));
+        text
     }
-    if !clock_synchronised {
-        out.push_str(",\"clock\":\"unsynchronised\"");
-    }
-    out.push('}');
-    true
 }
 
 /// The payload of a device's state: `online`, or `offline` with, under JSON, error and time:
@@ -274,7 +296,7 @@ mod tests {
         clock: bool,
     ) -> Option<String> {
         let mut out = String::from("before ");
-        let is_published = append_sample(&mut out, format, point, sample, clock);
+        let is_published = SampleWriter::new(format, clock).append(&mut out, point, sample);
         let payload = out.strip_prefix("before ").unwrap();
         is_published.then(|| payload.to_owned())
     }

@@ -326,7 +326,7 @@ impl Intake<'_> {
         let mut hold = false;
         // Kept before it is matched: whoever subscribes in between gets it one way or the other.
         if publish.retain {
-            let stored = hub.retained().store(routed.message(), self.publisher);
+            let stored = hub.retained().store(&routed.message(), self.publisher);
             if let Some(store) = store {
                 hold = store.retained_changed(publish.topic, promised, journal);
             }

@@ -101,23 +101,33 @@ impl Retained {
     }
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept.
-    pub(crate) fn store(&mut self, message: Message, publisher: &Arc<str>) -> Stored {
+    pub(crate) fn store(&mut self, message: &Message, publisher: &Arc<str>) -> Stored {
         let path = message.topic();
         if message.payload().is_empty() {
             self.remove(path);
             return Stored::Removed;
         }
         let weight = message.weight();
-        let old = self.get(path).map(|old| old.message.weight());
-        let has_room = old.is_some() || self.count < self.max;
-        if !has_room || self.bytes - old.unwrap_or(0) + weight > self.max_bytes {
+        let (above, level) = split(path);
+        let node = self.root.node(above);
+        let known = node.and_then(|node| Some((node.kept.get(level)?.message.weight(), node)));
+        let old = known.as_ref().map_or(0, |(weight, _)| *weight);
+        let has_room = known.is_some() || self.count < self.max;
+        if !has_room || self.bytes - old + weight > self.max_bytes {
             self.remove(path);
             return Stored::Full;
         }
-        self.bytes = self.bytes - old.unwrap_or(0) + weight;
-        self.count += usize::from(old.is_none());
-        let publisher = Arc::clone(publisher);
-        self.root.insert(Kept { message, publisher });
+        self.bytes = self.bytes - old + weight;
+        let kept = Kept {
+            message: message.clone(),
+            publisher: Arc::clone(publisher),
+        };
+        if let Some((_, node)) = known {
+            node.kept.replace(kept);
+        } else {
+            self.count += 1;
+            self.root.insert(kept);
+        }
         Stored::Kept
     }
 
@@ -183,19 +193,18 @@ fn split(topic: &str) -> (Option<&str>, &str) {
 }
 
 impl Node {
+    /// The node that these levels lead to, if it exists.
+    fn node(&mut self, above: Option<&str>) -> Option<&mut Self> {
+        let mut levels = above.into_iter().flat_map(|above| above.split('/'));
+        levels.try_fold(self, |node, level| node.below.as_mut()?.get_mut(level))
+    }
+
     fn insert(&mut self, kept: Kept) {
         let mut node = self;
         let (above, _) = split(kept.message.topic());
         for level in above.into_iter().flat_map(|above| above.split('/')) {
             let below = node.below.get_or_insert_default();
-            // Nearly always it is there: no copy of its name then.
-            if !below.contains_key(level) {
-                below.insert(level.into(), Self::default());
-            }
-            let Some(next) = below.get_mut(level) else {
-                return; // It has just been put there.
-            };
-            node = next;
+            node = below.entry(level.into()).or_default();
         }
         node.kept.replace(kept);
     }
@@ -273,7 +282,7 @@ mod tests {
     use std::time::Duration;
 
     fn store(retained: &mut Retained, message: Message) -> Stored {
-        retained.store(message, &"client".into())
+        retained.store(&message, &"client".into())
     }
 
     #[test]

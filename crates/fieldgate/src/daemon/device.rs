@@ -25,8 +25,8 @@ const EVENTS_MAX: usize = 16;
 
 /// Polls of many devices are spread over a second, but in few moments: a processor that wakes up
 /// for each of them works more than one that finds several waiting.
-const PHASE: Duration = Duration::from_millis(20);
-const PHASES: u64 = 50;
+const PHASE: Duration = Duration::from_millis(100);
+const PHASES: u64 = 10;
 
 /// A device that is being polled.
 #[derive(Debug)]

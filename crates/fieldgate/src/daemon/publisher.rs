@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldgate_bridge::Event;
 use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
-use fieldgate_model::payload::{self, OFFLINE, ONLINE};
+use fieldgate_model::payload::{self, OFFLINE, ONLINE, SampleWriter};
 use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value};
 use jiff::Timestamp;
 
@@ -91,7 +91,7 @@ impl Publisher {
 
     /// Topics and payloads of what is to be published.
     fn page(&self, device: &str, points: &[Point], samples: &[Sample]) -> Page {
-        let is_set = self.clock.is_synchronised();
+        let mut writer = SampleWriter::new(self.format, self.clock.is_synchronised());
         let mut page = Page::default();
         let text = &mut page.text;
         for sample in samples {
@@ -102,7 +102,7 @@ impl Publisher {
             let start = text.len();
             self.topics.append_point(text, device, &point.name);
             let topic = text.len();
-            if payload::append_sample(text, self.format, point, sample, is_set) {
+            if writer.append(text, point, sample) {
                 page.ends.push((start, topic, text.len()));
             } else {
                 text.truncate(start);
