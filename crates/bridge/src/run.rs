@@ -92,7 +92,7 @@ impl Device {
             }
         };
         match opened {
-            Ok(session) => self.serve(session).await?,
+            Ok(mut session) => self.serve(&mut session).await?,
             Err(error) => {
                 self.fail(&error).await?;
             }
@@ -104,20 +104,18 @@ impl Device {
     ///
     /// `poll` and `apply` run outside of any `select!`, which could drop them half-way: the tail
     /// of a cut frame would spoil the next request on the bus.
-    async fn serve(&mut self, mut session: impl Session) -> Continue {
+    async fn serve(&mut self, session: &mut impl Session) -> Continue {
         let mut samples = Vec::new();
         let mut begun = Vec::new();
         let mut is_polls_turn = false;
         loop {
             let takes_commands = begun.len() < BEGUN_MAX;
-            let next = self
-                .next(&mut session, takes_commands, is_polls_turn)
-                .await?;
+            let next = self.next(session, takes_commands, is_polls_turn).await?;
             is_polls_turn = matches!(next, Next::Command(_));
             let result = match next {
                 Next::Command(request) => {
                     // Boxed, as commands are rare and their room is not small.
-                    let later = Box::pin(self.command(&mut session, request, &mut samples)).await;
+                    let later = Box::pin(self.command(session, request, &mut samples)).await;
                     begun.extend(later);
                     Ok(())
                 }

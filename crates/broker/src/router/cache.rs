@@ -15,7 +15,8 @@ const TOPICS_MAX: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
     generation: u64,
-    /// For all topics that nobody gets.
+    /// For all topics that nobody gets. They are not remembered: a gateway has a hundred thousand
+    /// of them, and to find out anew takes hardly longer than to remember.
     nobody: Arc<Matches>,
     topics: HashMap<Box<str>, Arc<Matches>, RandomState>,
 }
@@ -30,17 +31,13 @@ impl MatchCache {
         }
         if !self.topics.contains_key(topic) {
             let matches = router.matches(topic);
-            let is_full = self.topics.len() >= TOPICS_MAX;
-            let matches = match matches.is_empty() {
-                // A gateway with more values than that, of which few are watched, must not begin
-                // afresh again and again.
-                true if is_full => return &self.nobody,
-                true => Arc::clone(&self.nobody),
-                false => Arc::new(matches),
-            };
-            if is_full {
+            if matches.is_empty() {
+                return &self.nobody;
+            }
+            if self.topics.len() >= TOPICS_MAX {
                 self.topics.clear();
             }
+            let matches = Arc::new(matches);
             return self.topics.entry(topic.into()).or_insert(matches);
         }
         &self.topics[topic]
