@@ -86,7 +86,7 @@ echo 0 | tee "$led/brightness" >"$led/trigger"
 cp deploy/console/fieldgate-show "$root/usr/lib/fieldgate/"
 sed 's,=-+,&/usr/bin/env FIELDGATE_SYS=/root/leds ,' deploy/console/show.conf >"$root/etc/systemd/system/fieldgate.service.d/show.conf"
 inside systemctl daemon-reload
-shows() { inside agetty --show-issue | grep -qx "$1" && [ "$(paste -sd, "$led/trigger" "$led/brightness")" = "$2" ]; }
+shows() { inside grep -qx "$1" /run/issue.d/fieldgate.issue && [ "$(paste -d, "$led/trigger" "$led/brightness")" = "$2" ]; }
 inside systemctl restart fieldgate
 check "that the gateway runs" shows "MQTT gateway: running" "heartbeat,0"
 inside systemctl kill -s KILL --kill-whom=main fieldgate
@@ -96,6 +96,7 @@ sed -i 's/^gateway:/gatewy:/' "$config"
 inside systemctl --no-block restart fieldgate
 check "that somebody made a mistake" within 20 shows "MQTT gateway: NOT RUNNING: mistakes in its configuration, see journalctl -u fieldgate" "none,255"
 cp "$work/good.yaml" "$config"
+inside systemctl restart fieldgate
 inside systemctl stop fieldgate
 check "that it was stopped" within 5 shows "MQTT gateway: stopped" "none,255"
 inside systemctl start fieldgate
