@@ -39,6 +39,10 @@ class Card:
         """Writes a file of the boot partition, as any PC would."""
         subprocess.run(["mcopy", "-o", "-i", self.boot, "-", f"::{name}"], input=text.encode(), check=True)
 
+    def remove(self, name):
+        """Deletes a file of the boot partition, if it is there."""
+        subprocess.run(["mdel", "-i", self.boot, f"::{name}"], capture_output=True, check=False)
+
     def get(self, name):
         return subprocess.run(["mcopy", "-i", self.boot, f"::{name}", "-"], capture_output=True, check=True).stdout.decode()
 
