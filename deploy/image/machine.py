@@ -1,8 +1,10 @@
 """The image as a running machine: QEMU with the card in it, seen from the host."""
 
+import copy
 import os
 import re
 import socket
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -39,8 +41,35 @@ class Card:
         """Writes a file of the boot partition, as any PC would."""
         subprocess.run(["mcopy", "-o", "-i", self.boot, "-", f"::{name}"], input=text.encode(), check=True)
 
+    def remove(self, name):
+        """Deletes a file of the boot partition, if it is there."""
+        subprocess.run(["mdel", "-i", self.boot, f"::{name}"], capture_output=True, check=False)
+
     def get(self, name):
         return subprocess.run(["mcopy", "-i", self.boot, f"::{name}", "-"], capture_output=True, check=True).stdout.decode()
+
+    def partition(self, number):
+        """Where a partition begins, in bytes, by the card's table."""
+        return 512 * struct.unpack("<I", self.read(446 + 16 * (number - 1) + 8, 4))[0]
+
+    def read(self, at, length):
+        with open(self.path, "rb") as card:
+            card.seek(at)
+            return card.read(length)
+
+    def overwrite(self, at, data):
+        """Whatever happens to a card on its way."""
+        with open(self.path, "r+b") as card:
+            card.seek(at)
+            card.write(data)
+
+    def copy(self, name):
+        """A second card like this one."""
+        spare = copy.copy(self)
+        spare.path = self.path.with_name(name)
+        spare.boot = self.boot.replace(str(self.path), str(spare.path))
+        subprocess.run(["cp", "--sparse=always", self.path, spare.path], check=True)
+        return spare
 
     def names(self, folder):
         out = subprocess.run(["mdir", "-b", "-i", self.boot, f"::{folder}"], capture_output=True, text=True, check=True).stdout

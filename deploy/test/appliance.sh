@@ -63,6 +63,9 @@ printf '#!/bin/sh\necho "$@" >>/run/asked\n' >"$root/root/fake/systemctl"
 chmod +x "$root/root/fake/systemctl"
 echo 'ID=fieldgate IMAGE_VERSION=1' >"$root/root/release"
 check "a broker that answers makes the slot good" mark "status mark-good,code 0"
+inside mv /usr/bin/fieldgate /usr/bin/away
+check "a program that is not there is no mistake of a person" mark "code 1"
+inside mv /usr/bin/away /usr/bin/fieldgate
 cp "$config" "$work/good.yaml"
 sed -i 's/^gateway:/gatewy:/' "$config"
 inside systemctl stop fieldgate
@@ -73,6 +76,30 @@ inside rm /root/good
 check "without one that has worked, nothing is started again" mark "code 1"
 cp "$work/good.yaml" "$config"
 inside rm /usr/bin/rauc
+
+step "what somebody in front of the board sees"
+# The activity LED is played.
+led=$root/root/leds/class/leds/ACT
+mkdir -p "$led" "$root/etc/systemd/system/fieldgate.service.d"
+echo 255 >"$led/max_brightness"
+echo 0 | tee "$led/brightness" >"$led/trigger"
+cp deploy/console/fieldgate-show "$root/usr/lib/fieldgate/"
+sed 's,=-+,&/usr/bin/env FIELDGATE_SYS=/root/leds ,' deploy/console/show.conf >"$root/etc/systemd/system/fieldgate.service.d/show.conf"
+inside systemctl daemon-reload
+shows() { inside grep -qx "$1" /run/issue.d/fieldgate.issue && [ "$(paste -d, "$led/trigger" "$led/brightness")" = "$2" ]; }
+inside systemctl restart fieldgate
+check "that the gateway runs" shows "MQTT gateway: running" "heartbeat,0"
+inside systemctl kill -s KILL --kill-whom=main fieldgate
+check "that it was killed" within 5 shows "MQTT gateway: NOT RUNNING: ended with KILL, see journalctl -u fieldgate" "none,255"
+check "that it runs again" within 20 shows "MQTT gateway: running" "heartbeat,255"
+sed -i 's/^gateway:/gatewy:/' "$config"
+inside systemctl --no-block restart fieldgate
+check "that somebody made a mistake" within 20 shows "MQTT gateway: NOT RUNNING: mistakes in its configuration, see journalctl -u fieldgate" "none,255"
+cp "$work/good.yaml" "$config"
+inside systemctl restart fieldgate
+inside systemctl stop fieldgate
+check "that it was stopped" within 5 shows "MQTT gateway: stopped" "none,255"
+inside systemctl start fieldgate
 
 step "growing the data partition"
 # No partitions can be made here: sysfs and the tools are played, and the disk is a file.

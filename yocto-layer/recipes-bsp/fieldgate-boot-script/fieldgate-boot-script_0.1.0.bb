@@ -8,8 +8,11 @@ LIC_FILES_CHKSUM = "file://${COMMON_LICENSE_DIR}/MIT;md5=0835ade698e0bcf8506ecda
 
 DEPENDS = "u-boot-mkimage-native"
 
-FILESEXTRAPATHS:prepend := "${FIELDGATE_SRC}/yocto-layer/files/boot:"
-SRC_URI = "file://boot.cmd.in"
+FILESEXTRAPATHS:prepend := "${FIELDGATE_SRC}/yocto-layer/files/boot:${FIELDGATE_SRC}/deploy/boot:"
+SRC_URI = " \
+    file://boot.cmd.in \
+    file://slots.cmd \
+"
 S = "${UNPACKDIR}"
 
 inherit deploy nopackages
@@ -21,7 +24,8 @@ do_configure[noexec] = "1"
 do_install[noexec] = "1"
 
 do_compile() {
-    sed -e 's/@@KERNEL_IMAGETYPE@@/${KERNEL_IMAGETYPE}/' -e 's/@@KERNEL_BOOTCMD@@/booti/' \
+    sed -e '/^@@SLOTS@@$/r ${S}/slots.cmd' -e '/^@@SLOTS@@$/d' \
+        -e 's/@@KERNEL_IMAGETYPE@@/${KERNEL_IMAGETYPE}/' -e 's/@@KERNEL_BOOTCMD@@/booti/' \
         ${S}/boot.cmd.in > ${B}/boot.cmd
     mkimage -A arm -T script -C none -n "Boot script" -d ${B}/boot.cmd ${B}/boot.scr
 }

@@ -13,6 +13,7 @@ SRC_URI = " \
     file://boot-firmware.mount \
     file://fieldgate-tmpfiles.conf \
     file://var-lib-fieldgate.mount \
+    file://deploy/console;subdir=${BP} \
     file://deploy/health;subdir=${BP} \
     file://deploy/journald;subdir=${BP} \
     file://deploy/network;subdir=${BP} \
@@ -35,7 +36,7 @@ do_install() {
     install -m 0644 ${S}/deploy/provision/*.service ${S}/deploy/health/*.service \
         ${UNPACKDIR}/boot-firmware.mount ${UNPACKDIR}/var-lib-fieldgate.mount ${D}${systemd_system_unitdir}/
     install -m 0755 ${S}/deploy/provision/fieldgate-growdata ${S}/deploy/health/fieldgate-mark-good \
-        ${D}${nonarch_libdir}/fieldgate/
+        ${S}/deploy/console/fieldgate-show ${D}${nonarch_libdir}/fieldgate/
     install -m 0644 ${UNPACKDIR}/fieldgate-tmpfiles.conf ${D}${nonarch_libdir}/tmpfiles.d/fieldgate-system.conf
     install -m 0644 ${S}/deploy/network/*.network ${D}${systemd_unitdir}/network/
     install -m 0644 ${S}/deploy/network/*.dnssd ${D}${systemd_unitdir}/dnssd/
@@ -43,17 +44,16 @@ do_install() {
     install -m 0644 ${S}/deploy/ssh/50-fieldgate.conf ${D}${sysconfdir}/ssh/sshd_config.d/
 
     # Drop-ins of units of other packages.
+    install -D -m 0644 ${S}/deploy/console/show.conf ${D}${systemd_system_unitdir}/fieldgate.service.d/show.conf
     install -D -m 0644 ${S}/deploy/ssh/ssh-fieldgate.conf ${D}${systemd_system_unitdir}/sshd.service.d/fieldgate.conf
     install -D -m 0644 ${S}/deploy/network/wpa_supplicant-wlan0.conf \
         ${D}${systemd_system_unitdir}/wpa_supplicant@wlan0.service.d/fieldgate.conf
     install -D -m 0644 ${S}/deploy/network/70-fieldgate-wlan.rules ${D}${nonarch_base_libdir}/udev/rules.d/70-fieldgate-wlan.rules
-    # U-Boot keeps its environment beside its script; its tools look for it in /boot.
-    ln -s firmware/uboot.env ${D}/boot/uboot.env
 }
 
 SYSTEMD_SERVICE:${PN} = "boot-firmware.mount fieldgate-growdata.service fieldgate-mark-good.service \
     fieldgate-provision.service var-lib-fieldgate.mount"
 FILES:${PN} += "${systemd_unitdir} ${nonarch_base_libdir}/udev ${nonarch_libdir}/fieldgate ${nonarch_libdir}/tmpfiles.d /boot /data \
     ${localstatedir}/lib/fieldgate"
-RDEPENDS:${PN} = "e2fsprogs-e2fsck e2fsprogs-resize2fs util-linux-findmnt util-linux-mountpoint \
+RDEPENDS:${PN} = "e2fsprogs-e2fsck e2fsprogs-resize2fs util-linux-agetty util-linux-findmnt util-linux-mountpoint \
     util-linux-partx util-linux-sfdisk"

@@ -22,6 +22,7 @@ OVERLAYFS_ETC_INIT_TEMPLATE = "${FIELDGATE_SRC}/yocto-layer/files/overlay/preini
 
 IMAGE_FSTYPES = "ext4 wic.zst wic.bmap"
 WKS_FILE = "fieldgate-ab.wks.in"
+WKS_FILE_DEPENDS:append = " fieldgate-boot-slots"
 WKS_FILE_DEPENDS:append:qemuarm64 = " fieldgate-boot-script"
 IMAGE_BOOT_FILES:append:qemuarm64 = " boot.scr"
 # Both slots have this size for the life of the product: room to grow.
@@ -30,3 +31,10 @@ FIELDGATE_DATA_SIZE ?= "128M"
 IMAGE_ROOTFS_MAXSIZE = "716800"
 IMAGE_OVERHEAD_FACTOR = "1.0"
 WICVARS:append = " FIELDGATE_SLOT_SIZE FIELDGATE_DATA_SIZE"
+
+# Where RAUC finds what U-Boot reads: deploy/boot/slots.cmd. After the packages, as U-Boot's own may hold
+# that file, too, for another place.
+fieldgate_boot_sector() {
+    echo "${FIELDGATE_CARD} 0x80000 0x200" > ${IMAGE_ROOTFS}${sysconfdir}/fw_env.config
+}
+ROOTFS_POSTPROCESS_COMMAND += "fieldgate_boot_sector"
