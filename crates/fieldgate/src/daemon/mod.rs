@@ -24,6 +24,7 @@ use std::time::Duration;
 use fieldgate_broker::{Broker, QoS};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
@@ -31,7 +32,7 @@ use crate::control::{
     self,
     server::{Buses, Control},
 };
-use crate::notify;
+use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use commands::Directory;
 use doors::Doors;
@@ -45,6 +46,8 @@ const BROKER_END: Duration = Duration::from_secs(5);
 /// How often the users file is looked at. Polling needs no descriptor, survives every way of
 /// replacing a file, and costs one system call.
 const USERS_LOOK: Duration = Duration::from_secs(2);
+/// From one line about the devices to the next.
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the service manager wants the daemon to keep its state, if it says so.
 pub(crate) fn state_directory() -> Option<PathBuf> {
@@ -103,7 +106,7 @@ pub(crate) async fn run(
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    notify::ready();
+    signals.notifier.ready();
 
     serve(
         &mut signals,
@@ -116,7 +119,7 @@ pub(crate) async fn run(
     )
     .await;
 
-    notify::stopping();
+    signals.notifier.stopping();
     log::info!("stopping");
     commands_end.cancel();
     if let Err(error) = commands.await {
@@ -135,7 +138,9 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// What whoever started the process says by signals, and what it is told.
 struct Signals {
+    notifier: Notifier,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -144,6 +149,7 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
+            notifier: Notifier::new(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
@@ -167,27 +173,31 @@ async fn serve(
     let mut tick = tokio::time::interval(interval);
     let mut look = tokio::time::interval(USERS_LOOK);
     let mut count = tokio::time::interval(stats::LOOK);
+    let (mut has_changed, mut next_status) = (false, Instant::now());
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {
-                notify::reloading();
+                signals.notifier.reloading();
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
                 reload(path, broker, plant, doors).await;
                 buses.set(plant.handles());
-                notify::ready();
+                signals.notifier.ready();
             }
             _ = look.tick() => doors.look(broker).await,
             _ = count.tick() => plant.publish_counters(),
-            () = changed.notified() => {
+            () = changed.notified() => has_changed = true,
+            () = sleep_until(next_status), if has_changed => {
+                has_changed = false;
+                next_status = Instant::now() + STATUS_PAUSE;
                 let (online, all) = plant.count();
-                notify::status(&format!("{online} of {all} devices online"));
+                signals.notifier.status(&format!("{online} of {all} devices online"));
             }
             _ = tick.tick(), if watchdog.is_some() => {
                 if broker.is_alive(interval / 2).await {
-                    notify::alive();
+                    signals.notifier.alive();
                 } else {
                     log::error!("the broker does not answer");
                 }
