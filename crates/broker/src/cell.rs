@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) sink: Sink,
     pub(crate) subscriptions: HashMap<Box<str>, Grant, RandomState>,
     pub(crate) will: Option<Will>,
+    /// The store was told of the will, though the session ends with its connection.
+    pub(crate) has_noted_will: bool,
     /// How long the session outlives its connection; `None` for ever.
     pub(crate) expiry: Option<Duration>,
     /// Counts the connections of this session, so that an old one knows that it is.
@@ -145,6 +147,7 @@ impl Cell {
                 sink: Sink::Away,
                 subscriptions: HashMap::default(),
                 will: None,
+                has_noted_will: false,
                 expiry: Some(Duration::ZERO),
                 epoch: 0,
                 dead: false,

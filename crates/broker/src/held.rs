@@ -104,12 +104,11 @@ impl Held {
     ) -> Refused {
         let mut refused = Refused::default();
         while let Some((Some(ticket), _)) = self.groups.front() {
-            let ticket = *ticket;
             match store.outcome(ticket) {
-                Outcome::Undecided if self.asked == Some(ticket) => break,
+                Outcome::Undecided if self.asked.as_ref() == Some(ticket) => break,
                 Outcome::Undecided => {
                     store.wake_at(ticket, waker);
-                    self.asked = Some(ticket);
+                    self.asked = Some(ticket.clone());
                     continue; // It may have been decided just now.
                 }
                 Outcome::Kept => {}

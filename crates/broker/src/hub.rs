@@ -58,6 +58,16 @@ pub(crate) struct Arrival<'a> {
     pub(crate) standing: Standing,
 }
 
+/// Whose messages are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The program's that the broker is part of: they always have room, and come again after a
+    /// crash.
+    Gateway,
+    /// A client's, or the broker's own.
+    Client,
+}
+
 /// A client that has its session.
 pub(crate) struct Attached {
     pub(crate) cell: Arc<Cell>,
@@ -216,6 +226,7 @@ impl Hub {
             self.router.rights_changed();
         }
         inner.will = arrival.will;
+        inner.has_noted_will = self.store.is_some() && inner.will.is_some();
         inner.expiry = arrival.expiry;
         let mut wire = Wire::default();
         greet(resumed.is_some(), &mut wire.out);
@@ -356,12 +367,13 @@ impl Hub {
         };
         let subscriptions = std::mem::take(&mut inner.subscriptions);
         let will = inner.will.take();
+        let is_on_record = inner.is_on_record(cell);
         inner.session = crate::session::Session::new(self.config.limits.session());
         let waiting = inner.relieve();
         drop(inner);
         wake(displaced);
         waiting.into_iter().for_each(Waker::wake);
-        if cell.is_stored() {
+        if is_on_record {
             let mut journal = Journal::default();
             let session = cell.id();
             journal.changes.push(Change::Ended { session });
@@ -381,7 +393,7 @@ impl Hub {
     pub(crate) fn publish(
         &self,
         messages: &[Message],
-        publisher: &Cell,
+        (publisher, source): (&Cell, Source),
         cache: &mut MatchCache,
         now: Instant,
     ) -> Vec<Arc<Cell>> {
@@ -390,7 +402,8 @@ impl Hub {
         let bytes: usize = messages.iter().map(|m| m.payload().len()).sum();
         add(&counters.publish_bytes_received, bytes as u64);
         let mut post = Post::default();
-        self.retain(messages, publisher, &mut post.journal);
+        post.journal.is_late = source == Source::Gateway;
+        self.retain(messages, (publisher, source), &mut post.journal);
         let mut batch = Batch::default();
         for message in messages {
             let matches = cache.matches(&self.router, message.topic());
@@ -405,13 +418,21 @@ impl Hub {
     }
 
     /// Keeps those messages that ask for it.
-    fn retain(&self, messages: &[Message], publisher: &Cell, journal: &mut Journal) {
+    fn retain(
+        &self,
+        messages: &[Message],
+        (publisher, source): (&Cell, Source),
+        journal: &mut Journal,
+    ) {
         let asking = || messages.iter().filter(|message| message.retain());
         if asking().next().is_none() {
             return;
         }
         let mut retained = self.retained();
-        let stored = asking().map(|message| retained.store(message, publisher.name()));
+        let stored = asking().map(|message| match source {
+            Source::Gateway => retained.store_own(message, publisher.name()),
+            Source::Client => retained.store(message, publisher.name()),
+        });
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {
@@ -419,7 +440,7 @@ impl Hub {
                 self.note_retained_full(message.topic());
             }
             if let Some(store) = &self.store {
-                store.retained_changed(message.topic(), false, journal);
+                store.retained_changed(message.topic(), stored, false, journal);
             }
         }
     }
@@ -427,7 +448,8 @@ impl Hub {
     /// Publishes a will or a `$SYS` value, for which nobody waits.
     pub(crate) fn publish_kept(&self, message: &Message, publisher: &Cell, now: Instant) {
         let mut cache = MatchCache::default();
-        self.publish(std::slice::from_ref(message), publisher, &mut cache, now);
+        let message = std::slice::from_ref(message);
+        self.publish(message, (publisher, Source::Client), &mut cache, now);
     }
 
     /// A message was published, but could not be retained.

@@ -1,6 +1,7 @@
 //! Changes to what outlives the process, on their way to the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldgate_mqtt::{PacketId, QoS};
 
@@ -17,6 +18,9 @@ pub(crate) enum Change {
         session: u64,
         number: u64,
         entry: Entry,
+        /// How long its client's acknowledgement may be waited for before it is written; `None` if
+        /// none is to be expected.
+        patience: Option<Duration>,
     },
     /// The client has the message, and will get its PUBREL.
     Released {
@@ -77,6 +81,9 @@ pub(crate) struct Journal {
     pub(crate) awaited: Vec<(Arc<Cell>, u64)>,
     /// An answer waits for these changes, or, if there are none, for those before.
     pub(crate) is_awaited: bool,
+    /// Nothing waits for the messages among them, which will soon be out of date: they are written
+    /// late, if they are not acknowledged by then.
+    pub(crate) is_late: bool,
 }
 
 impl Journal {

@@ -8,7 +8,7 @@ use crate::held::Held;
 use crate::hub::Hub;
 use crate::journal::{Change, Journal};
 use crate::router::Kept;
-use crate::store::{Clock, Recovered, RecoveredSession, SessionRecord};
+use crate::store::{Recovered, RecoveredSession, SessionRecord, Store};
 use crate::timers::{Due, Task};
 
 impl Hub {
@@ -30,29 +30,32 @@ impl Hub {
     /// Hands over how a session stands.
     pub(crate) fn note(&self, cell: &Cell, inner: &Inner) {
         let mut journal = Journal::default();
-        journal.changes.extend(record(cell, inner));
+        journal.changes.extend(self.record(cell, inner));
         self.keep(&mut journal);
     }
 
     /// Puts on record who has come. What a session that outlives the process begins with, its
     /// client must not see before that is on disk.
     pub(crate) fn enter(&self, cell: &Cell, inner: &mut Inner, is_new: bool, mut journal: Journal) {
-        journal.changes.extend(record(cell, inner));
+        let is_new = is_new && inner.is_on_record(cell);
+        journal.changes.extend(self.record(cell, inner));
         let Sink::Wire(wire) = &mut inner.sink else {
             return;
         };
-        journal.is_awaited = cell.is_stored() && (is_new || wire.held.is_open());
+        journal.is_awaited = is_new || (cell.is_stored() && wire.held.is_open());
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
             let ticket = store.submit(&mut journal);
-            wire.held.seal(ticket);
-            wire.gate = (is_new && cell.is_stored()).then_some(ticket);
+            wire.held.seal(ticket.clone());
+            wire.gate = is_new.then_some(ticket);
         }
     }
 
     /// Takes over what the store held. Nobody is connected yet.
     pub(crate) fn restore(&mut self, recovered: Recovered) {
         let now = tokio::time::Instant::now().into_std();
-        let clock = Clock::now();
+        let Some(clock) = self.store.as_ref().map(Store::clock) else {
+            return;
+        };
         let mut journal = Journal::default();
         let mut retained = self.retained();
         for Kept { message, publisher } in recovered.retained {
@@ -60,25 +63,25 @@ impl Hub {
                 let topic = message.topic().into();
                 journal.changes.push(Change::Retained { topic });
             } else {
-                retained.store(&message, &publisher);
+                retained.store_own(&message, &publisher);
             }
         }
         drop(retained);
         let (mut sessions, mut messages) = (0, 0);
+        let mut ended = Vec::new();
         // A client whose session was replaced just before the end has two: the newer counts.
         for session in recovered.sessions {
             let number = session.number;
             self.skip_to(number + 1);
-            let left = session
-                .record
-                .expiry
-                .map(|expiry| match session.record.away_since {
-                    _ if expiry.is_zero() => Duration::ZERO,
-                    Some(since) => clock.left_of(expiry, since),
-                    None => expiry,
-                });
+            let record = &session.record;
+            let left = record.expiry.map(|expiry| match record.away_since {
+                _ if expiry.is_zero() => Duration::ZERO,
+                Some(since) => clock.left_of(expiry, since),
+                None => expiry,
+            });
             if left == Some(Duration::ZERO) {
                 journal.changes.push(Change::Ended { session: number });
+                ended.push(session);
                 continue;
             }
             messages += session.queue.len();
@@ -91,8 +94,25 @@ impl Hub {
         if sessions > 0 {
             log::info!("{sessions} sessions of before, with {messages} messages waiting in them");
         }
+        // A session that ended with the process, or while there was none, publishes its will now
+        // (MQTT 5.0 section 3.1.2.5). All who get it are there.
+        for session in ended {
+            self.publish_late_will(session, now);
+        }
         if let Some(store) = &self.store {
             store.submit(&mut journal);
+        }
+    }
+
+    /// Publishes the will of a session that is no more, if its user may still do that.
+    fn publish_late_will(&self, session: RecoveredSession, now: Instant) {
+        let record = session.record;
+        let Some(will) = record.will else { return };
+        let policy = self.access.policy();
+        let (rights, _) = policy.review(&record.principal, &record.client_id);
+        if rights.may_write(will.message.topic()) {
+            let cell = self.restored_cell(session.number, &record.client_id);
+            self.publish_kept(&will.at(now), &cell, now);
         }
     }
 
@@ -138,20 +158,29 @@ impl Hub {
         drop(inner);
         self.adopt(cell)
     }
+
+    /// How a session stands, if that outlives the process.
+    pub(crate) fn record(&self, cell: &Cell, inner: &Inner) -> Option<Change> {
+        let clock = self.store.as_ref()?.clock();
+        let is_away = matches!(inner.sink, Sink::Away);
+        inner.is_on_record(cell).then(|| Change::Session {
+            session: cell.id(),
+            record: Box::new(SessionRecord {
+                client_id: cell.client_id().into(),
+                principal: cell.principal(),
+                expiry: inner.expiry,
+                away_since: is_away.then(|| clock.millis()),
+                unsent_from: is_away.then(|| inner.session.unsent_from()),
+                will: inner.will.clone(),
+            }),
+        })
+    }
 }
 
-/// How a session stands, to be kept if it outlives the process.
-pub(crate) fn record(cell: &Cell, inner: &Inner) -> Option<Change> {
-    let is_away = matches!(inner.sink, Sink::Away);
-    cell.is_stored().then(|| Change::Session {
-        session: cell.id(),
-        record: Box::new(SessionRecord {
-            client_id: cell.client_id().into(),
-            principal: cell.principal(),
-            expiry: inner.expiry,
-            away_since: is_away.then(|| Clock::now().millis()),
-            unsent_from: is_away.then(|| inner.session.unsent_from()),
-            will: inner.will.clone(),
-        }),
-    })
+impl Inner {
+    /// Whether the store knows of the session: of one that ends with its connection, because of its
+    /// will.
+    pub(crate) fn is_on_record(&self, cell: &Cell) -> bool {
+        cell.is_stored() || self.has_noted_will
+    }
 }

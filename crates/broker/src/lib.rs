@@ -278,6 +278,7 @@ async fn housekeeping(hub: Arc<Hub>, certificates: Arc<[Arc<Certificates>]>) {
                 let gone = hub.retained().purge(now());
                 if let Some(store) = &hub.store {
                     gone.iter().for_each(|topic| store.retained_expired(topic));
+                    store.check_time();
                 }
                 certificates.iter().for_each(|one| one.refresh());
             }

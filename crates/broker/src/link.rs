@@ -10,7 +10,7 @@ use fieldgate_mqtt::{Publish, PublishProperties, QoS, topic};
 use tokio::time::Instant;
 
 use crate::cell::{Cell, Sink, Will};
-use crate::hub::Hub;
+use crate::hub::{Hub, Source};
 use crate::message::{Message, Routed};
 use crate::pause::Pause;
 use crate::router::{Grant, Kept, MatchCache};
@@ -137,7 +137,7 @@ impl Link {
             let congested = {
                 let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now().into_std();
-                hub.publish(&messages, cell, &mut cache, now)
+                hub.publish(&messages, (cell, Source::Gateway), &mut cache, now)
             };
             Pause::new(congested).wait(hub).await;
         }

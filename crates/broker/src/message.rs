@@ -131,6 +131,11 @@ impl Message {
         self.bytes.len() + OVERHEAD
     }
 
+    /// Where it is in memory, which tells messages apart as long as they exist.
+    pub(crate) fn address(&self) -> usize {
+        self.bytes.as_ptr().addr()
+    }
+
     /// The message as a PUBLISH packet to encode; the sender fills in identifiers and expiry.
     pub(crate) fn publish(&self) -> Publish<'_> {
         let mut publish = Publish {

@@ -8,7 +8,6 @@ use crate::access::Policy;
 use crate::cell::{Cell, Standing};
 use crate::hub::Hub;
 use crate::journal::Journal;
-use crate::lasting::record;
 
 impl Hub {
     /// From now on `policy` holds, for those who are here as well: rights are taken and given,
@@ -60,7 +59,7 @@ impl Hub {
         {
             inner.will = None;
         }
-        journal.changes.extend(record(cell, &inner));
+        journal.changes.extend(self.record(cell, &inner));
         self.keep(&mut journal);
     }
 

@@ -152,16 +152,16 @@ impl Log {
         Ok(())
     }
 
-    /// Calls `found` with the payload of every frame, oldest first.
+    /// Calls `found` with number and payload of every frame, oldest first.
     ///
     /// # Errors
     /// Those of `found`, and [`Error::Damaged`].
     pub fn replay<E: From<Error>>(
         &self,
-        mut found: impl FnMut(&[u8]) -> Result<(), E>,
+        mut found: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut next = None;
-        let older = self.older.iter().map(|older| Source::Closed(older));
+        let older = self.older.iter().map(Source::Closed);
         for source in older.chain(self.head.as_ref().map(Source::Head)) {
             let opened;
             let (segment, generation) = match source {
@@ -176,7 +176,7 @@ impl Log {
                     return Err(Walk::Gap);
                 }
                 next = Some(head.number + 1);
-                found(payload).map_err(Walk::Other)
+                found(head.number, payload).map_err(Walk::Other)
             });
             walked.map_err(|error| match error {
                 Walk::Gap => self.gap(),
@@ -195,11 +195,11 @@ impl Log {
         E::from(Error::Damaged(text))
     }
 
-    /// Appends a frame. It is durable when this returns.
+    /// Appends a frame and returns its number. It is durable when this returns.
     ///
     /// # Errors
     /// [`Error::Io`]. Whether the frame is on disk is not known then: open the log anew.
-    pub fn append(&mut self, payload: &[u8], stamp: [u8; STAMP]) -> Result<(), Error> {
+    pub fn append(&mut self, payload: &[u8], stamp: [u8; STAMP]) -> Result<u64, Error> {
         let generation = self.head.as_ref().map_or(self.tail, |head| head.generation);
         let mut place = Place {
             salt: self.salt,
@@ -226,7 +226,7 @@ impl Log {
         self.next += 1;
         self.stamp = Some(stamp);
         self.give_back();
-        Ok(())
+        Ok(place.number)
     }
 
     /// Takes another segment for the head.
@@ -281,20 +281,20 @@ impl Log {
         self.older.len() + usize::from(self.head.is_some())
     }
 
-    /// Calls `found` with every payload of the oldest segment, unless that is still written to.
+    /// Calls `found` with number and payload of every frame of the oldest segment, unless that is still written to.
     ///
     /// # Errors
     /// Those of `found`, and [`Error::Damaged`].
     pub fn read_oldest<E: From<Error>>(
         &self,
-        mut found: impl FnMut(&[u8]) -> Result<(), E>,
+        mut found: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let Some(oldest) = self.older.front() else {
             return Ok(());
         };
         let segment = Segment::open(oldest.path.clone()).map_err(Error::from)?;
-        let walked = segment.walk(oldest.generation, |_, payload| {
-            found(payload).map_err(Walk::Other)
+        let walked = segment.walk(oldest.generation, |head, payload| {
+            found(head.number, payload).map_err(Walk::Other)
         });
         walked.map(drop).map_err(|error| match error {
             Walk::Gap => self.gap(),

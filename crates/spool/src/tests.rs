@@ -35,7 +35,7 @@ impl Drop for Folder {
 
 fn content(log: &Log) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    let replayed = log.replay(|payload| {
+    let replayed = log.replay(|_, payload| {
         found.push(payload.to_vec());
         Ok::<_, Error>(())
     });
@@ -90,7 +90,7 @@ fn what_was_given_back_is_written_over_and_the_files_grow_no_more() {
         want.push(frame);
         while log.segments() > 4 {
             let mut gone = 0;
-            log.read_oldest(|_| {
+            log.read_oldest(|_, _| {
                 gone += 1;
                 Ok::<_, Error>(())
             })
@@ -172,7 +172,7 @@ fn damage_before_the_last_frame_is_noticed_wherever_it_is() {
             fs::write(&path, &bytes).unwrap();
             let opened = Log::open(&folder.0).and_then(|log| {
                 let mut found = Vec::new();
-                log.replay(|payload| {
+                log.replay(|_, payload| {
                     found.push(payload.to_vec());
                     Ok::<_, Error>(())
                 })

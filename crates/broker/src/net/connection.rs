@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(End::kicked(reason));
         }
         let hub = &self.worker.hub;
-        if let (Some(store), Some(gate)) = (&hub.store, wire.gate) {
+        if let (Some(store), Some(gate)) = (&hub.store, &wire.gate) {
             store.wake_at(gate, cx.waker());
             if store.outcome(gate) == Outcome::Undecided {
                 return Ok(false);

@@ -328,7 +328,7 @@ impl Intake<'_> {
         if publish.retain {
             let stored = hub.retained().store(&routed.message(), self.publisher);
             if let Some(store) = store {
-                hold = store.retained_changed(publish.topic, promised, journal);
+                hold = store.retained_changed(publish.topic, stored, promised, journal);
             }
             if stored == Stored::Full {
                 hub.note_retained_full(publish.topic);

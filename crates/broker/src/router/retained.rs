@@ -73,8 +73,14 @@ impl Eq for Kept {}
 /// What became of a message that asks to be retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    Kept,
+    /// The topic had none.
+    New,
+    /// The topic had another.
+    Replaced,
+    /// The topic has none any more.
     Removed,
+    /// The topic has none, and had none.
+    Absent,
     /// The store is full and the topic is new, or would make it too big. What the topic had is gone:
     /// it is not the last message any more.
     Full,
@@ -102,10 +108,21 @@ impl Retained {
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept.
     pub(crate) fn store(&mut self, message: &Message, publisher: &Arc<str>) -> Stored {
+        self.put(message, publisher, true)
+    }
+
+    /// The same for a message that always has room.
+    pub(crate) fn store_own(&mut self, message: &Message, publisher: &Arc<str>) -> Stored {
+        self.put(message, publisher, false)
+    }
+
+    fn put(&mut self, message: &Message, publisher: &Arc<str>, is_bounded: bool) -> Stored {
         let path = message.topic();
         if message.payload().is_empty() {
-            self.remove(path);
-            return Stored::Removed;
+            return match self.remove(path) {
+                true => Stored::Removed,
+                false => Stored::Absent,
+            };
         }
         let weight = message.weight();
         let (above, level) = split(path);
@@ -113,7 +130,8 @@ impl Retained {
         let known = node.and_then(|node| Some((node.kept.get(level)?.message.weight(), node)));
         let old = known.as_ref().map_or(0, |(weight, _)| *weight);
         let has_room = known.is_some() || self.count < self.max;
-        if !has_room || self.bytes - old + weight > self.max_bytes {
+        let is_full = !has_room || self.bytes - old + weight > self.max_bytes;
+        if is_bounded && is_full {
             self.remove(path);
             return Stored::Full;
         }
@@ -124,11 +142,11 @@ impl Retained {
         };
         if let Some((_, node)) = known {
             node.kept.replace(kept);
-        } else {
-            self.count += 1;
-            self.root.insert(kept);
+            return Stored::Replaced;
         }
-        Stored::Kept
+        self.count += 1;
+        self.root.insert(kept);
+        Stored::New
     }
 
     pub(crate) fn get(&self, topic: &str) -> Option<&Kept> {
@@ -140,11 +158,14 @@ impl Retained {
         node.kept.get(level)
     }
 
-    fn remove(&mut self, topic: &str) {
-        if let Some(old) = self.root.remove(topic) {
-            self.count -= 1;
-            self.bytes -= old.message.weight();
-        }
+    /// Returns whether there was one.
+    fn remove(&mut self, topic: &str) -> bool {
+        let Some(old) = self.root.remove(topic) else {
+            return false;
+        };
+        self.count -= 1;
+        self.bytes -= old.message.weight();
+        true
     }
 
     /// Drops what has expired, and returns the topics.
@@ -290,7 +311,7 @@ mod tests {
         let mut retained = Retained::new(100, 100_000);
         let topics = ["a", "a/b", "a/b/c", "a/c", "/", "$SYS/x", "é"];
         for topic in topics {
-            assert_eq!(store(&mut retained, message(topic, b"1")), Stored::Kept);
+            assert_eq!(store(&mut retained, message(topic, b"1")), Stored::New);
         }
         for filter in ["a", "a/#", "#", "+", "+/+", "a/+", "$SYS/#", "a/b/c/#", "x"] {
             let mut want: Vec<_> = topics
@@ -312,7 +333,7 @@ mod tests {
         store(&mut retained, message("a/b/c", b"2"));
         assert_eq!(retained.count(), 1);
         assert_eq!(store(&mut retained, message("a/b/c", b"")), Stored::Removed);
-        assert_eq!(store(&mut retained, message("never", b"")), Stored::Removed);
+        assert_eq!(store(&mut retained, message("never", b"")), Stored::Absent);
         assert_eq!((retained.count(), retained.bytes()), (0, 0));
         assert!(retained.root.below.is_none());
     }
@@ -320,10 +341,10 @@ mod tests {
     #[test]
     fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
         let mut retained = Retained::new(2, 1_000);
-        assert_eq!(store(&mut retained, message("a", b"1")), Stored::Kept);
-        assert_eq!(store(&mut retained, message("b", b"1")), Stored::Kept);
+        assert_eq!(store(&mut retained, message("a", b"1")), Stored::New);
+        assert_eq!(store(&mut retained, message("b", b"1")), Stored::New);
         assert_eq!(store(&mut retained, message("c", b"1")), Stored::Full);
-        assert_eq!(store(&mut retained, message("a", b"2")), Stored::Kept);
+        assert_eq!(store(&mut retained, message("a", b"2")), Stored::Replaced);
         let found = retained.matching("a", Instant::now());
         assert_eq!(found[0].message.payload(), b"2");
         // A value that is not the last one would deceive.

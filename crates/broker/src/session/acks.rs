@@ -56,6 +56,7 @@ impl Session {
 
     fn finish(&mut self, id: PacketId, phase: Phase, turn: &mut Turn<'_>) {
         if let Some(number) = self.inflight.finish(id, phase) {
+            self.patience.acknowledged(number, turn.now);
             self.note_gone(number, turn.journal);
             self.pump(turn);
         }

@@ -27,6 +27,7 @@ impl Session {
                 retain: form.retain,
                 ids: form.ids.clone(),
             },
+            patience: self.peer.and_then(|_| self.patience.limit()),
         });
     }
 

@@ -9,6 +9,7 @@ mod inflight;
 mod lasting;
 #[cfg(test)]
 mod model_tests;
+mod patience;
 mod received;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::router::{Ids, Terms};
 use alias::AliasesOut;
 pub(crate) use alias::{AliasError, AliasesIn};
 use inflight::{Inflight, Kept, Phase, id_of};
+use patience::Patience;
 pub(crate) use received::Receipt;
 use received::Received;
 pub(crate) use turn::{Limits, Peer, Tally, Turn};
@@ -61,6 +63,7 @@ pub(crate) struct Session {
     /// Publishers no longer wait for this client: what is too much is dropped.
     pub(crate) given_up: bool,
     aliases: Option<Box<AliasesOut>>,
+    patience: Patience,
     /// The client's QoS 2 messages that wait for their PUBREL.
     received: Received,
 }
@@ -101,6 +104,7 @@ impl Session {
             queued_qos0: 0,
             given_up: false,
             aliases: None,
+            patience: Patience::default(),
             received: Received::default(),
         }
     }
@@ -134,6 +138,7 @@ impl Session {
     pub(crate) fn detach(&mut self) {
         self.peer = None;
         self.aliases = None;
+        self.patience.reset();
         self.resend.clear();
         // Retained messages that were still to go out belong to the lost connection.
         self.queue.retain(|queued| queued.qos > QoS::AtMostOnce);
@@ -335,6 +340,9 @@ impl Session {
             ids: form.ids.clone(),
         });
         self.inflight.sent(number, form.qos, keep);
+        if self.stored.is_some() {
+            self.patience.sent(number, turn.now);
+        }
         true
     }
 

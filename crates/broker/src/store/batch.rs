@@ -1,23 +1,34 @@
 //! Changes that wait to be written together. Of what comes and goes in the meantime nothing is
 //! written: the message that its subscriber has acknowledged before the disk was asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use fieldgate_mqtt::PacketId;
+use fieldgate_mqtt::{PacketId, QoS};
 
 use super::SessionRecord;
+use super::pace::Pace;
+use super::ticket::Part;
 use crate::cell::Cell;
 use crate::journal::{Change, Entry, Journal};
 use crate::router::Grant;
+
+/// How late a change may be written that nothing waits for: the gateway's own readings, and that a
+/// message was acknowledged, after which it would only come twice.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What becomes of one key.
 #[derive(Debug)]
 pub(super) struct Fate<V> {
     /// `None` removes it.
     pub(super) value: Option<V>,
-    /// The file has never seen the key, so that removing it takes no writing.
+    /// The log has never seen the key, so that removing it takes no writing.
     fresh: bool,
+    /// Those who wait for this key alone, not for the disk.
+    part: Option<Arc<Part>>,
 }
 
 /// A message, or, released, that there was one.
@@ -27,19 +38,37 @@ pub(super) enum Queued {
     Released,
 }
 
+/// A session and the number of a message.
+type QueueKey = (u64, u64);
+
 /// All changes since the last batch, the last of each key.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) sessions: BTreeMap<u64, Fate<Box<SessionRecord>>>,
     pub(super) subscriptions: BTreeMap<(u64, Box<str>), Fate<Grant>>,
-    pub(super) queue: BTreeMap<(u64, u64), Fate<Queued>>,
+    pub(super) queue: BTreeMap<QueueKey, Fate<Queued>>,
     pub(super) received: BTreeMap<(u64, PacketId), Fate<()>>,
     /// Topics whose retained message has changed.
     pub(super) retained: BTreeSet<Box<str>>,
     /// Messages that may be sent once they are on disk, and whose they are.
     pub(super) awaited: Vec<(Arc<Cell>, u64)>,
-    /// Somebody has taken a ticket.
-    pub(super) is_awaited: bool,
+    /// The time is to be written, whatever else is.
+    pub(super) restamp: bool,
+    /// When the first change came that is to be on disk as soon as can be.
+    firm_since: Option<Instant>,
+    /// When the changes are due that nothing waits for.
+    late_due: Option<Instant>,
+    /// When the messages are due that may be acknowledged before. Some are no more.
+    due: BinaryHeap<Reverse<(Instant, QueueKey)>>,
+}
+
+/// What adding changes has led to.
+#[derive(Default)]
+pub(super) struct Added {
+    /// The messages among them that may be acknowledged before they are written.
+    pub(super) part: Option<Arc<Part>>,
+    /// Those whose messages are all acknowledged now.
+    pub(super) woken: Vec<Waker>,
 }
 
 impl Batch {
@@ -50,39 +79,97 @@ impl Batch {
             && self.queue.is_empty()
             && self.received.is_empty()
             && self.retained.is_empty()
+            && !self.restamp
     }
 
-    /// Whether there is nothing to do.
-    pub(super) fn is_idle(&self) -> bool {
-        self.is_empty() && self.awaited.is_empty() && !self.is_awaited
+    /// Whether something waits for the disk, or did until what it waited for became nothing.
+    pub(super) fn is_firm(&self) -> bool {
+        self.firm_since.is_some()
+    }
+
+    /// When there is something to do; `None` if nothing.
+    pub(super) fn due(&mut self, pace: &Pace) -> Option<Instant> {
+        while let Some(Reverse((_, key))) = self.due.peek() {
+            let waits = self.queue.get(key);
+            if waits.is_some_and(|fate| fate.fresh && fate.value.is_some()) {
+                break;
+            }
+            self.due.pop();
+        }
+        let firm = self.firm_since.map(|since| match self.is_empty() {
+            true => since,
+            false => pace.due(since),
+        });
+        let first = self.due.peek().map(|Reverse((due, _))| *due);
+        [firm, first, self.late_due].into_iter().flatten().min()
     }
 
     /// Takes everything from `journal`.
-    pub(super) fn add(&mut self, journal: &mut Journal) {
-        self.is_awaited |= std::mem::take(&mut journal.is_awaited);
+    pub(super) fn add(&mut self, journal: &mut Journal, now: Instant) -> Added {
+        let mut added = Added::default();
+        let is_late = std::mem::take(&mut journal.is_late);
         self.awaited.append(&mut journal.awaited);
         for change in journal.changes.drain(..) {
-            self.apply(change);
+            self.apply(change, is_late, now, &mut added);
         }
+        if self.due.len() > 1_024 + 2 * self.queue.len() {
+            let queue = &self.queue;
+            self.due.retain(|Reverse((_, key))| queue.contains_key(key));
+        }
+        added
     }
 
-    fn apply(&mut self, change: Change) {
+    /// The batch is to be written as soon as can be.
+    pub(super) fn firm(&mut self, now: Instant) {
+        self.firm_since.get_or_insert(now);
+    }
+
+    fn late(&mut self, now: Instant) {
+        self.late_due.get_or_insert(now + LATE);
+    }
+
+    fn apply(&mut self, change: Change, is_late: bool, now: Instant, added: &mut Added) {
         match change {
             Change::Queued {
                 session,
                 number,
                 entry,
+                patience,
             } => {
+                // A message of QoS 2 is not even sent before it is on disk.
+                let (due, part) = match patience {
+                    _ if entry.qos == QoS::ExactlyOnce => (None, None),
+                    _ if is_late => (Some(now + LATE), None),
+                    Some(patience) => (Some(now + patience), Some(added.part.get_or_insert_default())),
+                    None => (None, None),
+                };
+                match due {
+                    Some(due) => self.due.push(Reverse((due, (session, number)))),
+                    None => self.firm(now),
+                }
                 let fate = Fate {
                     value: Some(Queued::Whole(entry)),
                     fresh: true,
+                    part: part.inspect(|part| part.add()).cloned(),
                 };
                 self.queue.insert((session, number), fate);
             }
+            Change::Gone { session, number } => {
+                self.late(now);
+                added.woken.extend(remove(&mut self.queue, (session, number)));
+            }
+            other => {
+                self.firm(now);
+                self.apply_firm(other, added);
+            }
+        }
+    }
+
+    fn apply_firm(&mut self, change: Change, added: &mut Added) {
+        match change {
             Change::Released { session, number } => {
                 put(&mut self.queue, (session, number), Queued::Released);
             }
-            Change::Gone { session, number } => remove(&mut self.queue, (session, number)),
             Change::Received { session, id } => {
                 self.received
                     .entry((session, id))
@@ -90,11 +177,14 @@ impl Batch {
                     .or_insert(Fate {
                         value: Some(()),
                         fresh: true,
+                        part: None,
                     });
             }
-            Change::Completed { session, id } => remove(&mut self.received, (session, id)),
+            Change::Completed { session, id } => {
+                remove(&mut self.received, (session, id));
+            }
             Change::Session { session, record } => put(&mut self.sessions, session, record),
-            Change::Ended { session } => self.end(session),
+            Change::Ended { session } => added.woken.extend(self.end(session)),
             Change::Subscribed {
                 session,
                 filter,
@@ -106,16 +196,19 @@ impl Batch {
             Change::Retained { topic } => {
                 self.retained.insert(topic);
             }
+            Change::Queued { .. } | Change::Gone { .. } => {}
         }
     }
 
-    fn end(&mut self, session: u64) {
-        self.forget(session);
+    /// Returns whom to wake.
+    fn end(&mut self, session: u64) -> Vec<Waker> {
+        let woken = self.forget(session);
         remove(&mut self.sessions, session);
+        woken
     }
 
     /// Of a session that has ended nothing else is written.
-    fn forget(&mut self, session: u64) {
+    fn forget(&mut self, session: u64) -> Vec<Waker> {
         let next = session + 1;
         let first: Box<str> = "".into();
         cut(
@@ -123,23 +216,35 @@ impl Batch {
             &(session, first.clone()),
             &(next, first),
         );
-        cut(&mut self.queue, &(session, 0), &(next, 0));
         cut(
             &mut self.received,
             &(session, PacketId::MIN),
             &(next, PacketId::MIN),
         );
+        let queue = cut(&mut self.queue, &(session, 0), &(next, 0));
+        let parts = queue.into_values().filter_map(|fate| fate.part);
+        parts.filter_map(|part| part.remove()).collect()
     }
 
     /// Puts `older`, which could not be written, before these changes, but for the messages whose
-    /// publishers are told that they are not kept. Returns those that somebody waits for.
-    pub(super) fn put_before(&mut self, mut older: Self) -> Vec<(Arc<Cell>, u64)> {
+    /// publishers are told that they are not kept: whether these are on disk is not known, so they are
+    /// removed. Returns those that somebody waits for.
+    pub(super) fn put_before(&mut self, mut older: Self, now: Instant) -> Vec<(Arc<Cell>, u64)> {
         for (cell, number) in &older.awaited {
-            older.queue.remove(&(cell.id(), *number));
+            let gone = Fate {
+                value: None,
+                fresh: false,
+                part: None,
+            };
+            older.queue.insert((cell.id(), *number), gone);
         }
-        older
-            .received
-            .retain(|_, fate| !(fate.fresh && fate.value.is_some()));
+        for fate in older.received.values_mut().filter(|fate| fate.fresh) {
+            (fate.value, fate.fresh) = (None, false);
+        }
+        // Tickets for the older batch are decided by its failure.
+        for fate in older.queue.values_mut() {
+            (fate.part, fate.fresh) = (None, false);
+        }
         let ended = |(&session, fate): (&u64, &Fate<_>)| fate.value.is_none().then_some(session);
         for session in self.sessions.iter().filter_map(ended) {
             older.forget(session);
@@ -149,6 +254,8 @@ impl Batch {
         merge(&mut self.queue, older.queue);
         merge(&mut self.received, older.received);
         self.retained.append(&mut older.retained);
+        self.restamp |= older.restamp;
+        self.firm(now);
         older.awaited
     }
 }
@@ -160,29 +267,33 @@ fn put<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K, value: V) {
             let fate = Fate {
                 value: Some(value),
                 fresh: false,
+                part: None,
             };
             map.insert(key, fate);
         }
     }
 }
 
-fn remove<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K) {
+/// Returns whom to wake.
+fn remove<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K) -> Option<Waker> {
     if map.get(&key).is_some_and(|fate| fate.fresh) {
-        map.remove(&key);
-        return;
+        return map.remove(&key)?.part?.remove();
     }
     let fate = Fate {
         value: None,
         fresh: false,
+        part: None,
     };
     map.insert(key, fate);
+    None
 }
 
-/// Removes the keys from `first` up to, not including, `next`.
-fn cut<K: Ord, V>(map: &mut BTreeMap<K, V>, first: &K, next: &K) {
+/// Takes out the keys from `first` up to, not including, `next`.
+fn cut<K: Ord, V>(map: &mut BTreeMap<K, V>, first: &K, next: &K) -> BTreeMap<K, V> {
     let mut from = map.split_off(first);
     let mut after = from.split_off(next);
     map.append(&mut after);
+    from
 }
 
 fn merge<K: Ord, V>(newer: &mut BTreeMap<K, Fate<V>>, older: BTreeMap<K, Fate<V>>) {

@@ -1,60 +1,75 @@
-//! What outlives the process: sessions with their queues, and retained messages.
+//! What outlives the process: sessions with their queues, wills, and retained messages.
 //!
 //! Changes are handed over in memory and written by one thread, all that came in the meantime
-//! together. Who must not go on before its changes are on disk takes a ticket. Nothing here knows
+//! together. What must not go on before its changes are on disk takes a ticket. Nothing here knows
 //! MQTT's rules: `session` says what may be sent when.
 
 mod batch;
+mod clock;
 mod coalesce;
-mod file;
+mod index;
+mod load;
+mod old;
+mod ops;
+mod pace;
 mod record;
 #[cfg(test)]
 mod tests;
+mod ticket;
+mod writer;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::cell::{Cell, Sink, wake};
+use fieldgate_spool::{Log, STAMP};
+
 use crate::journal::{Change, Journal};
-use crate::router::Retained;
+use crate::router::{Retained, Stored};
 
 use batch::Batch;
 use coalesce::Coalesced;
-use file::{Failure, File, set_aside};
-pub(crate) use file::{Recovered, RecoveredSession};
-pub(crate) use record::{Clock, SessionRecord};
+use load::Loading;
+use pace::Pace;
+use writer::{Book, Failure, Writer, encode};
 
-/// How long changes wait for others, and for their end: a message that is acknowledged within
-/// this time is never written.
-const WINDOW: Duration = Duration::from_millis(2);
-
-/// How often a disk that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
+pub(crate) use clock::{Clock, StoreTime};
+pub(crate) use load::{Recovered, RecoveredSession};
+pub(crate) use record::SessionRecord;
+pub(crate) use ticket::{Outcome, Ticket};
 
 /// Batches that failed are remembered for those who have not asked yet.
 const LOST_MAX: usize = 1_024;
 
+/// Damaged stores that are kept for a look at them.
+const ASIDE_MAX: usize = 3;
+
 /// Where a broker keeps what outlives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// The file. Its folder must exist; damaged files are set aside there.
+    /// The folder. Its parent must exist; damaged stores are set aside there.
     pub path: PathBuf,
-    /// The retained message of a topic is written once in this time at most, so that values which
-    /// change all the time do not wear out an SD card. A crash may bring back one that is up to twice
-    /// as old.
+    /// Changes that something waits for are written together once in this time, so that they do not
+    /// wear out an SD card. Those of a short burst are written at once.
+    pub commit: Duration,
+    /// The retained message of a topic that nothing waits for (the gateway's own readings, and QoS 0)
+    /// is written once in this time at most. A crash may bring back one that is so old.
     pub retained_interval: Duration,
 }
 
 impl StoreConfig {
-    /// The file `path`, with half a minute between writes of a retained message.
+    /// The folder `path`, 20 ms between commits under load, and half a minute between writes of a
+    /// retained message that nothing waits for.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            commit: Duration::from_millis(20),
             retained_interval: Duration::from_secs(30),
         }
     }
@@ -64,24 +79,10 @@ impl StoreConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot keep sessions in {}: {detail}", path.display())]
 pub struct StoreError {
-    /// The file that was asked for.
+    /// The folder that was asked for.
     pub path: PathBuf,
     /// What is wrong.
     pub detail: String,
-}
-
-/// Names all changes up to some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket(u64);
-
-/// What became of the changes of a ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Undecided,
-    /// They are on disk.
-    Kept,
-    /// They could not be written. New messages among them are forgotten, the rest is tried again.
-    Lost,
 }
 
 /// The store's side that everybody sees.
@@ -94,70 +95,70 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Shared {
     config: StoreConfig,
+    time: StoreTime,
     inbox: Mutex<Inbox>,
-    /// There is something in the inbox, or what was there has become nothing.
+    /// There is something to do earlier than the thread knows.
     changed: Condvar,
     coalesced: Mutex<Coalesced>,
     retained: Arc<Mutex<Retained>>,
-    /// The last ticket that is decided.
+    /// The last batch that is decided.
     decided: AtomicU64,
     lost: Mutex<BTreeSet<u64>>,
-    waiting: Mutex<Vec<(Ticket, Waker)>>,
+    waiting: Mutex<Vec<(u64, Waker)>>,
     failing: AtomicBool,
     commits: AtomicU64,
+    /// What stands beside the newest frame.
+    stamp: Mutex<[u8; STAMP]>,
 }
 
 #[derive(Debug)]
 struct Inbox {
     batch: Batch,
-    /// The ticket of `batch`.
-    ticket: u64,
+    /// The number of `batch`.
+    number: u64,
+    pace: Pace,
+    /// When the thread will look again; `None` while it only does if it is told.
+    looks_at: Option<Instant>,
+    is_busy: bool,
+    /// The disk has failed, and is tried again then.
+    not_before: Option<Instant>,
     stop: bool,
 }
 
 impl Store {
-    /// Opens the file, sets it aside if it is damaged, and starts the thread that writes to it.
+    /// Opens the log, sets it aside if it is damaged, and starts the thread that writes to it.
     pub(crate) fn open(
         config: StoreConfig,
         retained: Arc<Mutex<Retained>>,
     ) -> Result<(Self, Recovered), StoreError> {
-        let clock = Clock::now();
         let path = config.path.clone();
         let failed = |detail| StoreError {
             path: path.clone(),
             detail,
         };
-        let attempt = || {
-            let file = File::open(&path)?;
-            let recovered = file.load(&clock)?;
-            Ok((file, recovered))
-        };
-        let opened = attempt().or_else(|failure| {
+        let opened = read(&path).or_else(|failure| {
             let Failure::Damaged(detail) = failure else {
                 return Err(failure);
             };
-            let aside = set_aside(&path, &clock).map_err(|error| {
-                let detail = format!("it is damaged ({detail}), and cannot be set aside: {error}");
-                Failure::System(detail)
-            })?;
-            log::error!(
-                "{}: {detail}; it is set aside as {}, and the broker starts without the sessions \
-                 and retained messages of before",
-                path.display(),
-                aside.display()
-            );
-            attempt()
+            set_aside(&path, &detail)?;
+            read(&path)
         });
-        let (file, recovered) = opened.map_err(|failure| match failure {
+        let opened = opened.map_err(|failure| match failure {
             Failure::Damaged(detail) | Failure::System(detail) => failed(detail),
-        })?;
+        });
+        let (book, time, recovered) = opened?;
         let shared = Arc::new(Shared {
-            config,
             inbox: Mutex::new(Inbox {
                 batch: Batch::default(),
-                ticket: 1,
+                number: 1,
+                pace: Pace::new(config.commit, Instant::now()),
+                looks_at: None,
+                is_busy: false,
+                not_before: None,
                 stop: false,
             }),
+            config,
+            time,
             changed: Condvar::new(),
             coalesced: Mutex::default(),
             retained,
@@ -166,10 +167,12 @@ impl Store {
             waiting: Mutex::default(),
             failing: AtomicBool::new(false),
             commits: AtomicU64::new(0),
+            stamp: Mutex::new(book.log.stamp().unwrap_or_else(|| time.stamp())),
         });
+        let (book, recovered) = import(book, recovered, &shared);
         let writer = Writer {
             shared: Arc::clone(&shared),
-            file: Some(file),
+            book: Some(book),
         };
         let thread = std::thread::Builder::new()
             .name("broker-store".into())
@@ -179,45 +182,78 @@ impl Store {
         Ok((Self { shared, thread }, recovered))
     }
 
+    /// The store's time, in which it says when something happened or expires.
+    pub(crate) fn clock(&self) -> Clock {
+        self.shared.time.now()
+    }
+
+    /// Notes the time if the calendar was set. To be called now and then.
+    pub(crate) fn check_time(&self) {
+        let stamp = *lock(&self.shared.stamp);
+        if self.shared.time.has_stepped(stamp) {
+            self.restamp();
+        }
+    }
+
+    fn restamp(&self) {
+        let mut inbox = self.shared.inbox();
+        inbox.batch.restamp = true;
+        inbox.batch.firm(Instant::now());
+        drop(inbox);
+        self.shared.changed.notify_one();
+    }
+
     /// Hands over everything in `journal`. The ticket is done when that is on disk, and all that
     /// was handed over before.
     pub(crate) fn submit(&self, journal: &mut Journal) -> Ticket {
-        let mut inbox = self.shared.inbox();
-        let was_idle = inbox.batch.is_idle();
-        inbox.batch.add(journal);
-        let is_news = was_idle && !inbox.batch.is_idle() || inbox.batch.is_empty();
-        let ticket = Ticket(inbox.ticket);
-        drop(inbox);
+        let now = Instant::now();
+        journal.is_awaited = false;
+        let mut guard = self.shared.inbox();
+        let inbox = &mut *guard;
+        let added = inbox.batch.add(journal, now);
+        let (batch, part) = match (inbox.batch.is_firm(), added.part) {
+            (true, _) => (inbox.number, None),
+            // All that waits may be acknowledged before it is written.
+            (false, Some(part)) => (inbox.number, Some(part)),
+            (false, None) => (inbox.number - 1, None),
+        };
+        let due = inbox.batch.due(&inbox.pace);
+        let is_earlier = due.is_some_and(|due| inbox.looks_at.is_none_or(|looks_at| due < looks_at));
+        let is_news = is_earlier && !inbox.is_busy;
+        drop(guard);
         if is_news {
             self.shared.changed.notify_one();
         }
-        ticket
+        added.woken.into_iter().for_each(Waker::wake);
+        Ticket { batch, part }
     }
 
     /// The ticket of what would be handed over now.
     pub(crate) fn latest(&self) -> Ticket {
-        let mut journal = Journal {
-            is_awaited: true,
-            ..Journal::default()
-        };
-        self.submit(&mut journal)
+        self.submit(&mut Journal::default())
     }
 
-    pub(crate) fn outcome(&self, Ticket(ticket): Ticket) -> Outcome {
-        if ticket > self.shared.decided.load(Ordering::Acquire) {
+    pub(crate) fn outcome(&self, ticket: &Ticket) -> Outcome {
+        if ticket.part.as_ref().is_some_and(|part| part.is_done()) {
+            return Outcome::Kept;
+        }
+        if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
             Outcome::Undecided
-        } else if lock(&self.shared.lost).contains(&ticket) {
+        } else if lock(&self.shared.lost).contains(&ticket.batch) {
             Outcome::Lost
         } else {
             Outcome::Kept
         }
     }
 
-    /// Wakes `waker` when `ticket` is decided. If it is already, nobody is woken.
-    pub(crate) fn wake_at(&self, ticket: Ticket, waker: &Waker) {
+    /// Wakes `waker` when `ticket` is decided. If it is already, nothing is woken.
+    pub(crate) fn wake_at(&self, ticket: &Ticket, waker: &Waker) {
+        if let Some(part) = &ticket.part {
+            part.wake(waker);
+        }
         let mut waiting = lock(&self.shared.waiting);
-        if ticket.0 > self.shared.decided.load(Ordering::Acquire) {
-            waiting.push((ticket, waker.clone()));
+        if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
+            waiting.push((ticket.batch, waker.clone()));
         }
     }
 
@@ -226,27 +262,42 @@ impl Store {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
-    /// The retained message of `topic` has changed. Returns whether an answer has to wait until
-    /// it is written; only if `awaited`.
+    /// The retained message of `topic` has changed, as `stored` says. Returns whether an answer has
+    /// to wait until it is written; only if `awaited`.
+    ///
+    /// A value that nothing waits for is written late, unless it is a topic's first, or its end:
+    /// these do not come all the time.
     pub(crate) fn retained_changed(
         &self,
         topic: &str,
+        stored: Stored,
         awaited: bool,
         journal: &mut Journal,
     ) -> bool {
         // The broker's own figures are of this run.
-        let lasts = !topic.starts_with("$SYS/");
-        let now = lasts && lock(&self.shared.coalesced).changed(topic, awaited);
-        if now {
+        if topic.starts_with("$SYS/") {
+            return false;
+        }
+        let at_once = match stored {
+            Stored::Absent => return awaited,
+            Stored::Replaced => awaited,
+            Stored::New | Stored::Removed | Stored::Full => true,
+        };
+        let mut coalesced = lock(&self.shared.coalesced);
+        if at_once {
+            coalesced.remove(topic);
             let topic = topic.into();
             journal.changes.push(Change::Retained { topic });
+        } else {
+            coalesced.put(topic);
         }
-        now
+        awaited
     }
 
-    /// The retained message of `topic` is no more. Nobody waits for that to be written.
+    /// The retained message of `topic` is no more. That may be written late, as the message says so
+    /// itself.
     pub(crate) fn retained_expired(&self, topic: &str) {
-        lock(&self.shared.coalesced).changed(topic, false);
+        lock(&self.shared.coalesced).put(topic);
     }
 
     pub(crate) fn retained_interval(&self) -> Duration {
@@ -255,7 +306,7 @@ impl Store {
 
     /// Writes the retained messages that are due. To be called once an interval.
     pub(crate) fn write_retained(&self) {
-        let due = lock(&self.shared.coalesced).tick();
+        let due = lock(&self.shared.coalesced).take();
         self.submit_retained(due);
     }
 
@@ -275,8 +326,10 @@ impl Store {
 
     /// Writes everything that is not yet, and ends the thread.
     pub(crate) fn close(&self) {
-        let rest = lock(&self.shared.coalesced).rest();
+        let rest = lock(&self.shared.coalesced).take();
         self.submit_retained(rest);
+        // The next boot must know when this one ended.
+        self.restamp();
         self.shared.inbox().stop = true;
         self.shared.changed.notify_one();
         if let Some(thread) = lock(&self.thread).take() {
@@ -297,47 +350,52 @@ impl Shared {
         lock(&self.inbox)
     }
 
-    /// Waits for changes, and a little longer for more. `None` at the end, when nothing is left.
+    /// Waits until changes are due, or have become nothing. `None` at the end, when nothing is left.
     fn next(&self) -> Option<(Batch, u64)> {
-        let mut inbox = self.inbox();
-        while inbox.batch.is_idle() && !inbox.stop {
-            inbox = self
-                .changed
-                .wait(inbox)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        let window = if self.failing.load(Ordering::Relaxed) {
-            RETRY
-        } else {
-            WINDOW
-        };
-        let until = Instant::now() + window;
+        let mut guard = self.inbox();
+        guard.is_busy = false;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let done = inbox.batch.is_empty() && !self.failing.load(Ordering::Relaxed);
-            if inbox.stop || left.is_zero() || done {
+            let inbox = &mut *guard;
+            let now = Instant::now();
+            let due = inbox.batch.due(&inbox.pace).max(inbox.not_before);
+            if inbox.stop || due.is_some_and(|due| due <= now) {
                 break;
             }
-            let waited = self.changed.wait_timeout(inbox, left);
-            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+            inbox.looks_at = due;
+            guard = match due {
+                Some(due) => {
+                    let waited = self.changed.wait_timeout(guard, due - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let waited = self.changed.wait(guard);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
         }
-        if inbox.stop && inbox.batch.is_idle() {
+        let inbox = &mut *guard;
+        if inbox.stop && inbox.batch.is_empty() && !inbox.batch.is_firm() {
             return None;
         }
-        let ticket = inbox.ticket;
-        inbox.ticket += 1;
-        Some((std::mem::take(&mut inbox.batch), ticket))
+        let number = inbox.number;
+        inbox.number += 1;
+        inbox.is_busy = true;
+        let batch = std::mem::take(&mut inbox.batch);
+        if !batch.is_empty() {
+            inbox.pace.wrote(Instant::now());
+        }
+        Some((batch, number))
     }
 
-    fn decide(&self, ticket: u64) {
+    fn decide(&self, number: u64) {
         let mut waiting = lock(&self.waiting);
-        self.decided.store(ticket, Ordering::Release);
+        self.decided.store(number, Ordering::Release);
         let (due, later) = std::mem::take(&mut *waiting)
             .into_iter()
-            .partition(|(waits_for, _)| waits_for.0 <= ticket);
+            .partition(|(waits_for, _)| *waits_for <= number);
         *waiting = later;
         drop(waiting);
-        let due: Vec<(Ticket, Waker)> = due;
+        let due: Vec<(u64, Waker)> = due;
         due.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
@@ -346,89 +404,82 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread that writes.
-struct Writer {
-    shared: Arc<Shared>,
-    /// `None` after a failure.
-    file: Option<File>,
-}
-
-impl Writer {
-    fn run(mut self) {
-        while let Some((batch, ticket)) = self.shared.next() {
-            let result = match batch.is_empty() && self.file.is_some() {
-                true => Ok(()),
-                false => self.write(&batch),
-            };
-            match result {
-                Ok(()) => self.succeed(batch, ticket),
-                Err(failure) => {
-                    self.fail(batch, ticket, &failure);
-                    if self.shared.inbox().stop {
-                        return;
-                    }
-                }
-            }
-        }
+/// Takes over what version 0.1 left beside a log that is new.
+fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (Book, Recovered) {
+    let path = shared.config.path.with_extension("redb");
+    if book.log.stamp().is_some() || !path.exists() {
+        return (book, recovered);
     }
-
-    fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let shared = &self.shared;
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => File::open(&shared.config.path)?,
-        };
-        let retained = |topic: &str| lock(&shared.retained).get(topic).cloned();
-        file.commit(batch, retained, &Clock::now())?;
-        shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.file = Some(file);
-        Ok(())
-    }
-
-    fn succeed(&self, batch: Batch, ticket: u64) {
-        let shared = &self.shared;
-        if shared.failing.swap(false, Ordering::Relaxed) {
-            let path = shared.config.path.display();
-            log::info!("{path}: sessions and retained messages are kept again");
-        }
-        shared.decide(ticket);
-        for (cell, number) in batch.awaited {
-            cell_kept(&cell, number);
-        }
-    }
-
-    fn fail(&mut self, batch: Batch, ticket: u64, failure: &Failure) {
-        let shared = &self.shared;
-        self.file = None;
-        let (Failure::Damaged(detail) | Failure::System(detail)) = failure;
-        if !shared.failing.swap(true, Ordering::Relaxed) {
-            let path = shared.config.path.display();
+    let clock = shared.time.now();
+    let text = path.display();
+    let found = match old::read(&path, &clock) {
+        Ok(found) => found,
+        Err(error) => {
             log::error!(
-                "{path}: {detail}; until it can be written again, messages of QoS 1 and 2 that \
-                 would have to be kept are refused"
+                "{text}: {error}; it stays where it is, and the broker starts without the sessions \
+                 and retained messages of before"
             );
+            return (book, recovered);
         }
-        let mut lost = lock(&shared.lost);
-        lost.insert(ticket);
-        while lost.len() > LOST_MAX {
-            lost.pop_first();
+    };
+    let mut journal = found.journal();
+    let mut batch = Batch::default();
+    batch.add(&mut journal, Instant::now());
+    let retained: HashMap<_, _> = found.retained.iter().map(|kept| (kept.message.topic(), kept)).collect();
+    let retained = |topic: &str| retained.get(topic).copied().cloned();
+    let payload = encode(&batch, retained, &clock);
+    let taken = book.write(shared, &payload);
+    let taken = taken.and_then(|()| {
+        let renamed = fs::rename(&path, path.with_extension("redb.imported"));
+        renamed.map_err(|error| Failure::System(error.to_string()))
+    });
+    match taken {
+        Ok(()) => log::info!("{text}: its sessions and retained messages are taken over"),
+        // The next start takes it over again.
+        Err(Failure::Damaged(detail) | Failure::System(detail)) => {
+            log::error!("{text}: cannot be taken over: {detail}");
         }
-        drop(lost);
-        let forgotten = shared.inbox().batch.put_before(batch);
-        for (cell, number) in forgotten {
-            cell.lock().session.not_kept(number);
-        }
-        shared.decide(ticket);
     }
+    (book, found)
 }
 
-/// Lets a session send what is on disk now.
-fn cell_kept(cell: &Cell, number: u64) {
-    let mut inner = cell.lock();
-    let waker = match (inner.session.kept(number), &mut inner.sink) {
-        (true, Sink::Wire(wire)) => wire.waker.take(),
-        _ => None,
+/// Reads the log in the folder `path`.
+fn read(path: &Path) -> Result<(Book, StoreTime, Recovered), Failure> {
+    let log = Log::open(path)?;
+    let time = StoreTime::resume(log.stamp());
+    let mut loading = Loading::new(time.now());
+    let book = Book::read(log, |payload| loading.apply(payload))?;
+    Ok((book, time, loading.finish()))
+}
+
+/// Puts a damaged store out of the way, beside its place. Of those the newest few are kept.
+fn set_aside(path: &Path, detail: &str) -> Result<(), Failure> {
+    let moved = || -> io::Result<PathBuf> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{name}.damaged-");
+        let aside = path.with_file_name(format!("{prefix}{}", Clock::calendar().millis()));
+        fs::rename(path, &aside)?;
+        let Some(folder) = path.parent() else {
+            return Ok(aside);
+        };
+        let is_old = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+        let entries = fs::read_dir(folder)?.flatten().filter(is_old);
+        let mut old: Vec<_> = entries.map(|entry| entry.path()).collect();
+        old.sort();
+        for path in old.iter().rev().skip(ASIDE_MAX) {
+            fs::remove_dir_all(path)?;
+        }
+        Ok(aside)
     };
-    drop(inner);
-    wake(waker);
+    let aside = moved().map_err(|error| {
+        let text = format!("it is damaged ({detail}), and cannot be set aside: {error}");
+        Failure::System(text)
+    })?;
+    log::error!(
+        "{}: {detail}; it is set aside as {}, and the broker starts without the sessions \
+         and retained messages of before",
+        path.display(),
+        aside.display()
+    );
+    Ok(())
 }

@@ -1,17 +1,19 @@
 //! The bytes of one entry of the store, and what they mean.
 //!
 //! A message is kept as an MQTT 5.0 PUBLISH packet behind the time of its expiry, so that
-//! whatever a packet can carry survives.
+//! everything that a packet can carry survives.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use fieldgate_mqtt::{Packet, PacketId, QoS, SubscriptionIds, Version, decode, encode_publish};
+use fieldgate_mqtt::{Packet, PacketId, Publish, QoS, Version, decode, encode_publish};
 
+use super::clock::{Clock, millis};
+use super::ops::{get_number, put_number};
 use crate::access::{Principal, Proof};
 use crate::cell::Will;
 use crate::journal::Entry;
 use crate::message::Message;
-use crate::router::{Grant, Ids, Kept};
+use crate::router::{Grant, Ids};
 
 /// A session but for its queue and its subscriptions.
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ pub(crate) struct SessionRecord {
     pub(crate) principal: Principal,
     /// How long it outlives its connection; `None` for ever.
     pub(crate) expiry: Option<Duration>,
-    /// When the connection ended, in milliseconds since 1970; `None` while there is one.
+    /// When the connection ended, in milliseconds of the store's time; `None` while there is one.
     pub(crate) away_since: Option<u64>,
     /// The number of the first message that was not sent before the connection ended; `None`
     /// while there is one.
@@ -28,135 +30,70 @@ pub(crate) struct SessionRecord {
     pub(crate) will: Option<Will>,
 }
 
-/// Relates the steady clock to the calendar, which a restart does not reset.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    instant: Instant,
-    millis: u64,
-}
-
-impl Clock {
-    pub(crate) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self {
-            instant: tokio::time::Instant::now().into_std(),
-            millis: since.map_or(0, millis),
-        }
-    }
-
-    pub(crate) fn millis(&self) -> u64 {
-        self.millis
-    }
-
-    /// What is left of `span` that began at the calendar time `since`. A calendar that has gone
-    /// back, as on a board without a battery, counts as standing still.
-    pub(crate) fn left_of(&self, span: Duration, since: u64) -> Duration {
-        span.saturating_sub(Duration::from_millis(self.millis.saturating_sub(since)))
-    }
-
-    fn at(&self, instant: Instant) -> u64 {
-        let ahead = instant.saturating_duration_since(self.instant);
-        self.millis.saturating_add(millis(ahead)).max(1)
-    }
-
-    fn instant(&self, millis: u64) -> Instant {
-        self.instant + Duration::from_millis(millis.saturating_sub(self.millis))
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// The bytes do not mean anything: the store is damaged, or of another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The record of a message that the client has, and whose PUBREL it will get.
-const RELEASED: [u8; 1] = [0];
+const QOS: u8 = 0b011;
+const RETAIN: u8 = 0b100;
 
-/// `None` is a message that was released.
-pub(crate) fn encode_entry(entry: Option<&Entry>, clock: &Clock) -> Vec<u8> {
-    let Some(entry) = entry else {
-        return RELEASED.into();
-    };
-    let mut bytes = vec![1];
-    let (qos, retain) = (entry.qos, entry.retain);
-    put_message(
-        &mut bytes,
-        &entry.message,
-        (qos, retain),
-        entry.ids.as_slice(),
-        clock,
-    );
-    bytes
-}
-
-pub(crate) fn decode_entry(bytes: &[u8], clock: &Clock) -> Result<Option<Entry>, Malformed> {
-    match bytes.split_first() {
-        Some((0, [])) => Ok(None),
-        Some((1, bytes)) => {
-            let (message, ids) = message(bytes, clock)?;
-            Ok(Some(Entry {
-                qos: message.qos(),
-                retain: message.retain(),
-                message,
-                ids,
-            }))
-        }
-        _ => Err(Malformed),
+/// How an entry is to be sent: its flags, and its subscription identifiers.
+pub(super) fn entry_parts(entry: &Entry) -> (u8, Vec<u8>) {
+    let mut ids = Vec::new();
+    for &id in entry.ids.as_slice() {
+        put_number(&mut ids, id.into());
     }
+    let retain = if entry.retain { RETAIN } else { 0 };
+    (entry.qos as u8 | retain, ids)
 }
 
-pub(crate) fn encode_retained(kept: &Kept, clock: &Clock) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    put_field(&mut bytes, kept.publisher.as_bytes());
-    let message = &kept.message;
-    put_message(&mut bytes, message, (message.qos(), true), &[], clock);
-    bytes
-}
-
-pub(crate) fn decode_retained(bytes: &[u8], clock: &Clock) -> Result<Kept, Malformed> {
-    let mut rest = Rest(bytes);
-    Ok(Kept {
-        publisher: rest.text()?.into(),
-        message: message(rest.0, clock)?.0,
+/// The entry with these parts.
+pub(super) fn entry(message: Message, flags: u8, mut ids: &[u8]) -> Result<Entry, Malformed> {
+    let mut read = Ids::None;
+    while !ids.is_empty() {
+        let id = u32::try_from(get_number(&mut ids)?).map_err(|_| Malformed)?;
+        read.add(id);
+    }
+    Ok(Entry {
+        message,
+        qos: QoS::from_u8(flags & QOS).ok_or(Malformed)?,
+        retain: flags & RETAIN != 0,
+        ids: read,
     })
 }
 
-fn put_message(
-    bytes: &mut Vec<u8>,
-    message: &Message,
-    (qos, retain): (QoS, bool),
-    ids: &[u32],
-    clock: &Clock,
-) {
+/// A message as it is, with its publisher's quality of service and retain flag.
+pub(super) fn encode_message(bytes: &mut Vec<u8>, message: &Message, clock: &Clock) {
     let expires = message.expires().map_or(0, |at| clock.at(at));
     bytes.extend_from_slice(&expires.to_le_bytes());
     let mut publish = message.publish();
-    publish.qos = qos;
-    publish.retain = retain;
-    publish.packet_id = (qos > QoS::AtMostOnce).then_some(PacketId::MIN);
-    publish.properties.subscription_ids = SubscriptionIds::from_list(ids);
+    publish.packet_id = (publish.qos > QoS::AtMostOnce).then_some(PacketId::MIN);
     encode_publish(bytes, Version::V5, &publish);
 }
 
-fn message(bytes: &[u8], clock: &Clock) -> Result<(Message, Ids), Malformed> {
+/// A message, and the subscription identifiers in it, which only files of version 0.1 have.
+pub(super) fn decode_message(bytes: &[u8], clock: &Clock) -> Result<(Message, Ids), Malformed> {
     let (expires, packet) = bytes.split_first_chunk().ok_or(Malformed)?;
     let expires = u64::from_le_bytes(*expires);
     let expires = (expires > 0).then(|| clock.instant(expires));
+    let publish = publish_of(packet)?;
+    let mut ids = Ids::None;
+    let found = publish.properties.subscription_ids.iter();
+    found.for_each(|id| ids.add(id));
+    Ok((Message::copy_of(&publish, expires), ids))
+}
+
+fn publish_of(packet: &[u8]) -> Result<Publish<'_>, Malformed> {
     match decode(packet, Version::V5, usize::MAX) {
-        Ok(Some((Packet::Publish(publish), len))) if len == packet.len() => {
-            let mut ids = Ids::None;
-            publish
-                .properties
-                .subscription_ids
-                .iter()
-                .for_each(|id| ids.add(id));
-            Ok((Message::copy_of(&publish, expires), ids))
-        }
+        Ok(Some((Packet::Publish(publish), len))) if len == packet.len() => Ok(publish),
         _ => Err(Malformed),
     }
+}
+
+/// The topic of an encoded message.
+pub(super) fn topic_of(bytes: &[u8]) -> Result<&str, Malformed> {
+    let packet = bytes.get(size_of::<u64>()..).ok_or(Malformed)?;
+    Ok(publish_of(packet)?.topic)
 }
 
 const FOR_EVER: u64 = u64::MAX;
@@ -183,9 +120,7 @@ impl SessionRecord {
             bytes.extend_from_slice(&millis(will.delay).to_le_bytes());
             let lifetime = will.lifetime.map_or(FOR_EVER, millis);
             bytes.extend_from_slice(&lifetime.to_le_bytes());
-            let message = &will.message;
-            let flags = (message.qos(), message.retain());
-            put_message(&mut bytes, message, flags, &[], clock);
+            encode_message(&mut bytes, &will.message, clock);
         }
         bytes
     }
@@ -216,7 +151,7 @@ impl SessionRecord {
             false => Some(Will {
                 delay: rest.span()?.ok_or(Malformed)?,
                 lifetime: rest.span()?,
-                message: message(rest.0, clock)?.0,
+                message: decode_message(rest.0, clock)?.0,
             }),
         };
         Ok(Self {

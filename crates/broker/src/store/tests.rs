@@ -25,8 +25,17 @@ impl Folder {
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
-        self.0.join("broker.redb")
+    fn store(&self) -> PathBuf {
+        self.0.join("broker")
+    }
+
+    /// The store's segments, in order.
+    fn segments(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.store()).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some());
+        paths.sort();
+        paths
     }
 
     /// The names of all files, in order.
@@ -83,6 +92,7 @@ fn queued(session: u64, number: u64) -> Change {
             retain: true,
             ids: Ids::One(5),
         },
+        patience: None,
     }
 }
 
@@ -107,10 +117,10 @@ fn write(store: &Store, changes: Vec<Change>) -> Outcome {
         ..Journal::default()
     };
     let ticket = store.submit(&mut journal);
-    decided(store, ticket)
+    decided(store, &ticket)
 }
 
-fn decided(store: &Store, ticket: Ticket) -> Outcome {
+fn decided(store: &Store, ticket: &Ticket) -> Outcome {
     let this = std::thread::current();
     let waker = Waker::from(Arc::new(Unpark(this)));
     loop {
@@ -167,7 +177,7 @@ fn short(recovered: &Recovered) -> String {
 fn what_was_written_comes_back_and_what_was_removed_does_not() {
     let folder = Folder::new("back");
     let id = |id| fieldgate_mqtt::PacketId::new(id).unwrap();
-    let (store, recovered) = open(&folder.file());
+    let (store, recovered) = open(&folder.store());
     assert!(recovered.sessions.is_empty());
     let changes = vec![
         session(1),
@@ -206,7 +216,7 @@ fn what_was_written_comes_back_and_what_was_removed_does_not() {
     ];
     assert_eq!(write(&store, changes), Outcome::Kept);
     drop(store);
-    let (_store, recovered) = open(&folder.file());
+    let (_store, recovered) = open(&folder.store());
     let [only] = &recovered.sessions[..] else {
         panic!("{recovered:?}");
     };
@@ -229,7 +239,7 @@ fn what_was_written_comes_back_and_what_was_removed_does_not() {
 #[test]
 fn a_message_that_is_acknowledged_at_once_is_never_written() {
     let folder = Folder::new("never");
-    let (store, _) = open(&folder.file());
+    let (store, _) = open(&folder.store());
     assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
     let before = store.commits();
     for number in 0..100 {
@@ -244,55 +254,58 @@ fn a_message_that_is_acknowledged_at_once_is_never_written() {
 #[test]
 fn a_store_that_another_process_has_open_is_left_alone() {
     let folder = Folder::new("twice");
-    let (_store, _) = open(&folder.file());
-    let error = Store::open(StoreConfig::new(folder.file()), retained()).unwrap_err();
+    let (_store, _) = open(&folder.store());
+    let error = Store::open(StoreConfig::new(folder.store()), retained()).unwrap_err();
     assert!(
         error.to_string().contains("another process has it open"),
         "{error}"
     );
-    assert_eq!(folder.names(), ["broker.redb"]);
+    assert_eq!(folder.names(), ["broker"]);
 }
 
 #[test]
-fn a_damaged_file_is_set_aside_whole_and_what_is_read_was_written() {
+fn a_damaged_store_is_set_aside_whole_and_what_is_read_was_written() {
     let folder = Folder::new("damaged");
-    let (store, _) = open(&folder.file());
-    let mut changes = vec![session(1), subscribed(1)];
-    changes.extend((0..200).map(|number| queued(1, number)));
-    assert_eq!(write(&store, changes), Outcome::Kept);
+    let (store, _) = open(&folder.store());
+    assert_eq!(write(&store, vec![session(1), subscribed(1)]), Outcome::Kept);
+    for number in 0..40 {
+        assert_eq!(write(&store, vec![queued(1, number)]), Outcome::Kept);
+    }
     drop(store);
-    let good = fs::read(folder.file()).unwrap();
-    let (store, recovered) = open(&folder.file());
+    let [path] = &folder.segments()[..] else {
+        panic!("{:?}", folder.segments());
+    };
+    let good = fs::read(path).unwrap();
+    let (store, recovered) = open(&folder.store());
     let want = short(&recovered);
     drop(store);
     let mut noticed = 0;
-    let flips = (0..good.len())
-        .step_by(good.len() / 31 + 1)
-        .chain([0, 9, 20, 64]);
+    // Header, content and padding of frames, and blocks that were never used.
+    let blocks = (0..good.len()).step_by(4_096 * 3);
+    let flips = blocks.flat_map(|block| [0, 9, 20, 64, 100, 2_000].map(|at| block + at));
     let spoilt = flips.map(|at| {
         let mut bytes = good.clone();
         bytes[at] ^= 0x41;
         bytes
     });
-    let cut = [0, 1, 100, good.len() / 2, good.len() - 1].map(|len| good[..len].to_vec());
+    // The last frame is the one of the end: without it everything else is there.
+    let cut = [1, 4_096, 100_000].map(|len| good[..len].to_vec());
     for bytes in spoilt.chain(cut) {
         for name in folder.names() {
-            fs::remove_file(folder.0.join(name)).unwrap();
+            fs::remove_dir_all(folder.0.join(name)).unwrap();
         }
-        fs::write(folder.file(), &bytes).unwrap();
-        let (store, recovered) = open(&folder.file());
+        fs::create_dir(folder.store()).unwrap();
+        fs::write(path, &bytes).unwrap();
+        let (store, recovered) = open(&folder.store());
         let names = folder.names();
         if names.len() == 1 {
-            // An empty file is a new one; a byte that means nothing changes nothing.
-            assert!(bytes.is_empty() || short(&recovered) == want);
+            let is_cut = bytes.len() < good.len();
+            assert!(is_cut || short(&recovered) == want);
+            assert!(want.contains(short(&recovered).split(" [").next().unwrap()));
         } else {
             noticed += 1;
             assert!(recovered.sessions.is_empty());
-            assert!(names[1].starts_with("broker.redb.damaged-"), "{names:?}");
-            assert_eq!(
-                fs::read(folder.0.join(&names[1])).unwrap().len(),
-                bytes.len()
-            );
+            assert!(names[1].starts_with("broker.damaged-"), "{names:?}");
         }
         assert_eq!(write(&store, vec![session(2), queued(2, 0)]), Outcome::Kept);
     }
@@ -300,17 +313,122 @@ fn a_damaged_file_is_set_aside_whole_and_what_is_read_was_written() {
 }
 
 #[test]
-fn of_damaged_files_the_newest_three_are_kept() {
+fn of_damaged_stores_the_newest_three_are_kept() {
     let folder = Folder::new("aside");
     for round in 0..5_u8 {
-        fs::write(folder.file(), [round; 100]).unwrap();
-        drop(open(&folder.file()));
-        fs::remove_file(folder.file()).unwrap();
+        let (store, _) = open(&folder.store());
+        for number in 0..3 {
+            write(&store, vec![session(1), queued(1, number)]);
+        }
+        drop(store);
+        let path = folder.segments().remove(0);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[50] = !bytes[50];
+        fs::write(&path, &bytes).unwrap();
+        fs::write(folder.store().join("round"), [round]).unwrap();
+        drop(open(&folder.store()));
+        fs::remove_dir_all(folder.store()).unwrap();
         // Their names tell the millisecond.
         let aside = folder.names().len();
         assert!(aside <= 3, "{aside}");
         std::thread::sleep(Duration::from_millis(2));
     }
     let newest = folder.names().pop().unwrap();
-    assert_eq!(fs::read(folder.0.join(newest)).unwrap()[0], 4);
+    assert_eq!(fs::read(folder.0.join(newest).join("round")).unwrap(), [4]);
+}
+
+/// Many small commits, a value that never changes, and messages that come and go.
+#[test]
+fn a_log_that_is_used_for_long_stays_small_and_forgets_nothing_that_is_alive() {
+    let folder = Folder::new("long");
+    let mut config = StoreConfig::new(folder.store());
+    config.commit = Duration::ZERO;
+    let (store, _) = Store::open(config, retained()).unwrap();
+    assert_eq!(write(&store, vec![session(1), subscribed(1)]), Outcome::Kept);
+    assert_eq!(write(&store, vec![queued(1, 0)]), Outcome::Kept);
+    for number in 1..1_500 {
+        let mut changes = vec![queued(1, number)];
+        if number > 5 {
+            let gone = number - 5;
+            changes.push(Change::Gone { session: 1, number: gone });
+        }
+        assert_eq!(write(&store, changes), Outcome::Kept);
+    }
+    drop(store);
+    let (_store, recovered) = open(&folder.store());
+    let [only] = &recovered.sessions[..] else {
+        panic!("{recovered:?}");
+    };
+    let numbers: Vec<_> = only.queue.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [0, 1_495, 1_496, 1_497, 1_498, 1_499]);
+    assert_eq!(only.subscriptions.len(), 1);
+    let bytes = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let bytes: u64 = folder.segments().iter().map(bytes).sum();
+    assert!(bytes <= 7 * 256 * 1024, "{bytes}");
+}
+
+/// A message to a client that is there and acknowledges soon.
+fn patient(session: u64, number: u64, patience: u64) -> Change {
+    let message = message_with("a/b", b"payload", QoS::AtLeastOnce, false, None);
+    Change::Queued {
+        session,
+        number,
+        entry: Entry {
+            message,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            ids: Ids::None,
+        },
+        patience: Some(Duration::from_millis(patience)),
+    }
+}
+
+#[test]
+fn a_publisher_waits_for_its_own_subscribers_alone() {
+    let folder = Folder::new("own");
+    let (store, _) = open(&folder.store());
+    assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
+    let before = store.commits();
+    let hand = |changes| {
+        let mut journal = Journal {
+            changes,
+            is_awaited: true,
+            ..Journal::default()
+        };
+        store.submit(&mut journal)
+    };
+    let slow = hand(vec![patient(1, 0, 60_000)]);
+    for number in 1..100 {
+        let ticket = hand(vec![patient(1, number, 60_000)]);
+        assert_eq!(store.outcome(&ticket), Outcome::Undecided);
+        hand(vec![Change::Gone { session: 1, number }]);
+        assert_eq!(decided(&store, &ticket), Outcome::Kept, "{number}");
+    }
+    assert_eq!(store.outcome(&slow), Outcome::Undecided);
+    assert_eq!(store.commits(), before);
+    // One that nobody acknowledges is written when its time is over, and so is what is with it.
+    let other = hand(vec![patient(1, 200, 1)]);
+    assert_eq!(decided(&store, &other), Outcome::Kept);
+    assert_eq!(decided(&store, &slow), Outcome::Kept);
+    assert_eq!(store.commits(), before + 1);
+}
+
+#[test]
+fn readings_that_are_acknowledged_within_a_second_are_never_written() {
+    let folder = Folder::new("readings");
+    let (store, _) = open(&folder.store());
+    assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
+    let before = store.commits();
+    for number in 0..100 {
+        let mut journal = Journal {
+            changes: vec![patient(1, number, 0)],
+            is_late: true,
+            ..Journal::default()
+        };
+        store.submit(&mut journal);
+        let gone = Change::Gone { session: 1, number };
+        journal.changes.push(gone);
+        store.submit(&mut journal);
+    }
+    assert_eq!(store.commits(), before);
 }

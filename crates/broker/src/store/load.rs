@@ -1,0 +1,218 @@
+//! Builds what the store holds from its frames, read once, oldest first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use fieldgate_mqtt::PacketId;
+use foldhash::fast::RandomState;
+
+use super::clock::Clock;
+use super::ops::{Body, Op, Reader};
+use super::record::{Malformed, SessionRecord, decode_grant, decode_message, entry};
+use crate::journal::{Change, Entry, Journal};
+use crate::message::Message;
+use crate::router::{Grant, Kept};
+
+/// Everything that was in a store when it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    pub(crate) sessions: Vec<RecoveredSession>,
+    pub(crate) retained: Vec<Kept>,
+}
+
+#[derive(Debug)]
+pub(crate) struct RecoveredSession {
+    pub(crate) number: u64,
+    pub(crate) record: SessionRecord,
+    pub(crate) subscriptions: Vec<(Box<str>, Grant)>,
+    /// By their numbers; `None` is one that was released.
+    pub(crate) queue: Vec<(u64, Option<Entry>)>,
+    pub(crate) received: Vec<PacketId>,
+}
+
+impl Recovered {
+    /// All of it as changes.
+    pub(super) fn journal(&self) -> Journal {
+        let mut journal = Journal::default();
+        for session in &self.sessions {
+            session.put(&mut journal.changes);
+        }
+        let topics = self.retained.iter().map(|kept| kept.message.topic().into());
+        let retained = topics.map(|topic| Change::Retained { topic });
+        journal.changes.extend(retained);
+        journal
+    }
+}
+
+impl RecoveredSession {
+    fn put(&self, changes: &mut Vec<Change>) {
+        let session = self.number;
+        changes.push(Change::Session {
+            session,
+            record: Box::new(self.record.clone()),
+        });
+        for (filter, grant) in &self.subscriptions {
+            changes.push(Change::Subscribed {
+                session,
+                filter: filter.clone(),
+                grant: *grant,
+            });
+        }
+        for (number, entry) in &self.queue {
+            let number = *number;
+            changes.push(match entry {
+                None => Change::Released { session, number },
+                Some(entry) => Change::Queued {
+                    session,
+                    number,
+                    entry: entry.clone(),
+                    patience: None,
+                },
+            });
+        }
+        let received = self.received.iter();
+        changes.extend(received.map(|&id| Change::Received { session, id }));
+    }
+}
+
+/// What the frames so far come to.
+#[derive(Debug)]
+pub(super) struct Loading {
+    clock: Clock,
+    sessions: BTreeMap<u64, Session>,
+    retained: HashMap<Box<str>, Kept, RandomState>,
+}
+
+#[derive(Debug)]
+struct Session {
+    record: SessionRecord,
+    subscriptions: BTreeMap<Box<str>, Grant>,
+    queue: BTreeMap<u64, Option<Entry>>,
+    received: BTreeSet<PacketId>,
+}
+
+/// The messages of one frame, each of which is one in memory, whoever waits for it.
+#[derive(Default)]
+struct Messages(Vec<Option<Message>>);
+
+impl Messages {
+    fn get(&mut self, body: Body<'_>, clock: &Clock) -> Result<Message, Malformed> {
+        if self.0.len() <= body.index {
+            self.0.resize(body.index + 1, None);
+        }
+        match self.0.get_mut(body.index) {
+            Some(Some(known)) => Ok(known.clone()),
+            Some(slot) => Ok(slot.insert(decode_message(body.bytes, clock)?.0).clone()),
+            None => Err(Malformed),
+        }
+    }
+}
+
+impl Loading {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            sessions: BTreeMap::new(),
+            retained: HashMap::default(),
+        }
+    }
+
+    /// Takes in the next frame.
+    pub(super) fn apply(&mut self, payload: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(payload);
+        let mut messages = Messages::default();
+        while let Some(op) = reader.next()? {
+            self.put(&op, &mut messages)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, op: &Op<'_>, messages: &mut Messages) -> Result<(), Malformed> {
+        let clock = self.clock;
+        match *op {
+            Op::Session { session, record } => {
+                let record = SessionRecord::decode(record, &clock)?;
+                match self.sessions.get_mut(&session) {
+                    Some(known) => known.record = record,
+                    None => {
+                        let new = Session {
+                            record,
+                            subscriptions: BTreeMap::new(),
+                            queue: BTreeMap::new(),
+                            received: BTreeSet::new(),
+                        };
+                        self.sessions.insert(session, new);
+                    }
+                }
+            }
+            Op::Ended { session } => drop(self.sessions.remove(&session)),
+            Op::Retained { publisher, message } => {
+                let message = messages.get(message, &clock)?;
+                let topic = message.topic().into();
+                let publisher = publisher.into();
+                self.retained.insert(topic, Kept { message, publisher });
+            }
+            Op::Cleared { topic } => drop(self.retained.remove(topic)),
+            Op::Subscribed { session, .. }
+            | Op::Unsubscribed { session, .. }
+            | Op::Queued { session, .. }
+            | Op::Released { session, .. }
+            | Op::Gone { session, .. }
+            | Op::Received { session, .. }
+            | Op::Completed { session, .. } => {
+                // Of a session that has ended nothing counts.
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.put(op, messages, &clock)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Recovered {
+        let session = |(number, session): (u64, Session)| RecoveredSession {
+            number,
+            record: session.record,
+            subscriptions: session.subscriptions.into_iter().collect(),
+            queue: session.queue.into_iter().collect(),
+            received: session.received.into_iter().collect(),
+        };
+        Recovered {
+            sessions: self.sessions.into_iter().map(session).collect(),
+            retained: self.retained.into_values().collect(),
+        }
+    }
+}
+
+impl Session {
+    fn put(
+        &mut self,
+        op: &Op<'_>,
+        messages: &mut Messages,
+        clock: &Clock,
+    ) -> Result<(), Malformed> {
+        match *op {
+            Op::Subscribed { filter, grant, .. } => {
+                self.subscriptions.insert(filter.into(), decode_grant(grant)?);
+            }
+            Op::Unsubscribed { filter, .. } => drop(self.subscriptions.remove(filter)),
+            Op::Queued {
+                number,
+                flags,
+                ids,
+                message,
+                ..
+            } => {
+                let message = messages.get(message, clock)?;
+                self.queue.insert(number, Some(entry(message, flags, ids)?));
+            }
+            Op::Released { number, .. } => drop(self.queue.insert(number, None)),
+            Op::Gone { number, .. } => drop(self.queue.remove(&number)),
+            Op::Received { id, .. } => self.received.extend(PacketId::new(id)),
+            Op::Completed { id, .. } => {
+                PacketId::new(id).map(|id| self.received.remove(&id));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
