@@ -132,7 +132,7 @@ check "the first is as it was" eval 'inside sfdisk -d /root/card | grep -q "star
 
 step "removing"
 check "removed, it is gone" inside dpkg -r fieldgate
-check "and the configuration and the state are kept" inside test -e /etc/fieldgate/users.yaml -a -e /var/lib/fieldgate/broker.redb
+check "and the configuration and the state are kept" inside test -e /etc/fieldgate/users.yaml -a -e /var/lib/fieldgate/broker
 check "purged, they are gone" inside dpkg -P fieldgate
 left() { inside ls -d /etc/fieldgate /var/lib/fieldgate /var/log/fieldgate /etc/systemd/system/multi-user.target.wants/fieldgate.service; }
 check "and nothing is left" eval '! left | grep .'

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -266,18 +267,158 @@ fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
     drop(process);
 }
 
+/// What a new subscriber to `filter` gets that was there before, by topic.
+fn retained(port: u16, filter: &str) -> BTreeMap<String, String> {
+    let (mut reader, _) = Paho::connect(port, "retained", "5", NONE);
+    reader.subscribe(filter, 1);
+    reader.subscribe("end/of/it", 1);
+    mosquitto_pub(port, "5", "end/of/it", "end");
+    let mut found = BTreeMap::new();
+    loop {
+        let message = reader.message();
+        let text = |key: &str| message[key].as_str().unwrap().to_owned();
+        if message["topic"] == "end/of/it" {
+            reader.disconnect();
+            return found;
+        }
+        found.insert(text("topic"), text("payload"));
+    }
+}
+
 #[test]
-fn a_damaged_file_is_set_aside_and_the_gateway_starts() {
+fn an_acknowledged_change_of_a_retained_value_is_there_after_kill_9_and_so_is_its_end() {
     let gateway = Gateway::new("");
     let mut process = gateway.start();
+    for version in ["3.1.1", "5"] {
+        for qos in 1..=2 {
+            let (mut writer, _) = Paho::connect(gateway.port, "writer", version, NONE);
+            let topic = |name: &str| format!("plc/{version}/{qos}/{name}");
+            let mut set = |name: &str, value: &str| {
+                writer.publish(&topic(name), value, qos, json!({"retain": true}));
+            };
+            for name in ["cleared", "changed", "again"] {
+                set(name, "open");
+            }
+            set("cleared", "");
+            set("changed", "shut");
+            set("again", "");
+            set("again", "new");
+        }
+    }
+    process.kill();
+    let mut process = gateway.start();
+    let found = retained(gateway.port, "plc/#");
+    let mut want = BTreeMap::new();
+    for version in ["3.1.1", "5"] {
+        for qos in 1..=2 {
+            want.insert(format!("plc/{version}/{qos}/changed"), "shut".to_owned());
+            want.insert(format!("plc/{version}/{qos}/again"), "new".to_owned());
+        }
+    }
+    assert_eq!(found, want);
+    // Without an acknowledgement, what is a topic's first or last is written at once all the same: the
+    // acknowledgement of a later message says that it was.
+    let (mut writer, _) = Paho::connect(gateway.port, "writer", "5", NONE);
+    writer.publish("plc/zero", "first", 0, json!({"retain": true}));
+    writer.publish("plc/5/1/again", "", 0, json!({"retain": true}));
+    writer.publish("plc/one", "1", 1, json!({"retain": true}));
+    process.kill();
+    let process = gateway.start();
+    want.remove("plc/5/1/again");
+    want.insert("plc/zero".into(), "first".into());
+    want.insert("plc/one".into(), "1".into());
+    assert_eq!(retained(gateway.port, "plc/#"), want);
+    drop(process);
+}
+
+#[test]
+fn a_will_is_published_after_kill_9_and_a_goodbye_voids_it() {
+    let gateway = Gateway::new("");
+    let mut process = gateway.start();
+    let (mut reader, _) = Paho::connect(gateway.port, "reader", "5", lasting("5"));
+    reader.subscribe("state/#", 1);
+    reader.disconnect();
+    let will = |name: &str, retain: bool| json!({"will": {"topic": format!("state/{name}"), "payload": "offline", "qos": 1, "retain": retain}});
+    let (_here, _) = Paho::connect(gateway.port, "kept", "5", will("kept", true));
+    let (_here, _) = Paho::connect(gateway.port, "passing", "3.1.1", will("passing", false));
+    let (left, _) = Paho::connect(gateway.port, "left", "5", will("left", true));
+    left.disconnect();
+    // Behind the disconnection on the disk.
+    publish(gateway.port, &["-q", "1", "-r", "-t", "after", "-m", "it"]);
+    process.kill();
+    let mut process = gateway.start();
+    let want = BTreeMap::from([("state/kept".to_owned(), "offline".to_owned())]);
+    assert_eq!(retained(gateway.port, "state/#"), want);
+    let (reader, present) = Paho::connect(gateway.port, "reader", "5", lasting("5"));
+    assert!(present);
+    let mut topics = [reader.message(), reader.message()].map(|message| {
+        assert_eq!(message["payload"], "offline");
+        message["topic"].as_str().unwrap().to_owned()
+    });
+    topics.sort();
+    assert_eq!(topics, ["state/kept", "state/passing"]);
+    // They are published once.
+    mosquitto_pub(gateway.port, "5", "state/end", "end");
+    assert_eq!(reader.message()["topic"], "state/end");
+    process.signal("TERM");
+    assert!(process.wait_exit(PATIENCE).success());
+}
+
+#[test]
+fn a_state_folder_that_was_removed_is_said_and_made_again_with_all_that_was_in_it() {
+    let gateway = Gateway::new("");
+    let mut process = gateway.start();
+    let (mut reader, _) = Paho::connect(gateway.port, "reader", "5", lasting("5"));
+    reader.subscribe("queue/#", 2);
+    reader.disconnect();
+    let (mut writer, _) = Paho::connect(gateway.port, "writer", "5", NONE);
+    for qos in 1..=2 {
+        writer.publish("queue/x", "N", qos, json!({"count": 20}));
+    }
     publish(
         gateway.port,
         &["-q", "1", "-r", "-t", "kept", "-m", "value"],
     );
+    fs::remove_dir_all(gateway.folder.path().join("state/broker")).unwrap();
+    let refused = publish(
+        gateway.port,
+        &["-V", "5", "-q", "1", "-r", "-t", "new", "-m", "1"],
+    );
+    assert!(said(&refused).contains("RC:151"), "{}", said(&refused));
+    process.wait_line("was removed while it was in use");
+    process.wait_line("are kept again");
+    publish(gateway.port, &["-q", "1", "-r", "-t", "new", "-m", "2"]);
     process.kill();
-    let file = gateway.folder.path().join("state/broker.redb");
-    let good = fs::read(&file).unwrap();
-    fs::write(&file, &good[..good.len() / 2]).unwrap();
+    let process = gateway.start();
+    let text = |text: &str| text.to_owned();
+    let want = [(text("kept"), text("value")), (text("new"), text("2"))];
+    let mut found = retained(gateway.port, "+");
+    found.retain(|topic, _| want.iter().any(|(wanted, _)| wanted == topic));
+    assert_eq!(found, BTreeMap::from(want));
+    let (reader, present) = Paho::connect(gateway.port, "reader", "5", lasting("5"));
+    assert!(present);
+    for number in (0..20).chain(0..20) {
+        assert_eq!(reader.message()["payload"], number.to_string());
+    }
+    drop(process);
+}
+
+#[test]
+fn a_damaged_store_is_set_aside_and_the_gateway_starts() {
+    let gateway = Gateway::new("");
+    let mut process = gateway.start();
+    for number in 0..3 {
+        let topic = format!("kept/{number}");
+        publish(
+            gateway.port,
+            &["-q", "1", "-r", "-t", &topic, "-m", "value"],
+        );
+    }
+    process.kill();
+    let file = gateway.folder.path().join("state/broker/00000.log");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&file, &bytes).unwrap();
     let process = gateway.start();
     assert!(was_said(&process, "it is set aside as"));
     let aside = gateway
@@ -285,7 +426,7 @@ fn a_damaged_file_is_set_aside_and_the_gateway_starts() {
         .into_iter()
         .find(|name| name.contains(".damaged-"));
     let aside = gateway.folder.path().join("state").join(aside.unwrap());
-    assert_eq!(fs::metadata(aside).unwrap().len(), good.len() as u64 / 2);
+    assert_eq!(fs::read(aside.join("00000.log")).unwrap(), bytes);
     mosquitto_pub(gateway.port, "5", "works", "still");
     drop(process);
 }
@@ -304,7 +445,7 @@ fn a_second_gateway_on_the_same_state_says_so_and_touches_nothing() {
     assert_eq!(output.status.code(), Some(5));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("another process has it open"), "{text}");
-    assert_eq!(gateway.state(), ["broker.redb"]);
+    assert_eq!(gateway.state(), ["broker"]);
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub(crate) struct Journal {
     pub(crate) awaited: Vec<(Arc<Cell>, u64)>,
     /// An answer waits for these changes, or, if there are none, for those before.
     pub(crate) is_awaited: bool,
+    /// They are everything that the broker holds.
+    pub(crate) is_all: bool,
     /// Nothing waits for the messages among them, which will soon be out of date: they are written
     /// late, if they are not acknowledged by then.
     pub(crate) is_late: bool,

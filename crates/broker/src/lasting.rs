@@ -72,7 +72,7 @@ impl Hub {
         // A client whose session was replaced just before the end has two: the newer counts.
         for session in recovered.sessions {
             let number = session.number;
-            self.skip_to(number + 1);
+            self.skip_to(number.saturating_add(1));
             let record = &session.record;
             let left = record.expiry.map(|expiry| match record.away_since {
                 _ if expiry.is_zero() => Duration::ZERO,
@@ -102,6 +102,37 @@ impl Hub {
         if let Some(store) = &self.store {
             store.submit(&mut journal);
         }
+    }
+
+    /// Hands over everything, for a store whose files were removed while it was in use.
+    pub(crate) fn keep_everything(&self) {
+        let mut journal = Journal {
+            is_all: true,
+            ..Journal::default()
+        };
+        for cell in self.cells() {
+            let inner = cell.lock();
+            let Some(record) = self.record(&cell, &inner).filter(|_| !inner.dead) else {
+                continue;
+            };
+            let session = cell.id();
+            let changes = &mut journal.changes;
+            changes.push(record);
+            changes.extend(inner.subscriptions.iter().map(|(filter, &grant)| {
+                let filter = filter.clone();
+                Change::Subscribed {
+                    session,
+                    filter,
+                    grant,
+                }
+            }));
+            inner.session.put_all(changes);
+        }
+        let topics = self.retained().topics();
+        let lasting = topics.into_iter().filter(|topic| Store::lasts(topic));
+        let retained = lasting.map(|topic| Change::Retained { topic });
+        journal.changes.extend(retained);
+        self.keep(&mut journal);
     }
 
     /// Publishes the will of a session that is no more, if its user may still do that.

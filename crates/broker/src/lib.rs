@@ -56,6 +56,9 @@ use store::Store;
 /// How often expired retained messages are looked for, and certificates that have changed.
 const PURGE: Duration = Duration::from_secs(30);
 
+/// How often the store is asked whether it needs everything again.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Retained messages are not written more often than this.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -261,6 +264,7 @@ async fn housekeeping(hub: Arc<Hub>, certificates: Arc<[Arc<Certificates>]>) {
     let mut purge = tokio::time::interval(PURGE);
     let retained = hub.store.as_ref().map(Store::retained_interval);
     let mut retained = tokio::time::interval(retained.unwrap_or(never).max(SHORTEST));
+    let mut look = tokio::time::interval(if hub.store.is_some() { LOOK } else { never });
     loop {
         tokio::select! {
             () = hub.timers.due() => {
@@ -272,6 +276,11 @@ async fn housekeeping(hub: Arc<Hub>, certificates: Arc<[Arc<Certificates>]>) {
             _ = retained.tick() => {
                 if let Some(store) = &hub.store {
                     store.write_retained();
+                }
+            }
+            _ = look.tick() => {
+                if hub.store.as_ref().is_some_and(Store::wants_all) {
+                    hub.keep_everything();
                 }
             }
             _ = purge.tick() => {

@@ -63,12 +63,15 @@ impl Segment {
 
     /// Whether the file is still where it was: what goes to a file that was removed is lost.
     fn check(&self) -> io::Result<()> {
-        let (there, open) = (std::fs::metadata(&self.path)?, self.file.metadata()?);
-        if (there.dev(), there.ino()) == (open.dev(), open.ino()) {
-            return Ok(());
+        let open = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (open.dev(), open.ino()) => Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => {
+                let text = format!("{} was removed while it was in use", self.path.display());
+                Err(io::Error::new(ErrorKind::NotFound, text))
+            }
         }
-        let text = format!("{} is another file now", self.path.display());
-        Err(io::Error::new(ErrorKind::NotFound, text))
     }
 
     /// The header at `at`; `None` if there is none.

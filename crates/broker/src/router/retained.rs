@@ -193,6 +193,14 @@ impl Retained {
         found
     }
 
+    /// All topics.
+    pub(crate) fn topics(&self) -> Vec<Box<str>> {
+        let mut topics = Vec::with_capacity(self.count);
+        self.root
+            .each(&mut |kept| topics.push(kept.message.topic().into()));
+        topics
+    }
+
     /// The topics whose messages `publisher` published.
     pub(crate) fn topics_of(&self, publisher: &str) -> Vec<String> {
         let mut topics = Vec::new();

@@ -15,7 +15,7 @@ const IDS: u64 = u16::MAX as u64;
 
 /// From the oldest unacknowledged message to the newest at most, so that a client which never
 /// acknowledges one of many cannot make the ring grow without end.
-const SPAN: u64 = 8 * 1024;
+pub(super) const SPAN: u64 = 8 * 1024;
 
 /// Where a message stands (MQTT 5.0 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,15 @@ impl Inflight {
     pub(crate) fn get(&self, id: PacketId) -> Option<(Phase, Option<&Kept>)> {
         let slot = self.slots.get(self.index(id))?.as_ref()?;
         Some((slot.phase, slot.kept.as_ref()))
+    }
+
+    /// All messages by their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Phase, Option<&Kept>)> {
+        let numbered = (self.base..).zip(&self.slots);
+        numbered.filter_map(|(number, slot)| {
+            let slot = slot.as_ref()?;
+            Some((number, slot.phase, slot.kept.as_ref()))
+        })
     }
 
     /// PUBREC came: the message itself is no longer needed. Returns the message's number, and

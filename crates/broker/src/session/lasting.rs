@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use fieldgate_mqtt::{PacketId, QoS};
 
-use super::inflight::{Kept, Phase};
+use super::inflight::{Kept, Phase, SPAN};
 use super::{Form, Queued, Session};
 use crate::journal::{Change, Entry, Journal};
-use crate::message::Routed;
+use crate::message::{Message, Routed};
+use crate::router::Ids;
 
 impl Session {
     pub(super) fn note_queued(
@@ -35,6 +36,36 @@ impl Session {
         if let Some(session) = self.stored {
             journal.changes.push(Change::Gone { session, number });
         }
+    }
+
+    /// Everything that it would tell the journal if it were new.
+    pub(crate) fn put_all(&self, changes: &mut Vec<Change>) {
+        let Some(session) = self.stored else { return };
+        let queued = |number, message: &Message, qos, retain, ids: &Ids| Change::Queued {
+            session,
+            number,
+            entry: Entry {
+                message: message.clone(),
+                qos,
+                retain,
+                ids: ids.clone(),
+            },
+            patience: None,
+        };
+        for (number, phase, kept) in self.inflight.iter() {
+            changes.extend(match (phase, kept) {
+                (Phase::Released, _) => Some(Change::Released { session, number }),
+                (_, Some(kept)) => {
+                    let qos = phase.qos();
+                    Some(queued(number, &kept.message, qos, kept.retain, &kept.ids))
+                }
+                (_, None) => None,
+            });
+        }
+        let waiting = self.queue.iter().filter(|q| q.qos > QoS::AtMostOnce);
+        changes.extend(waiting.map(|q| queued(q.number, &q.message, q.qos, q.retain, &q.ids)));
+        let received = self.received.iter();
+        changes.extend(received.map(|id| Change::Received { session, id }));
     }
 
     /// Queued message `number` is on disk. Returns whether it was waited for.
@@ -79,8 +110,11 @@ impl Session {
         journal: &mut Journal,
     ) -> u64 {
         let mut expired = 0;
+        let first = entries.first().map_or(0, |(number, _)| *number);
         for (number, entry) in entries {
-            self.next = number + 1;
+            // Further from the oldest none is ever sent.
+            let is_near = number.saturating_sub(first) < SPAN;
+            self.next = number.saturating_add(1);
             let late = |entry: &Entry| entry.qos < QoS::ExactlyOnce && entry.message.expired(now);
             if entry.as_ref().is_some_and(late) {
                 self.note_gone(number, journal);
@@ -88,7 +122,9 @@ impl Session {
                 continue;
             }
             let Some(entry) = entry else {
-                self.inflight.restore(number, Phase::Released, None);
+                if is_near {
+                    self.inflight.restore(number, Phase::Released, None);
+                }
                 continue;
             };
             let Entry {
@@ -97,7 +133,7 @@ impl Session {
                 retain,
                 ids,
             } = entry;
-            if unsent_from.is_none_or(|from| number < from) {
+            if is_near && unsent_from.is_none_or(|from| number < from) {
                 let phase = match qos {
                     QoS::ExactlyOnce => Phase::AwaitsReceived,
                     _ => Phase::AwaitsAck,

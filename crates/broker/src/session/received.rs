@@ -43,6 +43,16 @@ impl Received {
         Receipt::New
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PacketId> {
+        let all = self.bits.iter().flat_map(|_| 1..=u16::MAX);
+        all.filter_map(PacketId::new).filter(|&id| self.has(id))
+    }
+
+    fn has(&self, id: PacketId) -> bool {
+        let (word, bit) = place(id);
+        self.bits.as_ref().is_some_and(|bits| bits[word] & bit != 0)
+    }
+
     /// Returns whether `id` was there.
     pub(crate) fn remove(&mut self, id: PacketId) -> bool {
         let (word, bit) = place(id);

@@ -54,6 +54,8 @@ pub(super) struct Batch {
     pub(super) awaited: Vec<(Arc<Cell>, u64)>,
     /// The time is to be written, whatever else is.
     pub(super) restamp: bool,
+    /// Everything that the broker holds is among the changes.
+    pub(super) is_all: bool,
     /// When the first change came that is to be on disk as soon as can be.
     firm_since: Option<Instant>,
     /// When the changes are due that nothing waits for.
@@ -108,6 +110,7 @@ impl Batch {
     pub(super) fn add(&mut self, journal: &mut Journal, now: Instant) -> Added {
         let mut added = Added::default();
         let is_late = std::mem::take(&mut journal.is_late);
+        self.is_all |= std::mem::take(&mut journal.is_all);
         self.awaited.append(&mut journal.awaited);
         for change in journal.changes.drain(..) {
             self.apply(change, is_late, now, &mut added);
@@ -140,7 +143,10 @@ impl Batch {
                 let (due, part) = match patience {
                     _ if entry.qos == QoS::ExactlyOnce => (None, None),
                     _ if is_late => (Some(now + LATE), None),
-                    Some(patience) => (Some(now + patience), Some(added.part.get_or_insert_default())),
+                    Some(patience) => (
+                        Some(now + patience),
+                        Some(added.part.get_or_insert_default()),
+                    ),
                     None => (None, None),
                 };
                 match due {
@@ -156,7 +162,9 @@ impl Batch {
             }
             Change::Gone { session, number } => {
                 self.late(now);
-                added.woken.extend(remove(&mut self.queue, (session, number)));
+                added
+                    .woken
+                    .extend(remove(&mut self.queue, (session, number)));
             }
             other => {
                 self.firm(now);
@@ -209,7 +217,7 @@ impl Batch {
 
     /// Of a session that has ended nothing else is written.
     fn forget(&mut self, session: u64) -> Vec<Waker> {
-        let next = session + 1;
+        let next = session.saturating_add(1);
         let first: Box<str> = "".into();
         cut(
             &mut self.subscriptions,
@@ -255,6 +263,7 @@ impl Batch {
         merge(&mut self.received, older.received);
         self.retained.append(&mut older.retained);
         self.restamp |= older.restamp;
+        self.is_all |= older.is_all;
         self.firm(now);
         older.awaited
     }

@@ -55,7 +55,11 @@ impl Reading {
 /// Which boot of the machine this is, as a number.
 fn boot() -> u64 {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    let digits: String = id
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect();
     u64::from_str_radix(&digits, 16).unwrap_or(0)
 }
 
@@ -86,7 +90,7 @@ impl StoreTime {
     }
 
     fn at(&self, reading: &Reading) -> u64 {
-        self.at + reading.since(&self.began)
+        self.at.saturating_add(reading.since(&self.began))
     }
 
     pub(crate) fn now(&self) -> Clock {
@@ -169,9 +173,13 @@ impl Clock {
     }
 
     pub(super) fn instant(&self, millis: u64) -> Instant {
-        self.instant + Duration::from_millis(millis.saturating_sub(self.millis))
+        let ahead = Duration::from_millis(millis.saturating_sub(self.millis));
+        self.instant + ahead.min(SPAN_MAX)
     }
 }
+
+/// No span of MQTT is longer: four bytes of seconds.
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -214,7 +222,12 @@ mod tests {
                 at: 500,
             };
             let mut stamp = [0; STAMP];
-            let fields = [before.boot, before.uptime, before.calendar, began.at(&before)];
+            let fields = [
+                before.boot,
+                before.uptime,
+                before.calendar,
+                began.at(&before),
+            ];
             for (to, field) in stamp.chunks_exact_mut(8).zip(fields) {
                 to.copy_from_slice(&field.to_le_bytes());
             }

@@ -98,7 +98,9 @@ impl Index {
 
     /// A change within a session. Of one that has ended nothing counts.
     fn put_part(&mut self, op: &Op<'_>, spot: Spot) {
-        let Some(session) = session_of(op) else { return };
+        let Some(session) = session_of(op) else {
+            return;
+        };
         let Some(spots) = self.sessions.get_mut(&session) else {
             return;
         };

@@ -192,7 +192,8 @@ impl Session {
     ) -> Result<(), Malformed> {
         match *op {
             Op::Subscribed { filter, grant, .. } => {
-                self.subscriptions.insert(filter.into(), decode_grant(grant)?);
+                self.subscriptions
+                    .insert(filter.into(), decode_grant(grant)?);
             }
             Op::Unsubscribed { filter, .. } => drop(self.subscriptions.remove(filter)),
             Op::Queued {

@@ -106,6 +106,8 @@ struct Shared {
     lost: Mutex<BTreeSet<u64>>,
     waiting: Mutex<Vec<(u64, Waker)>>,
     failing: AtomicBool,
+    /// The log has lost what it held: it needs everything again.
+    wants_all: AtomicBool,
     commits: AtomicU64,
     /// What stands beside the newest frame.
     stamp: Mutex<[u8; STAMP]>,
@@ -166,12 +168,14 @@ impl Store {
             lost: Mutex::default(),
             waiting: Mutex::default(),
             failing: AtomicBool::new(false),
+            wants_all: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             stamp: Mutex::new(book.log.stamp().unwrap_or_else(|| time.stamp())),
         });
         let (book, recovered) = import(book, recovered, &shared);
         let writer = Writer {
             shared: Arc::clone(&shared),
+            has_content: !book.index.is_empty(),
             book: Some(book),
         };
         let thread = std::thread::Builder::new()
@@ -193,6 +197,11 @@ impl Store {
         if self.shared.time.has_stepped(stamp) {
             self.restamp();
         }
+    }
+
+    /// Whether everything that is held has to be handed over again. True once.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.shared.wants_all.swap(false, Ordering::AcqRel)
     }
 
     fn restamp(&self) {
@@ -218,7 +227,8 @@ impl Store {
             (false, None) => (inbox.number - 1, None),
         };
         let due = inbox.batch.due(&inbox.pace);
-        let is_earlier = due.is_some_and(|due| inbox.looks_at.is_none_or(|looks_at| due < looks_at));
+        let is_earlier =
+            due.is_some_and(|due| inbox.looks_at.is_none_or(|looks_at| due < looks_at));
         let is_news = is_earlier && !inbox.is_busy;
         drop(guard);
         if is_news {
@@ -262,6 +272,12 @@ impl Store {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
+    /// Whether the retained message of `topic` outlives the process: the broker's own figures are of
+    /// this run.
+    pub(crate) fn lasts(topic: &str) -> bool {
+        !topic.starts_with("$SYS/")
+    }
+
     /// The retained message of `topic` has changed, as `stored` says. Returns whether an answer has
     /// to wait until it is written; only if `awaited`.
     ///
@@ -274,8 +290,7 @@ impl Store {
         awaited: bool,
         journal: &mut Journal,
     ) -> bool {
-        // The broker's own figures are of this run.
-        if topic.starts_with("$SYS/") {
+        if !Self::lasts(topic) {
             return false;
         }
         let at_once = match stored {
@@ -425,7 +440,11 @@ fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (Book, Recov
     let mut journal = found.journal();
     let mut batch = Batch::default();
     batch.add(&mut journal, Instant::now());
-    let retained: HashMap<_, _> = found.retained.iter().map(|kept| (kept.message.topic(), kept)).collect();
+    let retained: HashMap<_, _> = found
+        .retained
+        .iter()
+        .map(|kept| (kept.message.topic(), kept))
+        .collect();
     let retained = |topic: &str| retained.get(topic).copied().cloned();
     let payload = encode(&batch, retained, &clock);
     let taken = book.write(shared, &payload);
@@ -462,7 +481,8 @@ fn set_aside(path: &Path, detail: &str) -> Result<(), Failure> {
         let Some(folder) = path.parent() else {
             return Ok(aside);
         };
-        let is_old = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+        let is_old =
+            |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
         let entries = fs::read_dir(folder)?.flatten().filter(is_old);
         let mut old: Vec<_> = entries.map(|entry| entry.path()).collect();
         old.sort();

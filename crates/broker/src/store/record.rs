@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fieldgate_mqtt::{Packet, PacketId, Publish, QoS, Version, decode, encode_publish};
 
-use super::clock::{Clock, millis};
+use super::clock::{Clock, SPAN_MAX, millis};
 use super::ops::{get_number, put_number};
 use crate::access::{Principal, Proof};
 use crate::cell::Will;
@@ -206,8 +206,15 @@ impl<'a> Rest<'a> {
     }
 
     fn span(&mut self) -> Result<Option<Duration>, Malformed> {
-        let millis = Some(self.u64()?).filter(|&millis| millis != FOR_EVER);
-        Ok(millis.map(Duration::from_millis))
+        match self.u64()? {
+            FOR_EVER => Ok(None),
+            millis => {
+                let span = Duration::from_millis(millis);
+                Some(Some(span))
+                    .filter(|_| span <= SPAN_MAX)
+                    .ok_or(Malformed)
+            }
+        }
     }
 
     fn text(&mut self) -> Result<&'a str, Malformed> {

@@ -267,7 +267,10 @@ fn a_store_that_another_process_has_open_is_left_alone() {
 fn a_damaged_store_is_set_aside_whole_and_what_is_read_was_written() {
     let folder = Folder::new("damaged");
     let (store, _) = open(&folder.store());
-    assert_eq!(write(&store, vec![session(1), subscribed(1)]), Outcome::Kept);
+    assert_eq!(
+        write(&store, vec![session(1), subscribed(1)]),
+        Outcome::Kept
+    );
     for number in 0..40 {
         assert_eq!(write(&store, vec![queued(1, number)]), Outcome::Kept);
     }
@@ -344,13 +347,19 @@ fn a_log_that_is_used_for_long_stays_small_and_forgets_nothing_that_is_alive() {
     let mut config = StoreConfig::new(folder.store());
     config.commit = Duration::ZERO;
     let (store, _) = Store::open(config, retained()).unwrap();
-    assert_eq!(write(&store, vec![session(1), subscribed(1)]), Outcome::Kept);
+    assert_eq!(
+        write(&store, vec![session(1), subscribed(1)]),
+        Outcome::Kept
+    );
     assert_eq!(write(&store, vec![queued(1, 0)]), Outcome::Kept);
     for number in 1..1_500 {
         let mut changes = vec![queued(1, number)];
         if number > 5 {
             let gone = number - 5;
-            changes.push(Change::Gone { session: 1, number: gone });
+            changes.push(Change::Gone {
+                session: 1,
+                number: gone,
+            });
         }
         assert_eq!(write(&store, changes), Outcome::Kept);
     }

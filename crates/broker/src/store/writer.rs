@@ -215,6 +215,8 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     /// `None` after a failure.
     pub(super) book: Option<Book>,
+    /// The log holds something.
+    pub(super) has_content: bool,
 }
 
 impl Writer {
@@ -243,10 +245,15 @@ impl Writer {
             Some(book) => book,
             None => Book::read(Log::open(&shared.config.path)?, |_| Ok(()))?,
         };
+        if self.has_content && book.index.is_empty() && !batch.is_all {
+            shared.wants_all.store(true, Ordering::Release);
+            return Err(Failure::System("what was there has been removed".into()));
+        }
         let retained = |topic: &str| lock(&shared.retained).get(topic).cloned();
         let payload = encode(batch, retained, &shared.time.now());
         book.write(&shared, &payload)?;
         shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.has_content = !book.index.is_empty();
         self.book = Some(book);
         Ok(())
     }

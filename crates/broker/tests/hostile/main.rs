@@ -1,4 +1,4 @@
-//! Replays the corpus of the fuzz target `connections`, through what the target calls.
+//! Replays the corpora of the fuzz targets, through what the targets call.
 
 #![allow(
     clippy::panic,
@@ -8,6 +8,7 @@
 
 mod packets;
 mod play;
+mod stored;
 
 use std::fs;
 use std::path::Path;
@@ -56,4 +57,15 @@ fn hostile_clients_on_several_connections_disturb_nobody() {
     assert!(count >= 100, "{count} inputs");
     let kib = resident();
     assert!(kib < 100 * 1024, "{kib} KiB are resident");
+}
+
+#[test]
+fn a_store_may_hold_anything_and_the_broker_starts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/store");
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).unwrap() {
+        stored::load(&fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count >= 20, "{count} inputs");
 }

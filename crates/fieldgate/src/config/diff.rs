@@ -40,6 +40,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         ("gateway.name", old.gateway == new.gateway),
         ("broker.listen", old.listen == new.listen),
         ("broker.tls", old.tls == new.tls),
+        ("broker.store", old.store == new.store),
         (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.

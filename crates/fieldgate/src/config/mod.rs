@@ -23,6 +23,7 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     /// For the listeners that encrypt.
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) allow_anonymous: bool,
+    /// How often the broker writes to the disk.
+    pub(crate) store: StoreTimes,
     /// Where the users are.
     pub(crate) users_file: Option<PathBuf>,
     /// What is there, if it was read at all.
@@ -62,6 +65,13 @@ pub(crate) struct Config {
     pub(crate) serial: BTreeMap<String, Serial>,
     /// Devices on GPIO lines, by name; no name is in two of these three.
     pub(crate) gpio: BTreeMap<String, GpioConfig>,
+}
+
+/// `broker.store:`; the broker's own times where they are absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoreTimes {
+    pub(crate) commit: Option<Duration>,
+    pub(crate) retained: Option<Duration>,
 }
 
 /// Which bridge serves a device.

@@ -1,6 +1,7 @@
 //! The sections of the file that are about the gateway itself, as they are written. Types, buses
 //! and devices are read by their bridge; what belongs together is checked in `resolve`.
 
+use fieldgate_bridge::Period;
 use fieldgate_model::{PayloadFormat, check_name};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -51,6 +52,17 @@ pub(crate) struct Broker {
     pub(crate) allow_anonymous: bool,
     /// The users file, from the folder of the configuration on.
     pub(crate) users: Option<String>,
+    pub(crate) store: Store,
+}
+
+/// `broker.store:`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Store {
+    /// How often is written what an acknowledgement waits for, under load.
+    pub(crate) commit: Option<Period>,
+    /// How often is written what nothing waits for.
+    pub(crate) retained: Option<Period>,
 }
 
 /// `mqtt:`

@@ -2,20 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
-use fieldgate_bridge::Defaults;
+use fieldgate_bridge::{Defaults, Period};
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, Points, TypeConfig};
 use fieldgate_broker::Users;
 use fieldgate_model::{Topics, check_name};
 use serde::Deserialize;
 
 use super::listen::Address;
-use super::raw::{Broker, Gateway, Mqtt, Name, VERSION};
+use super::raw::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
 use super::units::UNIT;
-use super::{Bus, Config, Place, gpio, own, serial, unavailable};
+use super::{Bus, Config, Place, StoreTimes, gpio, own, serial, unavailable};
 use crate::yaml::{Node, Pruned, read, suggestion};
+
+/// A publisher that waits longer for its acknowledgement sends the message again.
+const COMMIT_MAX: Duration = Duration::from_secs(10);
+/// A value that is older than this after a power failure would surprise.
+const RETAINED_MAX: Duration = Duration::from_secs(3_600);
 
 /// The main file. Every section may be left out, so that a mistake in one hides none in another.
 #[derive(Deserialize)]
@@ -62,6 +68,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
     }
     main.simulators(&buses, report);
     main.listeners(&document.broker, report);
+    main.store(&document.broker.store, report);
     main.references(report);
     main.units(&document.devices, &buses, report);
     let devices = main.devices(&document.devices, &types, &document.defaults, report);
@@ -83,6 +90,10 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
             .map(|tls| tls.beside(Path::new(&sources.main.name))),
         listen: document.broker.listen,
         allow_anonymous: document.broker.allow_anonymous,
+        store: StoreTimes {
+            commit: document.broker.store.commit.map(Period::get),
+            retained: document.broker.store.retained.map(Period::get),
+        },
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics: topics?,
@@ -186,6 +197,21 @@ impl Main<'_> {
                 self.wrong(&path, &message, report);
             }
             before.push((key, entry.place));
+        }
+    }
+
+    /// Times for which a publisher or a card would wait too long.
+    fn store(&self, store: &Store, report: &mut Report) {
+        for (key, time, most, text) in [
+            ("commit", store.commit, COMMIT_MAX, "1ms to 10s"),
+            ("retained", store.retained, RETAINED_MAX, "100ms to 1h"),
+        ] {
+            let least = Duration::from_millis(if key == "commit" { 1 } else { 100 });
+            let fits = |time: Period| (least..=most).contains(&time.get());
+            if !time.is_none_or(fits) {
+                let message = format!("expected a time from {text}");
+                self.wrong(&["broker", "store", key], &message, report);
+            }
         }
     }
 

@@ -199,6 +199,14 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:17: gateway.name: `a/b` cannot be part of a topic: `/`, `+` and `#` are not allowed",
         ),
         (
+            file("broker: {store: {commit: 11s}}"),
+            ":2:26: broker.store.commit: expected a time from 1ms to 10s",
+        ),
+        (
+            file("broker: {store: {retained: 2h}}"),
+            ":2:28: broker.store.retained: expected a time from 100ms to 1h",
+        ),
+        (
             file("broker: {listen: {tcp: 70000}}"),
             ":2:24: broker.listen.tcp: 70000 does not fit: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\", or a mapping of port or address, and allow_anonymous",
         ),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError, StoreConfig};
 
-use crate::config::{Address, Config};
+use crate::config::{Address, Config, StoreTimes};
 use crate::stop::Stop;
 
 /// Starts the broker of a configuration. Returns the listeners that it has.
@@ -19,7 +19,7 @@ pub(crate) fn start(
     state: Option<&Path>,
 ) -> Result<(Broker, Vec<Listener>), Stop> {
     let store = match state {
-        Some(folder) => Some(store(folder)?),
+        Some(folder) => Some(store(folder, config.store)?),
         None => {
             log::info!(
                 "sessions and retained values end with this process; `--state DIR` keeps them"
@@ -55,12 +55,17 @@ pub(crate) fn start(
 }
 
 /// Where in `folder`, which is made if it is missing, the broker keeps its state.
-fn store(folder: &Path) -> Result<StoreConfig, Stop> {
+fn store(folder: &Path, times: StoreTimes) -> Result<StoreConfig, Stop> {
     std::fs::create_dir_all(folder).map_err(|error| {
         let message = format!("cannot make {}: {error}", folder.display());
         Stop::Other(io::Error::new(error.kind(), message))
     })?;
-    Ok(StoreConfig::new(folder.join("broker.redb")))
+    let usual = StoreConfig::new(folder.join("broker"));
+    Ok(StoreConfig {
+        commit: times.commit.unwrap_or(usual.commit),
+        retained_interval: times.retained.unwrap_or(usual.retained_interval),
+        ..usual
+    })
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {
