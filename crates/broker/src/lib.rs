@@ -50,7 +50,7 @@ pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
 use hub::Hub;
-use net::{Certificates, Gate, Worker};
+use net::{Bound, Certificates, Gate, Worker};
 use store::Store;
 
 /// How often expired retained messages are looked for, and certificates that have changed.
@@ -64,6 +64,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub struct Broker {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
+    /// Bound, and not served yet.
+    waiting: Vec<(Bound, Gate)>,
     certificates: Arc<[Arc<Certificates>]>,
     workers: Vec<(Handle, Arc<Worker>)>,
     threads: Vec<JoinHandle<()>>,
@@ -104,6 +106,17 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        let mut broker = Self::open(config)?;
+        broker.serve();
+        Ok(broker)
+    }
+
+    /// Opens all listeners and takes up what was kept. Clients wait for an answer until
+    /// [`Self::serve`], and links can be used: so a program puts its own topics right first.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn open(config: Config) -> Result<Self, StartError> {
         let mut certificates: Vec<Arc<Certificates>> = Vec::new();
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -125,6 +138,7 @@ impl Broker {
         let mut broker = Self {
             hub,
             addresses,
+            waiting: listeners,
             certificates: certificates.into(),
             workers: Vec::new(),
             threads: Vec::new(),
@@ -142,12 +156,17 @@ impl Broker {
             })?);
         }
         let (first, _) = &broker.workers[0];
-        for (listener, gate) in listeners {
-            first.spawn(net::accept(listener, gate, broker.workers.clone()));
-        }
         let certificates = Arc::clone(&broker.certificates);
         first.spawn(housekeeping(Arc::clone(&broker.hub), certificates));
         Ok(broker)
+    }
+
+    /// Takes connections from now on.
+    pub fn serve(&mut self) {
+        let (first, _) = &self.workers[0];
+        for (listener, gate) in self.waiting.drain(..) {
+            first.spawn(net::accept(listener, gate, self.workers.clone()));
+        }
     }
 
     /// The addresses that are listened on, in the order of the configuration, in which Unix

@@ -181,6 +181,16 @@ impl Link {
         hub.retained().topics_of(cell.client_id())
     }
 
+    /// The retained message of a topic, and whether a link of this name published it. Expired
+    /// ones are left out.
+    pub fn retained(&self, topic: &str) -> Option<(Message, bool)> {
+        let Shared { hub, cell, .. } = &*self.shared;
+        let retained = hub.retained();
+        let Kept { message, publisher } = retained.get(topic)?;
+        let is_own = **publisher == *cell.client_id();
+        (!message.expired(Instant::now().into_std())).then(|| (message.clone(), is_own))
+    }
+
     fn name_fits(&self, name: &str) -> bool {
         topic::name_is_valid(name) && self.shared.hub.config.limits.levels_fit(name)
     }

@@ -9,15 +9,12 @@ use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError, StoreC
 use crate::config::{Address, Config};
 use crate::stop::Stop;
 
-/// Starts the broker of a configuration. Returns the listeners that it has.
+/// Opens the broker of a configuration, which serves nobody yet. Returns the listeners that it has.
 ///
 /// # Errors
 ///
 /// [`Stop::Listen`] with the address and the cause; [`Stop::Other`] if `state` cannot be used.
-pub(crate) fn start(
-    config: &Config,
-    state: Option<&Path>,
-) -> Result<(Broker, Vec<Listener>), Stop> {
+pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec<Listener>), Stop> {
     let store = match state {
         Some(folder) => Some(store(folder)?),
         None => {
@@ -28,7 +25,7 @@ pub(crate) fn start(
         }
     };
     let try_on = |listeners: Vec<Listener>| {
-        let started = Broker::start(fieldgate_broker::Config {
+        let started = Broker::open(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
             users: config.users.clone(),

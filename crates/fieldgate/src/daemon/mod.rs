@@ -69,7 +69,7 @@ pub(crate) async fn run(
     let config = config::load_with_files(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Doors::new(&config);
-    let (broker, listeners) = listen::start(&config, state)?;
+    let (mut broker, listeners) = listen::open(&config, state)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
     publisher
@@ -81,7 +81,9 @@ pub(crate) async fn run(
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
     link.subscribe(&config.topics.raw_filter(), QoS::AtLeastOnce)
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    publisher.clear_others(&config).await;
+    // Before anybody can read it.
+    publisher.take_over(&config).await;
+    broker.serve();
     let directory = Directory::default();
     let changed = Arc::new(Notify::new());
     let mut plant = Plant::new(

@@ -179,6 +179,10 @@ impl Plant {
                 // It is tried again when it is changed.
                 result = Err(error);
             }
+            if !self.devices.contains_key(name) {
+                let why = "the gateway could not start it";
+                self.publisher.offline(name, why).await;
+            }
         }
         self.changed.notify_one();
         result.map(|()| changes)
@@ -300,6 +304,7 @@ impl Plant {
                 .cloned()
                 .collect();
             self.publisher.clear_points(&name, &gone).await;
+            self.publisher.stale_points(&name, &stay).await;
             if wanted.served(&name).is_none() {
                 self.publisher.clear_state(&name).await;
             }
@@ -319,6 +324,10 @@ impl Plant {
             self.publisher
                 .offline(&name, "the gateway was stopped")
                 .await;
+            // Where subscribers are too slow for all of it, the next start says the rest.
+            let points = self.config.points(&name);
+            let stale = self.publisher.stale_points(&name, &points);
+            let _ = tokio::time::timeout_at(until, stale).await;
         }
         for bus in self.buses.into_values() {
             bus.stop().await;
