@@ -18,6 +18,7 @@ mod message;
 mod net;
 mod origin;
 mod outbox;
+mod own;
 mod pause;
 mod review;
 mod router;
@@ -38,8 +39,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use access::{FilterError, PasswordError, PasswordHash, Permission, Rule, User, Users};
-pub use config::{Config, Limits};
+pub use access::{
+    FilterError, OwnTopics, PasswordError, PasswordHash, Permission, Rule, User, Users,
+};
+pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
 pub use endpoint::{ClientCa, Endpoint, Listener, TlsSettings};
 pub use fieldgate_mqtt::QoS;
@@ -192,6 +195,11 @@ impl Broker {
     /// gone or its password has changed, are disconnected with Not authorized.
     pub fn set_access(&self, allow_anonymous: bool, users: Users) {
         self.hub.set_access(Policy::new(allow_anonymous, users));
+    }
+
+    /// From now on these topics are the program's own. See [`OwnTopics`].
+    pub fn set_own(&self, own: OwnTopics) {
+        self.hub.set_own(own);
     }
 
     /// Counts since the start.

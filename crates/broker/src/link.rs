@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::cell::{Cell, Sink, Will};
 use crate::hub::Hub;
 use crate::message::{Message, Routed};
+use crate::own::LINK;
 use crate::pause::Pause;
 use crate::router::{Grant, Kept, MatchCache};
 use crate::session::Tally;
@@ -100,7 +101,7 @@ struct Shared {
 
 impl Link {
     pub(crate) fn new(hub: &Arc<Hub>, name: &str) -> Self {
-        let cell = hub.new_cell(&format!("$link/{name}"), false);
+        let cell = hub.new_cell(&format!("{LINK}{name}"), false);
         cell.lock().sink = Sink::Link(Inbox::default());
         Self {
             shared: Arc::new(Shared {

@@ -16,7 +16,7 @@ use super::Worker;
 use super::client::Client;
 use super::end::End;
 use super::greeting::session_expiry;
-use crate::access::Rights;
+use crate::access::{OwnTopics, Rights};
 use crate::cell::Wire;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
@@ -51,6 +51,9 @@ struct Intake<'w> {
     version: Version,
     now: Instant,
     rights: Rights,
+    own: Arc<OwnTopics>,
+    /// Topics of the program whose subscribers got a client's message.
+    disputed: Vec<String>,
     publisher: &'w Arc<str>,
     /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
@@ -77,6 +80,8 @@ impl Client {
                 version: self.version,
                 now,
                 rights: self.attached.cell.rights(),
+                own: worker.hub.access.own(),
+                disputed: Vec::new(),
                 publisher: &publisher,
                 tally: Tally::default(),
             };
@@ -85,8 +90,10 @@ impl Client {
             post.tally.received += intake.tally.received;
             post.tally.received_bytes += intake.tally.received_bytes;
             post.tally.replies += intake.tally.replies;
+            let disputed = intake.disputed;
             deliver(&batch, self.attached.cell.id(), now, post);
             drop(batch);
+            worker.hub.repeat(&disputed, now);
             self.keep(worker, post);
             match stop {
                 Stop::Incomplete => break,
@@ -297,7 +304,11 @@ impl Intake<'_> {
             add(&self.worker.counters.publish_refused, 1);
             Ok((reason, false))
         };
-        if !self.rights.may_write(publish.topic) {
+        let own = self.own.levels_of(publish.topic);
+        if !self.rights.may_write(publish.topic, own) {
+            if own.is_some() {
+                hub.note_own(self.publisher, publish.topic);
+            }
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         if !hub.config.limits.levels_fit(publish.topic) {
@@ -325,7 +336,11 @@ impl Intake<'_> {
         }
         let mut hold = false;
         // Kept before it is matched: whoever subscribes in between gets it one way or the other.
-        if publish.retain {
+        let is_disputed = own.is_some() && hub.is_kept_by_link(publish.topic);
+        if is_disputed {
+            self.disputed.push(publish.topic.to_owned());
+        }
+        if publish.retain && !is_disputed {
             let stored = hub.retained().store(&routed.message(), self.publisher);
             if let Some(store) = store {
                 hold = store.retained_changed(publish.topic, promised, journal);

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
-use fieldgate_broker::{TlsFile, TlsSettings, Users};
+use fieldgate_broker::{Takeover, TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
 pub(crate) use diff::{Changes, diff};
@@ -48,6 +48,7 @@ pub(crate) struct Config {
     /// For the listeners that encrypt.
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) allow_anonymous: bool,
+    pub(crate) takeover: Takeover,
     /// Where the users are.
     pub(crate) users_file: Option<PathBuf>,
     /// What is there, if it was read at all.

@@ -83,6 +83,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
             .map(|tls| tls.beside(Path::new(&sources.main.name))),
         listen: document.broker.listen,
         allow_anonymous: document.broker.allow_anonymous,
+        takeover: document.broker.takeover.into(),
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics: topics?,

@@ -4,7 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError, StoreConfig};
+use fieldgate_broker::{BindError, Broker, Endpoint, Listener, OwnTopics, StartError, StoreConfig};
+use fieldgate_model::Topics;
 
 use crate::config::{Address, Config};
 use crate::stop::Stop;
@@ -29,6 +30,8 @@ pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
             users: config.users.clone(),
+            takeover: config.takeover,
+            own: own_topics(&config.topics, config),
             store: store.clone(),
             ..fieldgate_broker::Config::default()
         });
@@ -49,6 +52,12 @@ pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec
         StartError::Store(error) => Stop::Other(io::Error::other(error)),
         StartError::Worker(error) => Stop::Other(error),
     })
+}
+
+/// The topics that no client publishes to unless a rule says so: readings, states, counters, answers.
+pub(crate) fn own_topics(topics: &Topics, config: &Config) -> OwnTopics {
+    let names = config.names().map(String::as_str);
+    OwnTopics::new(&topics.base(), names, topics.commands())
 }
 
 /// Where in `folder`, which is made if it is missing, the broker keeps its state.

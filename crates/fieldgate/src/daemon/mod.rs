@@ -75,12 +75,10 @@ pub(crate) async fn run(
     publisher
         .leave_will()
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    link.subscribe(&config.topics.device_command_filter(), QoS::AtLeastOnce)
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    link.subscribe(&config.topics.raw_filter(), QoS::AtLeastOnce)
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    for filter in config.topics.commands() {
+        link.subscribe(&filter, QoS::AtLeastOnce)
+            .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    }
     // Before anybody can read it.
     publisher.take_over(&config).await;
     broker.serve();
@@ -242,6 +240,7 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doo
         }
     };
     let is_new = doors.change(&config, broker);
+    broker.set_own(listen::own_topics(plant.topics(), &config));
     match plant.change(config).await {
         Ok(changes) if changes.is_empty() && is_new => {}
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
+use fieldgate_model::Topics;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -116,6 +117,11 @@ impl Plant {
         buses
             .map(|(name, bus)| (name.clone(), bus.handle.clone()))
             .collect()
+    }
+
+    /// The topics that it publishes to.
+    pub(crate) fn topics(&self) -> &Topics {
+        self.publisher.topics()
     }
 
     /// Devices that answer, and all.
