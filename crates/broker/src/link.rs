@@ -59,12 +59,19 @@ impl<'a> Outgoing<'a> {
 pub struct Delivery {
     message: Message,
     retained: bool,
+    may_answer: bool,
 }
 
 impl Delivery {
     /// The message itself.
     pub fn message(&self) -> &Message {
         &self.message
+    }
+
+    /// The response topic, if the client that has just published the message may publish there itself: a link must not
+    /// write for a client what the client may not. Retained messages and wills have none.
+    pub fn answer_to(&self) -> Option<&str> {
+        self.message.response_topic().filter(|_| self.may_answer)
     }
 
     /// Whether it was kept from before the subscription, not published just now.
@@ -275,6 +282,7 @@ impl Inbox {
         self.queue.push_back(Delivery {
             message: routed.message(),
             retained,
+            may_answer: routed.may_answer,
         });
     }
 

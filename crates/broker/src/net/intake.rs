@@ -316,7 +316,9 @@ impl Intake<'_> {
         }
         let expiry = publish.properties.message_expiry;
         let expires = expiry.map(|s| self.now + Duration::from_secs(s.into()));
-        let routed = Routed::borrowed(publish, expires);
+        let may_answer = |topic| self.rights.may_write(topic, self.own.levels_of(topic));
+        let mut routed = Routed::borrowed(publish, expires);
+        routed.may_answer = publish.properties.response_topic.is_some_and(may_answer);
         let promised = publish.qos > QoS::AtMostOnce;
         let store = hub.store.as_ref();
         let failing = promised && store.is_some_and(Store::is_failing);

@@ -180,3 +180,47 @@ fn a_rule_that_names_the_topic_permits_it_and_what_the_program_retains_comes_aga
         }
     }
 }
+
+#[test]
+fn a_link_answers_only_where_the_client_may_publish_itself() {
+    let broker = start(Config {
+        own: own(),
+        users: people(&[("ann", &[("m/plc/pump/set", Write), ("ann/#", ReadWrite)])]),
+        allow_anonymous: true,
+        ..config()
+    });
+    let link = broker.link("program");
+    link.subscribe("m/+/+/set", QoS::AtLeastOnce).unwrap();
+    let mut ann = enter(&broker, Version::V5, "ann", "ann");
+    let mut any = Client::v5(&broker, "any");
+    for (is_ann, topic, want) in [
+        (true, "ann/answers", true),
+        (true, "other/x", false),
+        (true, "m/plc/level", false),
+        (true, "m/$state", false),
+        (true, "$SYS/x", false),
+        (false, "other/x", true),
+        (false, "m/plc/level", false),
+        (false, "m/plc/pump/result", false),
+    ] {
+        let client = if is_ann { &mut ann } else { &mut any };
+        let mut publish = client.publication("m/plc/pump/set", b"1", QoS::AtLeastOnce);
+        publish.properties.response_topic = Some(topic);
+        assert_eq!(client.publish_packet(&publish), 0, "{topic}");
+        let delivery = wait_for(link.recv());
+        assert_eq!(delivery.message().response_topic(), Some(topic));
+        assert_eq!(
+            delivery.answer_to(),
+            want.then_some(topic),
+            "{is_ann} {topic}"
+        );
+    }
+    // What is kept has outlived its publisher's rights.
+    let mut publish = any.publication("m/plc/pump/set", b"1", QoS::AtLeastOnce);
+    publish.retain = true;
+    publish.properties.response_topic = Some("other/x");
+    any.publish_packet(&publish);
+    let late = broker.link("late");
+    late.subscribe("m/+/+/set", QoS::AtLeastOnce).unwrap();
+    assert_eq!(wait_for(late.recv()).answer_to(), None);
+}

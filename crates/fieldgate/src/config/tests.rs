@@ -258,7 +258,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {takeover: all}"),
-            ":2:20: broker.takeover: \"all\" does not fit: expected same_user or any",
+            ":2:20: broker.takeover: unknown name \"all\"; expected one of same_user, any",
         ),
         (
             file("mqtt: {payload: sparkplug}"),
