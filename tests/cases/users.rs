@@ -199,3 +199,110 @@ fn without_users_the_log_says_how_to_let_others_in() {
         .wait_line("everybody on the network may read and write everything");
     assert!(publish(port, "mqttv5", &["-u", "any", "-P", "thing"], "x").0);
 }
+
+/// Connects with `mosquitto_sub` as a client that leaves its session behind, and says what came of it.
+fn session(port: u16, version: &str, login: &[&str]) -> String {
+    let output = Command::new("mosquitto_sub")
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", version])
+        .args(["-q", "1", "-t", "x/#", "-i", "shared", "-c", "-x", "600"])
+        .args(["-W", "1", "-F", "message: %t"])
+        .args(login)
+        .output();
+    let Output { stdout, stderr, .. } = output.expect("mosquitto_sub is there");
+    String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_users_session_is_not_for_others_to_take_unless_the_configuration_says_so() {
+    for (key, is_kept) in [("", true), ("takeover: any", false)] {
+        let folder = Folder::new();
+        for name in ["ann", "bob"] {
+            user(&folder, &["add", name], name);
+        }
+        let port = free_port();
+        let text = format!(
+            "version: 1
+gateway: {{name: plant7}}
+broker:
+  listen: {{tcp: {{address: \"127.0.0.1:{port}\", allow_anonymous: true}}}}
+  users: users.yaml
+  {key}
+"
+        );
+        let gateway = Gateway::start_text(port, &text, folder);
+        for version in ["mqttv311", "mqttv5"] {
+            let ann = ["-u", "ann", "-P", "ann"];
+            session(port, version, &ann);
+            assert!(publish(port, version, &ann, "x/for-ann").0);
+            for login in [&["-u", "bob", "-P", "bob"][..], &[]] {
+                let said = session(port, version, login);
+                let is_refused = said.to_lowercase().contains("not authori");
+                assert_eq!(is_refused, is_kept, "{version} {login:?}: {said}");
+            }
+            let said = session(port, version, &ann);
+            assert_eq!(
+                said.contains("message: x/for-ann"),
+                is_kept,
+                "{version}: {said}"
+            );
+        }
+        drop(gateway);
+    }
+}
+
+#[test]
+fn the_gateways_own_topics_are_refused_to_all_whose_rules_do_not_name_the_device() {
+    let folder = Folder::new();
+    user(&folder, &["add", "all"], "all");
+    user(&folder, &["add", "wide", "--write", "plant7/#"], "wide");
+    user(
+        &folder,
+        &["add", "named", "--write", "plant7/plc/#"],
+        "named",
+    );
+    let port = free_port();
+    let text = format!(
+        "version: 1
+gateway: {{name: plant7}}
+broker: {{listen: {{tcp: \"127.0.0.1:{port}\"}}, users: users.yaml}}
+devices:
+  plc: {{gpio: {{chip: x, simulated: true}}, points: {{pump: {{out: PUMP, initial: 0, safe: 0}}}}}}
+"
+    );
+    let gateway = Gateway::start_text(port, &text, folder);
+    let reader = subscriber(
+        port,
+        "mqttv5",
+        &["-u", "all", "-P", "all"],
+        "plant7/plc/pump",
+    );
+    for (name, own) in [("all", false), ("wide", false), ("named", true)] {
+        let login = ["-u", name, "-P", name];
+        for topic in [
+            "plant7/plc/pump",
+            "plant7/plc/$state",
+            "plant7/plc/pump/result",
+        ] {
+            let (taken, said) = publish(port, "mqttv5", &login, topic);
+            assert_eq!(taken, own, "{name} {topic}: {said}");
+            assert!(own || said.contains("Not authorized"), "{said}");
+        }
+        assert!(
+            publish(port, "mqttv5", &login, "plant7/plc/pump/set").0,
+            "{name}"
+        );
+        let (taken, said) = publish(port, "mqttv5", &login, "plant7/$state");
+        assert!(!taken && said.contains("Not authorized"), "{name}: {said}");
+    }
+    gateway.process.wait_line("refused on \"plant7/plc/pump\"");
+    // Its own value, the one that was permitted, and its own again.
+    for _ in 0..3 {
+        reader.wait("message", message);
+    }
+    let text = text.replace("plc:", "other:");
+    gateway.reload(&text);
+    gateway.process.wait_line("reloaded");
+    let login = ["-u", "wide", "-P", "wide"];
+    assert!(!publish(port, "mqttv5", &login, "plant7/other/pump").0);
+    assert!(publish(port, "mqttv5", &login, "plant7/plc/pump").0);
+}

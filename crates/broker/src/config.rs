@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::access::Users;
+use crate::access::{OwnTopics, Users};
 use crate::endpoint::Listener;
 use crate::session;
 use crate::store::StoreConfig;
@@ -18,6 +18,10 @@ pub struct Config {
     pub allow_anonymous: bool,
     /// Who may connect under a user name, and what clients may do.
     pub users: Users,
+    /// Whose client identifiers others may take over.
+    pub takeover: Takeover,
+    /// The topics of the program that the broker is part of.
+    pub own: OwnTopics,
     /// Where sessions and retained messages outlive the process; `None` if they need not.
     pub store: Option<StoreConfig>,
     /// Threads that serve connections; 0 takes one a processor, four at most.
@@ -28,6 +32,16 @@ pub struct Config {
     pub sys_interval: Duration,
     /// How long a shutdown waits for clients to take what is underway. 2 s.
     pub shutdown_grace: Duration,
+}
+
+/// Which clients may take over a session by bringing its client identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// A user's session only clients of the same user. That of a client without a user name any, as MQTT demands.
+    #[default]
+    SameUser,
+    /// Any client any session. What waits in that of another user is dropped.
+    Any,
 }
 
 /// Bounds on what clients make the broker hold. A limit that is reached refuses or drops, and counts.
@@ -83,6 +97,8 @@ impl Default for Config {
             listeners: Vec::new(),
             allow_anonymous: false,
             users: Users::default(),
+            takeover: Takeover::default(),
+            own: OwnTopics::default(),
             store: None,
             workers: 0,
             limits: Limits::default(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
-use crate::access::Access;
+use crate::access::{Access, Denial};
 use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
@@ -74,6 +74,11 @@ pub(crate) struct Attached {
     pub(crate) epoch: u64,
 }
 
+const NO_ROOM: Denial = Denial {
+    reason: ReasonCode::QUOTA_EXCEEDED,
+    what: "there are as many sessions as the limits allow",
+};
+
 /// Why a connection ended, as far as its session is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Departure {
@@ -111,6 +116,7 @@ impl Hub {
         };
         if let Some(recovered) = recovered {
             hub.restore(recovered);
+            hub.drop_wills();
         }
         Ok(hub)
     }
@@ -184,9 +190,13 @@ impl Hub {
         arrival: Arrival<'_>,
         now: Instant,
         greet: impl FnOnce(bool, &mut Outbox),
-    ) -> Result<Attached, ReasonCode> {
+    ) -> Result<Attached, Denial> {
         let mut sessions = self.sessions();
         let old = sessions.get(arrival.client_id).cloned();
+        if let Some(old) = &old {
+            let (owner, comer) = (old.principal(), &arrival.standing.principal);
+            self.access.may_take_over(&owner, comer)?;
+        }
         // A session without an expiry interval ends with its connection, which ends now.
         let outlives = |cell: &&Arc<Cell>| cell.lock().expiry != Some(Duration::ZERO);
         // Nobody inherits the messages of somebody else.
@@ -197,7 +207,7 @@ impl Hub {
         let cell = match &resumed {
             Some(cell) => Arc::clone(cell),
             None if old.is_none() && sessions.len() >= self.config.limits.sessions => {
-                return Err(ReasonCode::QUOTA_EXCEEDED);
+                return Err(NO_ROOM);
             }
             None => self.new_cell(arrival.client_id, arrival.expiry != Some(Duration::ZERO)),
         };

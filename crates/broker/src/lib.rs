@@ -18,6 +18,7 @@ mod message;
 mod net;
 mod origin;
 mod outbox;
+mod own;
 mod pause;
 mod review;
 mod router;
@@ -38,8 +39,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use access::{FilterError, PasswordError, PasswordHash, Permission, Rule, User, Users};
-pub use config::{Config, Limits};
+pub use access::{
+    FilterError, OwnTopics, PasswordError, PasswordHash, Permission, Rule, User, Users,
+};
+pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
 pub use endpoint::{ClientCa, Endpoint, Listener, TlsSettings};
 pub use fieldgate_mqtt::QoS;
@@ -50,7 +53,7 @@ pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
 use hub::Hub;
-use net::{Certificates, Gate, Worker};
+use net::{Bound, Certificates, Gate, Worker};
 use store::Store;
 
 /// How often expired retained messages are looked for, and certificates that have changed.
@@ -67,6 +70,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub struct Broker {
     hub: Arc<Hub>,
     addresses: Vec<SocketAddr>,
+    /// Bound, and not served yet.
+    waiting: Vec<(Bound, Gate)>,
     certificates: Arc<[Arc<Certificates>]>,
     workers: Vec<(Handle, Arc<Worker>)>,
     threads: Vec<JoinHandle<()>>,
@@ -107,6 +112,17 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        let mut broker = Self::open(config)?;
+        broker.serve();
+        Ok(broker)
+    }
+
+    /// Opens all listeners and takes up what was kept. Clients wait for an answer until
+    /// [`Self::serve`], and links can be used: so a program puts its own topics right first.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn open(config: Config) -> Result<Self, StartError> {
         let mut certificates: Vec<Arc<Certificates>> = Vec::new();
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -128,6 +144,7 @@ impl Broker {
         let mut broker = Self {
             hub,
             addresses,
+            waiting: listeners,
             certificates: certificates.into(),
             workers: Vec::new(),
             threads: Vec::new(),
@@ -145,12 +162,17 @@ impl Broker {
             })?);
         }
         let (first, _) = &broker.workers[0];
-        for (listener, gate) in listeners {
-            first.spawn(net::accept(listener, gate, broker.workers.clone()));
-        }
         let certificates = Arc::clone(&broker.certificates);
         first.spawn(housekeeping(Arc::clone(&broker.hub), certificates));
         Ok(broker)
+    }
+
+    /// Takes connections from now on.
+    pub fn serve(&mut self) {
+        let (first, _) = &self.workers[0];
+        for (listener, gate) in self.waiting.drain(..) {
+            first.spawn(net::accept(listener, gate, self.workers.clone()));
+        }
     }
 
     /// The addresses that are listened on, in the order of the configuration, in which Unix
@@ -176,6 +198,11 @@ impl Broker {
     /// gone or its password has changed, are disconnected with Not authorized.
     pub fn set_access(&self, allow_anonymous: bool, users: Users) {
         self.hub.set_access(Policy::new(allow_anonymous, users));
+    }
+
+    /// From now on these topics are the program's own. See [`OwnTopics`].
+    pub fn set_own(&self, own: OwnTopics) {
+        self.hub.set_own(own);
     }
 
     /// Counts since the start.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::cell::{Cell, Sink, Will};
 use crate::hub::{Hub, Source};
 use crate::message::{Message, Routed};
+use crate::own::LINK;
 use crate::pause::Pause;
 use crate::router::{Grant, Kept, MatchCache};
 use crate::session::Tally;
@@ -58,12 +59,19 @@ impl<'a> Outgoing<'a> {
 pub struct Delivery {
     message: Message,
     retained: bool,
+    may_answer: bool,
 }
 
 impl Delivery {
     /// The message itself.
     pub fn message(&self) -> &Message {
         &self.message
+    }
+
+    /// The response topic, if the client that has just published the message may publish there itself: a link must not
+    /// write for a client what the client may not. Retained messages and wills have none.
+    pub fn answer_to(&self) -> Option<&str> {
+        self.message.response_topic().filter(|_| self.may_answer)
     }
 
     /// Whether it was kept from before the subscription, not published just now.
@@ -100,7 +108,7 @@ struct Shared {
 
 impl Link {
     pub(crate) fn new(hub: &Arc<Hub>, name: &str) -> Self {
-        let cell = hub.new_cell(&format!("$link/{name}"), false);
+        let cell = hub.new_cell(&format!("{LINK}{name}"), false);
         cell.lock().sink = Sink::Link(Inbox::default());
         Self {
             shared: Arc::new(Shared {
@@ -179,6 +187,16 @@ impl Link {
     pub fn retained_topics(&self) -> Vec<String> {
         let Shared { hub, cell, .. } = &*self.shared;
         hub.retained().topics_of(cell.client_id())
+    }
+
+    /// The retained message of a topic, and whether a link of this name published it. Expired
+    /// ones are left out.
+    pub fn retained(&self, topic: &str) -> Option<(Message, bool)> {
+        let Shared { hub, cell, .. } = &*self.shared;
+        let retained = hub.retained();
+        let Kept { message, publisher } = retained.get(topic)?;
+        let is_own = **publisher == *cell.client_id();
+        (!message.expired(Instant::now().into_std())).then(|| (message.clone(), is_own))
     }
 
     fn name_fits(&self, name: &str) -> bool {
@@ -264,6 +282,7 @@ impl Inbox {
         self.queue.push_back(Delivery {
             message: routed.message(),
             retained,
+            may_answer: routed.may_answer,
         });
     }
 

@@ -108,7 +108,8 @@ impl Message {
         self.flags() & RETAIN != 0
     }
 
-    /// Where the publisher wants the answer, if it wants one.
+    /// Where the publisher wants the answer, if it wants one. Whether it may publish there itself is not said here: see
+    /// [`crate::Delivery::answer_to`].
     pub fn response_topic(&self) -> Option<&str> {
         self.rare.as_ref()?.response_topic.as_deref()
     }
@@ -164,6 +165,8 @@ impl Message {
 pub(crate) struct Routed<'a> {
     pub(crate) publish: Publish<'a>,
     pub(crate) expires: Option<Instant>,
+    /// Its publisher may itself publish to its response topic. Only looked up for what comes from a connection.
+    pub(crate) may_answer: bool,
     owned: OnceCell<Message>,
 }
 
@@ -172,6 +175,7 @@ impl<'a> Routed<'a> {
         Self {
             publish,
             expires,
+            may_answer: false,
             owned: OnceCell::new(),
         }
     }
@@ -180,6 +184,7 @@ impl<'a> Routed<'a> {
         Self {
             publish: message.publish(),
             expires: message.expires(),
+            may_answer: false,
             owned: OnceCell::from(message.clone()),
         }
     }

@@ -54,8 +54,9 @@ impl Hub {
         let mut journal = Journal::default();
         let session = &mut inner.session;
         session.revoke(|topic| rights.may_read(topic), &mut journal);
-        if let Some(will) = &inner.will
-            && !rights.may_write(will.message.topic())
+        let own = self.access.own();
+        if let Some(topic) = inner.will.as_ref().map(|will| will.message.topic())
+            && !rights.may_write(topic, own.levels_of(topic))
         {
             inner.will = None;
         }

@@ -4,6 +4,7 @@
 //! a string and a payload is bytes. Drivers make [`Sample`]s and take [`Command`]s, the gateway
 //! turns them into messages with [`Topics`] and [`payload`].
 
+mod aged;
 mod command;
 mod decimal;
 mod labels;
@@ -12,6 +13,7 @@ mod point;
 mod topic;
 mod value;
 
+pub use aged::{Aged, aged};
 pub use command::{Command, Outcome, parse_command_value, parse_command_values};
 pub use decimal::{Decimal, DecimalError};
 pub use labels::Labels;

@@ -131,11 +131,25 @@ impl Topics {
 
     /// Where the state of the gateway goes, retained: the levels before the device's.
     pub fn gateway_state(&self) -> String {
+        format!("{}/{STATE}", self.base())
+    }
+
+    /// The levels before the device's.
+    pub fn base(&self) -> String {
         let fixed = self.levels.iter().map_while(|level| match level {
             Level::Fixed(name) => Some(name.as_str()),
             Level::Device | Level::Point => None,
         });
-        fixed.chain([STATE]).collect::<Vec<_>>().join("/")
+        fixed.collect::<Vec<_>>().join("/")
+    }
+
+    /// The filters of all topics below a device's name that are for clients to publish to.
+    pub fn commands(&self) -> [String; 3] {
+        [
+            self.command_filter(),
+            self.device_command_filter(),
+            self.raw_filter(),
+        ]
     }
 
     /// Where a command for a point comes from.
@@ -240,9 +254,7 @@ impl Topics {
 
     /// Where the counters of a bus go, retained: `$bus` and its name below the gateway's levels.
     pub fn bus_stats(&self, bus: &str) -> String {
-        let state = self.gateway_state();
-        let gateway = state.strip_suffix(STATE).unwrap_or_default();
-        format!("{gateway}{BUS}/{bus}")
+        format!("{}/{BUS}/{bus}", self.base())
     }
 
     fn build(&self, device: &str, point: &str, last: Option<&str>) -> String {

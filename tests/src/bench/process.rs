@@ -49,7 +49,7 @@ impl Broker {
             Self::Fieldgate => Some(format!("fieldgate {}", env!("CARGO_PKG_VERSION"))),
             Self::Rumqttd => Some("rumqttd 0.20".to_owned()),
             Self::Mosquitto => {
-                let output = Command::new(mosquitto()?).arg("-h").output().ok()?;
+                let output = mosquitto()?.arg("-h").output().ok()?;
                 let text = String::from_utf8_lossy(&output.stdout);
                 let version = text.lines().next()?.rsplit(' ').next()?;
                 Some(format!("mosquitto {version}"))
@@ -58,13 +58,29 @@ impl Broker {
     }
 }
 
-/// Debian puts it where an ordinary user's path does not lead.
-fn mosquitto() -> Option<PathBuf> {
+/// The installed one, else that which `tests/run` has unpacked under `tests/.mosquitto`.
+pub fn mosquitto() -> Option<Command> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
+    // Debian puts it where an ordinary user's path does not lead.
+    let installed = env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
         .map(|folder| folder.join("mosquitto"))
-        .find(|file| file.is_file())
+        .find(|file| file.is_file());
+    if let Some(installed) = installed {
+        return Some(Command::new(installed));
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".mosquitto");
+    let unpacked = root.join("usr/sbin/mosquitto");
+    if !unpacked.is_file() {
+        return None;
+    }
+    // Where a package has its libraries, by architecture.
+    let folders = ["usr/lib", "lib"].map(|name| fs::read_dir(root.join(name)));
+    let folders = folders.into_iter().flatten().flatten().flatten();
+    let folders = folders.map(|folder| folder.path());
+    let mut command = Command::new(unpacked);
+    command.env("LD_LIBRARY_PATH", env::join_paths(folders).ok()?);
+    Some(command)
 }
 
 /// A running broker. Dropping it ends the process.
@@ -83,14 +99,12 @@ impl Process {
     /// # Errors
     /// When the process cannot be started, ends early, or does not accept within 10 s.
     pub fn start(broker: Broker, exe: &Path) -> io::Result<Self> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-            .local_addr()?
-            .port();
-        let (mut command, config) = match broker {
+        let port = free_port()?;
+        let (command, config) = match broker {
             Broker::Mosquitto => {
                 let file = env::temp_dir().join(format!("fieldgate-bench-{port}.conf"));
                 fs::write(&file, mosquitto_config(port))?;
-                let mut command = Command::new(mosquitto().ok_or(io::ErrorKind::NotFound)?);
+                let mut command = mosquitto().ok_or(io::ErrorKind::NotFound)?;
                 command.arg("-c").arg(&file);
                 (command, Some(file))
             }
@@ -100,10 +114,20 @@ impl Process {
                 (command, None)
             }
         };
+        let mut this = Self::spawn(command, port)?;
+        this.config = config;
+        Ok(this)
+    }
+
+    /// Starts a command that serves on `port` of 127.0.0.1, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When the process cannot be started, ends early, or does not accept within 10 s.
+    pub fn spawn(mut command: Command, port: u16) -> io::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut this = Self {
             child: command.spawn()?,
-            config,
+            config: None,
             address: (Ipv4Addr::LOCALHOST, port).into(),
         };
         this.wait_until_it_accepts()?;
@@ -136,6 +160,11 @@ impl Process {
     /// The proportional set size in bytes: private pages, and the process's share of those that it shares.
     pub fn memory(&self) -> io::Result<u64> {
         field_kib(&format!("/proc/{}/smaps_rollup", self.pid()), "Pss:")
+    }
+
+    /// Bytes that the process has made the kernel write to disks so far.
+    pub fn written(&self) -> io::Result<u64> {
+        field(&format!("/proc/{}/io", self.pid()), "write_bytes:")
     }
 
     /// The largest resident set so far, in bytes.
@@ -184,11 +213,21 @@ pub fn wait_for_parent() {
     let _ = io::stdin().read_to_end(&mut vec![]);
 }
 
+/// A port of 127.0.0.1 that is free now.
+pub fn free_port() -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
 fn field_kib(file: &str, name: &str) -> io::Result<u64> {
+    Ok(field(file, name)? * 1024)
+}
+
+/// The number after `name` in a file of `/proc`.
+fn field(file: &str, name: &str) -> io::Result<u64> {
     let text = fs::read_to_string(file)?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    kib.map(|kib| kib * 1024)
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .ok_or_else(|| io::Error::other(format!("{file} has no {name}")))
 }
 

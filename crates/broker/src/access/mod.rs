@@ -5,23 +5,25 @@
 
 mod filter;
 mod login;
+mod own;
 mod password;
 mod proven;
 mod rights;
 mod strikes;
 mod users;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use fieldgate_mqtt::ReasonCode;
 
 pub(crate) use login::{Logins, Penance, Question, Verdict};
+pub use own::OwnTopics;
 pub use password::{PasswordError, PasswordHash};
 pub(crate) use rights::Rights;
 pub use users::{FilterError, Permission, Rule, User, Users};
 
-use crate::config::Config;
+use crate::config::{Config, Takeover};
 
 /// Checked for names that nobody has, so that they take as long as others.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIEIcRlAHyXe2bCcHKuimDILkZYYhVgqAtQD1Q0";
@@ -31,7 +33,14 @@ const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIE
 pub(crate) struct Access {
     policy: Mutex<Arc<Policy>>,
     pub(crate) logins: Logins,
+    takeover: Takeover,
+    own: RwLock<Arc<OwnTopics>>,
+    /// Clients that were refused on the program's own topics.
+    refused: Mutex<HashSet<Box<str>>>,
 }
+
+/// Clients whose first refusal is logged. Others are only counted.
+const REFUSED_MAX: usize = 1_000;
 
 impl Access {
     pub(crate) fn new(config: &Config) -> Self {
@@ -39,7 +48,34 @@ impl Access {
         Self {
             policy: Mutex::new(Arc::new(policy)),
             logins: Logins::new(&config.limits),
+            takeover: config.takeover,
+            own: RwLock::new(Arc::new(config.own.clone())),
+            refused: Mutex::default(),
         }
+    }
+
+    /// The topics that are the program's now.
+    pub(crate) fn own(&self) -> Arc<OwnTopics> {
+        Arc::clone(&self.own.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_own(&self, own: OwnTopics) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(own);
+    }
+
+    /// Whether this client was not refused on the program's topics before.
+    pub(crate) fn is_first(&self, client: &str) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.len() < REFUSED_MAX && refused.insert(client.into())
+    }
+
+    /// Whether a client may have the session that has its identifier. `comer` has proven who it is.
+    pub(crate) fn may_take_over(&self, owner: &Principal, comer: &Principal) -> Result<(), Denial> {
+        let is_open = self.takeover == Takeover::Any || owner.user().is_none();
+        if is_open || owner.user() == comer.user() || !self.policy().may_return(owner) {
+            return Ok(());
+        }
+        Err(NOT_THE_OWNER)
     }
 
     /// What holds now.
@@ -210,6 +246,18 @@ impl Policy {
         Ok(Judgement::Known(principal))
     }
 
+    /// Whether the owner of a session could still come back: nothing is kept for users that were removed.
+    fn may_return(&self, owner: &Principal) -> bool {
+        match owner {
+            Principal::Anonymous { .. } => true,
+            Principal::User { name, proof } => {
+                // Without users, certificates alone give names.
+                let by_password = matches!(proof, Proof::Password(_));
+                self.users.contains_key(&**name) || (self.users.is_empty() && !by_password)
+            }
+        }
+    }
+
     fn challenge(&self, name: &str) -> Result<Judgement, Denial> {
         let account = self.users.get(name);
         let own = account.and_then(|account| account.password.clone());
@@ -280,6 +328,10 @@ const NO_NAME: Denial = Denial {
 pub(crate) const WRONG_LOGIN: Denial = Denial {
     reason: ReasonCode::BAD_USER_NAME_OR_PASSWORD,
     what: "wrong user name or password",
+};
+const NOT_THE_OWNER: Denial = Denial {
+    reason: ReasonCode::NOT_AUTHORIZED,
+    what: "the client identifier is that of another user's session",
 };
 const UNKNOWN_CERTIFICATE: Denial = Denial {
     reason: ReasonCode::NOT_AUTHORIZED,

@@ -16,6 +16,8 @@ pub(crate) struct Rights(Option<Arc<[Clause]>>);
 struct Clause {
     filter: Box<str>,
     permission: Permission,
+    /// Levels at the beginning that are written out in the rule.
+    named: usize,
 }
 
 /// What a client wants to do with a topic.
@@ -59,20 +61,27 @@ impl Rights {
         self.0.is_some()
     }
 
-    /// Whether a message may be published to `topic`. `$` topics are the broker's own.
-    pub(crate) fn may_write(&self, topic: &str) -> bool {
-        !topic.starts_with('$') && self.may(topic, Wish::Write)
+    /// Whether a message may be published to `topic`. `$` topics are the broker's own. Of a topic of the program's own
+    /// `own` tells how many levels a rule must name to permit it.
+    pub(crate) fn may_write(&self, topic: &str, own: Option<usize>) -> bool {
+        !topic.starts_with('$') && self.may(topic, Wish::Write, own)
     }
 
     /// Whether messages of `topic` may be delivered.
     pub(crate) fn may_read(&self, topic: &str) -> bool {
-        self.may(topic, Wish::Read)
+        self.may(topic, Wish::Read, None)
     }
 
-    fn may(&self, topic: &str, wish: Wish) -> bool {
-        let Some(clauses) = &self.0 else { return true };
+    fn may(&self, topic: &str, wish: Wish, own: Option<usize>) -> bool {
+        let Some(clauses) = &self.0 else {
+            return own.is_none();
+        };
+        let counts = |clause: &&Clause| {
+            clause.permission == Permission::Deny || own.is_none_or(|own| clause.named >= own)
+        };
         clauses
             .iter()
+            .filter(counts)
             .find(|clause| {
                 clause.permission.speaks_of(wish) && topic::matches(&clause.filter, topic)
             })
@@ -128,9 +137,11 @@ impl Values<'_> {
         if escapes && !denies {
             return None;
         }
+        let is_named = |level: &&str| !matches!(*level, "+" | "#") && !holds_value(level);
         Some(Clause {
             filter: filter.into(),
             permission: rule.permission(),
+            named: rule.filter().split('/').take_while(is_named).count(),
         })
     }
 
@@ -159,6 +170,11 @@ impl Values<'_> {
         filled.push_str(rest);
         Some(filled)
     }
+}
+
+/// Whether a level of a rule depends on what a client says of itself.
+fn holds_value(level: &str) -> bool {
+    level.contains("%c") || level.contains("%u")
 }
 
 #[cfg(test)]

@@ -124,7 +124,9 @@ fn a_certificate_proves_its_name_whatever_else_the_client_says() {
             other => panic!("{other:?}"),
         });
         match (found, want) {
-            (Ok(rights), Ok((topic, may))) => assert_eq!(rights.may_write(topic), may, "{topic}"),
+            (Ok(rights), Ok((topic, may))) => {
+                assert_eq!(rights.may_write(topic, None), may, "{topic}")
+            }
             (found, want) => assert_eq!(found.err(), want.err(), "{proven}"),
         }
     }

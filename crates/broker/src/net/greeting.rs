@@ -151,8 +151,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         let policy = hub.access.policy();
         let rights = policy.rights(&principal, client_id)?;
-        let will = connect.will.as_ref();
-        if will.is_some_and(|will| !rights.may_write(will.topic)) {
+        let own = hub.access.own();
+        let own = |topic| own.levels_of(topic);
+        let will = connect.will.as_ref().map(|will| will.topic);
+        if let Some(topic) = will.filter(|topic| !rights.may_write(topic, own(topic))) {
+            if own(topic).is_some() {
+                hub.note_own(client_id, topic);
+            }
             return Err(Refusal {
                 reason: ReasonCode::NOT_AUTHORIZED,
                 what: "the client may not publish to the topic of its will",
@@ -187,10 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             out.bytes.extend_from_slice(&connack(session_present));
             add(&self.worker.counters.packets_sent, 1);
         });
-        let attached = attached.map_err(|reason| Refusal {
-            reason,
-            what: "there are as many sessions as the limits allow",
-        })?;
+        let attached = attached?;
         hub.catch_up(&attached.cell, &policy);
         let keep_alive = keep_alive(connect, limits);
         let silence = Duration::from_secs(keep_alive.into()) * 3 / 2;

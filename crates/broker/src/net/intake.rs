@@ -16,7 +16,7 @@ use super::Worker;
 use super::client::Client;
 use super::end::End;
 use super::greeting::session_expiry;
-use crate::access::Rights;
+use crate::access::{OwnTopics, Rights};
 use crate::cell::Wire;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
@@ -51,6 +51,9 @@ struct Intake<'w> {
     version: Version,
     now: Instant,
     rights: Rights,
+    own: Arc<OwnTopics>,
+    /// Topics of the program whose subscribers got a client's message.
+    disputed: Vec<String>,
     publisher: &'w Arc<str>,
     /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
@@ -77,6 +80,8 @@ impl Client {
                 version: self.version,
                 now,
                 rights: self.attached.cell.rights(),
+                own: worker.hub.access.own(),
+                disputed: Vec::new(),
                 publisher: &publisher,
                 tally: Tally::default(),
             };
@@ -85,8 +90,10 @@ impl Client {
             post.tally.received += intake.tally.received;
             post.tally.received_bytes += intake.tally.received_bytes;
             post.tally.replies += intake.tally.replies;
+            let disputed = intake.disputed;
             deliver(&batch, self.attached.cell.id(), now, post);
             drop(batch);
+            worker.hub.repeat(&disputed, now);
             self.keep(worker, post);
             match stop {
                 Stop::Incomplete => break,
@@ -297,7 +304,11 @@ impl Intake<'_> {
             add(&self.worker.counters.publish_refused, 1);
             Ok((reason, false))
         };
-        if !self.rights.may_write(publish.topic) {
+        let own = self.own.levels_of(publish.topic);
+        if !self.rights.may_write(publish.topic, own) {
+            if own.is_some() {
+                hub.note_own(self.publisher, publish.topic);
+            }
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         if !hub.config.limits.levels_fit(publish.topic) {
@@ -305,7 +316,9 @@ impl Intake<'_> {
         }
         let expiry = publish.properties.message_expiry;
         let expires = expiry.map(|s| self.now + Duration::from_secs(s.into()));
-        let routed = Routed::borrowed(publish, expires);
+        let may_answer = |topic| self.rights.may_write(topic, self.own.levels_of(topic));
+        let mut routed = Routed::borrowed(publish, expires);
+        routed.may_answer = publish.properties.response_topic.is_some_and(may_answer);
         let promised = publish.qos > QoS::AtMostOnce;
         let store = hub.store.as_ref();
         let failing = promised && store.is_some_and(Store::is_failing);
@@ -325,7 +338,11 @@ impl Intake<'_> {
         }
         let mut hold = false;
         // Kept before it is matched: whoever subscribes in between gets it one way or the other.
-        if publish.retain {
+        let is_disputed = own.is_some() && hub.is_kept_by_link(publish.topic);
+        if is_disputed {
+            self.disputed.push(publish.topic.to_owned());
+        }
+        if publish.retain && !is_disputed {
             let stored = hub.retained().store(&routed.message(), self.publisher);
             if let Some(store) = store {
                 hold = store.retained_changed(publish.topic, stored, promised, journal);

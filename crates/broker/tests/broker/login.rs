@@ -186,25 +186,3 @@ fn what_a_client_sends_behind_its_connect_waits_with_it() {
     assert_eq!(client.next(), Event::PingResp);
     assert_eq!(client.next(), Event::PingResp);
 }
-
-#[test]
-fn nobody_inherits_the_session_of_another_user() {
-    let read = &[("#", fieldgate_broker::Permission::ReadWrite)][..];
-    let broker = broker_for(people(&[("ann", read), ("bob", read)]));
-    let lasting = |name, secret| {
-        let connect = Connect {
-            username: Some(name),
-            password: Some(secret),
-            ..connect_v5("shared name", 600)
-        };
-        Client::open(&broker, &connect)
-    };
-    let mut ann = lasting("ann", b"nna");
-    ann.subscribe("a", QoS::AtLeastOnce);
-    ann.leave();
-    let mut writer = enter(&broker, Version::V5, "writer", "bob");
-    writer.publish("a", "for ann", QoS::AtLeastOnce);
-    let mut bob = lasting("bob", b"bob");
-    assert!(!bob.greeting.session_present);
-    bob.nothing_more();
-}

@@ -17,6 +17,7 @@ mod login;
 mod malformed;
 mod manners;
 mod overload;
+mod own;
 mod properties;
 mod retained;
 mod rights;

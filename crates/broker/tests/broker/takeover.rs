@@ -1,5 +1,6 @@
 //! Two connections with one client identifier.
 
+use fieldgate_broker::{Broker, Config, Takeover};
 use fieldgate_mqtt::{Connect, Packet};
 
 use crate::support::*;
@@ -121,4 +122,93 @@ fn many_takeovers_at_once_leave_one_connection_and_none_hears_of_it_before_its_c
     assert_eq!(alive, 1);
     drop(crowd);
     wait_until("all have left", || broker.connected() == 0);
+}
+
+const ALL: &[(&str, fieldgate_broker::Permission)] =
+    &[("#", fieldgate_broker::Permission::ReadWrite)];
+
+/// A broker that knows ann and bob and lets others in without a name.
+fn town(takeover: Takeover) -> Broker {
+    start(Config {
+        users: people(&[("ann", ALL), ("bob", ALL)]),
+        allow_anonymous: true,
+        takeover,
+        ..config()
+    })
+}
+
+/// A client of `name`, or without one, that brings an identifier.
+fn come(broker: &Broker, version: Version, name: Option<&str>, clean_start: bool) -> Client {
+    let secret = name.map(password);
+    let connect = Connect {
+        username: name,
+        password: secret.as_deref().map(str::as_bytes),
+        clean_start,
+        ..match version {
+            Version::V5 => connect_v5("shared", 600),
+            _ => connect(version, "shared"),
+        }
+    };
+    Client::greet(broker, &connect)
+}
+
+#[test]
+fn the_session_of_a_user_is_nobody_elses_to_take_connected_or_not() {
+    let (any, same) = (Takeover::Any, Takeover::SameUser);
+    let (ann, bob, none) = (Some("ann"), Some("bob"), None);
+    for version in VERSIONS {
+        for is_there in [false, true] {
+            for clean_start in [false, true] {
+                // Whose it is, who comes, and whether that one is let in.
+                for (takeover, owner, comer, let_in) in [
+                    (same, ann, ann, true),
+                    (same, ann, bob, false),
+                    (same, ann, none, false),
+                    (same, none, none, true),
+                    (same, none, ann, true),
+                    (any, ann, bob, true),
+                    (any, ann, none, true),
+                ] {
+                    let what = format!("{version:?} {owner:?} {comer:?} {is_there} {clean_start}");
+                    let broker = town(takeover);
+                    let mut first = come(&broker, version, owner, false);
+                    first.subscribe("a", QoS::AtLeastOnce);
+                    if !is_there {
+                        first.vanish();
+                        wait_until("the owner has left", || broker.connected() == 0);
+                        let mut writer = enter(&broker, Version::V5, "writer", "bob");
+                        writer.publish("a", "for the owner", QoS::AtLeastOnce);
+                        writer.leave();
+                    }
+                    let second = come(&broker, version, comer, clean_start);
+                    let want = match let_in {
+                        true => ReasonCode::SUCCESS,
+                        false => ReasonCode::NOT_AUTHORIZED,
+                    };
+                    assert_eq!(second.greeting.reason, want.0, "{what}");
+                    // MQTT 3.1 does not tell.
+                    let inherits = owner == comer && !clean_start && version > Version::V3;
+                    assert_eq!(second.greeting.session_present, inherits, "{what}");
+                    if !let_in && !is_there {
+                        let mut again = come(&broker, version, owner, false);
+                        assert_eq!(again.texts(1), ["for the owner"], "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_session_of_a_user_that_was_removed_is_free() {
+    let broker = town(Takeover::SameUser);
+    come(&broker, Version::V5, Some("ann"), false).leave();
+    let bob = |broker: &Broker| {
+        come(broker, Version::V5, Some("bob"), false)
+            .greeting
+            .reason
+    };
+    assert_eq!(bob(&broker), ReasonCode::NOT_AUTHORIZED.0);
+    broker.set_access(true, people(&[("bob", ALL)]));
+    assert_eq!(bob(&broker), 0);
 }

@@ -41,6 +41,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         ("broker.listen", old.listen == new.listen),
         ("broker.tls", old.tls == new.tls),
         ("broker.store", old.store == new.store),
+        ("broker.takeover", old.takeover == new.takeover),
         (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.
@@ -86,6 +87,7 @@ impl Config {
         self.gateway.clone_from(&running.gateway);
         self.listen.clone_from(&running.listen);
         self.tls.clone_from(&running.tls);
+        self.takeover = running.takeover;
         self.topics = running.topics.clone();
         self.payload = running.payload;
     }

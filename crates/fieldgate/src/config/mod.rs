@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
-use fieldgate_broker::{TlsFile, TlsSettings, Users};
+use fieldgate_broker::{Takeover, TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
 pub(crate) use diff::{Changes, diff};
@@ -51,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) allow_anonymous: bool,
     /// How often the broker writes to the disk.
     pub(crate) store: StoreTimes,
+    pub(crate) takeover: Takeover,
     /// Where the users are.
     pub(crate) users_file: Option<PathBuf>,
     /// What is there, if it was read at all.

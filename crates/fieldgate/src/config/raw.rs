@@ -50,6 +50,7 @@ pub(crate) struct Broker {
     pub(crate) listen: Listen,
     pub(crate) tls: Option<Tls>,
     pub(crate) allow_anonymous: bool,
+    pub(crate) takeover: Takeover,
     /// The users file, from the folder of the configuration on.
     pub(crate) users: Option<String>,
     pub(crate) store: Store,
@@ -63,6 +64,24 @@ pub(crate) struct Store {
     pub(crate) commit: Option<Period>,
     /// How often is written what nothing waits for.
     pub(crate) retained: Option<Period>,
+}
+
+/// `broker.takeover:`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Takeover {
+    #[default]
+    SameUser,
+    Any,
+}
+
+impl From<Takeover> for fieldgate_broker::Takeover {
+    fn from(takeover: Takeover) -> Self {
+        match takeover {
+            Takeover::SameUser => Self::SameUser,
+            Takeover::Any => Self::Any,
+        }
+    }
 }
 
 /// `mqtt:`

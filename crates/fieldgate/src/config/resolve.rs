@@ -94,6 +94,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
             commit: document.broker.store.commit.map(Period::get),
             retained: document.broker.store.retained.map(Period::get),
         },
+        takeover: document.broker.takeover.into(),
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics: topics?,

@@ -265,6 +265,10 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:27: broker.allow_anonymous: expected true or false, found \"on\"",
         ),
         (
+            file("broker: {takeover: all}"),
+            ":2:20: broker.takeover: unknown name \"all\"; expected one of same_user, any",
+        ),
+        (
             file("mqtt: {payload: sparkplug}"),
             ":2:8: mqtt.payload: \"sparkplug\" is not available in this version",
         ),
@@ -548,6 +552,14 @@ fn a_reload_touches_only_what_changed() {
             "1884",
             Changes {
                 need_restart: vec!["broker.listen"],
+                ..Changes::default()
+            },
+        ),
+        (
+            "allow_anonymous: true",
+            "allow_anonymous: true, takeover: any",
+            Changes {
+                need_restart: vec!["broker.takeover"],
                 ..Changes::default()
             },
         ),

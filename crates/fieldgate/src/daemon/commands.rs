@@ -206,10 +206,10 @@ fn send(directory: &Directory, target: Target<'_>, payload: &[u8]) -> Result<Ans
 
 fn reply_to(topics: &Topics, delivery: &Delivery, target: Target<'_>) -> ReplyTo {
     let message = delivery.message();
-    // An answer must not be a command, nor pass for the broker's own topics.
-    let wanted = message.response_topic().filter(|topic| {
-        !topic.starts_with('$') && !topic.is_empty() && Target::parse(topics, topic).is_none()
-    });
+    // An answer must not be a command.
+    let wanted = delivery
+        .answer_to()
+        .filter(|topic| Target::parse(topics, topic).is_none());
     let usual = || match target.part {
         Part::Point(point) => topics.result(target.device, point),
         Part::Several => topics.device_result(target.device),

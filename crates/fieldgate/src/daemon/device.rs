@@ -241,6 +241,8 @@ impl Pump {
             let device = self.device.as_str();
             log::error!(DEVICE = device; "its polling has ended by itself; a reload starts nothing, a restart does");
             self.publisher.offline(device, "internal error").await;
+            let points: Vec<&str> = self.points.iter().map(|point| &*point.name).collect();
+            self.publisher.stale_points(device, &points).await;
             self.changed.notify_one();
         }
     }

@@ -4,20 +4,18 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use fieldgate_broker::{BindError, Broker, Endpoint, Listener, StartError, StoreConfig};
+use fieldgate_broker::{BindError, Broker, Endpoint, Listener, OwnTopics, StartError, StoreConfig};
+use fieldgate_model::Topics;
 
 use crate::config::{Address, Config, StoreTimes};
 use crate::stop::Stop;
 
-/// Starts the broker of a configuration. Returns the listeners that it has.
+/// Opens the broker of a configuration, which serves nobody yet. Returns the listeners that it has.
 ///
 /// # Errors
 ///
 /// [`Stop::Listen`] with the address and the cause; [`Stop::Other`] if `state` cannot be used.
-pub(crate) fn start(
-    config: &Config,
-    state: Option<&Path>,
-) -> Result<(Broker, Vec<Listener>), Stop> {
+pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec<Listener>), Stop> {
     let store = match state {
         Some(folder) => Some(store(folder, config.store)?),
         None => {
@@ -28,10 +26,12 @@ pub(crate) fn start(
         }
     };
     let try_on = |listeners: Vec<Listener>| {
-        let started = Broker::start(fieldgate_broker::Config {
+        let started = Broker::open(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
             users: config.users.clone(),
+            takeover: config.takeover,
+            own: own_topics(&config.topics, config),
             store: store.clone(),
             ..fieldgate_broker::Config::default()
         });
@@ -52,6 +52,12 @@ pub(crate) fn start(
         StartError::Store(error) => Stop::Other(io::Error::other(error)),
         StartError::Worker(error) => Stop::Other(error),
     })
+}
+
+/// The topics that no client publishes to unless a rule says so: readings, states, counters, answers.
+pub(crate) fn own_topics(topics: &Topics, config: &Config) -> OwnTopics {
+    let names = config.names().map(String::as_str);
+    OwnTopics::new(&topics.base(), names, topics.commands())
 }
 
 /// Where in `folder`, which is made if it is missing, the broker keeps its state.

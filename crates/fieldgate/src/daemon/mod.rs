@@ -69,19 +69,19 @@ pub(crate) async fn run(
     let config = config::load_with_files(path).map_err(Stop::Config)?.config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Doors::new(&config);
-    let (broker, listeners) = listen::start(&config, state)?;
+    let (mut broker, listeners) = listen::open(&config, state)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
     publisher
         .leave_will()
         .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    link.subscribe(&config.topics.command_filter(), QoS::AtLeastOnce)
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    link.subscribe(&config.topics.device_command_filter(), QoS::AtLeastOnce)
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    link.subscribe(&config.topics.raw_filter(), QoS::AtLeastOnce)
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    publisher.clear_others(&config).await;
+    for filter in config.topics.commands() {
+        link.subscribe(&filter, QoS::AtLeastOnce)
+            .map_err(|error| Stop::Other(io::Error::other(error)))?;
+    }
+    // Before anybody can read it.
+    publisher.take_over(&config).await;
+    broker.serve();
     let directory = Directory::default();
     let changed = Arc::new(Notify::new());
     let mut plant = Plant::new(
@@ -240,6 +240,7 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doo
         }
     };
     let is_new = doors.change(&config, broker);
+    broker.set_own(listen::own_topics(plant.topics(), &config));
     match plant.change(config).await {
         Ok(changes) if changes.is_empty() && is_new => {}
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),

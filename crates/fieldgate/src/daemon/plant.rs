@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fieldgate_bridge_gpio::GpioConfig;
 use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
+use fieldgate_model::Topics;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -118,6 +119,11 @@ impl Plant {
             .collect()
     }
 
+    /// The topics that it publishes to.
+    pub(crate) fn topics(&self) -> &Topics {
+        self.publisher.topics()
+    }
+
     /// Devices that answer, and all.
     pub(crate) fn count(&self) -> (usize, usize) {
         let online = self.devices.values().filter(|device| device.is_online());
@@ -178,6 +184,10 @@ impl Plant {
             {
                 // It is tried again when it is changed.
                 result = Err(error);
+            }
+            if !self.devices.contains_key(name) {
+                let why = "the gateway could not start it";
+                self.publisher.offline(name, why).await;
             }
         }
         self.changed.notify_one();
@@ -300,6 +310,7 @@ impl Plant {
                 .cloned()
                 .collect();
             self.publisher.clear_points(&name, &gone).await;
+            self.publisher.stale_points(&name, &stay).await;
             if wanted.served(&name).is_none() {
                 self.publisher.clear_state(&name).await;
             }
@@ -319,6 +330,10 @@ impl Plant {
             self.publisher
                 .offline(&name, "the gateway was stopped")
                 .await;
+            // Where subscribers are too slow for all of it, the next start says the rest.
+            let points = self.config.points(&name);
+            let stale = self.publisher.stale_points(&name, &points);
+            let _ = tokio::time::timeout_at(until, stale).await;
         }
         for bus in self.buses.into_values() {
             bus.stop().await;

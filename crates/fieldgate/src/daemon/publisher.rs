@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fieldgate_bridge::Event;
 use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE, SampleWriter};
-use fieldgate_model::{DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value};
+use fieldgate_model::{
+    Aged, DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value, aged,
+};
 use jiff::Timestamp;
 
 use super::clock::Clock;
@@ -164,9 +166,56 @@ impl Publisher {
         self.send(retained(&topic, b"")).await;
     }
 
+    /// Puts right what is retained from before this process: what nothing vouches for is removed
+    /// or not called good any more, until the devices of `config` answer.
+    pub(crate) async fn take_over(&self, config: &Config) {
+        self.clear_others(config).await;
+        for device in config.names() {
+            let state = self.topics.device_state(device);
+            let is_known = self.link.retained(&state).is_none_or(|(message, is_own)| {
+                // An offline one says since when.
+                is_own && message.payload() != ONLINE
+            });
+            if !is_known {
+                self.offline(device, "the gateway has just started").await;
+            }
+            self.stale_points(device, &config.points(device)).await;
+        }
+        let gateway = self.topics.gateway_state();
+        if self
+            .link
+            .retained(&gateway)
+            .is_some_and(|(message, _)| message.payload() != OFFLINE)
+        {
+            self.gateway_state(false).await;
+        }
+    }
+
+    /// Has the retained readings of a device, which is not watched now, say so: good ones become
+    /// stale, with their value and time. What is no reading of this gateway is removed.
+    pub(crate) async fn stale_points(&self, device: &str, points: &[&str]) {
+        let topics = points.iter().map(|point| self.topics.point(device, point));
+        let stale = topics.filter_map(|topic| {
+            let (message, is_own) = self.link.retained(&topic)?;
+            let stale = match (aged(message.payload()), self.format) {
+                (Aged::Good(stale), PayloadFormat::Json) if is_own => stale,
+                (Aged::Doubtful, PayloadFormat::Json) if is_own => return None,
+                // The device's state says it.
+                (Aged::Other, PayloadFormat::Raw) if is_own => return None,
+                // Of another format, or of another client.
+                _ => String::new(),
+            };
+            Some((topic, stale))
+        });
+        let stale: Vec<_> = stale.collect();
+        let messages = stale.iter();
+        let messages = messages.map(|(topic, stale)| retained(topic, stale.as_bytes()));
+        self.send_all(&messages.collect::<Vec<_>>()).await;
+    }
+
     /// Removes the retained messages of before a restart that `config` does not account for: those
     /// of devices and points that it has no more.
-    pub(crate) async fn clear_others(&self, config: &Config) {
+    async fn clear_others(&self, config: &Config) {
         let mut ours = BTreeSet::from([self.topics.gateway_state()]);
         for name in config.names() {
             ours.insert(self.topics.device_state(name));

@@ -358,11 +358,12 @@ async fn what_is_retained_of_devices_of_every_kind_outlives_a_start() {
     let watcher = watch(&broker);
     let kept = ["t/a/x", "t/b/$state", "t/b/y", "t/c/z"];
     let gone = ["t/a/y", "t/c/$stats", "t/d/$state"];
+    let stale = r#"{"value":1,"ts":"2026-11-22T17:16:00.123Z","quality":"stale"}"#;
     for topic in kept.iter().chain(&gone) {
-        publisher.send(message(topic, "1", true)).await;
-        assert_eq!(on(&watcher, topic).await, "1");
+        publisher.send(message(topic, stale, true)).await;
+        assert_eq!(on(&watcher, topic).await, stale);
     }
-    publisher.clear_others(&configuration(KINDS)).await;
+    publisher.take_over(&configuration(KINDS)).await;
     publisher.send(message("end", "", false)).await;
     let mut cleared = Vec::new();
     loop {
@@ -375,6 +376,88 @@ async fn what_is_retained_of_devices_of_every_kind_outlives_a_start() {
     }
     cleared.sort_unstable();
     assert_eq!(cleared, gone);
+}
+
+/// Six readings of one device, which is never started.
+const READINGS: &str = r#"
+version: 1
+buses: {one: {tcp: "127.0.0.1:1"}}
+devices:
+  a:
+    bus: one
+    unit: 1
+    points: {p: {holding: 0, as: u16}, q: {holding: 1, as: u16}, r: {holding: 2, as: u16}}
+"#;
+
+#[tokio::test]
+async fn nothing_of_before_is_good_or_online_until_a_device_answers() {
+    const GOOD: &str = r#"{"value":1,"ts":"2026-11-22T17:16:00.123Z","quality":"good"}"#;
+    const STALE: &str = r#"{"value":1,"ts":"2026-11-22T17:16:00.123Z","quality":"stale"}"#;
+    const BAD: &str = r#"{"value":null,"ts":"2026-11-22T17:16:00.123Z","quality":"bad"}"#;
+    const OFFLINE: &str = r#"{"state":"offline","error":"e","since":"2026-11-22T17:16:00.123Z"}"#;
+    const JUST: &str = "the gateway has just started";
+    let json = PayloadFormat::Json;
+    // Who retained it, what, and what a client finds: the same, this, or what contains it.
+    for (format, ours, topic, before, after) in [
+        (json, true, "t/a/p", GOOD, STALE),
+        (json, true, "t/a/p", STALE, STALE),
+        (json, true, "t/a/p", BAD, BAD),
+        (json, true, "t/a/p", "21.5", ""),
+        (json, true, "t/gone/p", GOOD, ""),
+        (json, true, "t/a/gone", GOOD, ""),
+        (json, false, "t/a/p", GOOD, ""),
+        (json, false, "t/a/p", "{\"value\":999}", ""),
+        (json, false, "t/other", "1", "1"),
+        (json, true, "t/a/$state", "online", JUST),
+        (json, true, "t/a/$state", OFFLINE, OFFLINE),
+        (json, false, "t/a/$state", "offline", JUST),
+        (json, true, "t/$state", "online", "offline"),
+        (PayloadFormat::Raw, true, "t/a/p", "21.5", "21.5"),
+        (PayloadFormat::Raw, true, "t/a/p", GOOD, ""),
+        (PayloadFormat::Raw, false, "t/a/p", "21.5", ""),
+        (PayloadFormat::Raw, true, "t/a/$state", "online", "offline"),
+        (PayloadFormat::Raw, true, "t/a/$state", "offline", "offline"),
+    ] {
+        let broker = Broker::open(Config::default()).unwrap();
+        let topics = Topics::new("{gateway}/{device}/{point}", "t").unwrap();
+        let name = if ours { "gateway" } else { "client" };
+        let retained = broker
+            .link(name)
+            .publish(message(topic, before, true))
+            .await;
+        assert_eq!(retained, Ok(()));
+        let publisher = Publisher::new(broker.link("gateway"), topics, format);
+        publisher.take_over(&configuration(READINGS)).await;
+        let found = broker.link("late").retained(topic);
+        let found = found.map_or(String::new(), |(message, _)| {
+            String::from_utf8(message.payload().to_vec()).unwrap()
+        });
+        let is_as_wanted = found == after || after == JUST && found.contains(after);
+        assert!(is_as_wanted, "{format:?} {name} {topic} {before}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_stops_leaves_stale_readings_behind() {
+    let (broker, publisher) = publisher();
+    let mut plant = plant(&publisher);
+    let watcher = watch(&broker);
+    let quality = |wanted: &'static str| {
+        let watcher = &watcher;
+        async move { while !on(watcher, "t/a/x").await.contains(wanted) {} }
+    };
+    plant.change(configuration(PLANT)).await.unwrap();
+    quality("good").await;
+    // It is started anew.
+    let changed = PLANT.replacen("holding: 0", "holding: 1", 1);
+    assert_ne!(changed, PLANT);
+    plant.change(configuration(&changed)).await.unwrap();
+    quality("stale").await;
+    quality("good").await;
+    plant.drain().await;
+    quality("stale").await;
+    let (last, _) = broker.link("late").retained("t/a/x").unwrap();
+    assert!(String::from_utf8_lossy(last.payload()).contains("stale"));
 }
 
 #[tokio::test]

@@ -31,19 +31,57 @@ fn the_first_rule_that_speaks_of_the_wish_decides_and_none_refuses() {
     ] {
         let rights = rights(rules, "c", Some("u"));
         assert_eq!(rights.may_read(topic), read, "{rules:?} read {topic}");
-        assert_eq!(rights.may_write(topic), write, "{rules:?} write {topic}");
+        assert_eq!(
+            rights.may_write(topic, None),
+            write,
+            "{rules:?} write {topic}"
+        );
     }
+}
+
+#[test]
+fn a_topic_of_the_programs_own_needs_a_rule_that_names_its_levels() {
+    for (rules, want) in [
+        (&[][..], false),
+        (&[("#", ReadWrite)], false),
+        (&[("m/#", Write)], false),
+        (&[("m/+/level", Write)], false),
+        (&[("m/%c/level", Write)], false),
+        (&[("m/%u/#", Write)], false),
+        (&[("m/p%c/#", Write)], false),
+        (&[("m/plc/#", Write)], true),
+        (&[("m/plc/+", Write)], true),
+        (&[("m/plc/level", Write)], true),
+        (&[("m/plc/%c", Write)], true),
+        (&[("m/plc/level", Read)], false),
+        (&[("m/#", ReadWrite), ("m/plc/#", Write)], true),
+        (&[("m/#", Deny), ("m/plc/#", Write)], false),
+        (&[("m/%c/#", Deny), ("m/plc/#", Write)], false),
+    ] {
+        for client_id in ["plc", "level", "lc"] {
+            let rights = rights(rules, client_id, Some("plc"));
+            let denied = rules.contains(&("m/%c/#", Deny)) && client_id != "plc";
+            let named = !rules.contains(&("m/plc/%c", Write)) || client_id == "level";
+            let want = (want && named) || denied;
+            let may = rights.may_write("m/plc/level", Some(2));
+            assert_eq!(may, want, "{rules:?} {client_id}");
+        }
+    }
+    assert!(!Rights::all().may_write("m/plc/level", Some(2)));
 }
 
 #[test]
 fn without_rules_everything_but_the_brokers_own_topics_is_permitted() {
     let all = Rights::all();
     for (topic, read, write) in [("a", true, true), ("$SYS/x", true, false)] {
-        assert_eq!((all.may_read(topic), all.may_write(topic)), (read, write));
+        assert_eq!(
+            (all.may_read(topic), all.may_write(topic, None)),
+            (read, write)
+        );
     }
     assert!(all.may_subscribe("$SYS/#") && !all.are_limited());
     let none = Rights::none();
-    assert!(!none.may_read("a") && !none.may_write("a") && !none.may_subscribe("#"));
+    assert!(!none.may_read("a") && !none.may_write("a", None) && !none.may_subscribe("#"));
 }
 
 #[test]
@@ -87,7 +125,7 @@ fn an_odd_name_does_not_escape_a_rule_that_denies() {
             Some("u"),
         );
         for (topic, want) in [("secret/a/b", false), ("secret/z/y", false), ("open", true)] {
-            assert_eq!(rights.may_write(topic), want, "{client_id} {topic}");
+            assert_eq!(rights.may_write(topic, None), want, "{client_id} {topic}");
         }
     }
 }
@@ -136,7 +174,7 @@ proptest! {
     ) {
         prop_assume!(topic::name_is_valid(&topic));
         let rights = rights(&[(template, ReadWrite)], &client_id, user.as_deref());
-        if rights.may_write(&topic) || rights.may_read(&topic) {
+        if rights.may_write(&topic, None) || rights.may_read(&topic) {
             let place = template.split('/').position(|level| level.contains("%c")).unwrap();
             let want = template.split('/').nth(place).unwrap().replace("%c", &client_id);
             prop_assert_eq!(topic.split('/').nth(place), Some(want.as_str()));

@@ -1,0 +1,98 @@
+//! The program's own topics, where clients meet them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::access::OwnTopics;
+use crate::cell::Cell;
+use crate::counters::add;
+use crate::deliver::{Batch, Post, deliver};
+use crate::hub::Hub;
+use crate::lasting::record;
+use crate::message::{Message, Routed};
+use crate::router::MatchCache;
+
+/// How links begin their client identifiers.
+pub(crate) const LINK: &str = "$link/";
+
+/// No session has this number.
+const NOBODY: u64 = 0;
+
+impl Hub {
+    /// From now on these topics are the program's. Wills that wait for their client's end and may not be published any
+    /// more are dropped.
+    pub(crate) fn set_own(&self, own: OwnTopics) {
+        self.access.set_own(own);
+        self.drop_wills();
+    }
+
+    /// Drops wills to topics that their clients may not write.
+    pub(crate) fn drop_wills(&self) {
+        let own = self.access.own();
+        for cell in self.cells() {
+            let rights = cell.rights();
+            let mut inner = cell.lock();
+            let Some(will) = &inner.will else { continue };
+            let topic = will.message.topic();
+            if rights.may_write(topic, own.levels_of(topic)) {
+                continue;
+            }
+            self.note_refused(&cell, topic);
+            inner.will = None;
+            let mut journal = crate::journal::Journal::default();
+            journal.changes.extend(record(&cell, &inner));
+            self.keep(&mut journal);
+        }
+    }
+
+    /// A client wanted to publish to one of the program's topics.
+    pub(crate) fn note_own(&self, client: &str, topic: &str) {
+        if self.access.is_first(client) {
+            let (client, topic) = (shown(client), shown(topic));
+            log::warn!(TOPIC = topic.as_str(); "client {client}: refused on {topic}, which is the gateway's own; \
+                 only a rule that names such topics permits it");
+        }
+    }
+
+    fn note_refused(&self, cell: &Arc<Cell>, topic: &str) {
+        add(&self.own_counters().publish_refused, 1);
+        self.note_own(cell.client_id(), topic);
+    }
+
+    /// Whether a topic's retained message is a link's, which no other client replaces or removes.
+    pub(crate) fn is_kept_by_link(&self, topic: &str) -> bool {
+        let retained = self.retained();
+        let kept = retained.get(topic);
+        kept.is_some_and(|kept| kept.publisher.starts_with(LINK))
+    }
+
+    /// Publishes retained messages again, for subscribers that have just had another message of their topics.
+    pub(crate) fn repeat(&self, topics: &[String], now: Instant) {
+        if topics.is_empty() {
+            return;
+        }
+        let retained = self.retained();
+        let kept = topics.iter().filter_map(|topic| retained.get(topic));
+        let messages: Vec<Message> = kept.map(|kept| kept.message.clone()).collect();
+        drop(retained);
+        let mut cache = MatchCache::default();
+        let mut post = Post::default();
+        let mut batch = Batch::default();
+        for message in &messages {
+            let matches = cache.matches(&self.router, message.topic());
+            if !matches.is_empty() {
+                batch.push(Routed::kept(message), matches);
+            }
+        }
+        deliver(&batch, NOBODY, now, &mut post);
+        self.keep(&mut post.journal);
+        self.own_counters().add(&post.tally);
+    }
+}
+
+/// A name that a client chose, for a log: short, and without anything that acts on a terminal.
+fn shown(name: &str) -> String {
+    const SHOWN: usize = 64;
+    let shown: String = name.chars().take(SHOWN).collect();
+    format!("{shown:?}")
+}
