@@ -141,7 +141,8 @@ impl Hub {
         let Some(will) = record.will else { return };
         let policy = self.access.policy();
         let (rights, _) = policy.review(&record.principal, &record.client_id);
-        if rights.may_write(will.message.topic()) {
+        let topic = will.message.topic();
+        if rights.may_write(topic, self.access.own().levels_of(topic)) {
             let cell = self.restored_cell(session.number, &record.client_id);
             self.publish_kept(&will.at(now), &cell, now);
         }

@@ -8,7 +8,6 @@ use crate::cell::Cell;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Hub;
-use crate::lasting::record;
 use crate::message::{Message, Routed};
 use crate::router::MatchCache;
 
@@ -40,7 +39,7 @@ impl Hub {
             self.note_refused(&cell, topic);
             inner.will = None;
             let mut journal = crate::journal::Journal::default();
-            journal.changes.extend(record(&cell, &inner));
+            journal.changes.extend(self.record(&cell, &inner));
             self.keep(&mut journal);
         }
     }
