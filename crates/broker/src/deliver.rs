@@ -12,6 +12,7 @@ use crate::message::Routed;
 use crate::outbox::{Pool, SHARE_FROM};
 use crate::router::{Group, Matches, Subscriber, Terms};
 use crate::session::{Tally, Turn};
+use crate::store::Store;
 
 /// Messages in the order in which they came, in runs that go to the same subscribers.
 #[derive(Debug, Default)]
@@ -83,18 +84,24 @@ struct ReadyMade {
 }
 
 /// Delivers all of `batch`, which the session `publisher` sent.
-pub(crate) fn deliver(batch: &Batch<'_>, publisher: u64, now: Instant, post: &mut Post) {
+pub(crate) fn deliver(
+    batch: &Batch<'_>,
+    publisher: u64,
+    now: Instant,
+    store: Option<&Store>,
+    post: &mut Post,
+) {
     for (run, matches) in batch.runs() {
         post.ready_made.iter_mut().for_each(ReadyMade::clear);
         let alike = Alike::of(run, matches.plain.len());
         for subscriber in &matches.plain {
             if let Some(terms) = subscriber.terms_for(publisher) {
-                deliver_run(run, &alike, &subscriber.cell, terms, now, post);
+                deliver_run(run, &alike, (&subscriber.cell, terms), now, store, post);
             }
         }
         for group in &matches.groups {
             for message in run {
-                deliver_shared(message, group, now, post);
+                deliver_shared(message, group, now, store, post);
             }
         }
     }
@@ -154,11 +161,12 @@ impl ReadyMade {
 fn deliver_run(
     run: &[Routed<'_>],
     alike: &Alike,
-    cell: &Arc<Cell>,
-    terms: &Terms,
+    (cell, terms): (&Arc<Cell>, &Terms),
     now: Instant,
+    store: Option<&Store>,
     post: &mut Post,
 ) {
+    let before = post.journal.changes.len();
     let mut guard = cell.lock();
     let inner = &mut *guard;
     if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
@@ -166,6 +174,7 @@ fn deliver_run(
             hand_over(message, terms, (cell, inner), now, post);
         }
     }
+    keep_sent(store, inner, before, post);
     finish(guard, cell, now, post);
 }
 
@@ -228,6 +237,17 @@ fn hand_over(
     }
 }
 
+/// Hands over the messages that are on their way to a client, before it can acknowledge them: changes
+/// must come to the store in the order in which they happened.
+fn keep_sent(store: Option<&Store>, inner: &Inner, before: usize, post: &mut Post) {
+    if let Some(store) = store
+        && post.journal.changes.len() > before
+        && matches!(inner.sink, Sink::Wire(_))
+    {
+        store.submit_sent(before, &mut post.journal);
+    }
+}
+
 /// A buffer from the pool for a client that owns none.
 fn lend(bytes: &mut Vec<u8>, pool: &mut Pool) {
     if bytes.capacity() == 0 {
@@ -259,7 +279,13 @@ fn finish(
 
 /// Gives `message` to one member: the next that is connected and keeps up, else the next that is
 /// connected, else the next that will come back for it.
-fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut Post) {
+fn deliver_shared(
+    message: &Routed<'_>,
+    group: &Group,
+    now: Instant,
+    store: Option<&Store>,
+    post: &mut Post,
+) {
     let fit = |subscriber: &&Subscriber| {
         let mut inner = subscriber.cell.lock();
         let connected = !matches!(inner.sink, Sink::Away);
@@ -286,6 +312,7 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
         rotation.find(|member| !member.cell.lock().dead)
     };
     if let Some(member) = chosen.or(connected).or_else(away) {
+        let before = post.journal.changes.len();
         let mut inner = member.cell.lock();
         hand_over(
             message,
@@ -294,6 +321,7 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, now: Instant, post: &mut 
             now,
             post,
         );
+        keep_sent(store, &inner, before, post);
         finish(inner, &member.cell, now, post);
     }
 }

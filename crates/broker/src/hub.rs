@@ -421,7 +421,7 @@ impl Hub {
                 batch.push(Routed::kept(message), matches);
             }
         }
-        deliver(&batch, publisher.id(), now, &mut post);
+        deliver(&batch, publisher.id(), now, self.store.as_ref(), &mut post);
         self.keep(&mut post.journal);
         counters.add(&post.tally);
         post.congested

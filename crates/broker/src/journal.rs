@@ -8,7 +8,7 @@ use fieldgate_mqtt::{PacketId, QoS};
 use crate::cell::Cell;
 use crate::message::Message;
 use crate::router::{Grant, Ids};
-use crate::store::SessionRecord;
+use crate::store::{Part, SessionRecord};
 
 /// One change. Sessions go by the numbers of their cells.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub(crate) struct Journal {
     pub(crate) changes: Vec<Change>,
     /// Messages that may be sent only once they are on disk, and whose they are.
     pub(crate) awaited: Vec<(Arc<Cell>, u64)>,
+    /// Those that were handed over already.
+    pub(crate) sent: Sent,
     /// An answer waits for these changes, or, if there are none, for those before.
     pub(crate) is_awaited: bool,
     /// They are everything that the broker holds.
@@ -86,6 +88,15 @@ pub(crate) struct Journal {
     /// Nothing waits for the messages among them, which will soon be out of date: they are written
     /// late, if they are not acknowledged by then.
     pub(crate) is_late: bool,
+}
+
+/// Messages on their way to clients that were handed over to the store.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// The last batch that one of them is in, if something in it waits for the disk.
+    pub(crate) batch: u64,
+    /// Those that may be acknowledged before they are written.
+    pub(crate) part: Option<Arc<Part>>,
 }
 
 impl Journal {

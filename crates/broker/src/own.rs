@@ -83,7 +83,7 @@ impl Hub {
                 batch.push(Routed::kept(message), matches);
             }
         }
-        deliver(&batch, NOBODY, now, &mut post);
+        deliver(&batch, NOBODY, now, self.store.as_ref(), &mut post);
         self.keep(&mut post.journal);
         self.own_counters().add(&post.tally);
     }

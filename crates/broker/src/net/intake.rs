@@ -21,7 +21,7 @@ use crate::cell::Wire;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Departure;
-use crate::journal::Journal;
+use crate::journal::{Journal, Sent};
 use crate::message::Routed;
 use crate::router::{MatchCache, Stored};
 use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
@@ -91,7 +91,8 @@ impl Client {
             post.tally.received_bytes += intake.tally.received_bytes;
             post.tally.replies += intake.tally.replies;
             let disputed = intake.disputed;
-            deliver(&batch, self.attached.cell.id(), now, post);
+            let store = worker.hub.store.as_ref();
+            deliver(&batch, self.attached.cell.id(), now, store, post);
             drop(batch);
             worker.hub.repeat(&disputed, now);
             self.keep(worker, post);
@@ -119,6 +120,7 @@ impl Client {
             .as_ref()
             .filter(|_| !post.journal.is_empty())
         else {
+            post.journal.sent = Sent::default();
             return;
         };
         let answers = post.journal.is_awaited;

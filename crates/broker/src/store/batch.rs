@@ -64,15 +64,6 @@ pub(super) struct Batch {
     due: BinaryHeap<Reverse<(Instant, QueueKey)>>,
 }
 
-/// What adding changes has led to.
-#[derive(Default)]
-pub(super) struct Added {
-    /// The messages among them that may be acknowledged before they are written.
-    pub(super) part: Option<Arc<Part>>,
-    /// Those whose messages are all acknowledged now.
-    pub(super) woken: Vec<Waker>,
-}
-
 impl Batch {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
@@ -106,20 +97,25 @@ impl Batch {
         [firm, first, self.late_due].into_iter().flatten().min()
     }
 
-    /// Takes everything from `journal`.
-    pub(super) fn add(&mut self, journal: &mut Journal, now: Instant) -> Added {
-        let mut added = Added::default();
-        let is_late = std::mem::take(&mut journal.is_late);
+    /// Takes in `changes`, and what else `journal` says. Returns whom to wake: those whose messages
+    /// are all acknowledged now.
+    pub(super) fn add(
+        &mut self,
+        changes: Vec<Change>,
+        journal: &mut Journal,
+        now: Instant,
+    ) -> Vec<Waker> {
+        let mut woken = Vec::new();
         self.is_all |= std::mem::take(&mut journal.is_all);
         self.awaited.append(&mut journal.awaited);
-        for change in journal.changes.drain(..) {
-            self.apply(change, is_late, now, &mut added);
+        for change in changes {
+            self.apply(change, journal, now, &mut woken);
         }
         if self.due.len() > 1_024 + 2 * self.queue.len() {
             let queue = &self.queue;
             self.due.retain(|Reverse((_, key))| queue.contains_key(key));
         }
-        added
+        woken
     }
 
     /// The batch is to be written as soon as can be.
@@ -131,7 +127,13 @@ impl Batch {
         self.late_due.get_or_insert(now + LATE);
     }
 
-    fn apply(&mut self, change: Change, is_late: bool, now: Instant, added: &mut Added) {
+    fn apply(
+        &mut self,
+        change: Change,
+        journal: &mut Journal,
+        now: Instant,
+        woken: &mut Vec<Waker>,
+    ) {
         match change {
             Change::Queued {
                 session,
@@ -142,10 +144,10 @@ impl Batch {
                 // A message of QoS 2 is not even sent before it is on disk.
                 let (due, part) = match patience {
                     _ if entry.qos == QoS::ExactlyOnce => (None, None),
-                    _ if is_late => (Some(now + LATE), None),
+                    _ if journal.is_late => (Some(now + LATE), None),
                     Some(patience) => (
                         Some(now + patience),
-                        Some(added.part.get_or_insert_default()),
+                        Some(journal.sent.part.get_or_insert_default()),
                     ),
                     None => (None, None),
                 };
@@ -160,20 +162,18 @@ impl Batch {
                 };
                 self.queue.insert((session, number), fate);
             }
-            Change::Gone { session, number } => {
-                self.late(now);
-                added
-                    .woken
-                    .extend(remove(&mut self.queue, (session, number)));
-            }
+            Change::Gone { session, number } => match remove(&mut self.queue, (session, number)) {
+                Removed::Unwritten(waker) => woken.extend(waker),
+                Removed::ToWrite => self.late(now),
+            },
             other => {
                 self.firm(now);
-                self.apply_firm(other, added);
+                self.apply_firm(other, woken);
             }
         }
     }
 
-    fn apply_firm(&mut self, change: Change, added: &mut Added) {
+    fn apply_firm(&mut self, change: Change, woken: &mut Vec<Waker>) {
         match change {
             Change::Released { session, number } => {
                 put(&mut self.queue, (session, number), Queued::Released);
@@ -192,7 +192,7 @@ impl Batch {
                 remove(&mut self.received, (session, id));
             }
             Change::Session { session, record } => put(&mut self.sessions, session, record),
-            Change::Ended { session } => added.woken.extend(self.end(session)),
+            Change::Ended { session } => woken.extend(self.end(session)),
             Change::Subscribed {
                 session,
                 filter,
@@ -283,10 +283,17 @@ fn put<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K, value: V) {
     }
 }
 
-/// Returns whom to wake.
-fn remove<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K) -> Option<Waker> {
+/// What it takes to remove a key.
+enum Removed {
+    /// Nothing: it was never written. Whom to wake, if something waits for it.
+    Unwritten(Option<Waker>),
+    ToWrite,
+}
+
+fn remove<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K) -> Removed {
     if map.get(&key).is_some_and(|fate| fate.fresh) {
-        return map.remove(&key)?.part?.remove();
+        let part = map.remove(&key).and_then(|fate| fate.part);
+        return Removed::Unwritten(part.and_then(|part| part.remove()));
     }
     let fate = Fate {
         value: None,
@@ -294,7 +301,7 @@ fn remove<K: Ord, V>(map: &mut BTreeMap<K, Fate<V>>, key: K) -> Option<Waker> {
         part: None,
     };
     map.insert(key, fate);
-    None
+    Removed::ToWrite
 }
 
 /// Takes out the keys from `first` up to, not including, `next`.

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use super::clock::Clock;
 use super::ops::{Body, Op, Reader};
 use super::record::{Malformed, SessionRecord, decode_grant, decode_message, entry};
-use crate::journal::{Change, Entry, Journal};
+use crate::journal::{Change, Entry};
 use crate::message::Message;
 use crate::router::{Grant, Kept};
 
@@ -31,15 +31,14 @@ pub(crate) struct RecoveredSession {
 
 impl Recovered {
     /// All of it as changes.
-    pub(super) fn journal(&self) -> Journal {
-        let mut journal = Journal::default();
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
         for session in &self.sessions {
-            session.put(&mut journal.changes);
+            session.put(&mut changes);
         }
         let topics = self.retained.iter().map(|kept| kept.message.topic().into());
-        let retained = topics.map(|topic| Change::Retained { topic });
-        journal.changes.extend(retained);
-        journal
+        changes.extend(topics.map(|topic| Change::Retained { topic }));
+        changes
     }
 }
 

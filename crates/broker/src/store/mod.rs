@@ -28,6 +28,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fieldgate_mqtt::QoS;
 use fieldgate_spool::{Log, STAMP};
 
 use crate::journal::{Change, Journal};
@@ -42,7 +43,7 @@ use writer::{Book, Failure, Writer, encode};
 pub(crate) use clock::{Clock, StoreTime};
 pub(crate) use load::{Recovered, RecoveredSession};
 pub(crate) use record::SessionRecord;
-pub(crate) use ticket::{Outcome, Ticket};
+pub(crate) use ticket::{Outcome, Part, Ticket};
 
 /// Batches that failed are remembered for those who have not asked yet.
 const LOST_MAX: usize = 1_024;
@@ -215,27 +216,61 @@ impl Store {
     /// Hands over everything in `journal`. The ticket is done when that is on disk, and all that
     /// was handed over before.
     pub(crate) fn submit(&self, journal: &mut Journal) -> Ticket {
-        let now = Instant::now();
         journal.is_awaited = false;
+        let changes = std::mem::take(&mut journal.changes);
+        let (number, is_firm) = self.hand_over(changes, journal);
+        let sent = std::mem::take(&mut journal.sent);
+        journal.is_late = false;
+        match (is_firm, sent.part) {
+            (true, _) => Ticket {
+                batch: number,
+                part: None,
+            },
+            // All that waits may be acknowledged before it is written.
+            (false, Some(part)) => Ticket {
+                batch: number,
+                part: Some(part),
+            },
+            (false, None) => Ticket {
+                batch: sent.batch.max(number - 1),
+                part: None,
+            },
+        }
+    }
+
+    /// Hands over those messages among the changes from `before` on that are on their way to their
+    /// client, under the client's lock.
+    pub(crate) fn submit_sent(&self, before: usize, journal: &mut Journal) {
+        let is_sent = |change: &mut Change| match change {
+            Change::Queued { entry, .. } => entry.qos == QoS::AtLeastOnce,
+            _ => false,
+        };
+        let sent: Vec<_> = journal.changes.extract_if(before.., is_sent).collect();
+        if sent.is_empty() {
+            return;
+        }
+        let (number, is_firm) = self.hand_over(sent, journal);
+        if is_firm {
+            journal.sent.batch = number;
+        }
+    }
+
+    /// Puts changes into the batch. Returns its number, and whether something in it waits for the disk.
+    fn hand_over(&self, changes: Vec<Change>, journal: &mut Journal) -> (u64, bool) {
         let mut guard = self.shared.inbox();
         let inbox = &mut *guard;
-        let added = inbox.batch.add(journal, now);
-        let (batch, part) = match (inbox.batch.is_firm(), added.part) {
-            (true, _) => (inbox.number, None),
-            // All that waits may be acknowledged before it is written.
-            (false, Some(part)) => (inbox.number, Some(part)),
-            (false, None) => (inbox.number - 1, None),
-        };
+        let woken = inbox.batch.add(changes, journal, Instant::now());
         let due = inbox.batch.due(&inbox.pace);
         let is_earlier =
             due.is_some_and(|due| inbox.looks_at.is_none_or(|looks_at| due < looks_at));
         let is_news = is_earlier && !inbox.is_busy;
+        let found = (inbox.number, inbox.batch.is_firm());
         drop(guard);
         if is_news {
             self.shared.changed.notify_one();
         }
-        added.woken.into_iter().for_each(Waker::wake);
-        Ticket { batch, part }
+        woken.into_iter().for_each(Waker::wake);
+        found
     }
 
     /// The ticket of what would be handed over now.
@@ -437,9 +472,8 @@ fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (Book, Recov
             return (book, recovered);
         }
     };
-    let mut journal = found.journal();
     let mut batch = Batch::default();
-    batch.add(&mut journal, Instant::now());
+    batch.add(found.changes(), &mut Journal::default(), Instant::now());
     let retained: HashMap<_, _> = found
         .retained
         .iter()

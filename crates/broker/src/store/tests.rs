@@ -439,5 +439,14 @@ fn readings_that_are_acknowledged_within_a_second_are_never_written() {
         journal.changes.push(gone);
         store.submit(&mut journal);
     }
+    // Nor is there anything left that would be written later.
+    assert_eq!(
+        store
+            .shared
+            .inbox()
+            .batch
+            .due(&Pace::new(Duration::ZERO, Instant::now())),
+        None
+    );
     assert_eq!(store.commits(), before);
 }

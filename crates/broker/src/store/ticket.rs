@@ -38,7 +38,7 @@ pub(crate) enum Outcome {
 
 /// Messages that were handed over together, each until its subscriber has acknowledged it.
 #[derive(Debug, Default)]
-pub(super) struct Part {
+pub(crate) struct Part {
     left: AtomicUsize,
     waker: Mutex<Option<Waker>>,
 }
