@@ -122,9 +122,10 @@ fn counts_go_on_after_kill_9_and_after_an_orderly_end() {
     pulse(&gateway, &seen);
     gateway.shows("panel/water", &json!(100.5));
     // It is kept once a second.
-    let file = gateway.folder.path().join("state/gpio/panel.json");
+    let file = gateway.folder.path().join("state/gpio/counts/00000.log");
     let end = Instant::now() + PATIENCE;
-    while !fs::read_to_string(&file).is_ok_and(|text| text.contains("\"total\":201")) {
+    let kept = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).contains("\"total\":201");
+    while !fs::read(&file).is_ok_and(kept) {
         assert!(Instant::now() < end, "the count is not kept");
         thread::sleep(Duration::from_millis(20));
     }

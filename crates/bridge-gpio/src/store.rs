@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Debug, Write as _};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use fieldgate_spool::{Error, Log, STAMP};
 
 /// A count as it is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
@@ -53,17 +55,88 @@ impl Store for Memory {
     }
 }
 
-/// Keeps counts in a folder, one file for each device. A file is replaced as a whole and is on the
-/// disk when [`Store::save`] returns, so that a power failure leaves the old one or the new one.
+/// Keeps counts in a folder, as a log that costs a card one block each time. What was saved is on the disk
+/// when [`Store::save`] returns, so that a power failure leaves the old counts or the new ones.
+///
+/// A log that is damaged is set aside, with an error in the journal, and counting begins at zero.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct Folder {
+    path: PathBuf,
+    open: Mutex<Option<Open>>,
+}
 
-impl Folder {
-    /// A folder, made when something is saved.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self(folder.into())
+/// The log of a folder, and what it holds.
+#[derive(Debug)]
+struct Open {
+    log: Log,
+    devices: BTreeMap<String, Counts>,
+}
+
+/// The log's name in its folder.
+const LOG: &str = "counts";
+/// From so many segments on the oldest is given back.
+const SEGMENTS: usize = 3;
+
+impl Open {
+    fn read(path: &Path) -> Result<Self, Error> {
+        let log = Log::open(path)?;
+        let mut devices = BTreeMap::new();
+        log.replay(|_, payload| {
+            let text = |error: serde_json::Error| Error::Damaged(error.to_string());
+            let newer: BTreeMap<String, Counts> = serde_json::from_slice(payload).map_err(text)?;
+            devices.extend(newer);
+            Ok::<_, Error>(())
+        })?;
+        Ok(Self { log, devices })
     }
 
+    fn save(&mut self, device: &str, counts: &Counts) -> Result<(), Error> {
+        self.devices.insert(device.to_owned(), counts.clone());
+        let payload = if self.log.segments() >= SEGMENTS {
+            self.log.retire_oldest();
+            serde_json::to_vec(&self.devices)
+        } else {
+            serde_json::to_vec(&BTreeMap::from([(device, counts)]))
+        };
+        let payload = payload.map_err(io::Error::from)?;
+        self.log.append(&payload, [0; STAMP]).map(drop)
+    }
+}
+
+impl Folder {
+    /// A folder, made when something is loaded or saved.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            path: folder.into(),
+            open: Mutex::default(),
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Open) -> Result<T, Error>) -> io::Result<T> {
+        let mut slot = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = match slot.take() {
+            Some(open) => open,
+            None => self.open()?,
+        };
+        // After a failure the log is opened anew: what is on the disk is not known.
+        let done = work(&mut open).map_err(io::Error::other)?;
+        *slot = Some(open);
+        Ok(done)
+    }
+
+    fn open(&self) -> io::Result<Open> {
+        fs::create_dir_all(&self.path)?;
+        let path = self.path.join(LOG);
+        match Open::read(&path) {
+            Err(Error::Damaged(detail)) => {
+                set_aside(&path, &detail)?;
+                Open::read(&path).map_err(io::Error::other)
+            }
+            other => other.map_err(io::Error::other),
+        }
+    }
+
+    /// The file of a device of version 0.1.
     fn file(&self, device: &str) -> PathBuf {
         let mut name = String::new();
         for byte in device.bytes() {
@@ -75,28 +148,51 @@ impl Folder {
                 other => write!(name, "%{other:02x}"),
             };
         }
-        self.0.join(name + ".json")
+        self.path.join(name + ".json")
     }
+
+    /// What version 0.1 kept for a device.
+    fn load_old(&self, device: &str) -> io::Result<Counts> {
+        let file = self.file(device);
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Counts::new()),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        serde_json::from_slice(&text).or_else(|error| {
+            set_aside(&file, &error.to_string())?;
+            Ok(Counts::new())
+        })
+    }
+}
+
+/// Puts what is damaged out of the way, beside its place; what was put there before goes.
+fn set_aside(path: &Path, detail: &str) -> io::Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    let aside = PathBuf::from(aside);
+    match aside.is_dir() {
+        true => fs::remove_dir_all(&aside)?,
+        false if aside.exists() => fs::remove_file(&aside)?,
+        false => {}
+    }
+    fs::rename(path, &aside)?;
+    let (path, aside) = (path.display(), aside.display());
+    log::error!("{path}: {detail}; it is set aside as {aside}, and its counts begin at zero");
+    Ok(())
 }
 
 impl Store for Folder {
     fn load(&self, device: &str) -> io::Result<Counts> {
-        match fs::read(self.file(device)) {
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Counts::new()),
-            Err(error) => Err(error),
+        match self.with(|open| Ok(open.devices.get(device).cloned()))? {
+            Some(counts) => Ok(counts),
+            None => self.load_old(device),
         }
     }
 
     fn save(&self, device: &str, counts: &Counts) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
-        let file = self.file(device);
-        let new = file.with_extension("new");
-        let mut written = File::create(&new)?;
-        written.write_all(&serde_json::to_vec(counts)?)?;
-        written.sync_all()?;
-        fs::rename(&new, &file)?;
-        File::open(&self.0)?.sync_all()
+        self.with(|open| open.save(device, counts))
     }
 }
 
@@ -104,23 +200,88 @@ impl Store for Folder {
 mod tests {
     use super::*;
 
-    #[test]
-    fn counts_come_back_from_a_folder_and_a_broken_file_is_told() {
-        let folder = std::env::temp_dir().join(format!("fieldgate-counts-{}", std::process::id()));
-        let store = Folder::new(folder.join("inner"));
-        for device in ["panel", "../panel", "Zähler 1"] {
-            assert_eq!(store.load(device).unwrap(), Counts::new(), "{device}");
-            let kept = Kept {
-                total: u64::MAX,
-                lost: device.len() as u64,
-            };
-            let counts = Counts::from([("water".to_owned(), kept)]);
-            store.save(device, &counts).unwrap();
-            assert_eq!(store.load(device).unwrap(), counts, "{device}");
+    /// A folder of its own for a test, gone at its end.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let name = format!("fieldgate-counts-{}-{name}", std::process::id());
+            Self(std::env::temp_dir().join(name))
         }
-        assert_eq!(fs::read_dir(folder.join("inner")).unwrap().count(), 3);
-        fs::write(store.file("panel"), "{\"water\":").unwrap();
-        assert!(store.load("panel").is_err());
-        fs::remove_dir_all(folder).unwrap();
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn counts(total: u64) -> Counts {
+        Counts::from([("water".to_owned(), Kept { total, lost: 7 })])
+    }
+
+    #[test]
+    fn counts_come_back_from_a_folder_that_stays_small() {
+        let place = Place::new("back");
+        let devices = ["panel", "../panel", "Zähler 1"];
+        for total in 0..400 {
+            let store = Folder::new(place.0.join("inner"));
+            for device in devices {
+                let before = match total {
+                    0 => Counts::new(),
+                    _ => counts(total - 1),
+                };
+                assert_eq!(store.load(device).unwrap(), before, "{device} {total}");
+                store.save(device, &counts(total)).unwrap();
+                assert_eq!(
+                    store.load(device).unwrap(),
+                    counts(total),
+                    "{device} {total}"
+                );
+            }
+        }
+        let files = fs::read_dir(place.0.join("inner").join(LOG)).unwrap();
+        let bytes: u64 = files
+            .map(|file| file.unwrap().metadata().unwrap().len())
+            .sum();
+        assert!(bytes <= 4 * 256 * 1024, "{bytes}");
+    }
+
+    #[test]
+    fn what_is_damaged_is_set_aside_and_counting_goes_on() {
+        let place = Place::new("damaged");
+        fs::create_dir_all(&place.0).unwrap();
+        let good = "{\"water\":{\"total\":5,\"lost\":0}}";
+        for (text, want) in [
+            (good, Some(5)),
+            ("{\"water\":", None),
+            ("", None),
+            ("\0\0", None),
+        ] {
+            let store = Folder::new(&place.0);
+            fs::write(store.file("old"), text).unwrap();
+            let total = store
+                .load("old")
+                .unwrap()
+                .get("water")
+                .map(|kept| kept.total);
+            assert_eq!(total, want, "{text}");
+        }
+        // A folder where a file should be, and a log with a hole.
+        fs::create_dir(place.0.join("folder.json")).unwrap();
+        let store = Folder::new(&place.0);
+        assert_eq!(store.load("folder").unwrap(), Counts::new());
+        for total in 0..3 {
+            store.save("panel", &counts(total)).unwrap();
+        }
+        drop(store);
+        let file = place.0.join(LOG).join("00000.log");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let store = Folder::new(&place.0);
+        assert_eq!(store.load("panel").unwrap(), Counts::new());
+        store.save("panel", &counts(1)).unwrap();
+        assert_eq!(store.load("panel").unwrap(), counts(1));
     }
 }
