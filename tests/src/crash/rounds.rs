@@ -52,6 +52,8 @@ struct Rounds<'a> {
     /// Values and messages have numbers that never come again.
     last: u64,
     topics: BTreeMap<u64, Topic>,
+    /// Topics of wills that the broker has to publish after its next start.
+    wills: Vec<u64>,
     queues: Vec<Queue>,
     broken: Broken,
 }
@@ -71,6 +73,7 @@ pub fn rounds(
         random: Random::new(seed),
         last: 1000,
         topics: BTreeMap::new(),
+        wills: Vec::new(),
         queues: vec![Queue::default(); SESSIONS.len()],
         broken: Broken::default(),
     };
@@ -209,6 +212,7 @@ impl Rounds<'_> {
             let topic = self.topics.entry(value).or_default();
             topic.send(Some(value));
             topic.acknowledge(Some(value));
+            self.wills.push(value);
             self.broken.wills += 1;
         }
         Ok(clients)
@@ -220,10 +224,8 @@ impl Rounds<'_> {
             return Change::Message(self.random.below(SESSIONS.len()), number);
         }
         // Wills of this round are not there yet.
-        let known = self
-            .topics
-            .iter()
-            .filter(|(topic, state)| state.is_set() && **topic < self.last.saturating_sub(100));
+        let known = self.topics.iter();
+        let known = known.filter(|(topic, state)| state.is_set() && !self.wills.contains(topic));
         let known: Vec<u64> = known.map(|(topic, _)| *topic).collect();
         if !known.is_empty() && self.random.one_in(4) {
             return Change::Retained(*self.random.pick(&known), None);
@@ -308,14 +310,13 @@ impl Rounds<'_> {
         let end = Instant::now() + WILL_MAX;
         let found = loop {
             let found = self.find()?;
-            let is_missing = |(topic, state): (&u64, &Topic)| {
-                state.judge(found.get(topic).copied()) == Some(Fault::Lost)
-            };
-            if !self.topics.iter().any(is_missing) || Instant::now() > end {
+            let is_there = |topic| found.contains_key(topic);
+            if self.wills.iter().all(is_there) || Instant::now() > end {
                 break found;
             }
             thread::sleep(Duration::from_millis(20));
         };
+        self.wills.clear();
         for topic in found.keys() {
             self.topics.entry(*topic).or_default();
         }
