@@ -24,7 +24,7 @@ use harness::{Folder, free_port, process::Process};
 const KILLS_A_RUN: usize = 5;
 
 /// Rounds of an ordinary test run in which the state is looked through after each kill.
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 300;
 
 /// `fieldgate run FILE --state DIR`.
 struct Gateway {

@@ -406,7 +406,9 @@ impl Rounds<'_> {
             }
         }
         for number in self.queues[session].due() {
-            let what = format!("session {session}: message {number}");
+            let (round, came) = (self.broken.rounds, seen.len());
+            let what =
+                format!("round {round}, session {session}: message {number}; {came} others came");
             self.broken.push(Fault::Lost, what);
         }
         self.queues[session].close();
