@@ -7,14 +7,15 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::env;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use fieldgate_tests::crash::ledger::{
     Found, Kept, Publisher, Received, Sent, Subscriber, Verdict, verify,
 };
-use fieldgate_tests::crash::{Daemon, Plan, run};
+use fieldgate_tests::crash::{Daemon, Plan, rounds, run};
 
 use harness::gateway::{configuration, fieldgate};
 use harness::{Folder, free_port, process::Process};
@@ -22,11 +23,16 @@ use harness::{Folder, free_port, process::Process};
 /// Kills under load in one run, that is between an empty state and a verdict.
 const KILLS_A_RUN: usize = 5;
 
+/// Rounds of an ordinary test run in which the state is looked through after each kill.
+const ROUNDS: usize = 300;
+
 /// `fieldgate run FILE --state DIR`.
 struct Gateway {
     folder: Folder,
     port: u16,
     process: Option<Process>,
+    /// A library that tells it the time, and the file that says what time.
+    clock: Option<(PathBuf, PathBuf)>,
 }
 
 impl Gateway {
@@ -37,7 +43,16 @@ impl Gateway {
             folder,
             port,
             process: None,
+            clock: None,
         }
+    }
+
+    /// One whose clock can be set: by writing to the file that this returns as well.
+    fn with_clock() -> (Self, PathBuf) {
+        let mut this = Self::new();
+        let file = this.folder.write("clock", "+0");
+        this.clock = Some((faketime(), file.clone()));
+        (this, file)
     }
 
     /// The last lines that it has said.
@@ -56,6 +71,13 @@ impl Daemon for Gateway {
             .arg(self.folder.path().join("gateway.yaml"))
             .arg("--state")
             .arg(self.folder.path().join("state"));
+        if let Some((library, file)) = &self.clock {
+            command
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME_TIMESTAMP_FILE", file)
+                .env("FAKETIME_NO_CACHE", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         self.process = Some(Process::spawn("fieldgate", &mut command));
     }
 
@@ -69,6 +91,21 @@ impl Daemon for Gateway {
         let status = self.process.as_mut()?.ended()?;
         Some(status.to_string())
     }
+}
+
+/// Debian's libfaketime, as `tests/run` unpacks it.
+fn faketime() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".faketime/usr/lib");
+    let folders = fs::read_dir(&root).into_iter().flatten().flatten();
+    let found = folders
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!(
+            "{} has no libfaketime: `tests/run` unpacks it",
+            root.display()
+        )
+    })
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -120,6 +157,44 @@ fn killed_at_any_moment_the_gateway_loses_nothing_that_it_acknowledged_and_repea
         total.others.len(),
     );
     assert!(total.is_clean(), "seeds from {first} on");
+}
+
+#[test]
+fn after_every_kill_retained_values_deletions_wills_and_sessions_are_as_acknowledged() {
+    let count = number("FIELDGATE_CRASH_ROUNDS").map_or(ROUNDS, |rounds| rounds as usize);
+    let seed = number("FIELDGATE_CRASH_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let (mut gateway, clock) = Gateway::with_clock();
+    let address = SocketAddr::from(([127, 0, 0, 1], gateway.port));
+    let mut set_clock = |time: &str| {
+        // In one step: the gateway reads it at any moment.
+        let new = clock.with_extension("new");
+        fs::write(&new, time).expect("a file in a temporary folder");
+        fs::rename(&new, &clock).expect("a file in a temporary folder");
+    };
+    println!("seed {seed}: {count} rounds");
+    let broken =
+        rounds(&mut gateway, address, &mut set_clock, seed, count).unwrap_or_else(|error| {
+            gateway.report();
+            panic!("seed {seed}: {error}");
+        });
+    for fault in broken.faults().take(20) {
+        println!("seed {seed}: {fault}");
+    }
+    println!(
+        "{} rounds: {} retained changes, {} deletions, {} wills, {} messages to sessions, {} sessions begun anew, {} steps of \
+         the clock; {} lost, {} undone, {} wrong",
+        broken.rounds,
+        broken.changes,
+        broken.deletions,
+        broken.wills,
+        broken.messages,
+        broken.sessions,
+        broken.steps,
+        broken.lost.len(),
+        broken.undone.len(),
+        broken.wrong.len(),
+    );
+    assert!(broken.is_clean(), "seed {seed}");
 }
 
 /// Two messages of QoS 1 and two of QoS 2, two changes of a retained value, and a subscriber that has all.

@@ -3,10 +3,13 @@
 //! A run is one broker with one state folder. Publishers and subscribers live through all its kills as clients do
 //! that keep their session in a safe place: they resume, repeat what was not acknowledged, and know which QoS 2 messages
 //! they have. [`ledger`] is pure and says what was lost, repeated or out of order; [`publisher`] and
-//! [`subscriber`] are the clients; [`run`] has the plot. Who starts and kills the process is the caller's affair.
+//! [`subscriber`] are the clients; [`run`] has the plot. [`rounds`] is the other plot: few clients, whose every step is known,
+//! see what is left of retained values, deletions, wills and sessions after each kill, and the clock jumps. Who starts and kills the process is the caller's affair.
 
 pub mod ledger;
+pub mod promise;
 mod publisher;
+mod rounds;
 mod run;
 mod subscriber;
 
@@ -19,6 +22,7 @@ use fieldgate_mqtt::{Connect, Version};
 
 use crate::raw::Raw;
 
+pub use rounds::{SetClock, rounds};
 pub use run::{Daemon, Outcome, Plan, run};
 
 /// Without any progress for so long the run has failed. Longer than a recovery on a busy machine takes.

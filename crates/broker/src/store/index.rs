@@ -38,9 +38,31 @@ pub(super) struct Index {
     digest: [RandomState; 2],
     /// Bytes of all of them.
     live: u64,
+    /// A log is being read, in which a session's record may come behind the rest of it.
+    is_reading: bool,
 }
 
 impl Index {
+    /// For a log that is going to be read.
+    pub(super) fn reading() -> Self {
+        Self {
+            is_reading: true,
+            ..Self::default()
+        }
+    }
+
+    /// The log has been read. What is left without its session's record is of one that has ended.
+    pub(super) fn has_read(&mut self) {
+        self.is_reading = false;
+        let live = &mut self.live;
+        self.sessions.retain(|_, spots| {
+            if spots.record.is_none() {
+                *live -= spots.bytes();
+            }
+            spots.record.is_some()
+        });
+    }
+
     /// Bytes of all changes that still say something.
     pub(super) fn live(&self) -> u64 {
         self.live
@@ -101,6 +123,9 @@ impl Index {
         let Some(session) = session_of(op) else {
             return;
         };
+        if self.is_reading {
+            self.sessions.entry(session).or_default();
+        }
         let Some(spots) = self.sessions.get_mut(&session) else {
             return;
         };

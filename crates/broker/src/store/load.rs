@@ -81,9 +81,11 @@ pub(super) struct Loading {
     retained: HashMap<Box<str>, Kept, RandomState>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Session {
-    record: SessionRecord,
+    /// What is copied out of the log's oldest part may come behind the rest of its session. Without it in the end
+    /// the session had been over.
+    record: Option<SessionRecord>,
     subscriptions: BTreeMap<Box<str>, Grant>,
     queue: BTreeMap<u64, Option<Entry>>,
     received: BTreeSet<PacketId>,
@@ -130,18 +132,7 @@ impl Loading {
         match *op {
             Op::Session { session, record } => {
                 let record = SessionRecord::decode(record, &clock)?;
-                match self.sessions.get_mut(&session) {
-                    Some(known) => known.record = record,
-                    None => {
-                        let new = Session {
-                            record,
-                            subscriptions: BTreeMap::new(),
-                            queue: BTreeMap::new(),
-                            received: BTreeSet::new(),
-                        };
-                        self.sessions.insert(session, new);
-                    }
-                }
+                self.sessions.entry(session).or_default().record = Some(record);
             }
             Op::Ended { session } => drop(self.sessions.remove(&session)),
             Op::Retained { publisher, message } => {
@@ -158,25 +149,25 @@ impl Loading {
             | Op::Gone { session, .. }
             | Op::Received { session, .. }
             | Op::Completed { session, .. } => {
-                // Of a session that has ended nothing counts.
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.put(op, messages, &clock)?;
-                }
+                let session = self.sessions.entry(session).or_default();
+                session.put(op, messages, &clock)?;
             }
         }
         Ok(())
     }
 
     pub(super) fn finish(self) -> Recovered {
-        let session = |(number, session): (u64, Session)| RecoveredSession {
-            number,
-            record: session.record,
-            subscriptions: session.subscriptions.into_iter().collect(),
-            queue: session.queue.into_iter().collect(),
-            received: session.received.into_iter().collect(),
+        let session = |(number, session): (u64, Session)| {
+            Some(RecoveredSession {
+                number,
+                record: session.record?,
+                subscriptions: session.subscriptions.into_iter().collect(),
+                queue: session.queue.into_iter().collect(),
+                received: session.received.into_iter().collect(),
+            })
         };
         Recovered {
-            sessions: self.sessions.into_iter().map(session).collect(),
+            sessions: self.sessions.into_iter().filter_map(session).collect(),
             retained: self.retained.into_values().collect(),
         }
     }

@@ -450,3 +450,59 @@ fn readings_that_are_acknowledged_within_a_second_are_never_written() {
     );
     assert_eq!(store.commits(), before);
 }
+
+#[test]
+fn a_session_whose_record_was_copied_behind_its_parts_keeps_them() {
+    let folder = Folder::new("order");
+    let (store, _) = open(&folder.store());
+    // Fills segments with what nobody needs any more.
+    let mut number = 0;
+    let mut fill = |count| {
+        for _ in 0..count {
+            number += 1;
+            let payload = [b'x'; 50_000];
+            let message = message_with("big", &payload, QoS::AtLeastOnce, false, None);
+            let entry = Entry {
+                message,
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                ids: Ids::One(5),
+            };
+            let queued = Change::Queued {
+                session: 2,
+                number,
+                entry,
+                patience: None,
+            };
+            assert_eq!(write(&store, vec![queued]), Outcome::Kept);
+            assert_eq!(
+                write(&store, vec![Change::Gone { session: 2, number }]),
+                Outcome::Kept
+            );
+        }
+    };
+    write(
+        &store,
+        vec![session(1), session(2), subscribed(1), queued(1, 7)],
+    );
+    fill(6);
+    // Its client comes and goes: the record stands in a later segment than the rest.
+    write(&store, vec![session(1)]);
+    for _ in 0..12 {
+        fill(6);
+        let path = folder.0.join("copy");
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).unwrap();
+        for segment in folder.segments() {
+            fs::copy(&segment, path.join(segment.file_name().unwrap())).unwrap();
+        }
+        let (_, recovered) = open(&path);
+        let first = &recovered.sessions[0];
+        assert_eq!((first.number, recovered.sessions.len()), (1, 2));
+        assert_eq!(
+            (first.subscriptions.len(), first.queue.len()),
+            (1, 1),
+            "{number}"
+        );
+    }
+}

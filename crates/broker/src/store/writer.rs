@@ -64,11 +64,12 @@ impl Book {
         log: Log,
         mut found: impl FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<Self, Failure> {
-        let mut index = Index::default();
+        let mut index = Index::reading();
         log.replay(|number, payload| {
             index.apply(number, payload)?;
             Ok::<_, Failure>(found(payload)?)
         })?;
+        index.has_read();
         Ok(Self { log, index })
     }
 
