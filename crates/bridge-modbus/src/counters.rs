@@ -25,6 +25,10 @@ pub struct Counts {
     pub wrong_answers: u64,
     /// Answers that came after their time was over; none of them was used.
     pub late_answers: u64,
+    /// Answers that came twice.
+    pub repeats: u64,
+    /// Requests that were sent only to tell what is late from what is not.
+    pub barriers: u64,
     /// Frames of units that nobody had asked, or of a connection's other end's own making.
     pub foreign_frames: u64,
     /// Reads that were sent again.

@@ -15,7 +15,7 @@ use super::{QUEUE, SharedBreaker};
 use crate::config::{BusConfig, Transport};
 use crate::counters::Ledger;
 use crate::data::BusError;
-use crate::link::debt::Debts;
+use crate::link::owing::Units;
 use crate::link::rtu::{RtuLink, Timing};
 use crate::link::tcp::{Happened, TcpLink};
 use crate::link::{Fault, connect, port};
@@ -73,7 +73,8 @@ pub(super) struct Arbiter {
     flights: BTreeMap<u16, Box<Flight>>,
     /// Units with a transaction under way that nothing may come between.
     locked: BTreeSet<u8>,
-    debts: Debts,
+    /// What the units owe. It outlives the link: a serial server may keep what it has.
+    units: Units,
     lacks: BTreeMap<u8, Lacks>,
     /// Over TCP: nothing is sent before that.
     silent_until: Instant,
@@ -89,6 +90,7 @@ impl Arbiter {
         ledger: Ledger,
         recovered: watch::Sender<u64>,
     ) -> Self {
+        let late = config.late;
         Self {
             name: name.to_owned(),
             delays: Delays::new(reconnect_pauses(&config), 0),
@@ -101,7 +103,7 @@ impl Arbiter {
             outage: None,
             flights: BTreeMap::new(),
             locked: BTreeSet::new(),
-            debts: Debts::default(),
+            units: Units::new(late),
             lacks: BTreeMap::new(),
             silent_until: Instant::now(),
             busy_since: None,
@@ -189,9 +191,9 @@ impl Arbiter {
         if self.silent_until > now && self.queue.commands() + self.queue.polls() > 0 {
             return Turn::At(self.silent_until);
         }
-        let (locked, debts) = (&self.locked, &self.debts);
+        let locked = &self.locked;
         self.queue.take(&self.breaker.lock(), now, |unit| {
-            (!locked.contains(&unit)).then(|| debts.rest(unit).unwrap_or(now))
+            (!locked.contains(&unit)).then_some(now)
         })
     }
 
@@ -237,7 +239,7 @@ impl Arbiter {
         loop {
             let begun = Instant::now();
             let answer = link
-                .transact(unit, &request, job.timeout, &mut self.debts, &self.ledger)
+                .transact(unit, &request, job.timeout, &mut self.units, &self.ledger)
                 .await;
             let cost = begun.elapsed();
             self.ledger.unit(unit, |counts| counts.busy += cost);
@@ -357,11 +359,13 @@ impl Arbiter {
         match answer {
             // The line's fault is nobody's in particular.
             Err(Fault::Lost(_)) => {}
+            // Nothing was asked.
+            Err(Fault::Unsent(_)) if cost < job.timeout => {}
             Err(Fault::Exception(exception)) if exception.is_silence() => {
                 self.failed(job.unit, cost, now);
             }
             Ok(_) | Err(Fault::Exception(_)) => self.breaker.lock().answered(job.unit, now),
-            Err(Fault::Timeout | Fault::Wrong(_)) => self.failed(job.unit, cost, now),
+            Err(Fault::Timeout | Fault::Wrong(_) | Fault::Unsent(_)) => self.failed(job.unit, cost, now),
         }
     }
 

@@ -19,6 +19,9 @@ pub struct BusConfig {
     pub timeout: Duration,
     /// How often a read that got no answer is sent again. Writes never are.
     pub retries: u8,
+    /// How long a unit on an RTU line that owes an answer has to be left alone before that answer
+    /// is believed to be lost, if nothing else can show it.
+    pub late: Duration,
     /// The silence between an answer and the next request; `None` for what the line needs: 3.5
     /// characters on a serial line, nothing over TCP.
     pub pause: Option<Duration>,
@@ -62,6 +65,7 @@ struct RawBus {
     timeout: Option<Period>,
     #[serde(default = "retries")]
     retries: u8,
+    late: Option<Period>,
     #[serde(default)]
     pause: Pause,
     turnaround: Option<Period>,
@@ -97,6 +101,10 @@ struct Share(u8);
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const RETRIES_MAX: u8 = 10;
+/// Without `late`: so many time limits, but at least so long.
+const LATE_TIMEOUTS: u32 = 10;
+const LATE_MIN: Duration = Duration::from_secs(10);
+const LATE_MAX: Duration = Duration::from_secs(3600);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The specification over serial line, section 2.4.1, has 100 to 200 ms as typical.
 const TURNAROUND: Duration = Duration::from_millis(100);
@@ -119,6 +127,14 @@ impl TryFrom<RawBus> for BusConfig {
         }
         if raw.retries > RETRIES_MAX {
             return Err(format!("retries: must be at most {RETRIES_MAX}"));
+        }
+        if raw.late.is_some() && !transport.is_rtu() {
+            return Err("late: only RTU lines need it; on Modbus TCP answers have numbers".into());
+        }
+        let late = (timeout * LATE_TIMEOUTS).max(LATE_MIN);
+        let late = raw.late.map_or(late, Period::get);
+        if !(timeout..=LATE_MAX).contains(&late) {
+            return Err("late: must be at least `timeout` and at most 1h".into());
         }
         if raw.pause.0.is_some_and(|pause| pause > PAUSE_MAX) {
             return Err("pause: must be at most 60s".into());
@@ -143,6 +159,7 @@ impl TryFrom<RawBus> for BusConfig {
             transport,
             timeout,
             retries: raw.retries,
+            late,
             pause: raw.pause.0,
             turnaround,
             in_flight,
@@ -320,6 +337,7 @@ mod tests {
             transport: Transport::Tcp("192.168.1.20:502".into()),
             timeout: Duration::from_secs(1),
             retries: 1,
+            late: Duration::from_secs(10),
             pause: None,
             turnaround: Duration::from_millis(100),
             in_flight: 1,

@@ -64,7 +64,9 @@ impl ModbusSession {
                 Ok(_) => {}
                 Err(error) => {
                     let text = match &error {
-                        BusError::Exception { .. } | BusError::Connect { .. } => error.to_string(),
+                        BusError::Exception { .. }
+                        | BusError::Connect { .. }
+                        | BusError::Unsent { .. } => error.to_string(),
                         _ => format!("{error}; it may have taken effect"),
                     };
                     set_outcomes(&mut items, &batch.items, &Outcome::Failed(text));
