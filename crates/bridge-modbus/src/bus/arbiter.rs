@@ -365,7 +365,9 @@ impl Arbiter {
                 self.failed(job.unit, cost, now);
             }
             Ok(_) | Err(Fault::Exception(_)) => self.breaker.lock().answered(job.unit, now),
-            Err(Fault::Timeout | Fault::Wrong(_) | Fault::Unsent(_)) => self.failed(job.unit, cost, now),
+            Err(Fault::Timeout | Fault::Wrong(_) | Fault::Unsent(_)) => {
+                self.failed(job.unit, cost, now)
+            }
         }
     }
 

@@ -32,10 +32,10 @@ pub(crate) struct Units {
 #[derive(Debug, Default)]
 struct Unit {
     owed: Owed<Request>,
-    /// How often each barrier failed since it last did not.
-    failures: [u32; 3],
-    /// Whether it has ever answered function 8.
-    knows_echo: bool,
+    /// What is known of each barrier, in the order of [`Way`].
+    ways: [Known; 3],
+    /// Whether it refused function 8 when it was last asked: refusals bear no token.
+    refuses_echo: bool,
     /// Reads that it answered, with answers of different lengths.
     read: VecDeque<Request>,
 }
@@ -65,6 +65,19 @@ enum Way {
     Known,
 }
 
+/// What a unit has shown of one barrier.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Since it was last answered.
+    failures: u32,
+    /// Failures since the unit last owed nothing.
+    tries: u32,
+    /// Whether it was ever answered.
+    worked: bool,
+}
+
+/// A barrier that a unit may not know is tried so often before the unit is left alone.
+const TRIES_MAX: u32 = 3;
 /// Reads that are remembered of each unit.
 const READ_MAX: usize = 4;
 /// Other counts that are tried for a barrier, on either side.
@@ -80,9 +93,10 @@ impl Asked for Request {
             return false;
         }
         match (self, earlier) {
-            (Self::Read { .. } | Self::ReadWrite { .. }, Self::Read { .. } | Self::ReadWrite { .. }) => {
-                self.answer_length() == earlier.answer_length()
-            }
+            (
+                Self::Read { .. } | Self::ReadWrite { .. },
+                Self::Read { .. } | Self::ReadWrite { .. },
+            ) => self.answer_length() == earlier.answer_length(),
             (
                 Self::WriteRegisters { address, words },
                 Self::WriteRegisters {
@@ -97,11 +111,15 @@ impl Asked for Request {
                     bits: others,
                 },
             ) => (address, bits.len()) == (other, others.len()),
-            _ if self.is_repeated_by_answer() && earlier.is_repeated_by_answer() => {
-                self == earlier
-            }
+            _ if self.is_repeated_by_answer() && earlier.is_repeated_by_answer() => self == earlier,
             _ => true,
         }
+    }
+}
+
+impl Request {
+    fn is_echo(&self) -> bool {
+        matches!(self, Self::Echo { .. })
     }
 }
 
@@ -125,19 +143,33 @@ impl Units {
         if unit.owed.is_full() {
             return rest;
         }
+        if unit.owed.is_clear() {
+            for known in &mut unit.ways {
+                known.tries = 0;
+            }
+        }
         if unit.is_free(request) {
             return Next::Ask;
         }
         if !unit.owed.is_confusable(request) {
             // Listening for a second answer takes longer, if this one can be trusted to be answered.
-            let [echo_failures, ..] = unit.failures;
-            let is_short = unit.knows_echo && echo_failures == 0;
+            let echo = unit.known(Way::Echo);
+            let is_short = echo.worked && echo.failures == 0;
             let echo = unit.barrier(Way::Echo, request, token);
             return echo.filter(|_| is_short).map_or(Next::Ask, Next::Barrier);
         }
         let mut ways = [Way::Echo, Way::OtherCount, Way::Known];
-        ways.sort_by_key(|way| unit.failures.get(*way as usize).copied());
-        let mut barriers = ways.into_iter();
+        let is_blurred = unit.refuses_echo && unit.owed.requests().any(Request::is_echo);
+        ways.sort_by_key(|way| (is_blurred && *way == Way::Echo, unit.known(*way).failures));
+        let may = |way: &Way| {
+            let known = unit.known(*way);
+            match way {
+                Way::Echo => known.worked || known.tries < TRIES_MAX,
+                Way::OtherCount => known.tries < TRIES_MAX,
+                Way::Known => true,
+            }
+        };
+        let mut barriers = ways.into_iter().filter(may);
         let barrier = barriers.find_map(|way| unit.barrier(way, request, token));
         barrier.map_or(rest, Next::Barrier)
     }
@@ -158,6 +190,11 @@ impl Units {
     ) -> Option<Verdict> {
         let unit = self.units.get_mut(&unit)?;
         let verdict = unit.owed.judge(current, pdu, now);
+        match pdu.first() {
+            Some(8) => unit.refuses_echo = false,
+            Some(0x88) => unit.refuses_echo = true,
+            _ => {}
+        }
         if let (Verdict::Own, Some(current)) = (verdict, current) {
             unit.learn(current, pdu);
         }
@@ -172,12 +209,13 @@ impl Units {
     /// How a barrier ended.
     pub(crate) fn went(&mut self, unit: u8, barrier: &Barrier, is_answered: bool) {
         let unit = self.units.entry(unit).or_default();
-        if let Some(failures) = unit.failures.get_mut(barrier.way as usize) {
-            *failures = if is_answered {
-                0
+        if let Some(known) = unit.ways.get_mut(barrier.way as usize) {
+            if is_answered {
+                (known.failures, known.worked) = (0, true);
             } else {
-                failures.saturating_add(1)
-            };
+                known.failures = known.failures.saturating_add(1);
+                known.tries = known.tries.saturating_add(1);
+            }
         }
     }
 
@@ -200,6 +238,10 @@ impl Units {
 }
 
 impl Unit {
+    fn known(&self, way: Way) -> Known {
+        self.ways.get(way as usize).copied().unwrap_or_default()
+    }
+
     fn is_free(&self, request: &Request) -> bool {
         !self.owed.is_confusable(request) && !self.owed.is_wary(request)
     }
@@ -220,17 +262,14 @@ impl Unit {
         barrier.map(|request| Barrier { way, request })
     }
 
-    /// What an answer shows.
+    /// Remembers a read that was answered.
     fn learn(&mut self, current: &Request, pdu: &[u8]) {
-        match current {
-            Request::Echo { .. } => self.knows_echo = true,
-            Request::Read { .. } if current.decode(pdu).is_ok() => {
-                if !self.read.iter().any(|read| read.is_like(current)) {
-                    self.read.truncate(READ_MAX - 1);
-                    self.read.push_front(current.clone());
-                }
-            }
-            _ => {}
+        if matches!(current, Request::Read { .. })
+            && current.decode(pdu).is_ok()
+            && !self.read.iter().any(|read| read.is_like(current))
+        {
+            self.read.truncate(READ_MAX - 1);
+            self.read.push_front(current.clone());
         }
     }
 }

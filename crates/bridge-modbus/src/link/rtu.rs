@@ -105,7 +105,15 @@ impl RtuLink {
             };
             ask.ledger.unit(ask.unit, |counts| counts.barriers += 1);
             let heard = self.exchange(ask, &barrier.request, Some(request)).await;
-            ask.units.went(ask.unit, &barrier, heard.is_ok());
+            let silence = match heard {
+                // The late answer that has shown it may come twice, in pieces.
+                Ok(Heard::Free) => self.line.timing.gap,
+                _ => self.line.timing.silence,
+            };
+            match heard {
+                Ok(Heard::Free) => {}
+                _ => ask.units.went(ask.unit, &barrier, heard.is_ok()),
+            }
             match heard {
                 Ok(_) => {}
                 Err(fault @ Fault::Lost(_)) => return Err(fault),
@@ -118,8 +126,7 @@ impl RtuLink {
                 }
                 Err(fault) => return Err(fault),
             }
-            // A frame may come twice, in pieces.
-            self.hush(ask, self.line.timing.gap).await?;
+            self.hush(ask, silence).await?;
         }
         match ask.units.next(ask.unit, request, Instant::now()) {
             Next::Ask => Ok(()),
@@ -207,7 +214,11 @@ impl RtuLink {
             match timeout_at(deadline, self.line.read()).await {
                 Ok(read) => read?,
                 Err(_) if self.line.buffer.is_empty() => {
-                    self.mute = if is_mute { self.mute.saturating_add(1) } else { 0 };
+                    self.mute = if is_mute {
+                        self.mute.saturating_add(1)
+                    } else {
+                        0
+                    };
                     ask.ledger.unit(unit, |counts| counts.timeouts += 1);
                     return Err(Fault::Timeout);
                 }

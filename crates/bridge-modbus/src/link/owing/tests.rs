@@ -35,8 +35,16 @@ fn answers_are_told_apart_by_function_length_and_what_they_repeat() {
         (read(Holding, 70, 1), read(Input, 70, 1), false),
         (read(Coil, 0, 1), read(Coil, 0, 8), true),
         (read(Coil, 0, 8), read(Coil, 0, 9), false),
-        (read(Holding, 70, 1), Request::Raw(vec![3, 0, 0, 0, 2]), true),
-        (read(Holding, 70, 1), Request::Raw(vec![4, 0, 0, 0, 2]), false),
+        (
+            read(Holding, 70, 1),
+            Request::Raw(vec![3, 0, 0, 0, 2]),
+            true,
+        ),
+        (
+            read(Holding, 70, 1),
+            Request::Raw(vec![4, 0, 0, 0, 2]),
+            false,
+        ),
         (word(5, 1), word(5, 1), true),
         (word(5, 1), word(5, 2), false),
         (word(5, 1), registers(5, &[1]), false),
@@ -46,7 +54,11 @@ fn answers_are_told_apart_by_function_length_and_what_they_repeat() {
         (coils(0, 3), coils(1, 3), false),
         (Request::Echo { data: 7 }, Request::Echo { data: 7 }, true),
         (Request::Echo { data: 7 }, Request::Echo { data: 8 }, false),
-        (Request::Echo { data: 7 }, Request::Raw(vec![8, 0, 0, 0, 9]), true),
+        (
+            Request::Echo { data: 7 },
+            Request::Raw(vec![8, 0, 0, 0, 9]),
+            true,
+        ),
     ] {
         assert_eq!(request.is_like(&earlier), want, "{request:?} {earlier:?}");
     }
@@ -76,7 +88,7 @@ fn barriers_take_turns_none_is_like_what_is_owed_and_then_the_unit_rests() {
     units.gave_up(1, request.clone());
     units.sent(1, Instant::now());
     let sent = barriers(&mut units, &request, 100);
-    assert_eq!(sent.len(), fieldgate_bridge::late::OWED_MAX - 1);
+    assert_eq!(sent.len(), 2 * TRIES_MAX as usize);
     for (place, barrier) in sent.iter().enumerate() {
         assert!(!request.is_like(barrier), "{barrier:?}");
         let mut others = sent.iter().skip(place + 1);
@@ -85,7 +97,10 @@ fn barriers_take_turns_none_is_like_what_is_owed_and_then_the_unit_rests() {
     assert!(matches!(sent[0], Request::Echo { .. }), "{sent:?}");
     assert_eq!(sent[1], read(Table::Holding, 77, 2));
     let rested = Instant::now() + LATE;
-    assert!(matches!(units.next(1, &request, Instant::now()), Next::Rest(_)));
+    assert!(matches!(
+        units.next(1, &request, Instant::now()),
+        Next::Rest(_)
+    ));
     assert_eq!(units.next(1, &request, rested), Next::Ask);
     assert!(units.is_wary(1, &request));
     assert_eq!(units.next(2, &request, rested), Next::Ask, "another unit");
@@ -120,10 +135,16 @@ fn a_unit_that_rested_gets_a_barrier_if_it_has_answered_one_before() {
     for knows in [false, true] {
         let mut units = Units::new(LATE);
         if knows {
-            let echo = Request::Echo { data: 7 };
+            units.gave_up(1, request.clone());
+            let Next::Barrier(barrier) = units.next(1, &request, now) else {
+                panic!("no barrier");
+            };
             units.sent(1, now);
-            let verdict = units.judge(1, Some(&echo), &[8, 0, 0, 0, 7], now);
+            let mut pdu = Vec::new();
+            barrier.request.encode(&mut pdu);
+            let verdict = units.judge(1, Some(&barrier.request), &pdu, now);
             assert_eq!(verdict, Some(Verdict::Own));
+            units.went(1, &barrier, true);
         }
         units.sent(1, now);
         units.gave_up(1, request.clone());
@@ -147,4 +168,18 @@ fn other_counts_stay_within_the_limits() {
         });
         assert_eq!(counts.collect::<Vec<_>>(), want, "{request:?}");
     }
+}
+
+#[test]
+fn a_barrier_that_was_answered_before_is_tried_on() {
+    let request = read(Table::Holding, 77, 1);
+    let mut units = Units::new(LATE);
+    units.sent(1, Instant::now());
+    let other = read(Table::Input, 0, 1);
+    let verdict = units.judge(1, Some(&other), &[4, 2, 0, 1], Instant::now());
+    assert_eq!(verdict, Some(Verdict::Own));
+    units.gave_up(1, request.clone());
+    let sent = barriers(&mut units, &request, 100);
+    assert!(sent.contains(&other), "{sent:?}");
+    assert_eq!(sent.len(), 2 * TRIES_MAX as usize + 1);
 }

@@ -70,7 +70,11 @@ const HEALTHY: Fate = Fate {
 
 /// What a register holds at a time; 84 never changes.
 fn word_at(unit: u8, address: u16, at: Duration) -> u16 {
-    let slot = if address == 84 { 0 } else { at.as_millis() as u64 / 50 };
+    let slot = if address == 84 {
+        0
+    } else {
+        at.as_millis() as u64 / 50
+    };
     let mixed = (slot << 24 | u64::from(unit) << 16 | u64::from(address))
         .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 40) as u16
@@ -88,6 +92,8 @@ struct Entry {
 
 struct State {
     kind: Kind,
+    /// The pause in an answer that comes twice: shorter than the silence before a request.
+    pieces: Duration,
     begun: Instant,
     fates: VecDeque<Fate>,
     log: Vec<Entry>,
@@ -103,9 +109,10 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn start(kind: Kind, fates: Vec<Fate>) -> Self {
+    pub(super) fn start(kind: Kind, fates: Vec<Fate>, silence: Duration) -> Self {
         let state = State {
             kind,
+            pieces: silence / 8,
             begun: Instant::now(),
             fates: fates.into(),
             log: Vec::new(),
@@ -159,9 +166,10 @@ impl World {
         let state = self.lock();
         let mut pdu = Vec::new();
         request.encode(&mut pdu);
-        let mut own = state.log.iter().filter(|entry| {
-            entry.unit == unit && entry.pdu == pdu && entry.received >= begun
-        });
+        let mut own = state
+            .log
+            .iter()
+            .filter(|entry| entry.unit == unit && entry.pdu == pdu && entry.received >= begun);
         let got = match answer {
             Ok(answer) => Ok(answer.clone()),
             Err(Fault::Exception(exception)) => Err(Wrong::Exception(*exception)),
@@ -261,6 +269,7 @@ impl State {
         match fate.harm {
             Harm::AnswerLost => bytes.clear(),
             Harm::Twice => bytes.extend(bytes.clone()),
+            Harm::TwiceInPieces if self.pieces.is_zero() => bytes.extend(bytes.clone()),
             Harm::TwiceInPieces => rest = Some(bytes.clone()),
             Harm::Torn(length) => bytes.truncate(length.min(bytes.len() - 1)),
             Harm::Flipped(place) => {
@@ -292,7 +301,7 @@ impl State {
         let queue = self.outbox.entry(unit).or_default();
         queue.push_back((due, bytes));
         if let Some(rest) = rest {
-            queue.push_back((due + Duration::from_micros(500), rest));
+            queue.push_back((due + self.pieces, rest));
         }
     }
 }
@@ -312,7 +321,8 @@ impl Kind {
         match function {
             1 | 2 => {
                 let length = count.div_ceil(8) as u8;
-                let bytes = (0..length).map(|byte| word_at(unit, address + u16::from(byte), at) as u8);
+                let bytes =
+                    (0..length).map(|byte| word_at(unit, address + u16::from(byte), at) as u8);
                 self.known(pdu, [*function, length].into_iter().chain(bytes).collect())
             }
             3 | 4 => {
