@@ -456,3 +456,5 @@ impl ModbusSession {
 mod line_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod type_tests;

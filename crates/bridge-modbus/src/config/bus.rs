@@ -371,6 +371,18 @@ mod tests {
         let over = read(r#"{"tcp": "moxa:4001", "modbus": "rtu"}"#).unwrap();
         assert_eq!(over.transport, Transport::RtuOverTcp("moxa:4001".into()));
         assert!(over.transport.is_rtu() && over.transport.check_unit(247).is_ok());
+        for (keys, want) in [
+            (r#""timeout": "300ms""#, 10),
+            (r#""timeout": "3s""#, 30),
+            (r#""late": "60s""#, 60),
+        ] {
+            let json = format!(r#"{{"tcp": "moxa:4001", "modbus": "rtu", {keys}}}"#);
+            assert_eq!(
+                read(&json).unwrap().late,
+                Duration::from_secs(want),
+                "{keys}"
+            );
+        }
         let tcp = read(r#"{"tcp": "plc:502"}"#).unwrap().transport;
         assert_eq!(tcp.check_unit(0), Ok(()));
     }
@@ -424,6 +436,14 @@ mod tests {
             (
                 r#"{"tcp": "a:1", "retries": 11}"#,
                 "retries: must be at most 10",
+            ),
+            (
+                r#"{"tcp": "a:1", "late": "20s"}"#,
+                "late: only RTU lines need it",
+            ),
+            (
+                r#"{"tcp": "a:1", "modbus": "rtu", "late": "900ms"}"#,
+                "late: must be at least `timeout`",
             ),
             (
                 r#"{"tcp": "a:1", "modbus": "asci"}"#,

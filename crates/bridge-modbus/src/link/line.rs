@@ -1,5 +1,6 @@
 //! The bytes of an RTU line: what is sent, what has arrived, and when the line is silent.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +26,9 @@ pub(crate) struct Timing {
 /// A line that is never silent for so long is in other hands.
 pub(super) const HUSH_MAX: Duration = Duration::from_secs(2);
 
+/// Echoes that are waited for after their time.
+const UNHEARD_MAX: usize = 8;
+
 /// An open line.
 pub(super) struct Line {
     io: Box<dyn Io>,
@@ -35,6 +39,8 @@ pub(super) struct Line {
     pub(super) last_byte: Instant,
     /// What has arrived and not been looked at.
     pub(super) buffer: Vec<u8>,
+    /// Requests whose echo was not heard. It may be late, and is no answer.
+    unheard: VecDeque<Vec<u8>>,
 }
 
 impl Line {
@@ -46,6 +52,7 @@ impl Line {
             // Whatever was on the line before may be half a frame.
             last_byte: Instant::now(),
             buffer: Vec::new(),
+            unheard: VecDeque::new(),
         }
     }
 
@@ -115,6 +122,8 @@ impl Line {
             }
         }
         self.buffer.clear();
+        self.unheard.truncate(UNHEARD_MAX - 1);
+        self.unheard.push_front(frame.to_vec());
         Err(Fault::Wrong(
             "the line does not echo the request as `echo` has it".into(),
         ))
@@ -122,13 +131,18 @@ impl Line {
 
     /// Takes the next whole frame out: the unit and its answer.
     pub(super) fn take(&mut self, unit: u8) -> Option<(u8, Vec<u8>)> {
-        let glitch = rtu::glitch(&self.buffer, unit);
-        self.buffer.drain(..glitch);
-        let Scan::Frame(length) = rtu::scan(&self.buffer, Side::Answer) else {
-            return None;
-        };
-        let frame: Vec<u8> = self.buffer.drain(..length).collect();
-        rtu::open(&frame).map(|(from, pdu)| (from, pdu.to_vec()))
+        loop {
+            let glitch = rtu::glitch(&self.buffer, unit);
+            self.buffer.drain(..glitch);
+            let Scan::Frame(length) = rtu::scan(&self.buffer, Side::Answer) else {
+                return None;
+            };
+            let frame: Vec<u8> = self.buffer.drain(..length).collect();
+            match self.unheard.iter().position(|echo| *echo == frame) {
+                Some(place) => self.unheard.remove(place),
+                None => return rtu::open(&frame).map(|(from, pdu)| (from, pdu.to_vec())),
+            };
+        }
     }
 
     /// Takes a frame out that silence has ended: one of a function whose length only that tells.

@@ -174,14 +174,8 @@ impl RtuLink {
         ask.ledger.unit(ask.unit, |counts| counts.requests += 1);
         ask.units.sent(ask.unit, Instant::now());
         let sent = self.line.send(&frame, ask.limit).await?;
-        if self.line.echo
-            && let Err(fault) = self.line.swallow(&frame, sent).await
-        {
-            // The echo itself may be late, and would pass for the answer.
-            if request.is_repeated_by_answer() {
-                ask.units.gave_up(ask.unit, request.clone());
-            }
-            return Err(fault);
+        if self.line.echo {
+            self.line.swallow(&frame, sent).await?;
         }
         Ok(sent)
     }

@@ -332,3 +332,88 @@ async fn a_line_that_never_falls_silent_is_reported_and_one_that_is_gone_is_lost
     let error = line.ask(1, &holding(1)).await.unwrap_err();
     assert!(matches!(error, Fault::Lost(_)), "{error:?}");
 }
+
+/// Later than `late`, and just when the unit is asked again.
+#[tokio::test(start_paused = true)]
+async fn after_a_rest_an_answer_counts_only_if_no_second_one_comes() {
+    for is_late in [false, true] {
+        let (mut line, end) = line();
+        let task = reply(end, vec![]);
+        assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+        let mut end = task.await.unwrap();
+        sleep(LATE).await;
+        let task = tokio::spawn(async move {
+            let mut request = [0; 8];
+            end.read_exact(&mut request).await.unwrap();
+            assert_eq!(request[1], 3);
+            if is_late {
+                end.write_all(&one(1, 111)).await.unwrap();
+            }
+            sleep(200 * MS).await;
+            end.write_all(&one(1, 222)).await.unwrap();
+            end
+        });
+        let begun = Instant::now();
+        let answer = line.ask(1, &holding(1)).await;
+        assert!(begun.elapsed() >= LIMIT, "{:?}", begun.elapsed());
+        let mut end = task.await.unwrap();
+        if !is_late {
+            assert_eq!(answer, word(222));
+            continue;
+        }
+        assert!(matches!(answer, Err(Fault::Wrong(_))), "{answer:?}");
+        // And now it is known that the unit is slower than was thought.
+        let task = tokio::spawn(async move {
+            let mut request = [0; 8];
+            end.read_exact(&mut request).await.unwrap();
+            assert_eq!(request[1], 8, "a barrier");
+        });
+        let _ = line.ask(1, &holding(1)).await;
+        task.await.unwrap();
+    }
+}
+
+/// A request that cannot be told apart must not be sent, and that must be said of a write.
+#[tokio::test(start_paused = true)]
+async fn a_write_behind_a_silent_barrier_is_not_sent() {
+    let (mut line, mut end) = line();
+    let write = Request::WriteRegister {
+        address: 1,
+        word: 2,
+    };
+    assert_eq!(line.ask(1, &write).await, Err(Fault::Timeout));
+    let error = line.ask(1, &write).await;
+    assert!(matches!(error, Err(Fault::Unsent(_))), "{error:?}");
+    let mut sent = [0; 16];
+    end.read_exact(&mut sent).await.unwrap();
+    assert_eq!((sent[1], sent[9]), (6, 8));
+}
+
+/// The echo of function 8 is not its answer, also if it is late.
+#[tokio::test(start_paused = true)]
+async fn an_echo_never_passes_for_the_answer_to_a_barrier() {
+    let (mut line, mut end) = line();
+    line.link.line.echo = true;
+    let task = tokio::spawn(async move {
+        let mut sent = [0; 8];
+        // The unit is silent; the adapter hears itself, the second time too late.
+        end.read_exact(&mut sent).await.unwrap();
+        end.write_all(&sent).await.unwrap();
+        end.read_exact(&mut sent).await.unwrap();
+        assert_eq!(sent[1], 8);
+        sleep(TIMING.gap + 20 * MS).await;
+        end.write_all(&sent).await.unwrap();
+        end.read_exact(&mut sent).await.unwrap();
+        sent
+    });
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    let error = line.ask(1, &holding(1)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("does not echo"), "{error:?}");
+    sleep(LIMIT).await;
+    let _ = line.ask(1, &holding(1)).await;
+    assert_ne!(
+        task.await.unwrap(),
+        3,
+        "what the first read owes has not come"
+    );
+}
