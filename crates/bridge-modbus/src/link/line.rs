@@ -39,6 +39,9 @@ pub(super) struct Line {
     pub(super) last_byte: Instant,
     /// What has arrived and not been looked at.
     pub(super) buffer: Vec<u8>,
+    /// What was sent last, and whether such came back although `echo` does not have it.
+    sent: Vec<u8>,
+    pub(super) hears_itself: bool,
     /// Requests whose echo was not heard. It may be late, and is no answer.
     unheard: VecDeque<Vec<u8>>,
 }
@@ -52,6 +55,8 @@ impl Line {
             // Whatever was on the line before may be half a frame.
             last_byte: Instant::now(),
             buffer: Vec::new(),
+            sent: Vec::new(),
+            hears_itself: false,
             unheard: VecDeque::new(),
         }
     }
@@ -102,6 +107,7 @@ impl Line {
         }
         let sent = begin + takes;
         self.last_byte = sent;
+        self.sent = frame.to_vec();
         Ok(sent)
     }
 
@@ -143,6 +149,40 @@ impl Line {
                 None => return rtu::open(&frame).map(|(from, pdu)| (from, pdu.to_vec())),
             };
         }
+    }
+
+    /// Takes the request away if it has come back on a line that is not said to echo. The answer to
+    /// some requests is the request itself: of them this is known once another one came back.
+    pub(super) fn take_echo(&mut self, is_repeated_by_answer: bool) -> bool {
+        let is_echo = !self.echo
+            && (self.hears_itself || !is_repeated_by_answer)
+            && !self.sent.is_empty()
+            && self.buffer.starts_with(&self.sent);
+        if is_echo {
+            self.buffer.drain(..self.sent.len());
+            self.hears_itself = true;
+        }
+        is_echo
+    }
+
+    /// How the user can end that.
+    pub(super) fn echo_advice(&self) -> &'static str {
+        if self.timing.character.is_zero() {
+            "the serial server sends back what it is sent: switch its echo off"
+        } else {
+            "the adapter hears what it sends itself: set `echo: true` in `serial` of this bus"
+        }
+    }
+
+    /// Takes the frame of a unit out that ends what has come, and throws away what is before it.
+    pub(super) fn take_behind(&mut self, unit: u8) -> Option<(u8, Vec<u8>)> {
+        let ends = |at: &usize| {
+            let rest = self.buffer.get(*at..).unwrap_or_default();
+            rest.first() == Some(&unit) && rtu::scan(rest, Side::Answer) == Scan::Frame(rest.len())
+        };
+        let place = (1..self.buffer.len()).find(ends)?;
+        self.buffer.drain(..place);
+        self.take(unit)
     }
 
     /// Takes a frame out that silence has ended: one of a function whose length only that tells.

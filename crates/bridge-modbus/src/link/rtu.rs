@@ -193,9 +193,15 @@ impl RtuLink {
         let end = begins + longest + timing.gap + HUSH_MAX;
         let mut is_mute = true;
         loop {
+            if self.line.take_echo(request.is_repeated_by_answer()) {
+                self.mute = 0;
+                ask.ledger.unit(unit, |counts| counts.echoes += 1);
+                return Err(Fault::Wrong(self.line.echo_advice().into()));
+            }
             while let Some((from, pdu)) = self.line.take(unit) {
                 self.mute = 0;
                 if let Some(heard) = judged(ask, request, behind, from, &pdu) {
+                    self.line.hears_itself &= request.is_repeated_by_answer();
                     return heard;
                 }
             }
@@ -218,10 +224,7 @@ impl RtuLink {
                 }
                 Err(_) => {
                     self.mute = 0;
-                    let ended = self.line.take_ended();
-                    let heard =
-                        ended.and_then(|(from, pdu)| judged(ask, request, behind, from, &pdu));
-                    if let Some(heard) = heard {
+                    if let Some(heard) = self.ended(ask, request, behind) {
                         return heard;
                     }
                     if !self.line.buffer.is_empty() {
@@ -236,6 +239,22 @@ impl RtuLink {
                 return Err(Fault::Wrong("it has no end".into()));
             }
         }
+    }
+
+    /// What silence has ended: a frame whose length only that tells, or one behind other bytes.
+    fn ended(
+        &mut self,
+        ask: &mut Ask<'_>,
+        request: &Request,
+        behind: Option<&Request>,
+    ) -> Option<Result<Heard, Fault>> {
+        let unit = ask.unit;
+        let (from, pdu) = self.line.take_ended().or_else(|| {
+            let frame = self.line.take_behind(unit)?;
+            ask.ledger.unit(unit, |counts| counts.leading_bytes += 1);
+            Some(frame)
+        })?;
+        judged(ask, request, behind, from, &pdu)
     }
 
     /// Listens for a second answer of the unit: then the first one may be one that was written
@@ -324,7 +343,7 @@ fn hear(ask: &mut Ask<'_>, current: Option<&Request>, from: u8, pdu: &[u8]) -> O
 fn fault(wrong: Wrong) -> Fault {
     match wrong {
         Wrong::Exception(exception) => Fault::Exception(exception),
-        Wrong::Function(_) => Fault::Wrong("of another function".into()),
+        Wrong::Function(function) => Fault::Wrong(format!("of another function, {function}")),
         Wrong::Content(detail) => Fault::Wrong(detail.into()),
     }
 }

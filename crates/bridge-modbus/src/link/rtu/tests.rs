@@ -106,6 +106,8 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
     broken[4] ^= 0x10;
     let cut = good[..4].to_vec();
     let glitched = [&[0, 0xFF][..], &good].concat();
+    let led = [&[0x55, 3, 0xAA][..], &good].concat();
+    let twice = [&good[..], &good].concat();
     let wrong = |detail: &str| Err(Fault::Wrong(detail.into()));
     let whole_then_more = [&good[..], &[1, 3]].concat();
     for (name, parts, want, faults) in [
@@ -146,7 +148,7 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
         (
             "of another function",
             vec![(MS, rtu::frame(1, &[4, 2, 0, 7]))],
-            wrong("of another function"),
+            wrong("of another function, 4"),
             [0, 0, 0, 1, 0, 0],
         ),
         (
@@ -155,6 +157,14 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
             wrong("not as many registers as asked for"),
             [0, 0, 0, 1, 0, 0],
         ),
+        (
+            "of a function that nobody knows",
+            vec![(MS, rtu::frame(1, &[0x41, 1, 2, 3]))],
+            wrong("of another function, 65"),
+            [0, 0, 0, 1, 0, 0],
+        ),
+        ("behind other bytes", vec![(MS, led)], word(7), [0; 6]),
+        ("twice", vec![(MS, twice)], word(7), [0; 6]),
         (
             "noise",
             vec![(MS, b"noise on the line".to_vec())],
@@ -170,6 +180,14 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
         let end = reply(end, vec![(MS, one(1, 8))]);
         assert_eq!(line.ask(1, &holding(1)).await, word(8), "after {name}");
         end.await.unwrap();
+        let counts = line.ledger.snapshot().bus;
+        let named = [counts.leading_bytes, counts.repeats, counts.echoes];
+        let want = match name {
+            "behind other bytes" => [1, 0, 0],
+            "twice" => [0, 1, 0],
+            _ => [0, 0, 0],
+        };
+        assert_eq!(named, want, "{name}");
     }
 }
 
@@ -411,9 +429,53 @@ async fn an_echo_never_passes_for_the_answer_to_a_barrier() {
     assert!(format!("{error:?}").contains("does not echo"), "{error:?}");
     sleep(LIMIT).await;
     let _ = line.ask(1, &holding(1)).await;
-    assert_ne!(
-        task.await.unwrap(),
-        3,
-        "what the first read owes has not come"
-    );
+    let sent = task.await.unwrap();
+    let (_, pdu) = rtu::open(&sent).unwrap();
+    // What the first read owes has not come: another barrier goes first.
+    assert_eq!(pdu, [3, 0, 0, 0, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_echoes_unasked_is_named_and_no_echo_is_taken_for_an_answer() {
+    let (mut line, mut end) = line();
+    let write = Request::WriteRegister {
+        address: 1,
+        word: 2,
+    };
+    let task = tokio::spawn(async move {
+        let mut sent = [0; 8];
+        for answer in [Some(one(1, 7)), None, None] {
+            end.read_exact(&mut sent).await.unwrap();
+            end.write_all(&sent).await.unwrap();
+            if let Some(answer) = answer {
+                end.write_all(&answer).await.unwrap();
+            }
+        }
+        // Another adapter: the unit itself answers.
+        while end.read_exact(&mut sent).await.is_ok() {
+            let answer = match sent[1] {
+                3 => {
+                    let words = [0, 8].repeat(sent[5].into());
+                    rtu::frame(1, &[&[3, sent[5] * 2], words.as_slice()].concat())
+                }
+                _ => sent.to_vec(),
+            };
+            end.write_all(&answer).await.unwrap();
+        }
+    });
+    for request in [&holding(1), &write] {
+        let error = line.ask(1, request).await.unwrap_err();
+        let Fault::Wrong(detail) = error else {
+            panic!("{error:?}");
+        };
+        assert!(detail.contains("set `echo: true`"), "{detail}");
+    }
+    assert_eq!(line.ledger.snapshot().units[&1].echoes, 2);
+    let mut left = 4;
+    while line.ask(1, &holding(1)).await != word(8) {
+        left -= 1;
+        assert!(left > 0, "the flag stays");
+    }
+    assert!(!line.link.line.hears_itself);
+    task.abort();
 }
