@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fieldgate_bridge::{Deadband, Defaults, Period, Poll, Publish, Rule};
-use fieldgate_model::{Decimal, Labels, Point};
+use fieldgate_model::{Decimal, Encoding, Labels, Point};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
@@ -26,6 +26,7 @@ pub struct PointEntry {
     unit: Option<String>,
     invalid: Option<Invalid>,
     labels: Option<Labels>,
+    encoding: Encoding,
     poll: Option<Read>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
@@ -58,6 +59,8 @@ pub struct PointConfig {
     pub invalid: Option<Invalid>,
     /// Names for scaled values.
     pub labels: Option<Labels>,
+    /// How a text is written.
+    pub encoding: Encoding,
     /// When it is read; `None` for never.
     pub poll: Option<Poll>,
     /// When it is published.
@@ -108,6 +111,7 @@ struct RawPoint {
     invalid: Option<Invalid>,
     #[serde(rename = "enum")]
     labels: Option<Labels>,
+    encoding: Option<Encoding>,
     poll: Option<Read>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
@@ -181,6 +185,7 @@ impl TryFrom<RawPoint> for PointEntry {
             unit: raw.unit,
             invalid: raw.invalid,
             labels: raw.labels,
+            encoding: raw.encoding.unwrap_or_default(),
             poll: raw.poll,
             publish: raw.publish,
             deadband: raw.deadband,
@@ -234,6 +239,9 @@ fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
         if raw.offset.is_some() || raw.labels.is_some() || raw.write.0.is_some() {
             return Err("scale_from: goes with none of `offset`, `enum` and `write`".into());
         }
+    }
+    if raw.encoding.is_some() && !matches!(kind, Type::String(_)) {
+        return Err(format!("encoding: {kind} is no text"));
     }
     if raw.order.is_some() && kind == Type::Switch {
         return Err("order: one bit has no byte order".into());
@@ -304,6 +312,7 @@ impl PointEntry {
             unit: self.unit.clone(),
             invalid: self.invalid.clone(),
             labels: self.labels.clone(),
+            encoding: self.encoding,
             poll: self.poll.map_or(Some(defaults.poll), |read| read.0),
             rule: Rule {
                 publish: self.publish.unwrap_or(defaults.publish),
