@@ -187,7 +187,7 @@ impl Client {
     async fn step(&mut self, step: &Step) {
         sleep(step.pause).await;
         if step.reconnects {
-            let keeps = step.retries % 2 == 0;
+            let keeps = step.retries.is_multiple_of(2);
             let line = self.world.connect(!keeps);
             self.link = RtuLink::new(Box::new(line), self.timing, false);
         }

@@ -265,6 +265,7 @@ impl State {
             self.deaf.insert(unit, due);
         }
         let mut bytes = rtu::frame(unit, &answer);
+        let whole = bytes.len();
         let mut rest = None;
         match fate.harm {
             Harm::AnswerLost => bytes.clear(),
@@ -293,10 +294,12 @@ impl State {
             received: now,
             answer,
             due,
-            is_whole: !matches!(
-                fate.harm,
-                Harm::AnswerLost | Harm::Torn(_) | Harm::Flipped(_)
-            ),
+            is_whole: match fate.harm {
+                Harm::AnswerLost | Harm::Flipped(_) => false,
+                // The first byte of the next frame can be the last one of the check that was cut off.
+                Harm::Torn(_) => bytes.len() + 2 >= whole,
+                _ => true,
+            },
         });
         let queue = self.outbox.entry(unit).or_default();
         queue.push_back((due, bytes));
