@@ -7,6 +7,7 @@
 
 mod arbiter;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub struct BusHandle {
     recoveries: watch::Receiver<u64>,
     breaker: SharedBreaker,
     ledger: Ledger,
+    /// How long the other end is left alone after a connection was made, in microseconds: the
+    /// longest that a device on it asks for.
+    settle: Arc<AtomicU64>,
     task: TaskTracker,
 }
 
@@ -86,6 +90,7 @@ impl BusHandle {
         let (polls, polls_rx) = mpsc::channel(QUEUE);
         let (recovered, recoveries) = watch::channel(0);
         let breaker = Breaker::new(config.offline, config.timeout);
+        let settle = Arc::new(AtomicU64::new(micros(config.settle)));
         let handle = Self {
             config: Arc::new(config),
             commands,
@@ -93,6 +98,7 @@ impl BusHandle {
             recoveries,
             breaker: SharedBreaker(Arc::new(Mutex::new(breaker))),
             ledger: Ledger::default(),
+            settle,
             task: TaskTracker::new(),
         };
         let arbiter = Arbiter::new(
@@ -101,6 +107,7 @@ impl BusHandle {
             handle.breaker.clone(),
             handle.ledger.clone(),
             recovered,
+            Arc::clone(&handle.settle),
         );
         let work = prepare(arbiter).run(commands_rx, polls_rx, cancel);
         handle.task.spawn(work);
@@ -171,6 +178,11 @@ impl BusHandle {
             }
         }
         Ok(whole)
+    }
+
+    /// A device on this bus is to be left alone for so long after a connection was made.
+    pub fn settle_for(&self, settle: Duration) {
+        self.settle.fetch_max(micros(settle), Ordering::Relaxed);
     }
 
     /// Waits until the task that owns the bus has ended and its port is free again.
@@ -285,6 +297,10 @@ impl BusHandle {
             Err(_) => Err(BusError::Closed { request }),
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 
 mod bus;
 mod device;
+mod never;
 mod point;
 mod points;
 mod serial;
 mod types;
 
-pub use bus::{BusConfig, Offline, Transport};
+pub use bus::{Accept, BusConfig, Offline, Transport};
 pub use device::{DeviceConfig, DeviceEntry, Layout, TypeConfig};
 pub use point::{Invalid, PointConfig, PointEntry, WriteRule};
 pub use points::Points;

@@ -25,6 +25,16 @@ pub struct Counts {
     pub wrong_answers: u64,
     /// Answers that came after their time was over; none of them was used.
     pub late_answers: u64,
+    /// Answers that came twice.
+    pub repeats: u64,
+    /// Requests that were sent only to tell what is late from what is not.
+    pub barriers: u64,
+    /// Requests that came back, on a line that is not said to do so.
+    pub echoes: u64,
+    /// Answers behind bytes that belong to none.
+    pub leading_bytes: u64,
+    /// Answers over TCP whose header names another length than they have.
+    pub wrong_lengths: u64,
     /// Frames of units that nobody had asked, or of a connection's other end's own making.
     pub foreign_frames: u64,
     /// Reads that were sent again.
@@ -78,34 +88,30 @@ impl Ledger {
 impl Counts {
     /// All counts but those of exceptions, by name, for whoever shows them. `busy` is in
     /// milliseconds.
-    pub fn figures(&self) -> [(&'static str, u64); 12] {
-        let [requests, answers] = [("requests", self.requests), ("answers", self.answers)];
+    pub fn figures(&self) -> [(&'static str, u64); 17] {
         let busy = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);
-        let [a, b, c, d, e, f, g, h, i] = self.faults();
-        [
-            requests,
-            answers,
+        let routine = [
+            ("requests", self.requests),
+            ("answers", self.answers),
             ("busy_ms", busy),
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            h,
-            i,
-        ]
+        ];
+        let mut all = routine.into_iter().chain(self.faults());
+        std::array::from_fn(|_| all.next().unwrap_or_default())
     }
 
     /// The counts that say that something is wrong, by name.
-    pub fn faults(&self) -> [(&'static str, u64); 9] {
+    pub fn faults(&self) -> [(&'static str, u64); 14] {
         [
             ("timeouts", self.timeouts),
             ("crc_errors", self.crc_errors),
             ("short_frames", self.short_frames),
             ("wrong_answers", self.wrong_answers),
             ("late_answers", self.late_answers),
+            ("barriers", self.barriers),
+            ("repeats", self.repeats),
+            ("echoes", self.echoes),
+            ("leading_bytes", self.leading_bytes),
+            ("wrong_lengths", self.wrong_lengths),
             ("foreign_frames", self.foreign_frames),
             ("retries", self.retries),
             ("breaker_openings", self.breaker_openings),

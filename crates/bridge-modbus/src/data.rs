@@ -118,6 +118,14 @@ pub enum BusError {
         /// The limit.
         after_ms: u64,
     },
+    /// It was not sent: the unit owes an answer to an earlier request.
+    #[error("{request}: not sent: {detail}")]
+    Unsent {
+        /// What was to be asked of whom.
+        request: String,
+        /// What the unit owes.
+        detail: String,
+    },
     /// An answer that does not belong to the request.
     #[error("{request}: wrong answer: {detail}")]
     Protocol {
@@ -245,6 +253,7 @@ impl BusError {
         match self {
             Self::Connect { detail, .. } | Self::Illegal { detail, .. } => detail.clone(),
             Self::Lost { detail, .. } => format!("connection lost: {detail}"),
+            Self::Unsent { detail, .. } => format!("not asked: {detail}"),
             Self::Timeout { after_ms, .. } => format!("no answer within {after_ms} ms"),
             Self::Protocol { detail, .. } => format!("wrong answer: {detail}"),
             Self::Exception { exception, .. } => format!("exception {exception}"),
@@ -255,7 +264,10 @@ impl BusError {
     /// Whether the same read can succeed at once. Without a connection it cannot.
     pub(crate) fn is_worth_a_retry(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Timeout { .. } | Self::Protocol { .. } => true,
+            Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Protocol { .. }
+            | Self::Unsent { .. } => true,
             Self::Exception { exception, .. } => exception.is_busy() || exception.is_silence(),
             Self::Connect { .. } | Self::Closed { .. } | Self::Illegal { .. } => false,
         }
@@ -267,7 +279,7 @@ impl From<BusError> for DriverError {
         let cause = match &error {
             BusError::Connect { .. } | BusError::Closed { .. } => Cause::Open,
             BusError::Lost { .. } => Cause::Lost,
-            BusError::Timeout { .. } => Cause::Timeout,
+            BusError::Timeout { .. } | BusError::Unsent { .. } => Cause::Timeout,
             BusError::Illegal { .. } => Cause::Refused,
             BusError::Protocol { .. } => Cause::Protocol,
             BusError::Exception { exception, .. } if exception.is_silence() => Cause::Timeout,

@@ -1,6 +1,6 @@
 //! From registers to values. Pure.
 
-use fieldgate_model::{Decimal, Value};
+use fieldgate_model::{Decimal, TextError, Value};
 
 use crate::config::{Invalid, PointConfig, Type};
 use crate::data::Data;
@@ -18,9 +18,9 @@ pub enum DecodeError {
     /// A nibble of a BCD number is above 9.
     #[error("{0:#x} is not a BCD number")]
     Bcd(u32),
-    /// A text that is not UTF-8.
-    #[error("not UTF-8 text")]
-    Utf8,
+    /// Bytes that are no text.
+    #[error(transparent)]
+    Text(TextError),
     /// The scaled number needs more digits than there are.
     #[error("the scaled number has too many digits")]
     Overflow,
@@ -39,7 +39,7 @@ pub enum DecodeError {
 ///
 /// Scaling is decimal and exact. A float is scaled from its shortest text, so that `0.1` as `f32`
 /// times 10 is 1 and not 1.0000000149; if that needs too many digits, as a double. An integer
-/// that does, is an error. A text ends at its first NUL, and spaces after it are dropped.
+/// that does, is an error. What a text's bytes mean is the model's business.
 ///
 /// # Errors
 ///
@@ -82,7 +82,7 @@ pub(crate) fn labelled(point: &PointConfig, value: Value) -> Value {
 fn decode_words(point: &PointConfig, words: &[u16]) -> Result<Value, DecodeError> {
     match point.kind {
         Type::String(bytes) => {
-            let value = Value::Text(text(&opaque(point, words, bytes))?);
+            let value = Value::Text(text(point, &opaque(point, words, bytes))?);
             reject_text(point, &value)?;
             Ok(value)
         }
@@ -117,11 +117,8 @@ fn opaque(point: &PointConfig, words: &[u16], length: u8) -> Vec<u8> {
     bytes.take(usize::from(length)).collect()
 }
 
-fn text(bytes: &[u8]) -> Result<String, DecodeError> {
-    let end = bytes.iter().position(|byte| *byte == 0);
-    let used = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or(bytes);
-    let text = std::str::from_utf8(used).map_err(|_| DecodeError::Utf8)?;
-    Ok(text.trim_end().to_owned())
+fn text(point: &PointConfig, bytes: &[u8]) -> Result<String, DecodeError> {
+    point.encoding.decode(bytes).map_err(DecodeError::Text)
 }
 
 /// The bits of a number, the byte order undone: at most 64, and only those of the type.

@@ -22,6 +22,7 @@ pub fn encode(point: &PointConfig, value: &Value) -> Result<(WriteRequest, Value
     };
     let raw = point.labels.as_ref().and_then(|labels| labels.raw(value));
     let value = raw.unwrap_or(value);
+    check_name(point, value)?;
     check_limits(point, limits, value)?;
     let request = request(point, value)?;
     let held = held(point, &request).map_err(|error| match error {
@@ -31,12 +32,43 @@ pub fn encode(point: &PointConfig, value: &Value) -> Result<(WriteRequest, Value
     Ok((request, held))
 }
 
-fn check_limits(point: &PointConfig, limits: WriteRule, value: &Value) -> Result<(), String> {
-    let Some(number) = value.to_decimal().filter(|_| point.kind.is_number()) else {
+/// Where values have names, one without is none.
+fn check_name(point: &PointConfig, value: &Value) -> Result<(), String> {
+    let Some(labels) = &point.labels else {
         return Ok(());
     };
-    let is_below = limits.min.is_some_and(|min| number < min);
-    let is_above = limits.max.is_some_and(|max| number > max);
+    let is_switch = matches!(point.kind, Type::Switch | Type::Bit(_));
+    let own = match (is_switch, value.to_switch(), value.to_decimal()) {
+        (true, Some(on), _) => Value::Bool(on),
+        (false, _, Some(number)) if point.kind.is_number() => Value::Decimal(number),
+        _ => value.clone(),
+    };
+    if labels.has(&own) {
+        return Ok(());
+    }
+    Err(format!(
+        "expected {}, got `{value}`",
+        accepted(point, "a name")
+    ))
+}
+
+fn check_limits(point: &PointConfig, limits: WriteRule, value: &Value) -> Result<(), String> {
+    if !point.kind.is_number() {
+        return Ok(());
+    }
+    let (is_below, is_above, number) = match (value.to_decimal(), value) {
+        (Some(number), _) => (
+            limits.min.is_some_and(|min| number < min),
+            limits.max.is_some_and(|max| number > max),
+            number.to_string(),
+        ),
+        (None, Value::F64(number)) => (
+            limits.min.is_some_and(|min| *number < min.to_f64()),
+            limits.max.is_some_and(|max| *number > max.to_f64()),
+            value.to_string(),
+        ),
+        _ => return Ok(()),
+    };
     if is_below || is_above {
         let end = |end: Option<Decimal>| end.map_or_else(String::new, |end| end.to_string());
         let (min, max) = (end(limits.min), end(limits.max));
@@ -147,9 +179,20 @@ fn accepted(point: &PointConfig, otherwise: &str) -> String {
 }
 
 fn number(point: &PointConfig, value: &Value) -> Result<Decimal, String> {
-    value
-        .to_decimal()
-        .ok_or_else(|| format!("expected {}, got `{value}`", accepted(point, "a number")))
+    value.to_decimal().ok_or_else(|| match value {
+        Value::F64(_) => format!("{value} does not fit {}", point.kind),
+        _ => format!("expected {}, got `{value}`", accepted(point, "a number")),
+    })
+}
+
+/// A number with more digits than a decimal holds: floats have such.
+fn large(value: &Value) -> Option<f64> {
+    let large = match value {
+        Value::F64(large) => *large,
+        Value::Text(text) => text.parse().ok()?,
+        _ => return None,
+    };
+    (value.to_decimal().is_none() && large.is_finite()).then_some(large)
 }
 
 /// The raw integer, if there is one within `min..=max`.
@@ -187,6 +230,13 @@ fn is_scaled(point: &PointConfig) -> bool {
 
 /// The unscaled double.
 fn float(point: &PointConfig, value: &Value) -> Result<f64, String> {
+    if let Some(large) = large(value) {
+        let raw = (large - point.offset.to_f64()) / point.scale.to_f64();
+        return match raw.is_finite() {
+            true => Ok(raw),
+            false => Err(format!("{value} is too large for {}", point.kind)),
+        };
+    }
     let number = number(point, value)?;
     if !is_scaled(point) {
         return Ok(number.to_f64());
@@ -210,7 +260,7 @@ fn float(point: &PointConfig, value: &Value) -> Result<f64, String> {
 
 /// The bits of the nearest single-precision float.
 fn single(point: &PointConfig, value: &Value) -> Result<u64, String> {
-    let float = if is_scaled(point) {
+    let float = if is_scaled(point) || large(value).is_some() {
         float(point, value)? as f32
     } else {
         // From the text: going through a double could round twice.
@@ -239,7 +289,8 @@ fn text(point: &PointConfig, value: &Value, length: u8) -> Result<Vec<u16>, Stri
     if matches!(value, Value::Bytes(_)) {
         return Err(format!("expected a text, got `{value}`"));
     }
-    let text = value.to_string();
+    let text = point.encoding.encode(&value.to_string());
+    let text = text.map_err(|error| error.to_string())?;
     if text.len() > usize::from(length) {
         let got = text.len();
         return Err(format!(
@@ -247,10 +298,7 @@ fn text(point: &PointConfig, value: &Value, length: u8) -> Result<Vec<u16>, Stri
             point.kind
         ));
     }
-    if text.contains('\0') {
-        return Err("a text with a NUL in it would end there".into());
-    }
-    Ok(pack(point, text.into_bytes()))
+    Ok(pack(point, text))
 }
 
 fn bytes(point: &PointConfig, value: &Value, length: u8) -> Result<Vec<u16>, String> {

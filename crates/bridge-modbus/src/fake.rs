@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// What the server does with the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,12 @@ pub(crate) enum Act {
     Twice,
     /// Answers, and closes the connection.
     AnswerAndClose,
+    /// Answers with a header that names so many bytes more than there are.
+    Longer(u16),
+    /// Answers with a header that names so many bytes, whatever there are.
+    Length(u16),
+    /// Answers with transaction 0.
+    NoId,
     /// Answers with one bit of the frame turned over.
     Flip(usize),
     /// Sends so many bytes of its answer and closes the connection.
@@ -55,6 +61,10 @@ pub(crate) struct State {
     pub(crate) connections: usize,
     /// How many answers are held back and then sent in the wrong order; below 2 none.
     pub(crate) hold: usize,
+    /// A connection on which something is asked earlier than that is deaf for good.
+    pub(crate) starts_in: Duration,
+    /// Functions that are refused.
+    pub(crate) lacks: BTreeSet<u8>,
 }
 
 pub(crate) struct Fake {
@@ -143,6 +153,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 
 async fn serve(mut stream: TcpStream, number: usize, state: Arc<Mutex<State>>) {
     let mut held: Vec<([u8; 7], Vec<u8>, u8)> = Vec::new();
+    let (begun, mut is_deaf) = (Instant::now(), false);
     loop {
         let mut header = [0; 7];
         if stream.read_exact(&mut header).await.is_err() {
@@ -155,7 +166,9 @@ async fn serve(mut stream: TcpStream, number: usize, state: Arc<Mutex<State>>) {
         let (act, answer) = {
             let mut state = state.lock().unwrap();
             state.seen.push((number, header[6], pdu.clone()));
+            is_deaf |= begun.elapsed() < state.starts_in;
             let act = match state.script.pop_front() {
+                _ if is_deaf => Act::Silence,
                 _ if state.silent_units.contains(&header[6]) => Act::Silence,
                 act => act.unwrap_or(Act::Answer),
             };
@@ -192,7 +205,14 @@ async fn reply(
     function: u8,
 ) -> bool {
     match act {
-        Act::Answer | Act::Twice | Act::AnswerAndClose | Act::Flip(_) | Act::Cut(_) => {}
+        Act::Answer
+        | Act::Twice
+        | Act::AnswerAndClose
+        | Act::Longer(_)
+        | Act::Length(_)
+        | Act::Flip(_)
+        | Act::Cut(_) => {}
+        Act::NoId => header[..2].fill(0),
         Act::Silence => return true,
         Act::Late(ms) => sleep(Duration::from_millis(ms)).await,
         Act::WrongId => header[1] ^= 1,
@@ -214,7 +234,13 @@ async fn reply(
                 .is_ok();
         }
     }
-    let length = answer.len() as u16 + 1 + if act == Act::CloseMidFrame { 2 } else { 0 };
+    let length = answer.len() as u16 + 1;
+    let length = match act {
+        Act::CloseMidFrame => length + 2,
+        Act::Longer(by) => length + by,
+        Act::Length(length) => length,
+        _ => length,
+    };
     header[4..6].copy_from_slice(&length.to_be_bytes());
     let mut frame = header.to_vec();
     frame.extend(&answer);
@@ -243,6 +269,9 @@ fn answer(state: &mut State, pdu: &[u8]) -> Vec<u8> {
         .any(|hole| touched.contains(&u32::from(*hole)))
     {
         return vec![function | 0x80, 2];
+    }
+    if state.lacks.contains(&function) {
+        return vec![function | 0x80, 1];
     }
     let is_stuck = state.stuck.contains(&address);
     let register = |state: &State, at: u32| {

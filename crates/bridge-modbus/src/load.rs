@@ -58,9 +58,12 @@ pub fn load<'d>(
     for device in devices {
         let mut periods: BTreeMap<Poll, Vec<usize>> = BTreeMap::new();
         for (index, (_, point)) in device.points.iter().enumerate() {
-            periods.entry(point.poll).or_default().push(index);
+            if let Some(poll) = point.poll {
+                periods.entry(poll).or_default().push(index);
+            }
         }
-        let all: Vec<usize> = (0..device.points.len()).collect();
+        let mut all: Vec<usize> = periods.values().flatten().copied().collect();
+        all.sort_unstable();
         let (requests, round) = cost(device, &all);
         load.requests += requests;
         load.round += round;

@@ -28,13 +28,17 @@ pub struct Exchange {
     pub values: Vec<(usize, Result<Value, DecodeError>)>,
 }
 
-/// Reads every point of a device once, as its first poll would: a request that the device refuses
+/// Reads every point of a device once that is ever read, as its first poll would: a request that the device refuses
 /// for its addresses is divided, and its parts follow it. `read` carries out one request.
 pub async fn probe(
     device: &DeviceConfig,
     mut read: impl AsyncFnMut(&ReadRequest) -> Result<Data, BusError>,
 ) -> Vec<Exchange> {
-    let all: Vec<_> = (0..device.points.len()).collect();
+    let is_read = |index: &usize| {
+        let point = device.points.get(*index);
+        point.is_some_and(|(_, point)| point.poll.is_some())
+    };
+    let all: Vec<_> = (0..device.points.len()).filter(is_read).collect();
     let mut factors = Factors::default();
     let mut requests: VecDeque<_> = plan(device, &all, &Breaks::new()).into();
     let mut exchanges = Vec::new();

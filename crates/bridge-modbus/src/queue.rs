@@ -56,6 +56,14 @@ impl Queue {
         }
     }
 
+    /// A transaction that was taken out, but could not begin.
+    pub(crate) fn put_back(&mut self, job: Job) {
+        match job.priority {
+            Priority::Command => self.commands.push_front(job),
+            Priority::Poll(_) | Priority::Background => self.polls.push(job),
+        }
+    }
+
     /// Commands that wait.
     pub(crate) fn commands(&self) -> usize {
         self.commands.len()

@@ -47,6 +47,7 @@ impl ModbusDriver {
     /// A driver for `device`, which must be on `bus`.
     pub fn new(device: DeviceConfig, bus: BusHandle) -> Self {
         let recoveries = bus.recoveries();
+        bus.settle_for(device.settle);
         Self {
             device: Arc::new(device),
             bus,
@@ -456,3 +457,5 @@ impl ModbusSession {
 mod line_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod type_tests;

@@ -14,6 +14,10 @@ pub(crate) struct Lacks {
     single_coil: bool,
     /// Function 6.
     single_register: bool,
+    /// Function 15.
+    several_coils: bool,
+    /// Function 16.
+    several_registers: bool,
     /// Function 22.
     mask: bool,
     /// Function 23.
@@ -46,13 +50,38 @@ impl Work {
 
     /// Whether nothing else may reach the unit until it is over.
     pub(crate) fn is_exclusive(&self) -> bool {
-        matches!(
-            self,
-            Self::Write {
-                write: WriteRequest::Mask { .. },
-                ..
+        let Self::Write { write, .. } = self else {
+            return false;
+        };
+        match write {
+            WriteRequest::Mask { .. } => true,
+            // It may take one request for each.
+            WriteRequest::Coils { bits, .. } => bits.len() > 1,
+            WriteRequest::Registers { words, .. } | WriteRequest::Exchange { words, .. } => {
+                words.len() > 1
             }
-        )
+            WriteRequest::Coil { .. } => false,
+        }
+    }
+
+    /// How many registers or coils were written before `request`, and of how many, if each takes a
+    /// request of its own.
+    pub(crate) fn written_before(&self, request: &Request) -> Option<(usize, usize)> {
+        let Self::Write { write, .. } = self else {
+            return None;
+        };
+        let (first, of) = match write {
+            WriteRequest::Coils { address, bits } => (*address, bits.len()),
+            WriteRequest::Registers { address, words }
+            | WriteRequest::Exchange { address, words } => (*address, words.len()),
+            WriteRequest::Mask { .. } | WriteRequest::Coil { .. } => return None,
+        };
+        let at = match request {
+            Request::WriteCoil { address, .. } | Request::WriteRegister { address, .. } => *address,
+            _ => return None,
+        };
+        let before = usize::from(at.checked_sub(first)?);
+        (before > 0).then_some((before, of))
     }
 
     /// The first request.
@@ -63,10 +92,7 @@ impl Work {
         };
         match write {
             WriteRequest::Coil { address, on } => coil(*address, *on, lacks),
-            WriteRequest::Coils { address, bits } => Request::WriteCoils {
-                address: *address,
-                bits: bits.clone(),
-            },
+            WriteRequest::Coils { address, bits } => coils(*address, bits, lacks),
             WriteRequest::Registers { address, words } => registers(*address, words, lacks),
             WriteRequest::Mask {
                 address,
@@ -116,10 +142,21 @@ impl Work {
                     _ => None,
                 }
             }
+            (
+                Request::WriteCoil { address, .. } | Request::WriteRegister { address, .. },
+                Ok(Answer::Done),
+            ) => one_more(write, *address),
             (_, Err(Exception::ILLEGAL_FUNCTION)) => {
                 let lack = match sent {
-                    Request::WriteCoil { .. } => &mut lacks.single_coil,
-                    Request::WriteRegister { .. } => &mut lacks.single_register,
+                    Request::WriteCoil { .. } if !lacks.several_coils => &mut lacks.single_coil,
+                    Request::WriteRegister { .. } if !lacks.several_registers => {
+                        &mut lacks.single_register
+                    }
+                    // Without either there is no way.
+                    Request::WriteCoils { .. } if !lacks.single_coil => &mut lacks.several_coils,
+                    Request::WriteRegisters { .. } if !lacks.single_register => {
+                        &mut lacks.several_registers
+                    }
                     Request::MaskRegister { .. } => &mut lacks.mask,
                     Request::ReadWrite { .. } => &mut lacks.exchange,
                     _ => return None,
@@ -138,20 +175,48 @@ impl Work {
     }
 }
 
-fn coil(address: u16, on: bool, lacks: Lacks) -> Request {
-    if lacks.single_coil {
-        Request::WriteCoils {
-            address,
-            bits: vec![on],
+/// The next register or coil of a write to several, of which `sent` was written alone.
+fn one_more(write: &WriteRequest, sent: u16) -> Option<Request> {
+    let next = sent.checked_add(1)?;
+    let place = |first: u16| next.checked_sub(first).map(usize::from);
+    match write {
+        WriteRequest::Coils { address, bits } => {
+            let on = *bits.get(place(*address)?)?;
+            Some(Request::WriteCoil { address: next, on })
         }
-    } else {
-        Request::WriteCoil { address, on }
+        WriteRequest::Registers { address, words } | WriteRequest::Exchange { address, words } => {
+            let word = *words.get(place(*address)?)?;
+            Some(Request::WriteRegister {
+                address: next,
+                word,
+            })
+        }
+        WriteRequest::Coil { .. } | WriteRequest::Mask { .. } => None,
+    }
+}
+
+fn coil(address: u16, on: bool, lacks: Lacks) -> Request {
+    coils(address, &[on], lacks)
+}
+
+fn coils(address: u16, bits: &[bool], lacks: Lacks) -> Request {
+    match bits {
+        [on] if !lacks.single_coil => Request::WriteCoil { address, on: *on },
+        [on, ..] if lacks.several_coils => Request::WriteCoil { address, on: *on },
+        bits => Request::WriteCoils {
+            address,
+            bits: bits.to_vec(),
+        },
     }
 }
 
 fn registers(address: u16, words: &[u16], lacks: Lacks) -> Request {
     match words {
         [word] if !lacks.single_register => Request::WriteRegister {
+            address,
+            word: *word,
+        },
+        [word, ..] if lacks.several_registers => Request::WriteRegister {
             address,
             word: *word,
         },
@@ -181,8 +246,12 @@ mod tests {
             } else if matches!(request, Request::Read { .. }) {
                 Ok(Answer::Data(Data::Words(vec![0xAAAA])))
             } else {
-                if let Request::WriteRegister { word, .. } = request {
-                    assert!(word == 0xAAAB || word == 7, "{word:x}");
+                match request {
+                    Request::WriteRegister { address: 1, word } => {
+                        assert!(word == 0xAAAB || word == 7, "{word:x}");
+                    }
+                    Request::WriteRegister { address, word } => assert_eq!((address, word), (2, 8)),
+                    _ => {}
                 }
                 Ok(Answer::Done)
             };
@@ -205,6 +274,10 @@ mod tests {
             address: 1,
             words: vec![7, 8],
         });
+        let two_coils = write(WriteRequest::Coils {
+            address: 1,
+            bits: vec![true, false],
+        });
         let mask = write(WriteRequest::Mask {
             address: 1,
             mask: 1,
@@ -220,7 +293,12 @@ mod tests {
             (&one, &[], &[6], &[6]),
             (&one, &[6], &[6, 16], &[16]),
             (&two, &[], &[16], &[16]),
-            (&two, &[16], &[16], &[16]),
+            // One by one, in their order.
+            (&two, &[16], &[16, 6, 6], &[6, 6]),
+            (&two, &[6, 16], &[16, 6], &[6]),
+            (&two_coils, &[], &[15], &[15]),
+            (&two_coils, &[15], &[15, 5, 5], &[5, 5]),
+            (&exchange, &[23, 16], &[23, 16, 6, 6], &[6, 6]),
             (&mask, &[], &[22], &[22]),
             (&mask, &[22], &[22, 3, 6], &[3, 6]),
             (&mask, &[22, 6], &[22, 3, 6, 16], &[3, 16]),
@@ -231,6 +309,19 @@ mod tests {
             assert_eq!(functions(work, refuses, &mut lacks), first, "{work:?}");
             assert_eq!(functions(work, refuses, &mut lacks), again, "{work:?}");
         }
+    }
+
+    #[test]
+    fn it_is_known_how_much_of_a_write_was_done() {
+        let two = write(WriteRequest::Registers {
+            address: 1,
+            words: vec![7, 8],
+        });
+        for (address, want) in [(1, None), (2, Some((1, 2)))] {
+            let request = Request::WriteRegister { address, word: 8 };
+            assert_eq!(two.written_before(&request), want, "{address}");
+        }
+        assert!(two.is_exclusive());
     }
 
     #[test]

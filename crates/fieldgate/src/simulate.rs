@@ -342,7 +342,7 @@ fn wanted_shape(name: &str, point: &PointConfig, is_settable: bool) -> Shape {
         _ => {}
     }
     // What clients set stands still until they do.
-    let is_still = is_settable || point.poll == fieldgate_bridge::Poll::Once;
+    let is_still = is_settable || point.poll == Some(fieldgate_bridge::Poll::Once);
     if let Some(labels) = &point.labels {
         let raws = labels.iter().map(|(raw, _)| raw.clone());
         let count = if is_still { 1 } else { usize::MAX };

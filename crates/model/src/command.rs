@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::Value;
+use crate::{Decimal, Value};
 
 /// Set one point of a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,17 +152,24 @@ fn scalar(json: &str) -> Result<Value, String> {
         b'"' => serde_json::from_str(json).map(Value::Text),
         b'-' | b'0'..=b'9' => {
             return match serde_json::from_str::<&RawValue>(json) {
-                Ok(number) => number
-                    .get()
-                    .parse()
-                    .map(Value::Decimal)
-                    .map_err(|error| format!("value: {error}")),
+                Ok(number) => large_or_exact(number.get()),
                 Err(error) => Err(format!("value: {error}")),
             };
         }
         _ => return Err("value: expected a boolean, a number or a text".into()),
     }
     .map_err(|error| format!("value: {error}"))
+}
+
+/// A number of any size: an exact one, or else the nearest double.
+fn large_or_exact(text: &str) -> Result<Value, String> {
+    match text.parse::<Decimal>() {
+        Ok(exact) => Ok(Value::Decimal(exact)),
+        Err(error) => match text.parse::<f64>() {
+            Ok(double) if double.is_finite() => Ok(Value::F64(double)),
+            _ => Err(format!("value: {error}")),
+        },
+    }
 }
 
 #[cfg(test)]

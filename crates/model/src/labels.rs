@@ -43,10 +43,26 @@ impl Labels {
     }
 
     /// The raw value that a label stands for. `Text` labels also match a boolean or a number of
-    /// the same text, as a bare payload cannot say which it is.
+    /// the same text, as a bare payload cannot say which it is. Case counts only where two labels
+    /// differ in nothing else.
     pub fn raw(&self, label: &Value) -> Option<&Value> {
-        let pair = self.0.iter().find(|(_, own)| same(own, label))?;
-        Some(&pair.0)
+        if let Some((raw, _)) = self.0.iter().find(|(_, own)| same(own, label)) {
+            return Some(raw);
+        }
+        let wanted = label.to_string().to_lowercase();
+        let mut alike = self
+            .0
+            .iter()
+            .filter(|(_, own)| own.to_string().to_lowercase() == wanted);
+        match (alike.next(), alike.next()) {
+            (Some((raw, _)), None) => Some(raw),
+            _ => None,
+        }
+    }
+
+    /// Whether a raw value has a label.
+    pub fn has(&self, raw: &Value) -> bool {
+        self.label(raw).is_some()
     }
 
     /// The pairs of raw value and label, in the order of the configuration.
@@ -55,10 +71,13 @@ impl Labels {
     }
 }
 
-/// A coil's `true` is the same raw value as `1`, and a quoted `"1"` as a plain one.
+/// A coil's `true` is the same raw value as `1`, and a quoted `"1"` or `"true"` as a plain one.
 fn key(raw: &Value) -> String {
     match raw {
         Value::Bool(value) => u8::from(*value).to_string(),
+        Value::Text(text) if matches!(text.as_str(), "true" | "false") => {
+            u8::from(text == "true").to_string()
+        }
         Value::Text(text) => text
             .parse::<Decimal>()
             .map_or_else(|_| text.clone(), |number| number.to_string()),
@@ -128,6 +147,26 @@ mod tests {
         ] {
             assert_eq!(labels.raw(&label), want.as_ref(), "{label}");
         }
+    }
+
+    #[test]
+    fn case_does_not_change_what_a_label_means_unless_it_is_all_that_differs() {
+        let read = |json| serde_json::from_str::<Labels>(json).unwrap();
+        let swapped = read(r#"{"true": "off", "false": "on"}"#);
+        let twins = read(r#"{"1": "On", "2": "ON"}"#);
+        for (labels, label, want) in [
+            (&swapped, "on", Some("false")),
+            (&swapped, "ON", Some("false")),
+            (&swapped, "Off", Some("true")),
+            (&swapped, "TRUE", None),
+            (&twins, "ON", Some("2")),
+            (&twins, "On", Some("1")),
+            (&twins, "on", None),
+        ] {
+            assert_eq!(labels.raw(&text(label)), want.map(text).as_ref(), "{label}");
+        }
+        assert!(swapped.has(&Value::Bool(true)) && swapped.has(&number(1)));
+        assert!(!swapped.has(&number(7)));
     }
 
     #[test]

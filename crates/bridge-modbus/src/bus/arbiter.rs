@@ -1,12 +1,14 @@
 //! The task that owns the line.
 
+mod connect;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fieldgate_bridge::backoff::Delays;
-use fieldgate_bridge::{Backoff, Period};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -15,37 +17,18 @@ use super::{QUEUE, SharedBreaker};
 use crate::config::{BusConfig, Transport};
 use crate::counters::Ledger;
 use crate::data::BusError;
-use crate::link::debt::Debts;
-use crate::link::rtu::{RtuLink, Timing};
+use crate::link::Fault;
+use crate::link::owing::Units;
+use crate::link::rtu::RtuLink;
 use crate::link::tcp::{Happened, TcpLink};
-use crate::link::{Fault, connect, port};
 use crate::queue::{Job, Priority, Queue, Turn};
 use crate::steps::Lacks;
 use crate::wire::pdu::{Answer, Request};
+use connect::{Outage, reconnect_pauses};
 
-/// Failed attempts to connect that make an outage, the end of which is news to devices that are
-/// offline. A server that takes one connection only can refuse the one after a time limit; were
-/// that news, a dead unit would be tried again, and its time limit would drop the connection.
-const RECOVERY: u32 = 2;
-/// Someone who plugs a cable back in watches. An attempt costs next to nothing.
-const RECONNECT_MAX: Duration = Duration::from_secs(5);
-/// A frame on a serial line may pause for so long: USB adapters deliver every 16 ms at worst,
-/// and a busy machine comes late.
-const SERIAL_GAP: Duration = Duration::from_millis(60);
-/// The same for a serial device server, with a network in between.
-const TCP_GAP: Duration = Duration::from_millis(250);
 /// After so many requests in a row without a single byte, RTU over TCP is connected anew: the
 /// other end may have forgotten the connection.
 const MUTE_MAX: u32 = 3;
-
-/// The bus cannot be reached since the last attempt.
-struct Outage {
-    detail: String,
-    /// Failed in a row.
-    attempts: u32,
-    /// When the next attempt may be made.
-    retry_at: Instant,
-}
 
 enum Link {
     Rtu(RtuLink),
@@ -73,10 +56,18 @@ pub(super) struct Arbiter {
     flights: BTreeMap<u16, Box<Flight>>,
     /// Units with a transaction under way that nothing may come between.
     locked: BTreeSet<u8>,
-    debts: Debts,
+    /// What the units owe. It outlives the link: a serial server may keep what it has.
+    units: Units,
     lacks: BTreeMap<u8, Lacks>,
-    /// Over TCP: nothing is sent before that.
+    /// Nothing is sent before that, and nothing opened.
     silent_until: Instant,
+    /// How long the other end is left alone after a connection was made, in microseconds.
+    settle: Arc<AtomicU64>,
+    /// When the link was opened, and whether a usable answer has come on it.
+    connected: Option<Instant>,
+    has_answered: bool,
+    /// When something was last asked.
+    last_used: Instant,
     /// Over TCP: since when something is under way.
     busy_since: Option<Instant>,
 }
@@ -88,7 +79,9 @@ impl Arbiter {
         breaker: SharedBreaker,
         ledger: Ledger,
         recovered: watch::Sender<u64>,
+        settle: Arc<AtomicU64>,
     ) -> Self {
+        let late = config.late;
         Self {
             name: name.to_owned(),
             delays: Delays::new(reconnect_pauses(&config), 0),
@@ -101,9 +94,13 @@ impl Arbiter {
             outage: None,
             flights: BTreeMap::new(),
             locked: BTreeSet::new(),
-            debts: Debts::default(),
+            units: Units::new(late),
             lacks: BTreeMap::new(),
             silent_until: Instant::now(),
+            settle,
+            connected: None,
+            has_answered: false,
+            last_used: Instant::now(),
             busy_since: None,
         }
     }
@@ -112,10 +109,10 @@ impl Arbiter {
     #[cfg(test)]
     pub(super) fn on_line(mut self, line: Box<dyn crate::link::Io>) -> Self {
         if let Transport::Serial(serial) = &self.config.transport {
-            let timing = Timing {
+            let timing = crate::link::rtu::Timing {
                 character: serial.character(),
                 silence: self.config.silence(),
-                gap: SERIAL_GAP,
+                gap: connect::SERIAL_GAP,
                 turnaround: self.config.turnaround,
             };
             self.link = Some(Link::Rtu(RtuLink::new(line, timing, false)));
@@ -154,6 +151,7 @@ impl Arbiter {
             if is_idle && !commands_open && !polls_open {
                 return;
             }
+            let closes_at = self.closes_at();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
@@ -173,6 +171,7 @@ impl Arbiter {
                     }
                 }
                 () = at(wake) => {}
+                () = at(closes_at) => self.link = None,
                 () = at(self.outage.as_ref().map(|outage| outage.retry_at)) => {
                     self.link = self.open().await.ok();
                 }
@@ -189,28 +188,38 @@ impl Arbiter {
         if self.silent_until > now && self.queue.commands() + self.queue.polls() > 0 {
             return Turn::At(self.silent_until);
         }
-        let (locked, debts) = (&self.locked, &self.debts);
+        let locked = &self.locked;
         self.queue.take(&self.breaker.lock(), now, |unit| {
-            (!locked.contains(&unit)).then(|| debts.rest(unit).unwrap_or(now))
+            (!locked.contains(&unit)).then_some(now)
         })
     }
 
     /// Begins a transaction; on RTU, carries it out.
     async fn start(&mut self, job: Job) {
         let link = match self.usable().await {
-            Ok(link) => link,
-            Err(detail) => {
+            Some(Ok(link)) => link,
+            None => return self.queue.put_back(job),
+            Some(Err(detail)) => {
                 let request = job.work.describe(job.unit);
                 let _ = job.reply.send(Err(BusError::Connect { request, detail }));
                 return;
             }
         };
+        if self.silent_until > Instant::now() {
+            // It has just been opened.
+            self.link = Some(link);
+            return self.queue.put_back(job);
+        }
         let request = job.work.first(self.lacks(job.unit));
         match link {
             Link::Rtu(link) => {
                 // Boxed: a Modbus TCP bus needs no such room, and there may be a thousand of them.
                 let link = Box::pin(self.carry_out(link, job, request)).await;
                 self.link = link.map(Link::Rtu);
+                self.last_used = Instant::now();
+                if self.link.is_none() {
+                    self.hold_off();
+                }
             }
             Link::Tcp(link) => {
                 self.link = Some(Link::Tcp(link));
@@ -237,7 +246,7 @@ impl Arbiter {
         loop {
             let begun = Instant::now();
             let answer = link
-                .transact(unit, &request, job.timeout, &mut self.debts, &self.ledger)
+                .transact(unit, &request, job.timeout, &mut self.units, &self.ledger)
                 .await;
             let cost = begun.elapsed();
             self.ledger.unit(unit, |counts| counts.busy += cost);
@@ -255,7 +264,7 @@ impl Arbiter {
             let is_lost = matches!(answer, Err(Fault::Lost(_)));
             let is_mute =
                 !matches!(self.config.transport, Transport::Serial(_)) && link.mute >= MUTE_MAX;
-            reply(job, answer);
+            reply(job, &request, answer);
             if is_lost {
                 self.ledger.bus(|counts| counts.lost += 1);
             }
@@ -284,7 +293,7 @@ impl Arbiter {
                 self.flights.insert(transaction, Box::new(flight));
             }
             Err(fault) => {
-                self.land(job, Err(fault.clone()), begun);
+                self.land(job, request, Err(fault.clone()), begun);
                 self.crash(&fault);
             }
         }
@@ -317,25 +326,26 @@ impl Arbiter {
             Err(Fault::Wrong(_)) => Some(Fault::Lost("given up after a wrong answer".into())),
             _ => None,
         };
-        self.land(job, answer, begun);
+        self.land(job, request, answer, begun);
         if let Some(fault) = broken {
             self.crash(&fault);
         }
     }
 
     /// Ends a transaction over TCP.
-    fn land(&mut self, job: Job, answer: Result<Answer, Fault>, begun: Instant) {
+    fn land(&mut self, job: Job, request: Request, answer: Result<Answer, Fault>, begun: Instant) {
         let now = Instant::now();
         self.judge(&job, &answer, begun.elapsed());
         self.locked.remove(&job.unit);
         self.silent_until = now + self.config.silence();
+        self.last_used = now;
         if self.flights.is_empty()
             && let Some(since) = self.busy_since.take()
         {
             let busy = now.saturating_duration_since(since);
             self.ledger.unit(job.unit, |counts| counts.busy += busy);
         }
-        reply(job, answer);
+        reply(job, &request, answer);
     }
 
     /// Gives the connection up, and with it everything that is under way.
@@ -343,12 +353,14 @@ impl Arbiter {
         self.link = None;
         self.ledger.bus(|counts| counts.lost += 1);
         for (_, flight) in std::mem::take(&mut self.flights) {
-            self.land(flight.job, Err(fault.clone()), flight.begun);
+            self.land(flight.job, flight.request, Err(fault.clone()), flight.begun);
         }
+        self.hold_off();
     }
 
     /// Tells the breaker what a transaction showed of its unit.
-    fn judge(&self, job: &Job, answer: &Result<Answer, Fault>, cost: Duration) {
+    fn judge(&mut self, job: &Job, answer: &Result<Answer, Fault>, cost: Duration) {
+        self.has_answered |= matches!(answer, Ok(_) | Err(Fault::Exception(_)));
         // Who looks around must not make others believe that a unit has failed.
         if job.priority == Priority::Background || job.unit == 0 && self.config.transport.is_rtu() {
             return;
@@ -357,11 +369,15 @@ impl Arbiter {
         match answer {
             // The line's fault is nobody's in particular.
             Err(Fault::Lost(_)) => {}
+            // Nothing was asked.
+            Err(Fault::Unsent(_)) if cost < job.timeout => {}
             Err(Fault::Exception(exception)) if exception.is_silence() => {
                 self.failed(job.unit, cost, now);
             }
             Ok(_) | Err(Fault::Exception(_)) => self.breaker.lock().answered(job.unit, now),
-            Err(Fault::Timeout | Fault::Wrong(_)) => self.failed(job.unit, cost, now),
+            Err(Fault::Timeout | Fault::Wrong(_) | Fault::Unsent(_)) => {
+                self.failed(job.unit, cost, now)
+            }
         }
     }
 
@@ -371,84 +387,17 @@ impl Arbiter {
                 .unit(unit, |counts| counts.breaker_openings += 1);
         }
     }
-
-    /// Takes the link, or opens one. The caller puts it back if it can be used again, so that
-    /// every way out that forgets to do so drops it.
-    async fn usable(&mut self) -> Result<Link, String> {
-        match self.link.take() {
-            Some(Link::Tcp(mut link)) if self.flights.is_empty() => {
-                // Lets bytes that the system has already come in.
-                tokio::task::yield_now().await;
-                if !link.is_stale() && link.is_usable(&self.ledger) {
-                    return Ok(Link::Tcp(link));
-                }
-            }
-            Some(link) => return Ok(link),
-            None => {}
-        }
-        if let Some(outage) = &self.outage
-            && Instant::now() < outage.retry_at
-        {
-            return Err(outage.detail.clone());
-        }
-        self.open().await
-    }
-
-    async fn open(&mut self) -> Result<Link, String> {
-        match self.open_transport().await {
-            Ok(link) => {
-                self.delays.reset();
-                if let Some(outage) = self.outage.take() {
-                    log::info!(BUS = self.name.as_str(); "connected to {}", self.config.transport);
-                    if outage.attempts >= RECOVERY {
-                        self.breaker.lock().reset();
-                        self.recovered
-                            .send_modify(|count| *count = count.wrapping_add(1));
-                    }
-                }
-                Ok(link)
-            }
-            Err(detail) => {
-                self.ledger.bus(|counts| counts.failed_opens += 1);
-                if self.outage.is_none() {
-                    log::warn!(BUS = self.name.as_str(); "{detail}");
-                }
-                let before = self.outage.take().map_or(0, |outage| outage.attempts);
-                self.outage = Some(Outage {
-                    detail: detail.clone(),
-                    attempts: before.saturating_add(1),
-                    retry_at: Instant::now() + self.delays.next_delay(),
-                });
-                Err(detail)
-            }
-        }
-    }
-
-    async fn open_transport(&self) -> Result<Link, String> {
-        let config = &self.config;
-        let timing = |character, gap| Timing {
-            character,
-            silence: config.silence(),
-            gap,
-            turnaround: config.turnaround,
-        };
-        Ok(match &config.transport {
-            Transport::Tcp(address) => Link::Tcp(TcpLink::new(connect(address).await?)),
-            Transport::RtuOverTcp(address) => {
-                let stream = Box::new(connect(address).await?);
-                Link::Rtu(RtuLink::new(stream, timing(Duration::ZERO, TCP_GAP), false))
-            }
-            Transport::Serial(serial) => {
-                let stream = Box::new(port::open(serial).await?);
-                let character = serial.character();
-                let gap = SERIAL_GAP + character * 4;
-                Link::Rtu(RtuLink::new(stream, timing(character, gap), serial.echo))
-            }
-        })
-    }
 }
 
-fn reply(job: Job, answer: Result<Answer, Fault>) {
+fn reply(job: Job, request: &Request, answer: Result<Answer, Fault>) {
+    let answer = answer.map_err(|fault| match job.work.written_before(request) {
+        // Part of it has taken effect.
+        Some((done, of)) if !matches!(fault, Fault::Lost(_)) => Fault::Wrong(format!(
+            "{}, after {done} of {of} were written one by one",
+            fault.detail(job.timeout)
+        )),
+        _ => fault,
+    });
     let answer = answer.map_err(|fault| fault.into_error(job.work.describe(job.unit), job.timeout));
     // Whoever asked may have gone.
     let _ = job.reply.send(answer);
@@ -467,14 +416,4 @@ async fn at(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => pending().await,
     }
-}
-
-/// From the shortest pause of a unit to 5 s, or to the longest pause of a unit if that is less.
-fn reconnect_pauses(config: &BusConfig) -> Backoff {
-    let backoff = config.offline.backoff;
-    let max = backoff.max().min(RECONNECT_MAX).max(backoff.min());
-    Period::new(backoff.min())
-        .zip(Period::new(max))
-        .and_then(|(min, max)| Backoff::new(min, max))
-        .unwrap_or(backoff)
 }

@@ -1,13 +1,16 @@
 //! A bus: one serial line or one TCP connection that several devices share.
 
+mod keys;
+
 use std::fmt;
 use std::time::Duration;
 
 use fieldgate_bridge::{Backoff, Period};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::SerialConfig;
+pub use keys::Accept;
+use keys::{Pause, SHARE, Share};
 
 /// One line, or one connection to a server with one or several units behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -19,6 +22,9 @@ pub struct BusConfig {
     pub timeout: Duration,
     /// How often a read that got no answer is sent again. Writes never are.
     pub retries: u8,
+    /// How long a unit on an RTU line that owes an answer has to be left alone before that answer
+    /// is believed to be lost, if nothing else can show it.
+    pub late: Duration,
     /// The silence between an answer and the next request; `None` for what the line needs: 3.5
     /// characters on a serial line, nothing over TCP.
     pub pause: Option<Duration>,
@@ -26,6 +32,14 @@ pub struct BusConfig {
     pub turnaround: Duration,
     /// How many requests may be under way at a time; above 1 only with Modbus TCP.
     pub in_flight: usize,
+    /// How long the other end is left alone after a port or a connection was opened.
+    pub settle: Duration,
+    /// After how long without a request a connection is closed; `None` for never.
+    pub close_after: Option<Duration>,
+    /// How long after a connection on which no usable answer came the next one is made.
+    pub reconnect: Duration,
+    /// Which answers over Modbus TCP are taken although their header is not the request's.
+    pub accept: Accept,
     /// When a unit is given up, and how often it is tried then.
     pub offline: Offline,
 }
@@ -62,10 +76,16 @@ struct RawBus {
     timeout: Option<Period>,
     #[serde(default = "retries")]
     retries: u8,
+    late: Option<Period>,
     #[serde(default)]
     pause: Pause,
     turnaround: Option<Period>,
     in_flight: Option<usize>,
+    settle: Option<Period>,
+    close_after: Option<Period>,
+    reconnect: Option<Period>,
+    #[serde(default)]
+    accept: Accept,
     #[serde(default)]
     offline: Offline,
 }
@@ -87,22 +107,22 @@ enum Framing {
     Rtu,
 }
 
-/// `auto`, or a time.
-#[derive(Default)]
-struct Pause(Option<Duration>);
-
-/// In percent.
-struct Share(u8);
-
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const RETRIES_MAX: u8 = 10;
+/// Without `late`: so many time limits, but at least so long.
+const LATE_TIMEOUTS: u32 = 10;
+const LATE_MIN: Duration = Duration::from_secs(10);
+const LATE_MAX: Duration = Duration::from_secs(3600);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The specification over serial line, section 2.4.1, has 100 to 200 ms as typical.
 const TURNAROUND: Duration = Duration::from_millis(100);
 const TURNAROUND_MAX: Duration = Duration::from_secs(10);
 const IN_FLIGHT_MAX: usize = 32;
-const SHARE: u8 = 2;
+/// The longest `settle`, of a bus or of a device's type.
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(60);
+const RECONNECT: Duration = Duration::from_secs(1);
+const RECONNECT_MAX: Duration = Duration::from_secs(3600);
 
 fn retries() -> u8 {
     1
@@ -119,6 +139,14 @@ impl TryFrom<RawBus> for BusConfig {
         }
         if raw.retries > RETRIES_MAX {
             return Err(format!("retries: must be at most {RETRIES_MAX}"));
+        }
+        if raw.late.is_some() && !transport.is_rtu() {
+            return Err("late: only RTU lines need it; on Modbus TCP answers have numbers".into());
+        }
+        let late = (timeout * LATE_TIMEOUTS).max(LATE_MIN);
+        let late = raw.late.map_or(late, Period::get);
+        if !(timeout..=LATE_MAX).contains(&late) {
+            return Err("late: must be at least `timeout` and at most 1h".into());
         }
         if raw.pause.0.is_some_and(|pause| pause > PAUSE_MAX) {
             return Err("pause: must be at most 60s".into());
@@ -139,13 +167,43 @@ impl TryFrom<RawBus> for BusConfig {
         if in_flight > 1 && raw.pause.0.is_some() {
             return Err("in_flight: several requests at a time leave no `pause`".into());
         }
+        let settle = raw.settle.map_or(Duration::ZERO, Period::get);
+        if settle > SETTLE_MAX {
+            return Err("settle: must be at most 60s".into());
+        }
+        let is_serial = matches!(transport, Transport::Serial(_));
+        if is_serial && (raw.close_after.is_some() || raw.reconnect.is_some()) {
+            let key = if raw.close_after.is_some() {
+                "close_after"
+            } else {
+                "reconnect"
+            };
+            return Err(format!("{key}: a serial port stays open"));
+        }
+        let reconnect = raw.reconnect.map_or(RECONNECT, Period::get);
+        if reconnect > RECONNECT_MAX {
+            return Err("reconnect: must be at most 1h".into());
+        }
+        if raw.accept != Accept::default() {
+            if transport.is_rtu() {
+                return Err("accept: RTU answers have no transaction number".into());
+            }
+            if in_flight > 1 {
+                return Err("accept: only with `in_flight: 1`".into());
+            }
+        }
         Ok(Self {
             transport,
             timeout,
             retries: raw.retries,
+            late,
             pause: raw.pause.0,
             turnaround,
             in_flight,
+            settle,
+            close_after: raw.close_after.map(Period::get),
+            reconnect,
+            accept: raw.accept,
             offline: raw.offline,
         })
     }
@@ -250,179 +308,5 @@ impl Default for Offline {
     }
 }
 
-impl<'de> Deserialize<'de> for Pause {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PauseVisitor)
-    }
-}
-
-struct PauseVisitor;
-
-impl Visitor<'_> for PauseVisitor {
-    type Value = Pause;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("auto, or a time such as 100ms")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Pause, E> {
-        if text == "auto" {
-            return Ok(Pause(None));
-        }
-        Period::parse(text)
-            .map(|period| Pause(Some(period.get())))
-            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-    }
-}
-
-impl Default for Share {
-    fn default() -> Self {
-        Self(SHARE)
-    }
-}
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShareVisitor)
-    }
-}
-
-struct ShareVisitor;
-
-impl Visitor<'_> for ShareVisitor {
-    type Value = Share;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a percentage from \"1%\" to \"100%\"")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
-        text.strip_suffix('%')
-            .and_then(|number| number.trim_end().parse().ok())
-            .filter(|percent| (1..=100).contains(percent))
-            .map(Share)
-            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(json: &str) -> Result<BusConfig, String> {
-        serde_json::from_str(json).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_bus_needs_only_its_address() {
-        let bus = read(r#"{"tcp": "192.168.1.20:502"}"#).unwrap();
-        let want = BusConfig {
-            transport: Transport::Tcp("192.168.1.20:502".into()),
-            timeout: Duration::from_secs(1),
-            retries: 1,
-            pause: None,
-            turnaround: Duration::from_millis(100),
-            in_flight: 1,
-            offline: Offline::default(),
-        };
-        assert_eq!((bus.silence(), bus), (Duration::ZERO, want));
-        let full = r#"{"tcp": "[::1]:1502", "modbus": "tcp", "timeout": "300ms", "retries": 0,
-            "pause": "100ms", "turnaround": "200ms",
-            "offline": {"after": 2, "backoff": "2s..30s", "share": "5%"}}"#;
-        let bus = read(full).unwrap();
-        assert_eq!(bus.timeout, Duration::from_millis(300));
-        assert_eq!(bus.silence(), Duration::from_millis(100));
-        assert_eq!(bus.turnaround, Duration::from_millis(200));
-        assert_eq!((bus.offline.after, bus.offline.share), (2, 5));
-        assert_eq!(bus.offline.backoff.max(), Duration::from_secs(30));
-        let pause = read(r#"{"tcp": "a:1", "pause": "auto"}"#).unwrap().pause;
-        assert_eq!(pause, None);
-        let fast = read(r#"{"tcp": "a:1", "in_flight": 4}"#).unwrap();
-        assert_eq!(fast.in_flight, 4);
-    }
-
-    #[test]
-    fn a_line_is_rtu_over_a_port_or_over_tcp() {
-        let line = r#"{"serial": {"port": "/dev/ttyS1", "parity": "even"}, "modbus": "rtu"}"#;
-        let short = r#"{"serial": {"port": "/dev/ttyS1", "parity": "even"}}"#;
-        let bus = read(line).unwrap();
-        assert_eq!(read(short), Ok(bus.clone()));
-        assert_eq!(bus.silence(), Duration::from_nanos(4_010_415));
-        assert_eq!(bus.transport.to_string(), "/dev/ttyS1, 9600 8E1");
-        assert!(bus.transport.check_unit(0).is_err());
-        let over = read(r#"{"tcp": "moxa:4001", "modbus": "rtu"}"#).unwrap();
-        assert_eq!(over.transport, Transport::RtuOverTcp("moxa:4001".into()));
-        assert!(over.transport.is_rtu() && over.transport.check_unit(247).is_ok());
-        let tcp = read(r#"{"tcp": "plc:502"}"#).unwrap().transport;
-        assert_eq!(tcp.check_unit(0), Ok(()));
-    }
-
-    #[test]
-    fn a_wrong_bus_is_refused_by_key() {
-        for (json, want) in [
-            (r#"{}"#, "expected `tcp` or `serial`"),
-            (
-                r#"{"tcp": "a:1", "serial": {"port": "/p"}}"#,
-                "serial: the bus already has `tcp`",
-            ),
-            (
-                r#"{"serial": {"port": "/p"}, "modbus": "tcp"}"#,
-                "modbus: a serial line has `rtu`",
-            ),
-            (
-                r#"{"serial": {"port": "/p", "data_bits": 7}}"#,
-                "serial: `modbus: rtu` needs 8 data_bits",
-            ),
-            (
-                r#"{"serial": {"port": "/p"}, "in_flight": 2}"#,
-                "in_flight: with `modbus: rtu`",
-            ),
-            (
-                r#"{"tcp": "a:1", "in_flight": 2, "pause": "1ms"}"#,
-                "in_flight: several requests",
-            ),
-            (
-                r#"{"tcp": "a:1", "in_flight": 33}"#,
-                "in_flight: 33 is outside",
-            ),
-            (
-                r#"{"tcp": "a:1", "offline": {"share": "0%"}}"#,
-                "a percentage from",
-            ),
-            (r#"{"tcp": "plc"}"#, "tcp: expected host:port, got `plc`"),
-            (r#"{"tcp": ":502"}"#, "tcp: `` is no host"),
-            (r#"{"tcp": "a b:502"}"#, "tcp: `a b` is no host"),
-            (r#"{"tcp": "a:0"}"#, "tcp: port `0` is outside"),
-            (r#"{"tcp": "a:99999"}"#, "tcp: port `99999` is outside"),
-            (
-                r#"{"tcp": "a:1", "timout": "1s"}"#,
-                "unknown field `timout`",
-            ),
-            (
-                r#"{"tcp": "a:1", "timeout": "61s"}"#,
-                "timeout: must be at most 60s",
-            ),
-            (r#"{"tcp": "a:1", "timeout": "0s"}"#, "a time such as"),
-            (
-                r#"{"tcp": "a:1", "retries": 11}"#,
-                "retries: must be at most 10",
-            ),
-            (
-                r#"{"tcp": "a:1", "modbus": "asci"}"#,
-                "unknown variant `asci`",
-            ),
-            (
-                r#"{"tcp": "a:1", "offline": {"after": 0}}"#,
-                "after: must be at least 1",
-            ),
-            (
-                r#"{"tcp": "a:1", "offline": {"backoff": "5s..1s"}}"#,
-                "a range of times",
-            ),
-            (r#"{"tcp": "a:1", "pause": "soon"}"#, "auto, or a time"),
-        ] {
-            let error = read(json).unwrap_err();
-            assert!(error.contains(want), "{json}: {error}");
-        }
-    }
-}
+mod tests;

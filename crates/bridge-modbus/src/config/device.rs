@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
-use fieldgate_bridge::{Defaults, Settings};
+use fieldgate_bridge::{Defaults, Period, Settings};
 use fieldgate_model::check_name;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::bus::SETTLE_MAX;
 use super::{Offline, Order, PointEntry, Points};
 
 /// A shared register map.
@@ -39,6 +41,8 @@ pub struct Layout {
     pub mask_write: Option<bool>,
     /// Whether a write and its read-back are one request, function 23.
     pub read_write: Option<bool>,
+    /// How long the device is left alone after a connection to it was made.
+    pub settle: Option<Period>,
 }
 
 /// A device, or several of one kind, as written.
@@ -78,6 +82,8 @@ pub struct DeviceConfig {
     pub mask_write: bool,
     /// Whether function 23 is used.
     pub read_write: bool,
+    /// How long it is left alone after a connection to it was made.
+    pub settle: Duration,
     /// Its points, in the order of the file; never empty.
     pub points: Points,
 }
@@ -91,6 +97,7 @@ struct RawLayout {
     max_bits: Option<u16>,
     mask_write: Option<bool>,
     read_write: Option<bool>,
+    settle: Option<Period>,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +135,9 @@ impl TryFrom<RawLayout> for Layout {
                 return Err(format!("{key}: {value} is outside {min}..={max}"));
             }
         }
+        if raw.settle.is_some_and(|settle| settle.get() > SETTLE_MAX) {
+            return Err("settle: must be at most 60s".into());
+        }
         Ok(Self {
             order: raw.order,
             max_gap: raw.max_gap,
@@ -135,6 +145,7 @@ impl TryFrom<RawLayout> for Layout {
             max_bits: raw.max_bits,
             mask_write: raw.mask_write,
             read_write: raw.read_write,
+            settle: raw.settle,
         })
     }
 }
@@ -227,6 +238,7 @@ impl DeviceEntry {
             max_bits: layout.max_bits.unwrap_or(BITS_MAX),
             mask_write: layout.mask_write.unwrap_or(true),
             read_write: layout.read_write.unwrap_or(false),
+            settle: layout.settle.map_or(Duration::ZERO, Period::get),
             points: Points::new(points),
         })
     }
@@ -262,6 +274,7 @@ impl Layout {
             max_bits: self.max_bits.or(other.max_bits),
             mask_write: self.mask_write.or(other.mask_write),
             read_write: self.read_write.or(other.read_write),
+            settle: self.settle.or(other.settle),
         }
     }
 }

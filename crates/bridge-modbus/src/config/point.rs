@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use fieldgate_bridge::{Deadband, Defaults, Period, Poll, Publish, Rule};
-use fieldgate_model::{Decimal, Labels, Point};
+use fieldgate_model::{Decimal, Encoding, Labels, Point};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 
+use super::never::{Read, Readback};
 use super::{Layout, Order, Table, Type};
 
 /// A point as written. Its own keys are checked against each other; what it leaves out comes
@@ -25,12 +26,13 @@ pub struct PointEntry {
     unit: Option<String>,
     invalid: Option<Invalid>,
     labels: Option<Labels>,
-    poll: Option<Poll>,
+    encoding: Encoding,
+    poll: Option<Read>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
     heartbeat: Option<Period>,
     write: Option<WriteRule>,
-    readback: Duration,
+    readback: Option<Duration>,
 }
 
 /// A point with everything decided.
@@ -57,14 +59,16 @@ pub struct PointConfig {
     pub invalid: Option<Invalid>,
     /// Names for scaled values.
     pub labels: Option<Labels>,
-    /// When it is read.
-    pub poll: Poll,
+    /// How a text is written.
+    pub encoding: Encoding,
+    /// When it is read; `None` for never.
+    pub poll: Option<Poll>,
     /// When it is published.
     pub rule: Rule,
     /// Whether and within what limits it can be written.
     pub write: Option<WriteRule>,
-    /// How long after a write it is read back.
-    pub readback: Duration,
+    /// How long after a write it is read back; `None` for never.
+    pub readback: Option<Duration>,
 }
 
 /// The limits of what may be written, in scaled values; both ends are allowed.
@@ -107,13 +111,14 @@ struct RawPoint {
     invalid: Option<Invalid>,
     #[serde(rename = "enum")]
     labels: Option<Labels>,
-    poll: Option<Poll>,
+    encoding: Option<Encoding>,
+    poll: Option<Read>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
     heartbeat: Option<Period>,
     #[serde(default)]
     write: Write,
-    readback: Option<Period>,
+    readback: Option<Readback>,
 }
 
 /// `write: true`, `write: false`, or limits.
@@ -162,8 +167,11 @@ impl TryFrom<RawPoint> for PointEntry {
         if raw.readback.is_some() && raw.write.0.is_none() {
             return Err("readback: only a point with `write` is read back".into());
         }
-        let readback = raw.readback.map_or(Duration::ZERO, Period::get);
-        if readback > READBACK_MAX {
+        if raw.poll == Some(Read(None)) && raw.write.0.is_none() {
+            return Err("poll: a point that is never read needs `write`".into());
+        }
+        let readback = raw.readback.map_or(Some(Duration::ZERO), |after| after.0);
+        if readback.is_some_and(|after| after > READBACK_MAX) {
             return Err("readback: must be at most 60s".into());
         }
         Ok(Self {
@@ -177,6 +185,7 @@ impl TryFrom<RawPoint> for PointEntry {
             unit: raw.unit,
             invalid: raw.invalid,
             labels: raw.labels,
+            encoding: raw.encoding.unwrap_or_default(),
             poll: raw.poll,
             publish: raw.publish,
             deadband: raw.deadband,
@@ -230,6 +239,9 @@ fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
         if raw.offset.is_some() || raw.labels.is_some() || raw.write.0.is_some() {
             return Err("scale_from: goes with none of `offset`, `enum` and `write`".into());
         }
+    }
+    if raw.encoding.is_some() && !matches!(kind, Type::String(_)) {
+        return Err(format!("encoding: {kind} is no text"));
     }
     if raw.order.is_some() && kind == Type::Switch {
         return Err("order: one bit has no byte order".into());
@@ -300,7 +312,8 @@ impl PointEntry {
             unit: self.unit.clone(),
             invalid: self.invalid.clone(),
             labels: self.labels.clone(),
-            poll: self.poll.unwrap_or(defaults.poll),
+            encoding: self.encoding,
+            poll: self.poll.map_or(Some(defaults.poll), |read| read.0),
             rule: Rule {
                 publish: self.publish.unwrap_or(defaults.publish),
                 deadband: self.deadband,

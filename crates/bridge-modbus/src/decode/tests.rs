@@ -361,8 +361,8 @@ fn what_is_no_value_is_an_error_and_never_a_number() {
         ),
         (
             "\"as\": \"string(4)\"",
-            &[0x61FF, 0x0000],
-            "! not UTF-8 text",
+            &[0x61E4, 0x0000],
+            "! not UTF-8 text; is it `encoding: latin-1`?",
         ),
         (
             "\"as\": \"string(4)\", \"invalid\": \"--\"",
@@ -431,5 +431,35 @@ fn bits_and_registers_are_not_mixed_up() {
         (&register, Data::Bits(vec![true])),
     ] {
         assert_eq!(decode(point, &data), Err(DecodeError::Length), "{data:?}");
+    }
+}
+
+#[test]
+fn texts_are_read_in_their_encoding_or_bad() {
+    let plain = r#""as": "string(8)""#;
+    let latin = r#""as": "string(8)", "encoding": "latin-1""#;
+    let wide = r#""as": "string(8)", "encoding": "utf-16""#;
+    let swapped = r#""as": "string(8)", "encoding": "utf-16", "order": "BADC""#;
+    for (keys, words, want) in [
+        (
+            plain,
+            [0x0032, 0x002E, 0x0034, 0],
+            "! a NUL beside each character",
+        ),
+        (
+            plain,
+            [0x3200, 0x2E00, 0x3400, 0],
+            "! a NUL beside each character",
+        ),
+        (wide, [0x0032, 0x002E, 0x0034, 0], "2.4"),
+        (swapped, [0x3200, 0x2E00, 0x3400, 0], "2.4"),
+        (plain, [0x322E, 0x34FF, 0xFFFF, 0xFFFF], "2.4"),
+        (plain, [0x322E, 0x3420, 0x2020, 0x2020], "2.4"),
+        (plain, [0x5AE4, 0x686C, 0, 0], "! not UTF-8 text"),
+        (latin, [0x5AE4, 0x686C, 0, 0], "Zähl"),
+    ] {
+        let got = shown(keys, &words);
+        let is_same = got == want || want.starts_with('!') && got.starts_with(want);
+        assert!(is_same, "{keys} {words:x?}: {got}");
     }
 }

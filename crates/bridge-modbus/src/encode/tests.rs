@@ -1,3 +1,5 @@
+mod names;
+
 use super::*;
 use crate::decode::tests::point;
 use fieldgate_model::parse_command_value;
@@ -246,7 +248,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
         (
             "\"as\": \"f32\", \"write\": true",
             "3.5e38",
-            "expected a number",
+            "too large for f32",
         ),
         (
             "\"as\": \"f16\", \"write\": true",

@@ -1,10 +1,13 @@
 //! The open line or connection of a bus.
 //!
 //! `rtu` has one transaction at a time on a serial line or on a TCP connection, `tcp` several.
-//! `port` opens serial ports and says what to do about those that do not open. Every answer is
-//! checked against its request before anything is taken from it, and counted if it is none.
+//! `line` is the bytes of an RTU line, `owing` what its units still owe: only an answer that cannot
+//! be an earlier request's is used. `port` opens serial ports and says what to do about those that
+//! do not open. Every answer is checked against its request before anything is taken from it, and
+//! counted if it is none.
 
-pub(crate) mod debt;
+mod line;
+pub(crate) mod owing;
 pub(crate) mod port;
 pub(crate) mod rtu;
 pub(crate) mod tcp;
@@ -37,9 +40,20 @@ pub(crate) enum Fault {
     Wrong(String),
     /// The unit refused.
     Exception(Exception),
+    /// It was not sent, as the unit owes an answer that could be taken for its own.
+    Unsent(String),
 }
 
 impl Fault {
+    /// What went wrong, without what was asked.
+    pub(crate) fn detail(&self, limit: Duration) -> String {
+        match self {
+            Self::Exception(exception) => format!("exception {exception}"),
+            Self::Timeout => format!("no answer within {} ms", limit.as_millis()),
+            Self::Lost(detail) | Self::Wrong(detail) | Self::Unsent(detail) => detail.clone(),
+        }
+    }
+
     /// With what was asked of whom.
     pub(crate) fn into_error(self, request: String, limit: Duration) -> BusError {
         match self {
@@ -50,6 +64,7 @@ impl Fault {
             },
             Self::Lost(detail) => BusError::Lost { request, detail },
             Self::Wrong(detail) => BusError::Protocol { request, detail },
+            Self::Unsent(detail) => BusError::Unsent { request, detail },
         }
     }
 }

@@ -2,59 +2,56 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use fieldgate_bridge::late::Verdict;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::debt::Debts;
+pub(crate) use super::line::Timing;
+use super::line::{HUSH_MAX, Line};
+use super::owing::{Next, Units};
 use super::{Fault, Io};
 use crate::counters::Ledger;
+use crate::data::Exception;
 use crate::wire::pdu::{Answer, Request, Wrong};
-use crate::wire::rtu::{self, FRAME_MAX, Scan, Side};
-
-/// The times of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Timing {
-    /// How long one character takes; zero over TCP.
-    pub(crate) character: Duration,
-    /// The silence before each request.
-    pub(crate) silence: Duration,
-    /// How long a frame that has begun may pause: adapters and networks deliver in pieces.
-    pub(crate) gap: Duration,
-    /// How long units take for a write to all of them.
-    pub(crate) turnaround: Duration,
-}
+use crate::wire::rtu::{self, FRAME_MAX};
 
 /// A line on which no answer is awaited.
 pub(crate) struct RtuLink {
-    io: Box<dyn Io>,
-    timing: Timing,
-    /// Whether the line sends back what is sent.
-    echo: bool,
-    /// When the last byte went by.
-    last_byte: Instant,
-    /// What has arrived and not been looked at.
-    buffer: Vec<u8>,
+    line: Line,
     /// Requests in a row after which not a single byte came.
     pub(crate) mute: u32,
 }
 
-/// A line that is never silent for so long is in other hands.
-const HUSH_MAX: Duration = Duration::from_secs(2);
+/// One transaction, and those that it is told of.
+struct Ask<'a> {
+    unit: u8,
+    /// How long the answer may take to begin.
+    limit: Duration,
+    units: &'a mut Units,
+    ledger: &'a Ledger,
+}
+
+/// What ends the wait for a request's answer.
+enum Heard {
+    Answer(Answer),
+    Refusal(Exception),
+    /// Of a barrier: what is owed has come, so that the request behind it can go.
+    Free,
+}
+
+/// So many barriers may go before one request: a late answer can come between the first one and
+/// the request.
+const BARRIERS_MAX: u32 = 2;
 
 impl RtuLink {
     pub(crate) fn new(io: Box<dyn Io>, timing: Timing, echo: bool) -> Self {
         Self {
-            io,
-            timing,
-            echo,
-            // Whatever was on the line before may be half a frame.
-            last_byte: Instant::now(),
-            buffer: Vec::new(),
+            line: Line::new(io, timing, echo),
             mute: 0,
         }
     }
 
     /// One request and its answer; to unit 0, which none answers, only the time that units need.
+    /// While the unit owes an answer that could be taken for this one, a barrier goes first.
     ///
     /// After [`Fault::Lost`] the link is of no use. After any other fault it is.
     pub(crate) async fn transact(
@@ -62,299 +59,296 @@ impl RtuLink {
         unit: u8,
         request: &Request,
         limit: Duration,
-        debts: &mut Debts,
+        units: &mut Units,
         ledger: &Ledger,
     ) -> Result<Answer, Fault> {
-        self.hush(debts, ledger).await?;
-        let mut pdu = Vec::new();
-        request.encode(&mut pdu);
-        let frame = rtu::frame(unit, &pdu);
-        ledger.unit(unit, |counts| counts.requests += 1);
-        let sent = self.send(&frame, limit).await?;
+        let mut ask = Ask {
+            unit,
+            limit,
+            units,
+            ledger,
+        };
+        self.hush(&mut ask, self.line.timing.silence).await?;
         if unit == 0 {
-            sleep(self.timing.turnaround + sent.saturating_duration_since(Instant::now())).await;
+            let sent = self.send(&mut ask, request).await?;
+            let turnaround = self.line.timing.turnaround;
+            sleep(turnaround + sent.saturating_duration_since(Instant::now())).await;
             return Ok(Answer::Done);
         }
-        let is_doubtful = debts.is_doubtful(unit, request);
-        let answer = self
-            .receive(unit, request, sent + limit, debts, ledger)
-            .await;
-        match answer {
-            Ok(_) | Err(Fault::Exception(_)) if is_doubtful => {
-                // It may be the one that is owed; then this request's own is still to come.
-                if self.hears_another(unit, limit).await? {
-                    ledger.unit(unit, |counts| counts.late_answers += 1);
-                    debts.add(unit, request, limit, Instant::now());
-                    return Err(Fault::Wrong(
-                        "two answers, of which one is late: `timeout` is too short".into(),
-                    ));
-                }
-                debts.clear(unit);
-            }
-            Ok(_) | Err(Fault::Exception(_)) => debts.clear(unit),
-            Err(Fault::Timeout) => debts.add(unit, request, limit, Instant::now()),
-            Err(_) => {}
+        self.clear(&mut ask, request).await?;
+        let is_wary = ask.units.is_wary(unit, request);
+        let heard = self.exchange(&mut ask, request, None).await?;
+        if is_wary {
+            self.listen(&mut ask, request).await?;
         }
-        answer
+        match heard {
+            Heard::Answer(answer) => Ok(answer),
+            Heard::Refusal(exception) => Err(Fault::Exception(exception)),
+            Heard::Free => Err(Fault::Timeout),
+        }
     }
 
-    /// Waits until the line is silent, and throws away what is left on it.
-    async fn hush(&mut self, debts: &mut Debts, ledger: &Ledger) -> Result<(), Fault> {
-        // Lets bytes that the system has already come in.
-        tokio::task::yield_now().await;
-        let end = Instant::now() + HUSH_MAX + self.timing.silence;
-        loop {
-            let silent = self.last_byte + self.timing.silence;
-            match timeout_at(silent, self.read()).await {
-                Ok(read) => read?,
-                Err(_) => break,
+    /// Sends barriers until the answer to `request` can be told from what the unit owes.
+    async fn clear(&mut self, ask: &mut Ask<'_>, request: &Request) -> Result<(), Fault> {
+        for _ in 0..BARRIERS_MAX {
+            let now = Instant::now();
+            let barrier = match ask.units.next(ask.unit, request, now) {
+                Next::Ask => return Ok(()),
+                Next::Barrier(barrier) => barrier,
+                Next::Rest(until) => {
+                    let left = until.saturating_duration_since(now).as_millis();
+                    return Err(Fault::Unsent(format!(
+                        "it owes answers that could be taken for this one, and is left alone for \
+                         {left} ms"
+                    )));
+                }
+            };
+            ask.ledger.unit(ask.unit, |counts| counts.barriers += 1);
+            let heard = self.exchange(ask, &barrier.request, Some(request)).await;
+            let silence = match heard {
+                // The late answer that has shown it may come twice, in pieces.
+                Ok(Heard::Free) => self.line.timing.gap,
+                _ => self.line.timing.silence,
+            };
+            match heard {
+                Ok(Heard::Free) => {}
+                _ => ask.units.went(ask.unit, &barrier, heard.is_ok()),
             }
-            if self.buffer.len() > 2 * FRAME_MAX {
-                self.buffer.clear();
-                ledger.bus(|counts| counts.foreign_frames += 1);
+            match heard {
+                Ok(_) => {}
+                Err(fault @ Fault::Lost(_)) => return Err(fault),
+                // Of a write it must be said that it was not sent.
+                Err(fault) if request.is_write() => {
+                    return Err(Fault::Unsent(format!(
+                        "it owes an answer that could be taken for this one: {}",
+                        fault.detail(ask.limit)
+                    )));
+                }
+                Err(fault) => return Err(fault),
             }
-            if Instant::now() >= end {
-                self.buffer.clear();
-                return Err(Fault::Wrong(
-                    "the line is never silent: is there another master on it?".into(),
-                ));
-            }
+            self.hush(ask, silence).await?;
         }
-        self.sort_out(debts, ledger);
+        match ask.units.next(ask.unit, request, Instant::now()) {
+            Next::Ask => Ok(()),
+            _ => Err(Fault::Unsent("it says more than it was asked".into())),
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// `behind` is the request that this one is the barrier for.
+    async fn exchange(
+        &mut self,
+        ask: &mut Ask<'_>,
+        request: &Request,
+        behind: Option<&Request>,
+    ) -> Result<Heard, Fault> {
+        let heard = match self.send(ask, request).await {
+            Ok(sent) => self.receive(ask, request, behind, sent + ask.limit).await,
+            Err(fault) => Err(fault),
+        };
+        if !matches!(heard, Ok(Heard::Answer(_) | Heard::Refusal(_))) {
+            ask.units.gave_up(ask.unit, request.clone());
+        }
+        heard
+    }
+
+    /// Waits until the line is silent, and says what is left on it.
+    async fn hush(&mut self, ask: &mut Ask<'_>, silence: Duration) -> Result<(), Fault> {
+        self.line.hush(silence, ask.ledger).await?;
+        while let Some((from, pdu)) = self.line.take(ask.unit).or_else(|| self.line.take_ended()) {
+            hear(ask, None, from, &pdu);
+        }
+        if !self.line.buffer.is_empty() {
+            ask.ledger.bus(|counts| counts.foreign_frames += 1);
+            self.line.buffer.clear();
+        }
         Ok(())
     }
 
-    /// Says what the leftovers are.
-    fn sort_out(&mut self, debts: &mut Debts, ledger: &Ledger) {
-        while let Scan::Frame(length) = rtu::scan(&self.buffer, Side::Answer) {
-            let from = self.buffer.first().copied().unwrap_or_default();
-            stray(from, debts, ledger);
-            self.buffer.drain(..length);
-        }
-        if !self.buffer.is_empty() {
-            ledger.bus(|counts| counts.foreign_frames += 1);
-            self.buffer.clear();
-        }
-    }
-
     /// Returns when the last bit will have left.
-    async fn send(&mut self, frame: &[u8], limit: Duration) -> Result<Instant, Fault> {
-        let begin = Instant::now();
-        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-        let takes = self.timing.character * length;
-        let written = timeout(limit + takes, async {
-            self.io.write_all(frame).await?;
-            // A port's own flush would block the thread until the last bit has left.
-            Ok::<_, std::io::Error>(())
-        });
-        match written.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Fault::Lost(error.to_string())),
-            Err(_) => return Err(Fault::Lost("it takes no bytes".into())),
-        }
-        let sent = begin + takes;
-        self.last_byte = sent;
-        if self.echo {
-            self.swallow(frame, sent).await?;
+    async fn send(&mut self, ask: &mut Ask<'_>, request: &Request) -> Result<Instant, Fault> {
+        let mut pdu = Vec::new();
+        request.encode(&mut pdu);
+        let frame = rtu::frame(ask.unit, &pdu);
+        ask.ledger.unit(ask.unit, |counts| counts.requests += 1);
+        ask.units.sent(ask.unit, Instant::now());
+        let sent = self.line.send(&frame, ask.limit).await?;
+        if self.line.echo {
+            self.line.swallow(&frame, sent).await?;
         }
         Ok(sent)
     }
 
-    /// Takes the echo of a request away.
-    async fn swallow(&mut self, frame: &[u8], sent: Instant) -> Result<(), Fault> {
-        while self.buffer.len() < frame.len() {
-            match timeout_at(sent + self.timing.gap, self.read()).await {
-                Ok(read) => read?,
-                Err(_) => break,
-            }
-        }
-        match self.buffer.get(..frame.len()) {
-            Some(echo) if echo == frame => {
-                self.buffer.drain(..frame.len());
-                Ok(())
-            }
-            _ => {
-                self.buffer.clear();
-                Err(Fault::Wrong(
-                    "the line does not echo the request as `echo` has it".into(),
-                ))
-            }
-        }
-    }
-
     async fn receive(
         &mut self,
-        unit: u8,
+        ask: &mut Ask<'_>,
         request: &Request,
+        behind: Option<&Request>,
         begins: Instant,
-        debts: &mut Debts,
-        ledger: &Ledger,
-    ) -> Result<Answer, Fault> {
-        let longest = self.timing.character * FRAME_MAX as u32;
-        let end = begins + longest + self.timing.gap + HUSH_MAX;
+    ) -> Result<Heard, Fault> {
+        let unit = ask.unit;
+        let timing = self.line.timing;
+        let longest = timing.character * FRAME_MAX as u32;
+        let end = begins + longest + timing.gap + HUSH_MAX;
         let mut is_mute = true;
         loop {
-            if let Some(answer) = self.look(unit, request, debts, ledger) {
+            if self.line.take_echo(request.is_repeated_by_answer()) {
                 self.mute = 0;
-                return answer;
+                ask.ledger.unit(unit, |counts| counts.echoes += 1);
+                return Err(Fault::Wrong(self.line.echo_advice().into()));
+            }
+            while let Some((from, pdu)) = self.line.take(unit) {
+                self.mute = 0;
+                if let Some(heard) = judged(ask, request, behind, from, &pdu) {
+                    self.line.hears_itself &= request.is_repeated_by_answer();
+                    return heard;
+                }
             }
             let now = Instant::now();
-            let deadline = if self.buffer.is_empty() {
+            let deadline = if self.line.buffer.is_empty() {
                 begins
             } else {
-                (self.last_byte + self.timing.gap).min(end)
+                (self.line.last_byte + timing.gap).min(end)
             };
-            match timeout_at(deadline, self.read()).await {
+            match timeout_at(deadline, self.line.read()).await {
                 Ok(read) => read?,
-                Err(_) if self.buffer.is_empty() => {
+                Err(_) if self.line.buffer.is_empty() => {
                     self.mute = if is_mute {
                         self.mute.saturating_add(1)
                     } else {
                         0
                     };
-                    ledger.unit(unit, |counts| counts.timeouts += 1);
+                    ask.ledger.unit(unit, |counts| counts.timeouts += 1);
                     return Err(Fault::Timeout);
                 }
                 Err(_) => {
                     self.mute = 0;
-                    return match self.ended_by_silence(unit, request, ledger) {
-                        Some(answer) => Ok(answer),
-                        None => Err(self.torn(unit, ledger)),
-                    };
+                    if let Some(heard) = self.ended(ask, request, behind) {
+                        return heard;
+                    }
+                    if !self.line.buffer.is_empty() {
+                        return Err(self.line.torn(unit, ask.ledger));
+                    }
                 }
             }
             is_mute = false;
-            if now > end || self.buffer.len() > 2 * FRAME_MAX {
-                self.buffer.clear();
-                ledger.unit(unit, |counts| counts.crc_errors += 1);
+            if now > end || self.line.buffer.len() > 2 * FRAME_MAX {
+                self.line.buffer.clear();
+                ask.ledger.unit(unit, |counts| counts.crc_errors += 1);
                 return Err(Fault::Wrong("it has no end".into()));
             }
         }
     }
 
-    /// What the bytes so far are: `None` while more must come.
-    fn look(
+    /// What silence has ended: a frame whose length only that tells, or one behind other bytes.
+    fn ended(
         &mut self,
-        unit: u8,
+        ask: &mut Ask<'_>,
         request: &Request,
-        debts: &mut Debts,
-        ledger: &Ledger,
-    ) -> Option<Result<Answer, Fault>> {
+        behind: Option<&Request>,
+    ) -> Option<Result<Heard, Fault>> {
+        let unit = ask.unit;
+        let (from, pdu) = self.line.take_ended().or_else(|| {
+            let frame = self.line.take_behind(unit)?;
+            ask.ledger.unit(unit, |counts| counts.leading_bytes += 1);
+            Some(frame)
+        })?;
+        judged(ask, request, behind, from, &pdu)
+    }
+
+    /// Listens for a second answer of the unit: then the first one may be one that was written
+    /// off.
+    async fn listen(&mut self, ask: &mut Ask<'_>, request: &Request) -> Result<(), Fault> {
+        let end = Instant::now() + ask.limit;
+        let mut is_doubtful = false;
         loop {
-            let glitch = rtu::glitch(&self.buffer, unit);
-            self.buffer.drain(..glitch);
-            let Scan::Frame(length) = rtu::scan(&self.buffer, Side::Answer) else {
-                return None;
-            };
-            let frame: Vec<u8> = self.buffer.drain(..length).collect();
-            let (from, pdu) = rtu::open(&frame)?;
-            if from != unit {
-                stray(from, debts, ledger);
-                continue;
+            while let Some((from, pdu)) = self.line.take(ask.unit) {
+                let verdict = hear(ask, None, from, &pdu);
+                is_doubtful |= from == ask.unit && verdict != Some(Verdict::Repeat);
             }
-            match judge(request, pdu) {
-                Err(Fault::Wrong(_)) if debts.has(unit) => {
-                    // What was owed has come: the next one is this request's.
-                    debts.clear(unit);
-                    ledger.unit(unit, |counts| counts.late_answers += 1);
-                }
-                Err(Fault::Wrong(detail)) => {
-                    ledger.unit(unit, |counts| counts.wrong_answers += 1);
-                    return Some(Err(Fault::Wrong(detail)));
-                }
-                Err(Fault::Exception(exception)) => {
-                    ledger.unit(unit, |counts| counts.refused(exception));
-                    return Some(Err(Fault::Exception(exception)));
-                }
-                judged => {
-                    ledger.unit(unit, |counts| counts.answers += 1);
-                    return Some(judged);
-                }
-            }
-        }
-    }
-
-    /// An answer of a function whose length only silence tells.
-    fn ended_by_silence(&mut self, unit: u8, request: &Request, ledger: &Ledger) -> Option<Answer> {
-        let (from, pdu) = rtu::open(&self.buffer)?;
-        let answer = request.decode(pdu).ok().filter(|_| from == unit)?;
-        ledger.unit(unit, |counts| counts.answers += 1);
-        self.buffer.clear();
-        Some(answer)
-    }
-
-    /// The line fell silent within a frame.
-    fn torn(&mut self, unit: u8, ledger: &Ledger) -> Fault {
-        let scan = rtu::scan(&self.buffer, Side::Answer);
-        let seen = self.buffer.len();
-        self.buffer.clear();
-        match scan {
-            Scan::More(Some(length)) => {
-                ledger.unit(unit, |counts| counts.short_frames += 1);
-                Fault::Wrong(format!("cut off after {seen} of {length} bytes"))
-            }
-            Scan::More(None) => {
-                ledger.unit(unit, |counts| counts.short_frames += 1);
-                Fault::Wrong(format!("cut off after {seen} bytes"))
-            }
-            Scan::Frame(_) | Scan::Broken(_) | Scan::Unknown => {
-                ledger.unit(unit, |counts| counts.crc_errors += 1);
-                Fault::Wrong(format!("{seen} bytes with a wrong CRC"))
-            }
-        }
-    }
-
-    /// Whether a second frame of a unit comes within `limit`.
-    async fn hears_another(&mut self, unit: u8, limit: Duration) -> Result<bool, Fault> {
-        let end = Instant::now() + limit;
-        loop {
-            match timeout_at(end, self.read()).await {
+            match timeout_at(end, self.line.read()).await {
                 Ok(read) => read?,
-                Err(_) => return Ok(false),
+                Err(_) => break,
             }
-            let glitch = rtu::glitch(&self.buffer, unit);
-            self.buffer.drain(..glitch);
-            if self.buffer.first() == Some(&unit) {
-                return Ok(true);
-            }
-            if self.buffer.len() > 2 * FRAME_MAX {
-                return Ok(true);
+            if self.line.buffer.len() > 2 * FRAME_MAX {
+                is_doubtful = true;
+                break;
             }
         }
-    }
-
-    /// Appends what has arrived, at least one byte.
-    async fn read(&mut self) -> Result<(), Fault> {
-        let mut chunk = [0; FRAME_MAX];
-        match self.io.read(&mut chunk).await {
-            Ok(0) => Err(Fault::Lost("closed by the other end".into())),
-            Ok(read) => {
-                self.buffer.extend(chunk.iter().take(read));
-                self.last_byte = Instant::now();
-                Ok(())
-            }
-            Err(error) => Err(Fault::Lost(error.to_string())),
+        // What has begun may be one, too.
+        if is_doubtful || !self.line.buffer.is_empty() {
+            ask.units.gave_up(ask.unit, request.clone());
+            return Err(Fault::Wrong(
+                "two answers, of which one is late: `timeout` is too short".into(),
+            ));
         }
+        ask.units.trust(ask.unit);
+        Ok(())
     }
 }
 
-/// Counts a frame that nobody waits for.
-fn stray(from: u8, debts: &mut Debts, ledger: &Ledger) {
-    if debts.has(from) {
-        debts.clear(from);
-        ledger.unit(from, |counts| counts.late_answers += 1);
-    } else {
-        ledger.bus(|counts| counts.foreign_frames += 1);
+/// What a frame means for the request that is under way; `None` if the wait goes on.
+fn judged(
+    ask: &mut Ask<'_>,
+    request: &Request,
+    behind: Option<&Request>,
+    from: u8,
+    pdu: &[u8],
+) -> Option<Result<Heard, Fault>> {
+    let (unit, ledger) = (ask.unit, ask.ledger);
+    let current = (from == unit).then_some(request);
+    let verdict = hear(ask, current, from, pdu);
+    if from != unit {
+        return None;
+    }
+    match verdict {
+        Some(Verdict::Own) => Some(match request.decode(pdu) {
+            Ok(answer) => {
+                ledger.unit(unit, |counts| counts.answers += 1);
+                Ok(Heard::Answer(answer))
+            }
+            Err(Wrong::Exception(exception)) => {
+                ledger.unit(unit, |counts| counts.refused(exception));
+                Ok(Heard::Refusal(exception))
+            }
+            Err(wrong) => Err(fault(wrong)),
+        }),
+        Some(Verdict::Late) => {
+            let is_free = behind.is_some_and(|behind| ask.units.is_free(unit, behind, request));
+            is_free.then_some(Ok(Heard::Free))
+        }
+        Some(Verdict::Stray) => {
+            ledger.unit(unit, |counts| counts.wrong_answers += 1);
+            let wrong = request.decode(pdu).err();
+            Some(Err(wrong.map_or(Fault::Timeout, fault)))
+        }
+        Some(Verdict::Repeat) | None => None,
     }
 }
 
-fn judge(request: &Request, pdu: &[u8]) -> Result<Answer, Fault> {
-    request.decode(pdu).map_err(|wrong| match wrong {
+/// Says whose frame it is, and counts it if it is no answer to what is under way.
+fn hear(ask: &mut Ask<'_>, current: Option<&Request>, from: u8, pdu: &[u8]) -> Option<Verdict> {
+    let verdict = ask.units.judge(from, current, pdu, Instant::now());
+    match verdict {
+        Some(Verdict::Late) => ask.ledger.unit(from, |counts| counts.late_answers += 1),
+        Some(Verdict::Repeat) => ask.ledger.unit(from, |counts| counts.repeats += 1),
+        Some(Verdict::Stray) if current.is_some() => {}
+        Some(Verdict::Stray) | None => ask.ledger.bus(|counts| counts.foreign_frames += 1),
+        Some(Verdict::Own) => {}
+    }
+    verdict
+}
+
+fn fault(wrong: Wrong) -> Fault {
+    match wrong {
         Wrong::Exception(exception) => Fault::Exception(exception),
-        Wrong::Function(_) => Fault::Wrong("of another function".into()),
+        Wrong::Function(function) => Fault::Wrong(format!("of another function, {function}")),
         Wrong::Content(detail) => Fault::Wrong(detail.into()),
-    })
+    }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Fault;
+use crate::config::Accept;
 use crate::counters::Ledger;
-use crate::wire::mbap::{self, FRAME_MAX};
+use crate::wire::mbap::{self, FRAME_MAX, HEADER};
 use crate::wire::pdu::{Answer, Request, Wrong};
 
 /// Times a request went unanswered in a row while nothing else came either: the other end has
@@ -30,6 +31,9 @@ pub(crate) struct TcpLink {
     waiting: BTreeMap<u16, Waiting>,
     expired: VecDeque<u16>,
     mute: u32,
+    accept: Accept,
+    /// How many bytes may follow that the header of the last answer names and the answer has not.
+    surplus: usize,
 }
 
 struct Waiting {
@@ -48,7 +52,7 @@ pub(crate) enum Happened {
 }
 
 impl TcpLink {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream, accept: Accept) -> Self {
         Self {
             stream,
             inbox: Vec::new(),
@@ -56,6 +60,8 @@ impl TcpLink {
             waiting: BTreeMap::new(),
             expired: VecDeque::new(),
             mute: 0,
+            accept,
+            surplus: 0,
         }
     }
 
@@ -71,6 +77,11 @@ impl TcpLink {
                 Err(_) => return false,
             }
         }
+        // What a header named and did not come with it.
+        if self.inbox.len() <= self.surplus {
+            self.inbox.clear();
+        }
+        self.surplus = 0;
         // Half a frame that nobody asked for would put every later one out of step.
         matches!(self.take_frame(ledger), Ok(None)) && self.inbox.is_empty()
     }
@@ -138,15 +149,23 @@ impl TcpLink {
     }
 
     fn expire(&mut self, transaction: u16, ledger: &Ledger) -> Happened {
+        let fault = self.half_a_frame().unwrap_or(Fault::Timeout);
         if let Some(waiting) = self.waiting.remove(&transaction) {
-            ledger.unit(waiting.unit, |counts| counts.timeouts += 1);
+            ledger.unit(waiting.unit, |counts| match fault {
+                Fault::Timeout => counts.timeouts += 1,
+                _ => counts.wrong_lengths += 1,
+            });
+        }
+        if self.accept.transaction {
+            // A late answer could be taken for the next one's: it must not reach this connection.
+            self.mute = MUTE_MAX;
         }
         self.mute = self.mute.saturating_add(1);
         self.expired.push_back(transaction);
         if self.expired.len() > EXPIRED_MAX {
             self.expired.pop_front();
         }
-        Happened::Over(transaction, Err(Fault::Timeout))
+        Happened::Over(transaction, Err(fault))
     }
 
     /// Whether the connection should be opened anew before it is used again: nothing has come
@@ -155,9 +174,79 @@ impl TcpLink {
         self.mute >= MUTE_MAX || (self.waiting.is_empty() && !self.inbox.is_empty())
     }
 
+    /// Why an answer that has begun does not end: its header names more bytes than come.
+    fn half_a_frame(&self) -> Option<Fault> {
+        let announced = mbap::announced(&self.inbox)?;
+        let came = self.inbox.len().checked_sub(HEADER - 1)?;
+        (came > 1 && came < announced).then(|| {
+            Fault::Wrong(format!(
+                "wrong length: its header names {announced} bytes, and {came} came"
+            ))
+        })
+    }
+
+    /// The request that an answer with this header belongs to.
+    fn addressed(&self, transaction: u16) -> Option<u16> {
+        let mut all = self.waiting.keys().copied();
+        match (all.next(), all.next()) {
+            (Some(only), None) if self.accept.transaction => Some(only),
+            _ => self
+                .waiting
+                .contains_key(&transaction)
+                .then_some(transaction),
+        }
+    }
+
+    /// How long the answer at the beginning of the stream is by its own function and count, if
+    /// its header names another length. Only while a single request is under way, of which it
+    /// has header, function and length.
+    fn misled(&self) -> Option<usize> {
+        let announced = mbap::announced(&self.inbox)?;
+        let (header, pdu) = self.inbox.split_at_checked(HEADER)?;
+        let [t0, t1, .., unit] = header else {
+            return None;
+        };
+        let transaction = self.addressed(u16::from_be_bytes([*t0, *t1]))?;
+        let waiting = self.waiting.get(&transaction)?;
+        let is_own = waiting.unit == *unit || self.accept.unit;
+        let function = waiting.request.function();
+        let length = match pdu {
+            [refused, ..] if *refused == function | 0x80 => 2,
+            [own, rest @ ..] if *own == function => {
+                let length = waiting.request.answer_length()?;
+                let counts = matches!(function, 1..=4 | 23);
+                let counted = rest.first().map(|count| usize::from(*count) + 2);
+                if counts && counted.is_some_and(|counted| counted != length) {
+                    return None;
+                }
+                length
+            }
+            _ => return None,
+        };
+        (self.waiting.len() == 1 && is_own && announced != length + 1).then_some(length)
+    }
+
+    /// The answer whose header names another length than it has, once it is there.
+    fn take_misled(&mut self, ledger: &Ledger) -> Option<Happened> {
+        let length = self.misled()?;
+        let announced = mbap::announced(&self.inbox)?;
+        let pdu = self.inbox.get(HEADER..HEADER + length)?.to_vec();
+        let transaction = self.waiting.keys().next().copied()?;
+        let waiting = self.waiting.remove(&transaction)?;
+        let whole = (HEADER + length).max(HEADER - 1 + announced);
+        self.surplus = whole.saturating_sub(self.inbox.len());
+        self.inbox.drain(..whole.min(self.inbox.len()));
+        ledger.unit(waiting.unit, |counts| counts.wrong_lengths += 1);
+        let result = answered(&waiting, waiting.request.decode(&pdu), ledger);
+        Some(Happened::Over(transaction, result))
+    }
+
     /// The next frame that belongs to a request. Others are counted.
     fn take_frame(&mut self, ledger: &Ledger) -> Result<Option<Happened>, Fault> {
         loop {
+            if self.misled().is_some() {
+                return Ok(self.take_misled(ledger));
+            }
             let frame = match mbap::decode(&self.inbox) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(None),
@@ -167,12 +256,14 @@ impl TcpLink {
                 }
             };
             let (transaction, unit, length) = (frame.transaction, frame.unit, frame.length);
-            let judged = self.waiting.get(&transaction).map(|waiting| {
-                let is_own = waiting.unit == unit;
-                (waiting.unit, is_own, waiting.request.decode(frame.pdu))
+            let own = self.addressed(transaction);
+            let judged = own.and_then(|own| {
+                let waiting = self.waiting.get(&own)?;
+                let is_own = waiting.unit == unit || self.accept.unit;
+                Some((own, is_own, waiting.request.decode(frame.pdu)))
             });
             self.inbox.drain(..length);
-            let Some((asked, is_own, decoded)) = judged else {
+            let Some((own, is_own, decoded)) = judged else {
                 if self.expired.contains(&transaction) {
                     self.expired.retain(|other| *other != transaction);
                     ledger.unit(unit, |counts| counts.late_answers += 1);
@@ -185,25 +276,36 @@ impl TcpLink {
                 ledger.bus(|counts| counts.foreign_frames += 1);
                 return Err(Fault::Wrong(format!("of unit {unit}")));
             }
-            self.waiting.remove(&transaction);
-            let result = match decoded {
-                Ok(answer) => {
-                    ledger.unit(asked, |counts| counts.answers += 1);
-                    Ok(answer)
-                }
-                Err(Wrong::Exception(exception)) => {
-                    ledger.unit(asked, |counts| counts.refused(exception));
-                    Err(Fault::Exception(exception))
-                }
-                Err(wrong) => {
-                    ledger.unit(asked, |counts| counts.wrong_answers += 1);
-                    Err(Fault::Wrong(match wrong {
-                        Wrong::Content(detail) => detail.to_owned(),
-                        _ => "of another function".to_owned(),
-                    }))
-                }
+            let Some(waiting) = self.waiting.remove(&own) else {
+                continue;
             };
-            return Ok(Some(Happened::Over(transaction, result)));
+            let result = answered(&waiting, decoded, ledger);
+            return Ok(Some(Happened::Over(own, result)));
         }
     }
+}
+
+/// What an answer is worth.
+fn answered(
+    waiting: &Waiting,
+    decoded: Result<Answer, Wrong>,
+    ledger: &Ledger,
+) -> Result<Answer, Fault> {
+    let unit = waiting.unit;
+    decoded
+        .map_err(|wrong| match wrong {
+            Wrong::Exception(exception) => {
+                ledger.unit(unit, |counts| counts.refused(exception));
+                Fault::Exception(exception)
+            }
+            Wrong::Function(function) => {
+                ledger.unit(unit, |counts| counts.wrong_answers += 1);
+                Fault::Wrong(format!("of another function, {function}"))
+            }
+            Wrong::Content(detail) => {
+                ledger.unit(unit, |counts| counts.wrong_answers += 1);
+                Fault::Wrong(detail.to_owned())
+            }
+        })
+        .inspect(|_| ledger.unit(unit, |counts| counts.answers += 1))
 }

@@ -203,7 +203,7 @@ fn adjoin<T: Clone>(
 fn exchange(device: &DeviceConfig, items: &[Item], batch: &mut Batch) {
     let is_prompt = batch.items.iter().all(|place| {
         let point = items.get(*place).and_then(|item| point(device, item));
-        point.is_some_and(|point| point.readback.is_zero())
+        point.is_some_and(|point| point.readback.is_some_and(|after| after.is_zero()))
     });
     if let WriteRequest::Registers { address, words } = &batch.write
         && device.read_write

@@ -35,7 +35,9 @@ impl Schedule {
     pub(crate) fn new(device: &DeviceConfig, start: Instant, phase: Duration) -> Self {
         let mut by_poll: BTreeMap<Poll, Vec<usize>> = BTreeMap::new();
         for (index, (_, point)) in device.points.iter().enumerate() {
-            by_poll.entry(point.poll).or_default().push(index);
+            if let Some(poll) = point.poll {
+                by_poll.entry(poll).or_default().push(index);
+            }
         }
         let groups = by_poll.into_iter().map(|(poll, points)| Group {
             period: match poll {

@@ -26,7 +26,7 @@ struct Device {
 
 fn bus_config(address: &str) -> BusConfig {
     let json = format!(
-        r#"{{"tcp": "{address}", "timeout": "100ms", "offline": {{"after": 2, "backoff": "20ms..80ms"}}}}"#
+        r#"{{"tcp": "{address}", "timeout": "100ms", "reconnect": "1ms", "offline": {{"after": 2, "backoff": "20ms..80ms"}}}}"#
     );
     serde_json::from_str(&json).unwrap()
 }

@@ -64,7 +64,9 @@ impl ModbusSession {
                 Ok(_) => {}
                 Err(error) => {
                     let text = match &error {
-                        BusError::Exception { .. } | BusError::Connect { .. } => error.to_string(),
+                        BusError::Exception { .. }
+                        | BusError::Connect { .. }
+                        | BusError::Unsent { .. } => error.to_string(),
                         _ => format!("{error}; it may have taken effect"),
                     };
                     set_outcomes(&mut items, &batch.items, &Outcome::Failed(text));
@@ -113,13 +115,22 @@ impl ModbusSession {
         }
     }
 
-    fn read_back_later(&mut self, items: Vec<Item>) -> Begun {
+    fn read_back_later(&mut self, mut items: Vec<Item>) -> Begun {
+        for item in items.iter_mut().filter(|item| item.outcome.is_none()) {
+            let point = self.device.points.get(item.point);
+            if point.is_some_and(|(_, point)| point.readback.is_none()) {
+                item.outcome = Some(Outcome::Done {
+                    value: item.value.clone(),
+                    readback: None,
+                });
+            }
+        }
         let left = items.iter().filter(|item| item.outcome.is_none());
         let points: Vec<usize> = left.map(|item| item.point).collect();
         let configs = points
             .iter()
             .filter_map(|point| self.device.points.get(*point));
-        let longest = configs.map(|(_, point)| point.readback).max();
+        let longest = configs.filter_map(|(_, point)| point.readback).max();
         let verification = Verification {
             number: self.next_number,
             due: Instant::now() + longest.unwrap_or_default(),

@@ -43,6 +43,14 @@ pub fn encode(transaction: u16, unit: u8, pdu: &[u8], out: &mut Vec<u8>) {
     out.extend(pdu);
 }
 
+/// How many bytes the header at the beginning of a stream names, from the unit identifier on;
+/// `None` if it is not there, or is none of Modbus TCP.
+pub fn announced(stream: &[u8]) -> Option<usize> {
+    let (header, _) = stream.split_first_chunk::<6>()?;
+    let [_, _, p0, p1, l0, l1] = *header;
+    (p0 | p1 == 0).then_some(usize::from(u16::from_be_bytes([l0, l1])))
+}
+
 /// The first frame of a stream; `None` if it is not there in full.
 ///
 /// # Errors

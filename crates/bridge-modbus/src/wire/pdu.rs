@@ -69,6 +69,11 @@ pub enum Request {
         /// 1 to 121 words to write.
         words: Vec<u16>,
     },
+    /// Function 8 with sub-function 0: return query data.
+    Echo {
+        /// What the unit sends back.
+        data: u16,
+    },
     /// Function 43 with type 14: read device identification.
     Identify {
         /// 1 basic, 2 regular, 3 extended, 4 one single object.
@@ -125,6 +130,7 @@ impl Request {
             },
             Self::WriteCoil { .. } => 5,
             Self::WriteRegister { .. } => 6,
+            Self::Echo { .. } => 8,
             Self::WriteCoils { .. } => 15,
             Self::WriteRegisters { .. } => 16,
             Self::MaskRegister { .. } => 22,
@@ -136,7 +142,21 @@ impl Request {
 
     /// Whether it can change something in the device, so that it must not be sent twice.
     pub fn is_write(&self) -> bool {
-        !matches!(self, Self::Read { .. } | Self::Identify { .. })
+        !matches!(
+            self,
+            Self::Read { .. } | Self::Echo { .. } | Self::Identify { .. }
+        )
+    }
+
+    /// Whether a good answer is the request itself.
+    pub fn is_repeated_by_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::WriteCoil { .. }
+                | Self::WriteRegister { .. }
+                | Self::MaskRegister { .. }
+                | Self::Echo { .. }
+        )
     }
 
     /// Whether counts and lengths are those that the specification allows, and no address lies
@@ -193,6 +213,7 @@ impl Request {
             | Self::WriteCoil { .. }
             | Self::WriteRegister { .. }
             | Self::MaskRegister { .. }
+            | Self::Echo { .. }
             | Self::Identify { .. } => Ok(()),
         }
     }
@@ -235,6 +256,7 @@ impl Request {
                 out.push((of.len() * 2) as u8);
                 words(out, of);
             }
+            Self::Echo { data } => words(out, &[0, *data]),
             Self::Identify { level, object } => out.extend([14, *level, *object]),
             Self::Raw(_) => {}
         }
@@ -269,7 +291,10 @@ impl Request {
                 words(&mut echo, &[*address, length(of.len())]);
                 echoed(body, &echo)
             }
-            Self::WriteCoil { .. } | Self::WriteRegister { .. } | Self::MaskRegister { .. } => {
+            Self::WriteCoil { .. }
+            | Self::WriteRegister { .. }
+            | Self::MaskRegister { .. }
+            | Self::Echo { .. } => {
                 self.encode(&mut echo);
                 echoed(pdu, &echo)
             }
@@ -294,7 +319,8 @@ impl Request {
             Self::WriteCoil { .. }
             | Self::WriteRegister { .. }
             | Self::WriteCoils { .. }
-            | Self::WriteRegisters { .. } => Some(5),
+            | Self::WriteRegisters { .. }
+            | Self::Echo { .. } => Some(5),
             Self::MaskRegister { .. } => Some(7),
             Self::Identify { .. } | Self::Raw(_) => None,
         }
@@ -323,6 +349,7 @@ impl Request {
             Self::ReadWrite { to, words, .. } => {
                 place("write and read", Table::Holding, *to, words.len())
             }
+            Self::Echo { .. } => format!("echo of unit {unit}"),
             Self::Identify { .. } => format!("identification of unit {unit}"),
             Self::Raw(_) => format!("function {} of unit {unit}", self.function()),
         }

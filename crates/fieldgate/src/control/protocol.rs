@@ -81,6 +81,10 @@ pub(crate) enum Told {
         request: String,
         after_ms: u64,
     },
+    Unsent {
+        request: String,
+        detail: String,
+    },
     Protocol {
         request: String,
         detail: String,
@@ -111,6 +115,7 @@ impl From<Result<Answer, BusError>> for Told {
             Err(BusError::Connect { request, detail }) => Self::Connect { request, detail },
             Err(BusError::Lost { request, detail }) => Self::Lost { request, detail },
             Err(BusError::Timeout { request, after_ms }) => Self::Timeout { request, after_ms },
+            Err(BusError::Unsent { request, detail }) => Self::Unsent { request, detail },
             Err(BusError::Protocol { request, detail }) => Self::Protocol { request, detail },
             Err(BusError::Exception { request, exception }) => Self::Exception {
                 request,
@@ -141,6 +146,7 @@ impl Told {
             Self::Connect { request, detail } => Err(BusError::Connect { request, detail }),
             Self::Lost { request, detail } => Err(BusError::Lost { request, detail }),
             Self::Timeout { request, after_ms } => Err(BusError::Timeout { request, after_ms }),
+            Self::Unsent { request, detail } => Err(BusError::Unsent { request, detail }),
             Self::Protocol { request, detail } => Err(BusError::Protocol { request, detail }),
             Self::Exception { request, code } => Err(BusError::Exception {
                 request,

@@ -92,6 +92,11 @@ impl Line {
             own.transport = started.transport.clone();
             simulator = Some(started);
         }
+        // A tool spares the devices as the gateway does.
+        let devices = config.devices.values();
+        let devices = devices.filter(|device| device.bus == name);
+        let longest = devices.map(|device| device.settle).max();
+        own.settle = own.settle.max(longest.unwrap_or_default());
         Ok(Self::own(name, own, simulator))
     }
 

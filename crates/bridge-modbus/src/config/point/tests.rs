@@ -88,6 +88,22 @@ fn a_wrong_point_is_refused_by_key() {
             r#"{"coil": 1, "write": true, "readback": "2m"}"#,
             "readback: must be at most 60s",
         ),
+        (
+            r#"{"coil": 1, "readback": "soon", "write": true}"#,
+            "or never",
+        ),
+        (
+            r#"{"coil": 1, "poll": "never"}"#,
+            "poll: a point that is never read needs `write`",
+        ),
+        (
+            r#"{"input": 1, "as": "u16", "encoding": "latin-1"}"#,
+            "encoding: u16 is no text",
+        ),
+        (
+            r#"{"input": 1, "as": "string(4)", "encoding": "ebcdic"}"#,
+            "unknown variant `ebcdic`",
+        ),
         (r#"{"coil": 1, "order": "DCBA"}"#, "order: one bit"),
         (
             r#"{"input": 1, "as": "u32", "order": "ACBD"}"#,

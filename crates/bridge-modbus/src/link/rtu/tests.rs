@@ -4,10 +4,11 @@
 use super::*;
 use crate::config::Table;
 use crate::data::{Data, Exception};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 const LIMIT: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
 /// 9600 baud, 8E1.
@@ -20,7 +21,7 @@ const TIMING: Timing = Timing {
 
 struct Line {
     link: RtuLink,
-    debts: Debts,
+    units: Units,
     ledger: Ledger,
 }
 
@@ -29,7 +30,7 @@ fn line() -> (Line, DuplexStream) {
     let (ours, theirs) = duplex(4096);
     let line = Line {
         link: RtuLink::new(Box::new(ours), TIMING, false),
-        debts: Debts::default(),
+        units: Units::new(LATE),
         ledger: Ledger::default(),
     };
     (line, theirs)
@@ -39,10 +40,10 @@ impl Line {
     async fn ask(&mut self, unit: u8, request: &Request) -> Result<Answer, Fault> {
         let Self {
             link,
-            debts,
+            units,
             ledger,
         } = self;
-        link.transact(unit, request, LIMIT, debts, ledger).await
+        link.transact(unit, request, LIMIT, units, ledger).await
     }
 
     /// Timeouts, CRC errors, short frames, wrong, late and foreign answers of the bus.
@@ -77,12 +78,19 @@ fn word(word: u16) -> Result<Answer, Fault> {
     Ok(Answer::Data(Data::Words(vec![word])))
 }
 
-/// Waits for a whole request of eight bytes, then sends each of `parts` after its pause.
+/// Waits for a whole request of eight bytes, then sends each of `parts` after its pause. Function 8
+/// is answered at once.
 fn reply(mut end: DuplexStream, parts: Vec<(Duration, Vec<u8>)>) -> JoinHandle<DuplexStream> {
     tokio::spawn(async move {
         let mut request = [0; 8];
-        end.read_exact(&mut request).await.unwrap();
-        assert!(rtu::open(&request).is_some());
+        loop {
+            end.read_exact(&mut request).await.unwrap();
+            let (_, pdu) = rtu::open(&request).unwrap();
+            if pdu.first() != Some(&8) {
+                break;
+            }
+            end.write_all(&request).await.unwrap();
+        }
         for (pause, bytes) in parts {
             sleep(pause).await;
             end.write_all(&bytes).await.unwrap();
@@ -98,6 +106,8 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
     broken[4] ^= 0x10;
     let cut = good[..4].to_vec();
     let glitched = [&[0, 0xFF][..], &good].concat();
+    let led = [&[0x55, 3, 0xAA][..], &good].concat();
+    let twice = [&good[..], &good].concat();
     let wrong = |detail: &str| Err(Fault::Wrong(detail.into()));
     let whole_then_more = [&good[..], &[1, 3]].concat();
     for (name, parts, want, faults) in [
@@ -138,7 +148,7 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
         (
             "of another function",
             vec![(MS, rtu::frame(1, &[4, 2, 0, 7]))],
-            wrong("of another function"),
+            wrong("of another function, 4"),
             [0, 0, 0, 1, 0, 0],
         ),
         (
@@ -147,6 +157,14 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
             wrong("not as many registers as asked for"),
             [0, 0, 0, 1, 0, 0],
         ),
+        (
+            "of a function that nobody knows",
+            vec![(MS, rtu::frame(1, &[0x41, 1, 2, 3]))],
+            wrong("of another function, 65"),
+            [0, 0, 0, 1, 0, 0],
+        ),
+        ("behind other bytes", vec![(MS, led)], word(7), [0; 6]),
+        ("twice", vec![(MS, twice)], word(7), [0; 6]),
         (
             "noise",
             vec![(MS, b"noise on the line".to_vec())],
@@ -159,11 +177,17 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
         assert_eq!(line.ask(1, &holding(1)).await, want, "{name}");
         assert_eq!(line.faults(), faults, "{name}");
         let end = end.await.unwrap();
-        // A unit that owes something is left alone first, as the arbiter does it.
-        sleep(LIMIT).await;
         let end = reply(end, vec![(MS, one(1, 8))]);
         assert_eq!(line.ask(1, &holding(1)).await, word(8), "after {name}");
         end.await.unwrap();
+        let counts = line.ledger.snapshot().bus;
+        let named = [counts.leading_bytes, counts.repeats, counts.echoes];
+        let want = match name {
+            "behind other bytes" => [1, 0, 0],
+            "twice" => [0, 1, 0],
+            _ => [0, 0, 0],
+        };
+        assert_eq!(named, want, "{name}");
     }
 }
 
@@ -182,50 +206,60 @@ async fn every_exception_is_told_and_counted_by_its_code() {
 /// Nothing in an RTU answer says which request it answers.
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_never_taken_for_another_ones() {
-    // After the time limit, but before the unit is asked again: it is on the line by then.
+    let missed = async |line: &mut Line, end: DuplexStream| {
+        let task = reply(end, vec![]);
+        assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+        task.await.unwrap()
+    };
+    // It is on the line before the unit is asked again.
     let (mut line, end) = self::line();
-    let task = reply(end, vec![(LIMIT + 50 * MS, one(1, 111))]);
-    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
-    assert!(line.debts.rest(1).unwrap() > Instant::now() + LIMIT - MS);
-    let end = task.await.unwrap();
+    let mut end = missed(&mut line, end).await;
+    end.write_all(&one(1, 111)).await.unwrap();
     let task = reply(end, vec![(MS, one(1, 222))]);
     assert_eq!(line.ask(1, &holding(1)).await, word(222));
     assert_eq!(line.faults(), [1, 0, 0, 0, 1, 0]);
+    assert_eq!(line.ledger.snapshot().bus.barriers, 0);
     task.await.unwrap();
 
-    // So late that it comes after the next request of the same shape: neither is believed.
+    // Later by any time: the answer to function 8 comes behind it.
     let (mut line, end) = self::line();
-    let task = reply(end, vec![]);
-    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
-    let end = task.await.unwrap();
-    sleep(LIMIT).await;
-    let task = reply(end, vec![(MS, one(1, 111)), (20 * MS, one(1, 222))]);
-    let answer = line.ask(1, &holding(1)).await;
-    assert!(matches!(answer, Err(Fault::Wrong(_))), "{answer:?}");
-    assert_eq!(line.ledger.snapshot().units[&1].late_answers, 1);
+    let mut end = missed(&mut line, end).await;
+    let task = tokio::spawn(async move {
+        let mut request = [0; 8];
+        end.read_exact(&mut request).await.unwrap();
+        assert_eq!(request[1], 8);
+        sleep(LIMIT - 10 * MS).await;
+        end.write_all(&one(1, 111)).await.unwrap();
+        // The request does not wait for the barrier's answer, which can be told from its own.
+        let mut echo = request;
+        end.read_exact(&mut request).await.unwrap();
+        assert_eq!(request[1], 3);
+        end.write_all(&echo).await.unwrap();
+        end.write_all(&one(1, 222)).await.unwrap();
+        // Nothing is owed any more.
+        end.read_exact(&mut echo).await.unwrap();
+        assert_eq!(echo[1], 3);
+        end.write_all(&one(1, 223)).await.unwrap();
+    });
+    assert_eq!(line.ask(1, &holding(1)).await, word(222));
+    assert_eq!(line.ask(1, &holding(1)).await, word(223));
+    assert_eq!(line.faults(), [1, 0, 0, 0, 2, 0]);
     task.await.unwrap();
 
-    // A request of another shape knows it at once.
+    // A request of another shape knows it at once, and needs no barrier.
     let (mut line, end) = self::line();
-    let task = reply(end, vec![]);
-    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
-    let end = task.await.unwrap();
-    sleep(LIMIT).await;
+    let end = missed(&mut line, end).await;
     let two = rtu::frame(1, &[3, 4, 0, 1, 0, 2]);
     let task = reply(end, vec![(MS, one(1, 111)), (20 * MS, two)]);
     let answer = line.ask(1, &holding(2)).await;
     assert_eq!(answer, Ok(Answer::Data(Data::Words(vec![1, 2]))));
-    assert!(!line.debts.has(1));
+    assert_eq!(line.ledger.snapshot().bus.barriers, 0);
     task.await.unwrap();
 
     // Another unit is asked meanwhile: the late answer is known by its unit.
     let (mut line, end) = self::line();
-    let task = reply(end, vec![]);
-    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
-    let task = reply(
-        task.await.unwrap(),
-        vec![(MS, one(1, 111)), (MS, one(2, 5))],
-    );
+    let end = missed(&mut line, end).await;
+    let task = reply(end, vec![(MS, one(1, 111)), (MS, one(2, 5))]);
     assert_eq!(line.ask(2, &holding(1)).await, word(5));
     assert_eq!(line.faults(), [1, 0, 0, 0, 1, 0]);
     task.await.unwrap();
@@ -278,7 +312,7 @@ async fn a_write_to_all_units_waits_for_none() {
 #[tokio::test(start_paused = true)]
 async fn an_adapter_that_hears_itself_is_told_so() {
     let (mut line, mut end) = line();
-    line.link.echo = true;
+    line.link.line.echo = true;
     let request = Request::WriteRegister {
         address: 1,
         word: 2,
@@ -315,4 +349,133 @@ async fn a_line_that_never_falls_silent_is_reported_and_one_that_is_gone_is_lost
     let _ = babble.await;
     let error = line.ask(1, &holding(1)).await.unwrap_err();
     assert!(matches!(error, Fault::Lost(_)), "{error:?}");
+}
+
+/// Later than `late`, and just when the unit is asked again.
+#[tokio::test(start_paused = true)]
+async fn after_a_rest_an_answer_counts_only_if_no_second_one_comes() {
+    for is_late in [false, true] {
+        let (mut line, end) = line();
+        let task = reply(end, vec![]);
+        assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+        let mut end = task.await.unwrap();
+        sleep(LATE).await;
+        let task = tokio::spawn(async move {
+            let mut request = [0; 8];
+            end.read_exact(&mut request).await.unwrap();
+            assert_eq!(request[1], 3);
+            if is_late {
+                end.write_all(&one(1, 111)).await.unwrap();
+            }
+            sleep(200 * MS).await;
+            end.write_all(&one(1, 222)).await.unwrap();
+            end
+        });
+        let begun = Instant::now();
+        let answer = line.ask(1, &holding(1)).await;
+        assert!(begun.elapsed() >= LIMIT, "{:?}", begun.elapsed());
+        let mut end = task.await.unwrap();
+        if !is_late {
+            assert_eq!(answer, word(222));
+            continue;
+        }
+        assert!(matches!(answer, Err(Fault::Wrong(_))), "{answer:?}");
+        // And now it is known that the unit is slower than was thought.
+        let task = tokio::spawn(async move {
+            let mut request = [0; 8];
+            end.read_exact(&mut request).await.unwrap();
+            assert_eq!(request[1], 8, "a barrier");
+        });
+        let _ = line.ask(1, &holding(1)).await;
+        task.await.unwrap();
+    }
+}
+
+/// A request that cannot be told apart must not be sent, and that must be said of a write.
+#[tokio::test(start_paused = true)]
+async fn a_write_behind_a_silent_barrier_is_not_sent() {
+    let (mut line, mut end) = line();
+    let write = Request::WriteRegister {
+        address: 1,
+        word: 2,
+    };
+    assert_eq!(line.ask(1, &write).await, Err(Fault::Timeout));
+    let error = line.ask(1, &write).await;
+    assert!(matches!(error, Err(Fault::Unsent(_))), "{error:?}");
+    let mut sent = [0; 16];
+    end.read_exact(&mut sent).await.unwrap();
+    assert_eq!((sent[1], sent[9]), (6, 8));
+}
+
+/// The echo of function 8 is not its answer, also if it is late.
+#[tokio::test(start_paused = true)]
+async fn an_echo_never_passes_for_the_answer_to_a_barrier() {
+    let (mut line, mut end) = line();
+    line.link.line.echo = true;
+    let task = tokio::spawn(async move {
+        let mut sent = [0; 8];
+        // The unit is silent; the adapter hears itself, the second time too late.
+        end.read_exact(&mut sent).await.unwrap();
+        end.write_all(&sent).await.unwrap();
+        end.read_exact(&mut sent).await.unwrap();
+        assert_eq!(sent[1], 8);
+        sleep(TIMING.gap + 20 * MS).await;
+        end.write_all(&sent).await.unwrap();
+        end.read_exact(&mut sent).await.unwrap();
+        sent
+    });
+    assert_eq!(line.ask(1, &holding(1)).await, Err(Fault::Timeout));
+    let error = line.ask(1, &holding(1)).await.unwrap_err();
+    assert!(format!("{error:?}").contains("does not echo"), "{error:?}");
+    sleep(LIMIT).await;
+    let _ = line.ask(1, &holding(1)).await;
+    let sent = task.await.unwrap();
+    let (_, pdu) = rtu::open(&sent).unwrap();
+    // What the first read owes has not come: another barrier goes first.
+    assert_eq!(pdu, [3, 0, 0, 0, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_echoes_unasked_is_named_and_no_echo_is_taken_for_an_answer() {
+    let (mut line, mut end) = line();
+    let write = Request::WriteRegister {
+        address: 1,
+        word: 2,
+    };
+    let task = tokio::spawn(async move {
+        let mut sent = [0; 8];
+        for answer in [Some(one(1, 7)), None, None] {
+            end.read_exact(&mut sent).await.unwrap();
+            end.write_all(&sent).await.unwrap();
+            if let Some(answer) = answer {
+                end.write_all(&answer).await.unwrap();
+            }
+        }
+        // Another adapter: the unit itself answers.
+        while end.read_exact(&mut sent).await.is_ok() {
+            let answer = match sent[1] {
+                3 => {
+                    let words = [0, 8].repeat(sent[5].into());
+                    rtu::frame(1, &[&[3, sent[5] * 2], words.as_slice()].concat())
+                }
+                _ => sent.to_vec(),
+            };
+            end.write_all(&answer).await.unwrap();
+        }
+    });
+    for request in [&holding(1), &write] {
+        let error = line.ask(1, request).await.unwrap_err();
+        let Fault::Wrong(detail) = error else {
+            panic!("{error:?}");
+        };
+        assert!(detail.contains("set `echo: true`"), "{detail}");
+    }
+    assert_eq!(line.ledger.snapshot().units[&1].echoes, 2);
+    let mut left = 4;
+    while line.ask(1, &holding(1)).await != word(8) {
+        left -= 1;
+        assert!(left > 0, "the flag stays");
+    }
+    assert!(!line.link.line.hears_itself);
+    task.abort();
 }

@@ -185,3 +185,30 @@ async fn a_read_back_that_waits_holds_up_neither_polls_nor_the_next_command() {
     let values: Vec<u16> = writes.map(|request| request.2).collect();
     assert_eq!(values, [1, 2]);
 }
+
+/// A momentary coil is off again when it is read back, and some registers cannot be read.
+#[tokio::test]
+async fn what_cannot_be_read_back_is_written_and_never_read() {
+    let points = r#""seen": {"input": 0, "as": "u16"},
+        "start": {"coil": 4, "write": true, "readback": "never"},
+        "secret": {"holding": 30, "as": "u16", "write": true, "poll": "never", "readback": "never"},
+        "shown": {"holding": 40, "as": "u16", "write": true, "poll": "never"}"#;
+    let fake = Fake::start().await;
+    fake.state.lock().unwrap().stuck.insert(4);
+    let mut device = Device::start(&bus(&fake), 1, points);
+    device.wait_online().await;
+    for (point, payload, value, readback) in [
+        (1, "on", Value::Bool(true), false),
+        (2, "7", Value::Decimal(7.into()), false),
+        (3, "8", Value::Decimal(8.into()), true),
+    ] {
+        let outcome = device.command(point, payload).await;
+        let readback = readback.then(|| value.clone());
+        assert_eq!(outcome, Outcome::Done { value, readback }, "{payload}");
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let holding = |request: &&(u8, u16, u16)| request.0 == 3;
+    let reads: Vec<_> = fake.requests();
+    let reads: Vec<_> = reads.iter().filter(holding).collect();
+    assert_eq!(reads, [&(3, 40, 1)], "only the read-back");
+}
