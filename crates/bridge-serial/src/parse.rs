@@ -32,6 +32,8 @@ pub enum Parser {
         quote: Option<char>,
         /// Names of the columns, from the first on. A frame with fewer columns does not fit.
         names: Vec<String>,
+        /// How many columns a frame has; others do not fit. `None`: any number.
+        count: Option<usize>,
     },
     /// As a JSON document.
     Json,
@@ -118,7 +120,7 @@ pub enum Record<'f> {
 }
 
 /// The most columns of a frame; the rest is one column.
-const COLUMNS_MAX: usize = 256;
+pub const COLUMNS_MAX: usize = 256;
 
 impl PartialEq for Parser {
     /// Regular expressions are equal if their texts are.
@@ -130,13 +132,15 @@ impl PartialEq for Parser {
                     delimiter,
                     quote,
                     names,
+                    count,
                 },
                 Self::Columns {
                     delimiter: d,
                     quote: q,
                     names: n,
+                    count: c,
                 },
-            ) => (delimiter, quote, names) == (d, q, n),
+            ) => (delimiter, quote, names, count) == (d, q, n, c),
             (Self::Fixed(one), Self::Fixed(other)) => one == other,
             (Self::Binary { hex, fields }, Self::Binary { hex: h, fields: f }) => {
                 (hex, fields) == (h, f)
@@ -164,14 +168,16 @@ impl Parser {
                 delimiter,
                 quote,
                 names,
+                count,
             } => {
                 let columns = columns(&text(frame), *delimiter, *quote);
-                if columns.len() < names.len() {
-                    return Err(format!(
-                        "{} columns, expected {}",
-                        columns.len(),
-                        names.len()
-                    ));
+                let found = columns.len();
+                // A delimiter behind the last column makes no further one.
+                let ends_empty = columns.last().is_some_and(String::is_empty);
+                let fits = |count: usize| found == count || (found == count + 1 && ends_empty);
+                if found < names.len() || count.is_some_and(|count| !fits(count)) {
+                    let expected = count.unwrap_or(names.len());
+                    return Err(format!("{found} columns, expected {expected}"));
                 }
                 Ok(Record::Columns(columns))
             }
@@ -202,10 +208,11 @@ impl Parser {
                 let by_number = name.parse().ok().filter(|at| *at < regex.captures_len());
                 by_name.or(by_number).map(FieldRef::Capture)
             }
-            Self::Columns { names, .. } => {
+            Self::Columns { names, count, .. } => {
+                let most = count.unwrap_or(COLUMNS_MAX);
                 let by_name = names.iter().position(|own| own == name);
                 let by_number = name.parse::<usize>().ok().and_then(|at| at.checked_sub(1));
-                let by_number = by_number.filter(|at| *at < COLUMNS_MAX);
+                let by_number = by_number.filter(|at| *at < most);
                 by_name.or(by_number).map(FieldRef::Column)
             }
             Self::Json if name.is_empty() => None,
@@ -264,6 +271,7 @@ impl Record<'_> {
                 }
             }
             (Self::Bytes(bytes), FieldRef::Binary(field)) => match field.read(bytes) {
+                Some(Value::Text(text)) => owned_text(text),
                 Some(value) => Found::Value(value),
                 None if bytes.len() < field.end() => Found::Absent,
                 None => Found::Wrong,

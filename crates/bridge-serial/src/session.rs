@@ -1,6 +1,8 @@
 //! One open serial device: streams are listened to, polled devices asked, commands sent.
 
+mod ask;
 mod commands;
+mod samples;
 mod schedule;
 
 use std::collections::VecDeque;
@@ -15,10 +17,9 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bytes::shown;
-use crate::config::{ParseConfig, RequestConfig, SerialConfig};
+use crate::config::SerialConfig;
 use crate::counts::SerialCounts;
 use crate::frame::{Framer, Rejected};
-use crate::point::{self, Unusable};
 use crate::port::Port;
 use schedule::Schedule;
 
@@ -33,11 +34,6 @@ pub struct SerialDriver {
 const CHUNK: usize = 4096;
 /// How often it is looked whether a port is there again: one system call.
 const LOOK: Duration = Duration::from_secs(1);
-/// After an answer that did not come: how long the line must be silent before the next request,
-/// so that an answer that comes late is not taken for that of another request.
-const QUIET: Duration = Duration::from_millis(100);
-/// How long at most that is waited for.
-const QUIET_MAX: Duration = Duration::from_secs(1);
 /// How long a port may take to take bytes, besides the time that they take on the wire.
 const WRITE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -195,201 +191,6 @@ impl SerialSession {
             counts.rejected += news;
         });
     }
-
-    /// Turns the frames of a streaming device into samples.
-    fn take_frames(&mut self) {
-        while let Some(frame) = self.frames.pop_front() {
-            let config = Arc::clone(&self.config);
-            let mut samples = std::mem::take(&mut self.samples);
-            let is_usable = self
-                .accept(&frame, None, &config.parse, &mut samples)
-                .is_ok();
-            self.samples = samples;
-            if is_usable {
-                self.heard = Instant::now();
-            }
-        }
-    }
-
-    /// Makes samples of a frame. An error if there is nothing in it about any point.
-    fn accept(
-        &mut self,
-        frame: &[u8],
-        request: Option<usize>,
-        parse: &ParseConfig,
-        out: &mut Vec<Sample>,
-    ) -> Result<(), String> {
-        let record = match parse.parser.parse(frame) {
-            Ok(record) => record,
-            Err(why) => {
-                self.counts.change(|counts| counts.unmatched += 1);
-                self.report_frame(frame, &why);
-                return Err(why);
-            }
-        };
-        let at = Timestamp::now();
-        let config = Arc::clone(&self.config);
-        let mut is_about_any = false;
-        for (index, (name, point)) in config.points.iter().enumerate() {
-            if point.request != request {
-                continue;
-            }
-            let Some(read) = point::read(point, &record, parse.numbers) else {
-                continue;
-            };
-            is_about_any = true;
-            match read {
-                Ok(value) => {
-                    self.set_reported(index, false);
-                    out.push(Sample::good(index, value, at));
-                }
-                Err(error) => {
-                    if matches!(error, Unusable::Wrong(_)) && self.set_reported(index, true) {
-                        let device = config.name.as_str();
-                        log::warn!(DEVICE = device, POINT = name.as_str(); "{name}: {error}");
-                    }
-                    out.push(Sample::bad(index, at));
-                }
-            }
-        }
-        // A sentence that nobody asked for is none that does not fit.
-        if is_about_any {
-            Ok(())
-        } else {
-            Err("it holds none of the points".to_owned())
-        }
-    }
-
-    fn report_frame(&mut self, frame: &[u8], why: &str) {
-        let device = self.config.name.as_str();
-        let text = cut(frame);
-        if std::mem::replace(&mut self.has_reported_frame, true) {
-            log::debug!(DEVICE = device; "\"{text}\": {why}");
-        } else {
-            log::info!(DEVICE = device; "\"{text}\": {why}; further ones are only counted");
-        }
-    }
-
-    /// True if that is a change.
-    fn set_reported(&mut self, point: usize, is_reported: bool) -> bool {
-        match self.reported.get_mut(point) {
-            Some(reported) => std::mem::replace(reported, is_reported) != is_reported,
-            None => false,
-        }
-    }
-
-    /// Drops what a polled device said without being asked.
-    fn drop_unasked(&mut self, before: u64) {
-        let bytes = self.counts.snapshot().bytes.saturating_sub(before);
-        self.counts.change(|counts| counts.unasked += bytes);
-        self.frames.clear();
-        self.framer.clear();
-    }
-
-    /// Takes in what came while nobody asked, and waits for silence after a missing answer.
-    async fn settle(&mut self) -> Result<(), DriverError> {
-        let before = self.counts.snapshot().bytes;
-        let end = Instant::now() + QUIET_MAX;
-        loop {
-            let quiet = if self.is_unsettled {
-                QUIET
-            } else {
-                Duration::ZERO
-            };
-            let until = (Instant::now() + quiet).min(end);
-            let came = timeout_at(until, self.read()).await.is_ok();
-            if let Some(error) = self.lost.take() {
-                return Err(error);
-            }
-            if !came || Instant::now() >= end {
-                break;
-            }
-        }
-        self.is_unsettled = false;
-        self.drop_unasked(before);
-        Ok(())
-    }
-
-    /// Asks once, and again if there is no answer.
-    async fn ask(&mut self, index: usize, out: &mut Vec<Sample>) -> Result<(), DriverError> {
-        let config = Arc::clone(&self.config);
-        let Some(request) = config.requests.get(index) else {
-            return Ok(());
-        };
-        let mut result = Ok(());
-        for _ in 0..=request.retries {
-            self.settle().await?;
-            if let Some(length) = request.line_break {
-                self.port.line_break(length).await?;
-            }
-            self.send(&request.send).await?;
-            result = self.answer(index, request, out).await;
-            out.append(&mut self.samples);
-            match &result {
-                Err(error) if !error.ends_session() => self.is_unsettled = true,
-                _ => break,
-            }
-        }
-        result
-    }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), DriverError> {
-        self.port
-            .write(bytes, WRITE_LIMIT + self.config.port.time_of(bytes.len()))
-            .await
-    }
-
-    /// Waits for a frame that answers a request. Others, such as an echo, are passed over.
-    async fn answer(
-        &mut self,
-        index: usize,
-        request: &RequestConfig,
-        out: &mut Vec<Sample>,
-    ) -> Result<(), DriverError> {
-        let wire = self.config.port.time_of(request.send.len());
-        let end = Instant::now() + wire + request.timeout;
-        let mut unfit: Option<(String, String)> = None;
-        while let Some(frame) = self.next_frame(end).await? {
-            match self.accept(&frame, Some(index), &request.parse, out) {
-                Ok(()) => return Ok(()),
-                Err(why) => unfit = Some((cut(&frame), why)),
-            }
-        }
-        let sent = cut(&request.send);
-        Err(match unfit {
-            None => {
-                let millis = request.timeout.as_millis();
-                DriverError::new(
-                    Cause::Timeout,
-                    format!("no answer to \"{sent}\" within {millis} ms"),
-                )
-            }
-            Some((frame, why)) => {
-                let text = format!("the answer to \"{sent}\" was \"{frame}\": {why}");
-                DriverError::new(Cause::Protocol, text)
-            }
-        })
-    }
-
-    /// The next frame that is complete before `end`; `None` if there is none.
-    async fn next_frame(&mut self, end: Instant) -> Result<Option<Vec<u8>>, DriverError> {
-        loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Ok(Some(frame));
-            }
-            if let Some(error) = self.lost.take() {
-                return Err(error);
-            }
-            let silence = self.framer.deadline().map(Instant::from_std);
-            let until = silence.map_or(end, |silence| silence.min(end));
-            if timeout_at(until, self.read()).await.is_err() {
-                self.tick();
-                if Instant::now() >= end && self.frames.is_empty() {
-                    return Ok(None);
-                }
-            }
-        }
-    }
 }
 
 impl Session for SerialSession {
@@ -455,14 +256,6 @@ impl Session for SerialSession {
 
     async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
         self.command(command, out).await
-    }
-}
-
-impl SerialSession {
-    fn take_if_streaming(&mut self) {
-        if !self.is_polled() {
-            self.take_frames();
-        }
     }
 }
 

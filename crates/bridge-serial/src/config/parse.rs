@@ -10,7 +10,7 @@ use super::names::some_entries;
 use crate::bytes::Escaped;
 use crate::check::ByteOrder;
 use crate::number::NumberFormat;
-use crate::parse::{BinaryField, BinaryKind, Delimiter, FixedField, Parser};
+use crate::parse::{BinaryField, BinaryKind, COLUMNS_MAX, Delimiter, FixedField, Parser};
 
 /// How frames are taken apart, and how numbers are written in them.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,9 +46,13 @@ struct RawColumns {
     delimiter: Option<DelimiterEntry>,
     quote: Option<char>,
     names: Vec<String>,
+    count: Option<CountEntry>,
 }
 
 struct DelimiterEntry(Delimiter);
+
+/// A number of columns, or any.
+struct CountEntry(Option<usize>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,10 +201,20 @@ impl RawColumns {
         {
             return Err("columns.quote: it is the delimiter".into());
         }
+        // Two lines that ran together have more columns than one.
+        let usual = Some(self.names.len()).filter(|count| *count > 0);
+        let count = self.count.map_or(usual, |CountEntry(count)| count);
+        if count.is_some_and(|count| count < self.names.len()) {
+            return Err(format!(
+                "columns.count: fewer than the {} names",
+                self.names.len()
+            ));
+        }
         Ok(Parser::Columns {
             delimiter,
             quote,
             names: self.names,
+            count,
         })
     }
 }
@@ -284,6 +298,36 @@ impl Visitor<'_> for PatternVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Pattern, E> {
         Pattern::parse(text).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for CountEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl Visitor<'_> for CountVisitor {
+    type Value = CountEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1 to {COLUMNS_MAX}, or any")
+    }
+
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<CountEntry, E> {
+        match usize::try_from(count) {
+            Ok(count) if (1..=COLUMNS_MAX).contains(&count) => Ok(CountEntry(Some(count))),
+            _ => Err(E::invalid_value(de::Unexpected::Unsigned(count), &self)),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<CountEntry, E> {
+        match text {
+            "any" => Ok(CountEntry(None)),
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
     }
 }
 

@@ -32,6 +32,8 @@ fn every_parser_finds_its_fields() {
     // A scale with the answers of MT-SICS: status, stability, value, unit.
     let sics = r#"{"regex": "^S (?P<st>[SD])\\s+(?P<kg>-?\\s*[\\d.]+) (?P<unit>\\w+)$|^(?P<fault>S [I+-])$"}"#;
     let columns = r#"{"columns": {"delimiter": ";", "names": ["time", "temp", "note"]}}"#;
+    let four = &columns.replace("]}}", "], \"count\": 4}}");
+    let any = &columns.replace("]}}", "], \"count\": \"any\"}}");
     let fixed = r#"{"fixed": {"head": {"at": 0, "length": 2}, "kg": {"at": 2, "length": 6}, "far": {"at": 20, "length": 1}}}"#;
     let binary = r#"{"binary": {"ppm": {"at": 2, "as": "u16"}, "far": {"at": 9, "as": "u8"}, "bcd": {"at": 0, "as": "bcd(1)"}}}"#;
     let hex = r#"{"hex": {"n": {"at": 0, "as": "i16", "order": "little"}}}"#;
@@ -68,8 +70,24 @@ fn every_parser_finds_its_fields() {
             "text a \"b\"; c",
         ),
         (columns, b"12:00;;x", "temp", "empty"),
-        (columns, b"12:00;1;x;y", "4", "text y"),
-        (columns, b"12:00;1;x", "9", "absent"),
+        (columns, b"12:00;1;x;", "note", "text x"),
+        (
+            columns,
+            b"12:00;12:00;1;x",
+            "temp",
+            "unfit: 4 columns, expected 3",
+        ),
+        (
+            columns,
+            b"12:00;1;x;;",
+            "temp",
+            "unfit: 5 columns, expected 3",
+        ),
+        (four, b"12:00;1;x;y", "4", "text y"),
+        (four, b"12:00;1;x", "4", "unfit: 3 columns, expected 4"),
+        (any, b"12:00;1;x;y", "4", "text y"),
+        (any, b"12:00;1;x", "9", "absent"),
+        ("\"columns\"", b"1,2,1,2", "2", "text 2"),
         (columns, b"12:00;1", "temp", "unfit: 2 columns, expected 3"),
         ("\"columns\"", b"1, 2 ,3", "2", "text 2"),
         (
@@ -159,6 +177,12 @@ fn wrong_parsers_of_the_mapping_are_refused_with_their_place() {
             r#"{"columns": {"delimiter": "\""}}"#,
             "columns.quote: it is the delimiter",
         ),
+        (
+            r#"{"columns": {"names": ["a", "b"], "count": 1}}"#,
+            "columns.count: fewer than the 2 names",
+        ),
+        (r#"{"columns": {"count": 0}}"#, "1 to 256, or any"),
+        (r#"{"columns": {"count": "all"}}"#, "1 to 256, or any"),
         (
             r#"{"fixed": {"a": {"at": 0, "length": 0}}}"#,
             "fixed.a: expected 1 to",

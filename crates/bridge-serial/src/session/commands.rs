@@ -103,9 +103,7 @@ impl SerialSession {
                 Said::Other => {
                     last = Some(cut(&frame));
                     if !self.is_polled() {
-                        let config = Arc::clone(&self.config);
-                        // Whatever it is, it is counted.
-                        let _ = self.accept(&frame, None, &config.parse, out);
+                        self.take_frame(&frame, out);
                     }
                 }
             }

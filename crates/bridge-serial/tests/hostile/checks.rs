@@ -78,7 +78,7 @@ const PARSERS: &[(&str, &str)] = &[
             "u": {"field": "n", "unit": "kg", "unit_from": {"field": "u", "factors": {"kg": 1, "g": 0.001}}}}"#,
     ),
     (
-        r#"{"columns": {"delimiter": ";", "names": ["a", "b"]}}"#,
+        r#"{"columns": {"delimiter": ";", "names": ["a", "b"], "count": "any"}}"#,
         r#"{"a": {"field": "a", "as": "hex"}, "b": {"field": "b", "as": "bool"}, "c": {"field": 3, "as": "decimal", "invalid": 9}}"#,
     ),
     (
