@@ -1,8 +1,8 @@
 //! The seam between devices and the gateway.
 //!
 //! A bridge implements [`Driver`] and [`Session`]; [`run()`] keeps one device running: it opens,
-//! polls, applies commands, backs off, and tells whether the device is online. [`filter`] and
-//! [`backoff`] are pure. Nothing here knows a field bus, MQTT or YAML.
+//! polls, applies commands, backs off, and tells whether the device is online. [`filter`],
+//! [`backoff`] and [`late`] are pure. Nothing here knows a field bus, MQTT or YAML.
 
 pub mod backoff;
 pub mod config;
@@ -11,6 +11,7 @@ mod driver;
 mod error;
 pub mod filter;
 mod kept;
+pub mod late;
 mod run;
 
 pub use config::{Backoff, Deadband, Defaults, Period, Poll, Publish};
