@@ -99,6 +99,8 @@ pub struct SerialSession {
     reported: Vec<bool>,
     /// That frames do not fit is in the log already.
     has_reported_frame: bool,
+    /// That a frame broke off is in the log already.
+    has_reported_gap: bool,
 }
 
 impl SerialSession {
@@ -128,6 +130,7 @@ impl SerialSession {
             is_unsettled: false,
             reported: vec![false; config.points.len()],
             has_reported_frame: false,
+            has_reported_gap: false,
             port,
             counts,
             config,
@@ -185,6 +188,13 @@ impl SerialSession {
         let now = self.framer.rejected();
         let news = now.since(&self.rejected);
         self.rejected = now;
+        if let Some(gap) = self.config.frame.gap
+            && news.incomplete > 0
+            && !std::mem::replace(&mut self.has_reported_gap, true)
+        {
+            let device = self.config.name.as_str();
+            log::info!(DEVICE = device; "a frame broke off, or paused for {gap:?} (`frame.gap`); further ones are only counted");
+        }
         self.counts.change(|counts| {
             counts.bytes += bytes as u64;
             counts.frames += frames.len() as u64;

@@ -6,6 +6,7 @@ use fieldgate_bridge::{Backoff, Defaults, Period, Poll, Settings};
 use fieldgate_model::Point;
 use serde::Deserialize;
 
+use super::frame::FrameEntry;
 use super::names::points;
 use super::{Fault, ParseConfig, PointConfig, PointEntry, PortConfig};
 use crate::bytes::Escaped;
@@ -75,7 +76,7 @@ pub struct Offline {
 #[serde(deny_unknown_fields)]
 struct RawDevice {
     serial: PortConfig,
-    frame: Option<FrameConfig>,
+    frame: Option<FrameEntry>,
     start: Option<Escaped>,
     request: Option<RawRequest>,
     #[serde(default, deserialize_with = "points")]
@@ -229,7 +230,11 @@ impl SerialEntry {
         Ok(SerialConfig {
             name: name.to_owned(),
             port: raw.serial.clone(),
-            frame: raw.frame.clone().unwrap_or_else(FrameConfig::lines),
+            frame: raw
+                .frame
+                .clone()
+                .unwrap_or_else(FrameEntry::lines)
+                .resolve(&raw.serial),
             start: raw.start.clone().unwrap_or_default().0,
             requests,
             parse,

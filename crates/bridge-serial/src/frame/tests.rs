@@ -432,3 +432,23 @@ proptest! {
         prop_assert_eq!(out.len(), 1, "{:?}", framer.rejected());
     }
 }
+
+#[test]
+fn a_code_that_was_cut_off_is_no_part_of_the_next_one() {
+    for (json, end) in [(r#"{"line": "\r"}"#, "\r"), (r#"{"delimiter": ";"}"#, ";")] {
+        for (pause, rest, want) in [
+            (3000, "4006381333931", "4006381333931"),
+            // A slow reader, or one behind a network.
+            (900, "81333931", "4006381333931"),
+        ] {
+            let mut framer = Framer::new(config(json));
+            let (now, mut out) = (Instant::now(), Vec::new());
+            framer.feed(b"40063", now, &mut out);
+            let later = now + Duration::from_millis(pause);
+            framer.feed(rest.as_bytes(), later, &mut out);
+            framer.feed(end.as_bytes(), later, &mut out);
+            assert_eq!(out, [want.as_bytes()], "{json} {pause}");
+            assert_eq!(framer.rejected().incomplete, u64::from(pause == 3000));
+        }
+    }
+}

@@ -53,7 +53,8 @@ pub(crate) fn frame(data: &[u8]) {
         }
     }
     assert!(found.iter().all(|frame| frame.len() <= config.max));
-    let has_time = config.gap.is_some() || matches!(config.kind, FrameKind::Silence { .. });
+    let has_time = config.gap.is_some_and(|gap| gap <= pause)
+        || matches!(config.kind, FrameKind::Silence { .. });
     if pause.is_zero() || !has_time {
         let mut whole = Framer::new(config);
         let mut same = Vec::new();
