@@ -49,6 +49,33 @@ impl Labels {
         Some(&pair.0)
     }
 
+    /// What a client means with a value: the raw value and its label. Case does not matter, so
+    /// that `ON` is not something else than `on`. A label goes before a raw value, as it is what
+    /// clients see. `None` if it is neither, or if it is two labels or two raw values that differ
+    /// in nothing but case.
+    pub fn meant(&self, value: &Value) -> Option<(&Value, &Value)> {
+        let text = value.to_string();
+        let only = |is_it: &dyn Fn(&Value, &Value) -> bool| {
+            let mut found = self.iter().filter(|(raw, label)| is_it(raw, label));
+            match (found.next(), found.next()) {
+                (Some(pair), None) => Ok(Some(pair)),
+                (None, _) => Ok(None),
+                (Some(_), Some(_)) => Err(()),
+            }
+        };
+        let is_text = |own: &Value| own.to_string().eq_ignore_ascii_case(&text);
+        let wanted = key(value);
+        let ways: [&dyn Fn(&Value, &Value) -> bool; 4] = [
+            &|_, label| same(label, value),
+            &|_, label| is_text(label),
+            &|raw, _| key(raw) == wanted,
+            &|raw, _| is_text(raw),
+        ];
+        // The first way in which it is anything.
+        let found = ways.into_iter().find_map(|way| only(way).transpose());
+        found?.ok()
+    }
+
     /// The pairs of raw value and label, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = (&Value, &Value)> {
         self.0.iter().map(|(raw, label)| (raw, label))
@@ -128,6 +155,44 @@ mod tests {
         ] {
             assert_eq!(labels.raw(&label), want.as_ref(), "{label}");
         }
+    }
+
+    #[test]
+    fn case_does_not_change_what_a_client_means() {
+        let labels = |json: &str| serde_json::from_str::<Labels>(json).unwrap();
+        let switch = Labels::new(vec![
+            (Value::Bool(true), text("off")),
+            (Value::Bool(false), text("on")),
+        ]);
+        let switch = &switch.unwrap();
+        let crossed = &labels(r#"{"ON": "off", "OFF": "on"}"#);
+        let mode = &labels(r#"{"1": "day", "2": "Night"}"#);
+        let status = &labels(r#"{"G": "gross", "g": "high", "M": "m", "x": "M"}"#);
+        for (labels, value, want) in [
+            (switch, text("on"), Some("false")),
+            (switch, text("ON"), Some("false")),
+            (switch, text("Off"), Some("true")),
+            (switch, text("TRUE"), Some("true")),
+            (switch, Value::Bool(true), Some("true")),
+            (switch, number(1), Some("true")),
+            (switch, number(7), None),
+            (crossed, text("on"), Some("OFF")),
+            (crossed, text("ON"), Some("OFF")),
+            (mode, text("DAY"), Some("1")),
+            (mode, text("night"), Some("2")),
+            (mode, number(2), Some("2")),
+            (mode, text("2.0"), Some("2")),
+            (mode, number(3), None),
+            (status, text("G"), Some("G")),
+            (status, text("g"), Some("g")),
+            (status, text("m"), Some("M")),
+            (status, text("M"), Some("x")),
+        ] {
+            let got = labels.meant(&value).map(|(raw, _)| raw.to_string());
+            assert_eq!(got.as_deref(), want, "{value}");
+        }
+        let two = labels(r#"{"1": "Auto", "2": "AUTO"}"#);
+        assert_eq!(two.meant(&text("auto")), None, "either of two");
     }
 
     #[test]

@@ -21,40 +21,54 @@ pub fn write(
     }
     let reading = &point.reading;
     if let Some(labels) = &reading.labels {
-        let label = labels
-            .raw(value)
-            .and_then(|raw| labels.label(raw))
-            .or(labels.label(value));
-        let Some(label) = label.cloned() else {
+        let Some((raw, label)) = labels.meant(value) else {
             let names: Vec<String> = labels.iter().map(|(_, label)| label.to_string()).collect();
             return Err(format!("{value} is none of {}", names.join(", ")));
         };
-        let raw = labels.raw(&label).unwrap_or(value);
-        return Ok((rule.send.render(raw, numbers)?, label));
+        let raw = own(reading, raw)?;
+        return Ok((rule.send.render(&raw, numbers)?, label.clone()));
     }
-    let is_number = reading.kind == Kind::Decimal || rule.min.is_some() || rule.max.is_some();
-    if is_number {
+    let is_number = matches!(reading.kind, Kind::Decimal | Kind::Hex)
+        || rule.min.is_some()
+        || rule.max.is_some();
+    let set = if is_number {
         let number = value
             .to_decimal()
             .ok_or_else(|| format!("{value} is no number"))?;
         within(number, rule.min, rule.max)?;
-        let raw = unscaled(reading, number)?;
-        return Ok((
-            rule.send.render(&Value::Decimal(raw), numbers)?,
-            Value::Decimal(number),
-        ));
-    }
-    if reading.kind == Kind::Bool {
+        Value::Decimal(number)
+    } else if reading.kind == Kind::Bool {
         let on = value
             .to_switch()
             .ok_or_else(|| format!("{value} is neither on nor off"))?;
-        let raw = Decimal::from(u8::from(on));
-        return Ok((
-            rule.send.render(&Value::Decimal(raw), numbers)?,
-            Value::Bool(on),
-        ));
+        Value::Bool(on)
+    } else {
+        value.clone()
+    };
+    let raw = own(reading, &set)?;
+    Ok((rule.send.render(&raw, numbers)?, set))
+}
+
+/// What the device calls a value: what a frame that holds it would have.
+fn own(reading: &Reading, value: &Value) -> Result<Value, String> {
+    match (reading.kind, value.to_decimal()) {
+        (Kind::Bool, _) => match value.to_switch() {
+            Some(on) => Ok(Value::Decimal(u8::from(on).into())),
+            None => Ok(value.clone()),
+        },
+        (Kind::Hex, Some(number)) => {
+            let whole = unscaled(reading, number)?.checked_div_whole(Decimal::ONE);
+            let whole = whole.and_then(|whole| u64::try_from(whole).ok());
+            let whole = whole.ok_or_else(|| format!("{number} is no whole number from 0"))?;
+            Ok(Value::Text(format!("{whole:X}")))
+        }
+        (Kind::Decimal, Some(number)) => unscaled(reading, number).map(Value::Decimal),
+        // Limits make a number of what has no type.
+        (Kind::Own, Some(number)) if matches!(value, Value::Decimal(_)) => {
+            unscaled(reading, number).map(Value::Decimal)
+        }
+        _ => Ok(value.clone()),
     }
-    Ok((rule.send.render(value, numbers)?, value.clone()))
 }
 
 fn within(number: Decimal, min: Option<Decimal>, max: Option<Decimal>) -> Result<(), String> {
@@ -66,7 +80,7 @@ fn within(number: Decimal, min: Option<Decimal>, max: Option<Decimal>) -> Result
     Err(format!("{number} is outside the limits {min}..{max}"))
 }
 
-/// What the device calls a value.
+/// A number without scale and offset.
 fn unscaled(reading: &Reading, number: Decimal) -> Result<Decimal, String> {
     if reading.scale == Decimal::ONE && reading.offset == Decimal::ZERO {
         return Ok(number);
