@@ -16,7 +16,7 @@ mod write;
 pub use absence::Absence;
 pub use device::{Offline, RequestConfig, SerialConfig, SerialEntry};
 pub use finder::Source;
-pub use parse::ParseConfig;
+pub use parse::{ParseConfig, Pattern};
 pub use point::{Kind, PointConfig, PointEntry, Reading, Units};
 pub use port::{Flow, Parity, PortConfig};
 pub use write::WriteConfig;

@@ -240,6 +240,11 @@ impl Framer {
         self.last = None;
     }
 
+    /// Whether a frame has begun and not ended.
+    pub fn is_underway(&self) -> bool {
+        !self.buffer.is_empty() || self.skips || self.marked.is_inside()
+    }
+
     /// What was rejected since the start.
     pub fn rejected(&self) -> Rejected {
         self.rejected

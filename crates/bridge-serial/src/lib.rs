@@ -9,6 +9,7 @@ pub mod check;
 pub mod config;
 mod counts;
 pub mod frame;
+mod line;
 pub mod number;
 pub mod parse;
 pub mod point;

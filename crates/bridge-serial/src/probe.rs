@@ -187,6 +187,7 @@ impl Look {
             frames: self.seen.len() as u64,
             unmatched: self.unmatched,
             unasked: 0,
+            late: 0,
             rejected: self.framer.rejected(),
         };
         Probe {

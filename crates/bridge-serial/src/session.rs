@@ -2,6 +2,7 @@
 
 mod ask;
 mod commands;
+mod question;
 mod samples;
 mod schedule;
 
@@ -20,7 +21,9 @@ use crate::bytes::shown;
 use crate::config::SerialConfig;
 use crate::counts::SerialCounts;
 use crate::frame::{Framer, Rejected};
+use crate::line::Line;
 use crate::port::Port;
+use question::Debts;
 use schedule::Schedule;
 
 /// Runs one device on a port of its own.
@@ -28,6 +31,7 @@ use schedule::Schedule;
 pub struct SerialDriver {
     config: Arc<SerialConfig>,
     counts: Arc<SerialCounts>,
+    debts: Debts,
 }
 
 /// Bytes of one read. The kernel holds at most 4096 for a port.
@@ -43,6 +47,7 @@ impl SerialDriver {
         Self {
             config: Arc::new(config),
             counts: Arc::default(),
+            debts: Debts::default(),
         }
     }
 
@@ -56,7 +61,12 @@ impl Driver for SerialDriver {
     type Session = SerialSession;
 
     async fn open(&mut self) -> Result<SerialSession, DriverError> {
-        SerialSession::open(Arc::clone(&self.config), Arc::clone(&self.counts)).await
+        let config = Arc::clone(&self.config);
+        // It looks through /proc.
+        let opened = tokio::task::spawn_blocking(move || Port::open(&config.port)).await;
+        let port = opened.map_err(|error| DriverError::new(Cause::Open, error.to_string()))??;
+        let (config, counts) = (Arc::clone(&self.config), Arc::clone(&self.counts));
+        SerialSession::start(port, config, counts, self.debts.clone()).await
     }
 
     /// A port that was pulled out is looked for, so that it is served within a second when it is
@@ -74,10 +84,10 @@ impl Driver for SerialDriver {
 
 /// An open device.
 #[derive(Debug)]
-pub struct SerialSession {
+pub struct SerialSession<L = Port> {
     config: Arc<SerialConfig>,
     counts: Arc<SerialCounts>,
-    port: Port,
+    port: L,
     framer: Framer,
     chunk: Vec<u8>,
     /// What the framer rejected up to the last look.
@@ -93,7 +103,13 @@ pub struct SerialSession {
     heard: Instant,
     /// A device that nobody expects to say anything is online when its port is open.
     is_new: bool,
-    /// The last request had no answer.
+    /// What the device owes.
+    debts: Debts,
+    /// The last request that was made.
+    asked: Option<usize>,
+    /// Bytes that came while nothing was asked, of no frame so far.
+    idle_bytes: u64,
+    /// Something came that was not asked for.
     is_unsettled: bool,
     /// Points whose fault is in the log already.
     reported: Vec<bool>,
@@ -101,17 +117,18 @@ pub struct SerialSession {
     has_reported_frame: bool,
     /// That a frame broke off is in the log already.
     has_reported_gap: bool,
+    /// That an answer has more frames than are taken is in the log already.
+    has_reported_surplus: bool,
 }
 
-impl SerialSession {
-    pub(crate) async fn open(
+impl<L: Line> SerialSession<L> {
+    /// Serves a device on a line that is open.
+    async fn start(
+        port: L,
         config: Arc<SerialConfig>,
         counts: Arc<SerialCounts>,
+        debts: Debts,
     ) -> Result<Self, DriverError> {
-        // It looks through /proc.
-        let port = config.port.clone();
-        let opened = tokio::task::spawn_blocking(move || Port::open(&port)).await;
-        let port = opened.map_err(|error| DriverError::new(Cause::Open, error.to_string()))??;
         if !config.start.is_empty() {
             let limit = WRITE_LIMIT + config.port.time_of(config.start.len());
             port.write(&config.start, limit).await?;
@@ -127,10 +144,14 @@ impl SerialSession {
             lost: None,
             heard: now,
             is_new: true,
+            debts,
+            asked: None,
+            idle_bytes: 0,
             is_unsettled: false,
             reported: vec![false; config.points.len()],
             has_reported_frame: false,
             has_reported_gap: false,
+            has_reported_surplus: false,
             port,
             counts,
             config,
@@ -149,7 +170,12 @@ impl SerialSession {
     /// When there is something to do if nothing comes.
     fn due(&self) -> Option<Instant> {
         if self.is_polled() {
-            return self.schedule.next();
+            let dues = self.schedule.dues().map(|(index, due)| {
+                // What cannot be asked before the device has rested is due then.
+                let rested = self.rested_at().filter(|_| !self.can_ask(index));
+                rested.map_or(due, |rested| rested.max(due))
+            });
+            return dues.min();
         }
         let frame = self.framer.deadline().map(Instant::from_std);
         [frame, self.silent_at()].into_iter().flatten().min()
@@ -160,6 +186,7 @@ impl SerialSession {
         match self.port.read(&mut self.chunk).await {
             Ok(count) => {
                 let bytes = self.chunk.get(..count).unwrap_or_default();
+                self.idle_bytes += count as u64;
                 let mut frames = Vec::new();
                 self.framer
                     .feed(bytes, Instant::now().into_std(), &mut frames);
@@ -203,7 +230,7 @@ impl SerialSession {
     }
 }
 
-impl Session for SerialSession {
+impl<L: Line> Session for SerialSession<L> {
     async fn ready(&mut self) {
         loop {
             let announces = self.is_new && !self.is_polled() && self.config.timeout.is_none();
@@ -220,13 +247,12 @@ impl Session for SerialSession {
                 }
                 continue;
             }
-            let before = self.counts.snapshot().bytes;
             match due {
                 Some(due) => drop(timeout_at(due, self.read()).await),
                 None => self.read().await,
             }
             if self.is_polled() {
-                self.drop_unasked(before);
+                self.take_unasked();
             } else {
                 self.take_if_streaming();
             }
@@ -242,7 +268,16 @@ impl Session for SerialSession {
         if let Some(error) = self.lost.take() {
             return Err(error);
         }
-        if let Some(index) = self.schedule.take_due(Instant::now()) {
+        let (now, late) = (Instant::now(), self.config.late);
+        if self.debts.with(|owed| owed.write_off(now, late)) {
+            let device = self.config.name.as_str();
+            log::debug!(DEVICE = device; "nothing came for {late:?}: what it owed is lost");
+        }
+        let can_ask: Vec<bool> = (0..self.config.requests.len())
+            .map(|index| self.can_ask(index))
+            .collect();
+        let can_ask = |index: usize| can_ask.get(index) == Some(&true);
+        if let Some(index) = self.schedule.take_due(now, can_ask) {
             let result = self.ask(index, out).await;
             if result.is_ok() {
                 self.schedule.answered(index);
@@ -277,3 +312,6 @@ fn cut(frame: &[u8]) -> String {
         _ => shown(frame),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
+use fieldgate_bridge::late::{Asked, Owed};
 use fieldgate_model::{Sample, Value};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::question::Question;
 use super::{SerialSession, cut};
 use crate::config::ParseConfig;
+use crate::line::Line;
 use crate::point::{self, Unusable};
 
-impl SerialSession {
+impl<L: Line> SerialSession<L> {
     /// Turns the frames of a streaming device into samples.
     pub(super) fn take_if_streaming(&mut self) {
         if self.is_polled() {
             return;
         }
         while let Some(frame) = self.frames.pop_front() {
+            let is_owed = |owed: &Owed<Question>| owed.requests().any(|own| own.accepts(&frame));
+            if self.debts.with(|owed| is_owed(owed)) {
+                self.debts.judge(None, &frame);
+                self.counts.change(|counts| counts.late += 1);
+                continue;
+            }
             let mut samples = std::mem::take(&mut self.samples);
             self.take_frame(&frame, &mut samples);
             self.samples = samples;
