@@ -55,25 +55,21 @@ impl Labels {
     /// in nothing but case.
     pub fn meant(&self, value: &Value) -> Option<(&Value, &Value)> {
         let text = value.to_string();
-        let only = |is_it: &dyn Fn(&Value, &Value) -> bool| {
-            let mut found = self.iter().filter(|(raw, label)| is_it(raw, label));
-            match (found.next(), found.next()) {
-                (Some(pair), None) => Ok(Some(pair)),
-                (None, _) => Ok(None),
-                (Some(_), Some(_)) => Err(()),
-            }
-        };
         let is_text = |own: &Value| own.to_string().eq_ignore_ascii_case(&text);
         let wanted = key(value);
-        let ways: [&dyn Fn(&Value, &Value) -> bool; 4] = [
-            &|_, label| same(label, value),
-            &|_, label| is_text(label),
-            &|raw, _| key(raw) == wanted,
-            &|raw, _| is_text(raw),
-        ];
         // The first way in which it is anything.
-        let found = ways.into_iter().find_map(|way| only(way).transpose());
-        found?.ok()
+        self.only(|_, label| same(label, value))
+            .or_else(|| self.only(|_, label| is_text(label)))
+            .or_else(|| self.only(|raw, _| key(raw) == wanted))
+            .or_else(|| self.only(|raw, _| is_text(raw)))
+            .flatten()
+    }
+
+    /// The pair for which `is_it` holds; `Some(None)` if there are several.
+    fn only(&self, is_it: impl Fn(&Value, &Value) -> bool) -> Option<Option<(&Value, &Value)>> {
+        let mut found = self.iter().filter(|(raw, label)| is_it(raw, label));
+        let first = found.next()?;
+        Some(Some(first).filter(|_| found.next().is_none()))
     }
 
     /// The pairs of raw value and label, in the order of the configuration.

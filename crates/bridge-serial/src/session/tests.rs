@@ -21,7 +21,8 @@ use instrument::Cable;
 struct Bench {
     config: Arc<SerialConfig>,
     counts: Arc<SerialCounts>,
-    session: SerialSession<Cable>,
+    debts: Debts,
+    session: Option<SerialSession<Cable>>,
 }
 
 /// A device from its keys besides `serial`.
@@ -34,18 +35,31 @@ fn config(keys: &str) -> Arc<SerialConfig> {
 
 impl Bench {
     async fn new(keys: &str, cable: Cable) -> Self {
-        let (config, counts) = (config(keys), Arc::default());
-        let session = SerialSession::start(
-            cable,
-            Arc::clone(&config),
-            Arc::clone(&counts),
-            Debts::default(),
-        );
-        Self {
-            config,
-            counts,
-            session: session.await.unwrap(),
-        }
+        let mut bench = Self {
+            config: config(keys),
+            counts: Arc::default(),
+            debts: Debts::default(),
+            session: None,
+        };
+        bench.open(cable).await;
+        bench
+    }
+
+    async fn open(&mut self, cable: Cable) {
+        let (config, counts) = (Arc::clone(&self.config), Arc::clone(&self.counts));
+        let session = SerialSession::start(cable, config, counts, self.debts.clone());
+        self.session = Some(session.await.unwrap());
+    }
+
+    /// The port is closed and opened again; what came in before is dropped.
+    async fn reopen(&mut self) {
+        let SerialSession { port, .. } = self.session.take().unwrap();
+        port.flush().await;
+        self.open(port).await;
+    }
+
+    fn session(&mut self) -> &mut SerialSession<Cable> {
+        self.session.as_mut().unwrap()
     }
 
     /// Polls until `end`, as the gateway's loop does. Each poll's samples go to `look`.
@@ -54,10 +68,10 @@ impl Bench {
             tokio::select! {
                 biased;
                 () = sleep_until(end) => return,
-                () = self.session.ready() => {}
+                () = self.session().ready() => {}
             }
             let mut samples = Vec::new();
-            let result = self.session.poll(&mut samples).await;
+            let result = self.session().poll(&mut samples).await;
             look(
                 result
                     .map(|()| samples.as_slice())
@@ -83,7 +97,7 @@ impl Bench {
     async fn command(&mut self, point: usize, value: &str) -> (String, Vec<Sample>) {
         let value = Value::Text(value.to_owned());
         let mut samples = Vec::new();
-        let outcome = self.session.apply(Command { point, value }, &mut samples);
+        let outcome = self.session().apply(Command { point, value }, &mut samples);
         let text = match outcome.await {
             Outcome::Done { value, .. } => format!("done {value}"),
             Outcome::Mismatch { value, .. } => format!("mismatch {value}"),

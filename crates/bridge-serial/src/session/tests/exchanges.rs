@@ -160,7 +160,7 @@ async fn all_frames_of_an_answer_are_taken_and_more_than_are_wanted_are_dropped(
     assert_eq!(bench.read_for(10_000).await, first);
     assert_eq!(bench.read_for(10_000).await, first);
     assert!(bench.counts.snapshot().unasked > 50);
-    assert!(bench.session.has_reported_surplus);
+    assert!(bench.session().has_reported_surplus);
     // Three of four: the answer broke off, and what is missing may still come.
     let three = |_: u64, _: &str| vec!["0R1,Dn=1\n0R2,Ta=2\n0R3,Rc=3\n".to_owned()];
     let (_, cable) = Instrument::new([], "", three);

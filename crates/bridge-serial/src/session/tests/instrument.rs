@@ -19,6 +19,13 @@ pub(super) struct Cable {
     log: Log,
 }
 
+impl Cable {
+    pub(super) async fn flush(&self) {
+        let mut from = self.from.lock().await;
+        while from.try_recv().is_ok() {}
+    }
+}
+
 /// What was written, each with its number from 1.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<String>>>);

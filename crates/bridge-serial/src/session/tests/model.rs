@@ -58,6 +58,7 @@ fn answer(number: u64, told: &str) -> Vec<String> {
 enum Step {
     Poll(u64),
     Command(usize),
+    Reopen,
     /// Says something unasked, while nothing is asked.
     Say(&'static str),
 }
@@ -83,6 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..6_000u64).prop_map(Step::Poll),
         3 => (0..2usize).prop_map(Step::Command),
+        1 => Just(Step::Reopen),
         1 => prop_oneof![Just("999999\n"), Just("*** READY\n"), Just("D=999999\n"), Just("OK\n"), Just("99")]
             .prop_map(Step::Say),
     ]
@@ -173,8 +175,9 @@ async fn schedule(
     for step in steps {
         match step {
             Step::Poll(millis) => tally.good += poll(&mut bench, &instrument, millis).await?.len(),
+            Step::Reopen => bench.reopen().await,
             // What looks like an answer that is owed is one.
-            Step::Say(text) if bench.session.debts.is_clear() => instrument.say(text),
+            Step::Say(text) if bench.debts.is_clear() => instrument.say(text),
             Step::Say(_) => instrument.say(banner),
             Step::Command(point) => {
                 value += 1;
