@@ -15,6 +15,7 @@ pub mod parse;
 pub mod point;
 mod port;
 mod probe;
+mod question;
 mod session;
 pub mod template;
 

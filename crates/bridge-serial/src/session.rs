@@ -2,7 +2,7 @@
 
 mod ask;
 mod commands;
-mod question;
+
 mod samples;
 mod schedule;
 
@@ -23,7 +23,7 @@ use crate::counts::SerialCounts;
 use crate::frame::{Framer, Rejected};
 use crate::line::Line;
 use crate::port::Port;
-use question::Debts;
+use crate::question::Debts;
 use schedule::Schedule;
 
 /// Runs one device on a port of its own.

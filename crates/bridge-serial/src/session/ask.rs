@@ -12,11 +12,11 @@ use fieldgate_bridge::{Cause, DriverError};
 use fieldgate_model::Sample;
 use tokio::time::{Instant, timeout_at};
 
-use super::question::Question;
 use super::{SerialSession, WRITE_LIMIT, cut};
 use crate::config::RequestConfig;
 use crate::frame::FrameKind;
 use crate::line::Line;
+use crate::question::Question;
 
 /// How long the line must be silent before a request, if something came that was not asked for.
 const QUIET: Duration = Duration::from_millis(100);

@@ -8,13 +8,13 @@ use fieldgate_model::{Command, Outcome, Sample, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::QUIET_MAX;
-use super::question::Question;
 use super::{SerialSession, cut};
 use crate::bytes::text;
 use crate::config::{Pattern, PointConfig, WriteConfig};
 use crate::line::Line;
 use crate::number::NumberFormat;
 use crate::point;
+use crate::question::Question;
 
 const UNKNOWN: &str = "; it may have taken effect";
 

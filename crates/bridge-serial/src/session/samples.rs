@@ -7,11 +7,11 @@ use fieldgate_model::{Sample, Value};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::question::Question;
 use super::{SerialSession, cut};
 use crate::config::ParseConfig;
 use crate::line::Line;
 use crate::point::{self, Unusable};
+use crate::question::Question;
 
 impl<L: Line> SerialSession<L> {
     /// Turns the frames of a streaming device into samples.

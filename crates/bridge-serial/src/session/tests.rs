@@ -12,9 +12,9 @@ use fieldgate_model::{Command, Outcome, Quality, Sample, Value};
 use tokio::time::{Instant, sleep_until};
 
 use super::SerialSession;
-use super::question::Debts;
 use crate::config::{SerialConfig, SerialEntry};
 use crate::counts::SerialCounts;
+use crate::question::Debts;
 use instrument::Cable;
 
 /// A session with an instrument.

@@ -1,3 +1,6 @@
+use fieldgate_bridge::Defaults;
+use fieldgate_bridge_serial::{SerialEntry, probe};
+
 use super::device::{Device, Pty, far};
 
 const PRESSURE: &str = r#"
@@ -104,4 +107,40 @@ async fn a_late_answer_is_not_taken_for_that_of_another_request() {
     );
     let counts = device.counts();
     assert_eq!((counts.late, counts.unasked), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_device_shows_late_answers_and_surplus_frames_as_what_they_are() {
+    let pty = Pty::new();
+    let json = format!(
+        r#"{{"serial": {{"port": "{}"}}, "requests": {{
+            "volts": {{"send": "U?\n", "timeout": "100ms"}}, "amps": {{"send": "I?\n", "timeout": "5s"}}}},
+        "parse": {{"regex": "^(?P<n>[\\d.]+)$"}},
+        "points": {{"u": {{"request": "volts", "field": "n"}}, "i": {{"request": "amps", "field": "n"}}}}}}"#,
+        pty.path()
+    );
+    let entry: SerialEntry = serde_json::from_str(&json).unwrap();
+    let config = entry.resolve("d", &Defaults::default()).unwrap();
+    let far_side = far(move || {
+        pty.expect(b"U?\n");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        pty.send(b"230.1\n");
+        pty.expect(b"I?\n");
+        pty.send(b"1.5\n7\n");
+        pty
+    });
+    let looking = probe(config, std::time::Duration::from_secs(1));
+    let (seen, pty) = tokio::join!(looking, far_side);
+    let seen = seen.unwrap();
+    drop(pty);
+    let frames: Vec<_> = seen
+        .seen
+        .iter()
+        .map(|seen| (seen.frame.as_slice(), seen.unfit.is_none()))
+        .collect();
+    assert_eq!(
+        frames,
+        [(&b"230.1"[..], false), (b"1.5", true), (b"7", false)]
+    );
+    assert_eq!((seen.missing, seen.counts.late), (vec![0], 1));
 }
