@@ -260,7 +260,7 @@ impl Look {
     fn look_at(&mut self, frame: Vec<u8>, request: Option<usize>, parse: &ParseConfig) {
         let after = self.start.elapsed();
         let (mut unfit, mut values) = (None, Vec::new());
-        match parse.parser.parse(&frame) {
+        match parse.parse(&frame) {
             Ok(record) => {
                 for (index, (_, point)) in self.config.points.iter().enumerate() {
                     if point.request == request

@@ -106,7 +106,7 @@ impl Question {
         if request.parse.parser == Parser::Text && is_echo(&self.config, frame) {
             return false;
         }
-        let Ok(record) = request.parse.parser.parse(frame) else {
+        let Ok(record) = request.parse.parse(frame) else {
             return false;
         };
         let mut points = self.config.points.iter().map(|(_, point)| point);

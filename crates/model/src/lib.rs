@@ -10,6 +10,7 @@ mod decimal;
 mod labels;
 pub mod payload;
 mod point;
+pub mod text;
 mod topic;
 mod value;
 
@@ -19,5 +20,6 @@ pub use decimal::{Decimal, DecimalError};
 pub use labels::Labels;
 pub use payload::{DeviceState, PayloadFormat};
 pub use point::{Point, Quality, Sample};
+pub use text::{Encoding, TextError};
 pub use topic::{TopicError, Topics, check_name};
 pub use value::Value;

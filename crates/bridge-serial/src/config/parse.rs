@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use fieldgate_model::Encoding;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -10,7 +11,7 @@ use super::names::some_entries;
 use crate::bytes::Escaped;
 use crate::check::ByteOrder;
 use crate::number::NumberFormat;
-use crate::parse::{BinaryField, BinaryKind, COLUMNS_MAX, Delimiter, FixedField, Parser};
+use crate::parse::{BinaryField, BinaryKind, COLUMNS_MAX, Delimiter, FixedField, Parser, Record};
 
 /// How frames are taken apart, and how numbers are written in them.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct ParseConfig {
     pub parser: Parser,
     /// How numbers are written.
     pub numbers: NumberFormat,
+    /// How texts are written; `None`: UTF-8 if they can be that, or else Latin-1.
+    pub encoding: Option<Encoding>,
 }
 
 /// A regular expression that compiles.
@@ -38,6 +41,7 @@ struct RawParse {
     hex: Option<Vec<(String, RawBinary)>>,
     decimal: Option<char>,
     thousands: Option<char>,
+    encoding: Option<Encoding>,
 }
 
 #[derive(Default, Deserialize)]
@@ -87,7 +91,19 @@ impl Default for ParseConfig {
         Self {
             parser: Parser::Text,
             numbers: NumberFormat::default(),
+            encoding: None,
         }
+    }
+}
+
+impl ParseConfig {
+    /// Takes a frame apart.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not fit, for people.
+    pub fn parse<'f>(&self, frame: &'f [u8]) -> Result<Record<'f>, String> {
+        self.parser.parse(frame, self.encoding)
     }
 }
 
@@ -156,10 +172,19 @@ impl TryFrom<RawParse> for ParseConfig {
                 hex: true,
                 fields: binary("hex", fields)?,
             }
+        } else if raw.encoding.is_some() {
+            Parser::Text
         } else {
             return Err(WAYS.into());
         };
-        Ok(Self { parser, numbers })
+        if raw.encoding == Some(Encoding::Utf16) {
+            return Err("encoding: expected utf-8 or latin-1".into());
+        }
+        Ok(Self {
+            parser,
+            numbers,
+            encoding: raw.encoding,
+        })
     }
 }
 
@@ -271,7 +296,7 @@ impl<'de> Visitor<'de> for ParseVisitor {
         };
         Ok(ParseConfig {
             parser,
-            numbers: NumberFormat::default(),
+            ..ParseConfig::default()
         })
     }
 

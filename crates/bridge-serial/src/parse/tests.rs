@@ -2,16 +2,15 @@ use super::*;
 use crate::config::ParseConfig;
 use proptest::prelude::*;
 
-fn parser(json: &str) -> Parser {
-    let config: ParseConfig =
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
-    config.parser
+fn config(json: &str) -> ParseConfig {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
 /// What a frame holds, for a table.
 fn read(json: &str, frame: &[u8], field: &str) -> String {
-    let parser = parser(json);
-    let record = match parser.parse(frame) {
+    let config = config(json);
+    let parser = &config.parser;
+    let record = match config.parse(frame) {
         Ok(record) => record,
         Err(error) => return format!("unfit: {error}"),
     };
@@ -133,6 +132,31 @@ fn every_parser_finds_its_fields() {
         (binary, b"\xFF\x86\x01\xF4", "bcd", "wrong"),
         (hex, b"FE ff", "n", "value -2"),
         (hex, b"FEf", "n", "unfit: not pairs of hexadecimal digits"),
+        (
+            r#"{"encoding": "latin-1"}"#,
+            b"Z\xC3\xA4",
+            "text",
+            "text ZÃ¤",
+        ),
+        (
+            r#"{"encoding": "utf-8"}"#,
+            b"Z\xE4",
+            "text",
+            "unfit: not UTF-8; is it `encoding: latin-1`?",
+        ),
+        (
+            r#"{"binary": {"n": {"at": 0, "as": "string(4)"}}, "encoding": "utf-8"}"#,
+            b"Z\xE4hl",
+            "n",
+            "wrong",
+        ),
+        (
+            r#"{"binary": {"n": {"at": 0, "as": "string(6)"}}, "encoding": "latin-1"}"#,
+            b"\xC4B \xFF\xFF\xFF",
+            "n",
+            "text ÄB",
+        ),
+        (fixed, b"ST12 \xFF\xFF\xFF", "kg", "text 12"),
         (hex, b"zz00", "n", "unfit: not pairs of hexadecimal digits"),
     ] {
         assert_eq!(read(json, frame, field), want, "{json}: {field}");
@@ -140,7 +164,7 @@ fn every_parser_finds_its_fields() {
     let unfit = read("\"json\"", b"{", "n");
     assert!(unfit.starts_with("unfit: not JSON"), "{unfit}");
     assert!(
-        parser("\"nmea\"")
+        config("\"nmea\"")
             .parse(b"$GPHDT,1,T*00")
             .unwrap_err()
             .contains("checksum")
@@ -190,6 +214,10 @@ fn wrong_parsers_of_the_mapping_are_refused_with_their_place() {
         (
             r#"{"binary": {"a": {"at": 0, "as": "u12"}}}"#,
             "a type: u8 u16",
+        ),
+        (
+            r#"{"regex": "a", "encoding": "utf-16"}"#,
+            "encoding: expected utf-8 or latin-1",
         ),
         (
             r#"{"regex": "a", "decimal": ";"}"#,

@@ -128,7 +128,7 @@ fn a_field_becomes_the_value_that_the_point_says() {
         ("\"text\"", "{}", " 4006381333931", "4006381333931"),
     ] {
         let device = device(parse, point);
-        let record = device.parse.parser.parse(frame.as_bytes()).unwrap();
+        let record = device.parse.parse(frame.as_bytes()).unwrap();
         let got = match read(&device.points[0].1, &record, device.parse.numbers) {
             None => "absent".to_owned(),
             Some(Ok(value)) => value.to_string(),
@@ -144,7 +144,7 @@ const BINARY: &str = r#"{"binary": {
 
 /// What a frame says about a point, as text.
 fn said(device: &SerialConfig, frame: &[u8]) -> String {
-    let record = device.parse.parser.parse(frame).unwrap();
+    let record = device.parse.parse(frame).unwrap();
     match read(&device.points[0].1, &record, device.parse.numbers) {
         None => "absent".to_owned(),
         Some(Ok(value)) => format!("{value:?}"),

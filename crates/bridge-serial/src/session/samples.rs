@@ -51,7 +51,7 @@ impl<L: Line> SerialSession<L> {
         parse: &ParseConfig,
         out: &mut Vec<Sample>,
     ) -> Result<(), String> {
-        let record = match parse.parser.parse(frame) {
+        let record = match parse.parse(frame) {
             Ok(record) => record,
             Err(why) => {
                 self.counts.change(|counts| counts.unmatched += 1);

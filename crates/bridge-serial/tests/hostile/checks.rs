@@ -142,7 +142,7 @@ pub(crate) fn parse(data: &[u8]) {
         let check = frame.iter().fold(0, |check, byte| check ^ byte);
         frame = [b"$", frame.as_slice(), format!("*{check:02X}").as_bytes()].concat();
     }
-    let Ok(record) = device.parse.parser.parse(&frame) else {
+    let Ok(record) = device.parse.parse(&frame) else {
         return;
     };
     for (_, point) in &device.points {
