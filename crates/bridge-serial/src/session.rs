@@ -119,6 +119,8 @@ pub struct SerialSession<L = Port> {
     has_reported_gap: bool,
     /// That an answer has more frames than are taken is in the log already.
     has_reported_surplus: bool,
+    /// That an answer was late is in the log already.
+    has_reported_late: bool,
 }
 
 impl<L: Line> SerialSession<L> {
@@ -147,11 +149,12 @@ impl<L: Line> SerialSession<L> {
             debts,
             asked: None,
             idle_bytes: 0,
-            is_unsettled: false,
+            is_unsettled: !config.start.is_empty(),
             reported: vec![false; config.points.len()],
             has_reported_frame: false,
             has_reported_gap: false,
             has_reported_surplus: false,
+            has_reported_late: false,
             port,
             counts,
             config,

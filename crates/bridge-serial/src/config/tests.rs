@@ -140,6 +140,18 @@ fn a_wrong_device_is_refused_by_key() {
             "timeout: a device that is asked",
         ),
         (
+            device(r#""request": {"send": "a", "frames": 9}, "points": {"p": {}}"#),
+            "request.frames: expected 1 to 8",
+        ),
+        (
+            device(r#""request": {"send": "a", "refused": "("}, "points": {"p": {}}"#),
+            "at character 1: unclosed group",
+        ),
+        (
+            device(r#""late": "2h", "points": {"p": {}}"#),
+            "late: must be at most 1h",
+        ),
+        (
             device(r#""offline": {"after": 0}, "points": {"p": {}}"#),
             "offline.after: must be at least 1",
         ),

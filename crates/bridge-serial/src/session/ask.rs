@@ -44,14 +44,13 @@ impl<L: Line> SerialSession<L> {
         while let Some(frame) = self.frames.pop_front() {
             let is_late = self.is_late(&frame);
             let bytes = std::mem::take(&mut self.idle_bytes).max(frame.len() as u64);
-            self.counts.change(|counts| {
-                counts.late += u64::from(is_late);
-                counts.unasked += if is_late { 0 } else { bytes };
-            });
-            if !is_late {
-                self.is_unsettled = true;
-                self.report_surplus(&frame);
+            if is_late {
+                self.note_late(&frame);
+                continue;
             }
+            self.counts.change(|counts| counts.unasked += bytes);
+            self.is_unsettled = true;
+            self.report_surplus(&frame);
         }
     }
 
@@ -67,6 +66,15 @@ impl<L: Line> SerialSession<L> {
             is_owed || (owed.is_clear() && is_wary())
         });
         is_answer && self.debts.judge(None, frame) == Verdict::Late
+    }
+
+    /// Counts an answer that came late, and tells of the first.
+    pub(super) fn note_late(&mut self, frame: &[u8]) {
+        self.counts.change(|counts| counts.late += 1);
+        if !std::mem::replace(&mut self.has_reported_late, true) {
+            let (device, frame) = (self.config.name.as_str(), cut(frame));
+            log::info!(DEVICE = device; "\"{frame}\" may answer something that was asked before, and is not used; further ones are only counted");
+        }
     }
 
     /// Tells that an answer has more frames than are taken.
@@ -247,7 +255,7 @@ impl<L: Line> SerialSession<L> {
                     missing -= 1;
                     end = Instant::now() + request.timeout;
                 }
-                Verdict::Late => self.counts.change(|counts| counts.late += 1),
+                Verdict::Late => self.note_late(&frame),
                 Verdict::Repeat | Verdict::Stray => {
                     let mut none = Vec::new();
                     let accepted = self.accept(&frame, Some(index), &request.parse, &mut none);
@@ -291,7 +299,7 @@ impl<L: Line> SerialSession<L> {
         let end = Instant::now() + limit;
         while let Some(frame) = self.next_frame(end).await? {
             if question.accepts(&frame) {
-                self.counts.change(|counts| counts.late += 1);
+                self.note_late(&frame);
                 return Ok(false);
             }
         }

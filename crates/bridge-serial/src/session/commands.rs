@@ -138,7 +138,7 @@ impl<L: Line> SerialSession<L> {
                     };
                 }
                 Verdict::Late => {
-                    self.counts.change(|counts| counts.late += 1);
+                    self.note_late(&frame);
                     has_late = true;
                 }
                 Verdict::Repeat | Verdict::Stray => {
@@ -183,6 +183,8 @@ impl<L: Line> SerialSession<L> {
             Value::Bytes(bytes) => bytes.clone(),
             other => other.to_string().into_bytes(),
         };
+        // What the device says to it is no answer to the next request.
+        self.is_unsettled = true;
         match self.send(&bytes).await {
             Ok(()) => Outcome::Done {
                 value,

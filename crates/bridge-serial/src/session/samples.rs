@@ -23,7 +23,7 @@ impl<L: Line> SerialSession<L> {
             let is_owed = |owed: &Owed<Question>| owed.requests().any(|own| own.accepts(&frame));
             if self.debts.with(|owed| is_owed(owed)) {
                 self.debts.judge(None, &frame);
-                self.counts.change(|counts| counts.late += 1);
+                self.note_late(&frame);
                 continue;
             }
             let mut samples = std::mem::take(&mut self.samples);
