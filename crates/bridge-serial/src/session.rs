@@ -20,10 +20,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::bytes::shown;
 use crate::config::SerialConfig;
 use crate::counts::SerialCounts;
-use crate::frame::{Framer, Rejected};
+use crate::frame::{FrameKind, Framer, Rejected};
 use crate::line::Line;
+use crate::parse::Parser;
 use crate::port::Port;
 use crate::question::Debts;
+use ask::{QUIET, QUIET_BYTES};
 use schedule::Schedule;
 
 /// Runs one device on a port of its own.
@@ -111,6 +113,8 @@ pub struct SerialSession<L = Port> {
     idle_bytes: u64,
     /// Something came that was not asked for.
     is_unsettled: bool,
+    /// The port was opened while an answer was owed: a part of it may be on its way.
+    is_new_line: bool,
     /// Points whose fault is in the log already.
     reported: Vec<bool>,
     /// That frames do not fit is in the log already.
@@ -136,8 +140,16 @@ impl<L: Line> SerialSession<L> {
             port.write(&config.start, limit).await?;
         }
         let now = Instant::now();
+        let mut framer = Framer::new(config.frame.clone());
+        let is_owing = !debts.is_clear();
+        // A device that is asked says nothing before, if it owes nothing; a sentence has its own
+        // start and checksum.
+        let talks = config.requests.is_empty() && config.parse.parser != Parser::Nmea;
+        if is_owing || talks {
+            framer.doubt((now + pause(&config, is_owing)).into_std());
+        }
         Ok(Self {
-            framer: Framer::new(config.frame.clone()),
+            framer,
             chunk: vec![0; CHUNK],
             rejected: Rejected::default(),
             frames: VecDeque::new(),
@@ -149,7 +161,8 @@ impl<L: Line> SerialSession<L> {
             debts,
             asked: None,
             idle_bytes: 0,
-            is_unsettled: !config.start.is_empty(),
+            is_unsettled: is_owing || !config.start.is_empty(),
+            is_new_line: is_owing,
             reported: vec![false; config.points.len()],
             has_reported_frame: false,
             has_reported_gap: false,
@@ -305,6 +318,16 @@ impl<L: Line> Session for SerialSession<L> {
     async fn apply(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {
         self.command(command, out).await
     }
+}
+
+/// For how long a frame that has begun may pause. A part of an answer that is owed must not be
+/// taken for a whole one, so then it is all of `gap`.
+fn pause(config: &SerialConfig, is_owing: bool) -> Duration {
+    let own = match config.frame.kind {
+        FrameKind::Silence { gap } => Some(gap),
+        _ => config.frame.gap.filter(|_| is_owing),
+    };
+    own.unwrap_or(QUIET + config.port.time_of(QUIET_BYTES))
 }
 
 /// The beginning of a frame, for a message.

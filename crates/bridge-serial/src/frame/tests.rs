@@ -452,3 +452,45 @@ fn a_code_that_was_cut_off_is_no_part_of_the_next_one() {
         }
     }
 }
+
+#[test]
+fn what_comes_right_after_the_port_was_opened_may_be_the_rest_of_a_frame() {
+    for (json, after, stream, want) in [
+        (
+            r#"{"line": "\r\n"}"#,
+            20,
+            "2.50\r\n13.75\r\n",
+            vec!["13.75"],
+        ),
+        (r#"{"line": "\r\n"}"#, 20, "\r\n13.75\r\n", vec!["13.75"]),
+        (r#"{"delimiter": ";"}"#, 20, "2.50;13.75;", vec!["13.75"]),
+        (
+            r#"{"line": "\r\n"}"#,
+            120,
+            "12.50\r\n13.75\r\n",
+            vec!["12.50", "13.75"],
+        ),
+        (
+            r#"{"stx_etx": {}}"#,
+            20,
+            "2.5\x0312.50\x03\x02ab\x03",
+            vec!["ab"],
+        ),
+        (r#"{"length": 2}"#, 20, "abcd", vec!["ab", "cd"]),
+        (r#"{"line": "\n", "check": "sum8"}"#, 20, "aa\n", vec!["a"]),
+    ] {
+        let (mut framer, mut out) = (Framer::new(config(json)), Vec::new());
+        let now = Instant::now();
+        framer.doubt(now + Duration::from_millis(100));
+        framer.feed(
+            stream.as_bytes(),
+            now + Duration::from_millis(after),
+            &mut out,
+        );
+        let got: Vec<_> = out
+            .iter()
+            .map(|frame| String::from_utf8_lossy(frame))
+            .collect();
+        assert_eq!(got, want, "{json} {stream}");
+    }
+}

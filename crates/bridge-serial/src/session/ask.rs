@@ -12,16 +12,15 @@ use fieldgate_bridge::{Cause, DriverError};
 use fieldgate_model::Sample;
 use tokio::time::{Instant, timeout_at};
 
-use super::{SerialSession, WRITE_LIMIT, cut};
+use super::{SerialSession, WRITE_LIMIT, cut, pause};
 use crate::config::RequestConfig;
-use crate::frame::FrameKind;
 use crate::line::Line;
 use crate::question::Question;
 
 /// How long the line must be silent before a request, if something came that was not asked for.
-const QUIET: Duration = Duration::from_millis(100);
+pub(super) const QUIET: Duration = Duration::from_millis(100);
 /// The silence is longer by the time of so many bytes.
-const QUIET_BYTES: usize = 20;
+pub(super) const QUIET_BYTES: usize = 20;
 /// How long at most that is waited for.
 pub(super) const QUIET_MAX: Duration = Duration::from_secs(1);
 /// How long at most a frame that has begun is waited for before a request.
@@ -95,13 +94,8 @@ impl<L: Line> SerialSession<L> {
 
     /// For how long nothing must come before a request.
     fn quiet(&self) -> Duration {
-        if self.framer.is_underway() {
-            // A part of an answer must not be taken for a whole one.
-            let own = match self.config.frame.kind {
-                FrameKind::Silence { gap } => Some(gap),
-                _ => self.config.frame.gap.filter(|_| !self.debts.is_clear()),
-            };
-            own.unwrap_or(QUIET + self.config.port.time_of(QUIET_BYTES))
+        if self.framer.is_underway() || self.is_new_line {
+            pause(&self.config, !self.debts.is_clear())
         } else if self.is_unsettled {
             QUIET
         } else {
@@ -129,7 +123,7 @@ impl<L: Line> SerialSession<L> {
                 return Err(DriverError::new(Cause::Protocol, text));
             }
         }
-        self.is_unsettled = false;
+        (self.is_unsettled, self.is_new_line) = (false, false);
         self.framer.clear();
         let bytes = std::mem::take(&mut self.idle_bytes);
         self.counts.change(|counts| counts.unasked += bytes);

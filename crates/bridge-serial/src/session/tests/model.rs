@@ -285,6 +285,23 @@ fn every_value_and_every_result_belongs_to_what_was_asked() {
     assert!(is_tried, "{all:?}");
 }
 
+#[test]
+fn half_an_answer_on_a_port_that_was_opened_again_settles_nothing() {
+    let mut fates = vec![Fate::Answer(0); 5];
+    fates.extend([
+        Fate::Answer(2008),
+        Fate::Banner(500),
+        Fate::Answer(0),
+        Fate::InPieces(3293, 115),
+        Fate::Answer(1),
+    ]);
+    let mut steps = vec![Step::Command(0); 5];
+    steps.extend([Step::Poll(1), Step::Poll(501)]);
+    steps.extend([Step::Command(1), Step::Command(1)]);
+    steps.extend([Step::Reopen, Step::Poll(0)]);
+    run(9, fates, steps).unwrap();
+}
+
 /// A share that fits an ordinary run, or as many as are asked for.
 fn schedules() -> u32 {
     let wanted = std::env::var("FIELDGATE_SCHEDULES").ok();
