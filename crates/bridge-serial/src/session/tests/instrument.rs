@@ -2,6 +2,7 @@
 //! wrongly or as little as it is told.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -112,6 +113,8 @@ pub(super) struct Instrument {
     /// What it did, and how much had been sent by the time at which it said so.
     done: Arc<Mutex<HashMap<u64, (Did, u64)>>>,
     banner: &'static str,
+    /// It is in the middle of an answer: nothing else is said then.
+    is_amid: Arc<AtomicBool>,
     pub(super) log: Log,
 }
 
@@ -130,6 +133,7 @@ impl Instrument {
             fates: Arc::new(Mutex::new(fates.into_iter().collect())),
             done: Arc::default(),
             banner,
+            is_amid: Arc::default(),
             log: log.clone(),
         };
         let cable = Cable {
@@ -157,6 +161,12 @@ impl Instrument {
 
     /// Says something that it was not asked.
     pub(super) fn say(&self, text: &str) {
+        if !self.is_amid.load(Ordering::Relaxed) {
+            self.send(text);
+        }
+    }
+
+    fn send(&self, text: &str) {
         if !text.is_empty() {
             let _ = self.to.send(text.as_bytes().to_vec());
         }
@@ -181,22 +191,24 @@ impl Instrument {
             let did = match fate {
                 Fate::Answer(millis) => {
                     wait(millis).await;
-                    self.say(&whole);
+                    self.send(&whole);
                     Some(Did::It)
                 }
                 Fate::InPieces(millis, pause) => {
                     wait(millis).await;
                     let (start, rest) = whole.split_at(whole.len() / 2);
-                    self.say(start);
+                    self.send(start);
+                    self.is_amid.store(true, Ordering::Relaxed);
                     wait(pause).await;
-                    self.say(rest);
+                    self.is_amid.store(false, Ordering::Relaxed);
+                    self.send(rest);
                     Some(Did::It)
                 }
                 Fate::Banner(millis) => {
                     wait(millis / 2).await;
-                    self.say(self.banner);
+                    self.send(self.banner);
                     wait(millis / 2).await;
-                    self.say(&whole);
+                    self.send(&whole);
                     Some(Did::It)
                 }
                 Fate::Lost => None,
@@ -206,18 +218,18 @@ impl Instrument {
                 }
                 Fate::Garbled(millis) => {
                     wait(millis).await;
-                    self.say("~~!\n");
+                    self.send("~~!\n");
                     Some(Did::It)
                 }
                 Fate::Refuse(millis) => {
                     wait(millis).await;
-                    self.say("ERR 3\n");
+                    self.send("ERR 3\n");
                     Some(Did::Refused)
                 }
                 Fate::Restart(millis) => {
                     wait(millis).await;
                     while from.try_recv().is_ok() {}
-                    self.say(self.banner);
+                    self.send(self.banner);
                     None
                 }
             };
