@@ -274,31 +274,35 @@ impl GpioSession {
             return Ok(());
         };
         let value = match (&point.kind, self.states.get(index)) {
-            (Kind::In(_), Some(State::Input { level, .. })) => Some(switch_value(point, *level)),
+            (Kind::In(_), Some(State::Input { level, .. })) => Ok(switch_value(point, *level)),
             (Kind::Count(count), Some(State::Counter { counter, .. })) => {
                 let total = Decimal::from(counter.total()).checked_mul(count.scale);
-                total.map(Value::Decimal)
+                total
+                    .map(Value::Decimal)
+                    .ok_or("the count times `scale` has too many digits")
             }
-            (Kind::Rate(rate), _) => self.rate(rate),
+            (Kind::Rate(rate), _) => self.rate(rate).ok_or("the rate has too many digits"),
             (Kind::Lost(of), _) => match self.states.get(*of) {
-                Some(State::Counter { counter, .. }) => Some(Value::Decimal(counter.lost().into())),
-                _ => None,
+                Some(State::Counter { counter, .. }) => Ok(Value::Decimal(counter.lost().into())),
+                _ => Err("there is no such counter"),
             },
             (Kind::Out(_), _) => {
                 let level = self.outputs.level(index).map_err(lost)?;
-                Some(switch_value(point, level))
+                Ok(switch_value(point, level))
             }
-            // Nobody knows what it does before it is set: nothing is told.
+            // What it does before it is set is unknown: nothing is told.
             (Kind::Pwm(_), Some(State::Pwm(channel))) => match channel {
-                Some(channel) => Decimal::from_f64(channel.percent).map(Value::Decimal),
+                Some(channel) => Decimal::from_f64(channel.percent)
+                    .map(Value::Decimal)
+                    .ok_or("the duty cycle is no number"),
                 None => return Ok(()),
             },
-            _ => None,
+            _ => Err("the line is not open"),
         };
         let now = Timestamp::now();
         out.push(match value {
-            Some(value) => Sample::good(index, value, now),
-            None => Sample::bad(index, now),
+            Ok(value) => Sample::good(index, value, now),
+            Err(why) => Sample::bad(index, now).because(&why.into()),
         });
         Ok(())
     }

@@ -20,8 +20,8 @@ pub fn encode(point: &PointConfig, value: &Value) -> Result<(WriteRequest, Value
     let Some(limits) = point.write else {
         return Err("the point is read-only".into());
     };
-    let raw = point.labels.as_ref().and_then(|labels| labels.raw(value));
-    let value = raw.unwrap_or(value);
+    let meant = point.labels.as_ref().and_then(|labels| labels.meant(value));
+    let value = meant.map_or(value, |(raw, _)| raw);
     check_name(point, value)?;
     check_limits(point, limits, value)?;
     let request = request(point, value)?;
@@ -43,7 +43,7 @@ fn check_name(point: &PointConfig, value: &Value) -> Result<(), String> {
         (false, _, Some(number)) if point.kind.is_number() => Value::Decimal(number),
         _ => value.clone(),
     };
-    if labels.has(&own) {
+    if labels.label(&own).is_some() {
         return Ok(());
     }
     Err(format!(

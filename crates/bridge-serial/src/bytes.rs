@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use fieldgate_model::Encoding;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// Bytes from a text with escapes: `\r`, `\n`, `\t`, `\0`, `\\`, `\xHH`.
@@ -92,6 +93,25 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// The text of a frame in a known encoding; `None` if it is none.
+pub fn encoded(bytes: &[u8], encoding: Option<Encoding>) -> Option<Cow<'_, str>> {
+    match encoding {
+        None => Some(text(bytes)),
+        Some(Encoding::Latin1) => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        Some(_) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+    }
+}
+
+/// The text in a place of fixed length. It ends at its first NUL; blanks and bytes of 0xFF at its
+/// end are padding.
+pub fn padded(bytes: &[u8], encoding: Option<Encoding>) -> Option<String> {
+    let used = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let is_padding = |byte: &u8| *byte == 0xFF || byte.is_ascii_whitespace();
+    let end = used.iter().rposition(|byte| !is_padding(byte));
+    let used = used.get(..end.map_or(0, |end| end + 1))?;
+    Some(encoded(used, encoding)?.trim().to_owned())
+}
+
 /// Bytes as [`Escaped`] takes them: printable ASCII as it is, the rest as escapes.
 pub fn shown(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -148,6 +168,24 @@ mod tests {
         assert_eq!(text("21 °C".as_bytes()), "21 °C");
         assert_eq!(text(b"21 \xB0C"), "21 °C");
         assert_eq!(hex(b"\x02P\r"), "02 50 0D");
+    }
+
+    #[test]
+    fn a_padded_text_is_read_in_its_encoding() {
+        use Encoding::{Latin1, Utf8};
+        for (bytes, encoding, want) in [
+            (&b"SDM630\0old"[..], None, Some("SDM630")),
+            (b"SDM630 \xFF \xFF", None, Some("SDM630")),
+            (b"  SDM630", Some(Utf8), Some("SDM630")),
+            (b"\xFF\xFF\xFF", None, Some("")),
+            (b"Z\xE4hler\xFF", None, Some("Zähler")),
+            (b"Z\xE4hler\xFF", Some(Utf8), None),
+            (b"Z\xC3\xA4hler", None, Some("Zähler")),
+            (b"Z\xC3\xA4hler", Some(Latin1), Some("ZÃ¤hler")),
+        ] {
+            let got = padded(bytes, encoding);
+            assert_eq!(got.as_deref(), want, "{bytes:?} {encoding:?}");
+        }
     }
 
     proptest! {

@@ -3,17 +3,23 @@
 //! An entry that was read is right in itself; whether its parts fit each other, such as a point's
 //! field and the parser, is told by [`SerialEntry::resolve`], all at once.
 
+mod absence;
 mod device;
+mod finder;
 mod frame;
 mod names;
 mod parse;
 mod point;
 mod port;
+mod write;
 
+pub use absence::Absence;
 pub use device::{Offline, RequestConfig, SerialConfig, SerialEntry};
-pub use parse::ParseConfig;
-pub use point::{Kind, PointConfig, PointEntry, Reading, Source, WriteConfig};
+pub use finder::Source;
+pub use parse::{ParseConfig, Pattern};
+pub use point::{Kind, PointConfig, PointEntry, Reading, Units};
 pub use port::{Flow, Parity, PortConfig};
+pub use write::WriteConfig;
 
 /// Parts that do not fit each other.
 #[derive(Clone, Debug, PartialEq, Eq)]

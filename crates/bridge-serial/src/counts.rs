@@ -21,6 +21,8 @@ pub struct SerialSnapshot {
     pub unmatched: u64,
     /// Bytes that came unasked from a device that is asked, and were dropped.
     pub unasked: u64,
+    /// Answers that came after their time, or may have done so, and were not used.
+    pub late: u64,
     /// What the framing rejected.
     pub rejected: Rejected,
 }
@@ -44,7 +46,11 @@ impl SerialSnapshot {
 
     /// The counts of what was not usable, by name.
     pub fn rejects(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let own = [("unmatched", self.unmatched), ("unasked", self.unasked)];
+        let own = [
+            ("unmatched", self.unmatched),
+            ("unasked", self.unasked),
+            ("late", self.late),
+        ];
         own.into_iter().chain(self.rejected.named())
     }
 
@@ -54,6 +60,7 @@ impl SerialSnapshot {
         let own = [
             ("that do not fit `parse`", self.unmatched),
             ("bytes unasked", self.unasked),
+            ("late answers", self.late),
         ];
         let counts = self
             .rejected

@@ -166,6 +166,8 @@ pub struct Framer {
     rejected: Rejected,
     /// When the last byte came.
     last: Option<Instant>,
+    /// What comes before may begin inside of a frame.
+    doubtful_until: Option<Instant>,
 }
 
 impl Framer {
@@ -178,7 +180,19 @@ impl Framer {
             marked: Marked::default(),
             rejected: Rejected::default(),
             last: None,
+            doubtful_until: None,
         }
+    }
+
+    /// Tells that the stream may begin inside of a frame if it begins before `until`: the port was
+    /// just opened. Then what comes up to the first end is dropped, as it could look like a whole
+    /// frame. A frame that has a check or a mark at its start needs no such care.
+    pub fn doubt(&mut self, until: Instant) {
+        let is_plain = matches!(
+            self.config.kind,
+            FrameKind::Line { .. } | FrameKind::Delimiter { .. } | FrameKind::Silence { .. }
+        );
+        self.doubtful_until = Some(until).filter(|_| is_plain && self.config.check.is_none());
     }
 
     /// Takes bytes that came at `now`, and appends the frames that they complete to `out`, without
@@ -189,6 +203,10 @@ impl Framer {
         }
         self.tick(now, out);
         self.last = Some(now);
+        if self.doubtful_until.take().is_some_and(|until| now < until) {
+            self.rejected.incomplete += 1;
+            self.skips = true;
+        }
         match self.config.kind {
             FrameKind::Line { .. } | FrameKind::Delimiter { .. } => {
                 bytes.iter().for_each(|byte| self.ended(*byte, out));
@@ -238,6 +256,11 @@ impl Framer {
         self.skips = false;
         self.marked = Marked::default();
         self.last = None;
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub fn is_underway(&self) -> bool {
+        !self.buffer.is_empty() || self.skips || self.marked.is_inside()
     }
 
     /// What was rejected since the start.

@@ -9,11 +9,13 @@ pub mod check;
 pub mod config;
 mod counts;
 pub mod frame;
+mod line;
 pub mod number;
 pub mod parse;
 pub mod point;
 mod port;
 mod probe;
+mod question;
 mod session;
 pub mod template;
 

@@ -8,13 +8,13 @@ pub mod nmea;
 
 use std::borrow::Cow;
 
-use fieldgate_model::{Decimal, Value};
+use fieldgate_model::{Decimal, Encoding, Value};
 use regex::{Captures, Regex};
 
 pub use binary::{BinaryField, BinaryKind};
 pub use nmea::{NmeaError, NmeaField, Sentence};
 
-use crate::bytes::text;
+use crate::bytes::encoded;
 
 /// How a frame is taken apart.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub enum Parser {
         quote: Option<char>,
         /// Names of the columns, from the first on. A frame with fewer columns does not fit.
         names: Vec<String>,
+        /// How many columns a frame has; others do not fit. `None`: any number.
+        count: Option<usize>,
     },
     /// As a JSON document.
     Json,
@@ -111,14 +113,14 @@ pub enum Record<'f> {
     Columns(Vec<String>),
     /// The document.
     Json(serde_json::Value),
-    /// Its bytes.
-    Bytes(Cow<'f, [u8]>),
+    /// Its bytes, and the encoding of texts in them.
+    Bytes(Cow<'f, [u8]>, Option<Encoding>),
     /// The sentence, by its address and its fields.
     Nmea(String),
 }
 
 /// The most columns of a frame; the rest is one column.
-const COLUMNS_MAX: usize = 256;
+pub const COLUMNS_MAX: usize = 256;
 
 impl PartialEq for Parser {
     /// Regular expressions are equal if their texts are.
@@ -130,13 +132,15 @@ impl PartialEq for Parser {
                     delimiter,
                     quote,
                     names,
+                    count,
                 },
                 Self::Columns {
                     delimiter: d,
                     quote: q,
                     names: n,
+                    count: c,
                 },
-            ) => (delimiter, quote, names) == (d, q, n),
+            ) => (delimiter, quote, names, count) == (d, q, n, c),
             (Self::Fixed(one), Self::Fixed(other)) => one == other,
             (Self::Binary { hex, fields }, Self::Binary { hex: h, fields: f }) => {
                 (hex, fields) == (h, f)
@@ -148,15 +152,23 @@ impl PartialEq for Parser {
 }
 
 impl Parser {
-    /// Takes a frame apart.
+    /// Takes a frame apart, whose texts are in an encoding. Without one, they are UTF-8 if they
+    /// can be, or else Latin-1.
     ///
     /// # Errors
     ///
     /// Why it does not fit, for people.
-    pub fn parse<'f>(&self, frame: &'f [u8]) -> Result<Record<'f>, String> {
+    pub fn parse<'f>(
+        &self,
+        frame: &'f [u8],
+        encoding: Option<Encoding>,
+    ) -> Result<Record<'f>, String> {
+        let text = |frame: &'f [u8]| {
+            encoded(frame, encoding).ok_or("not UTF-8; is it `encoding: latin-1`?")
+        };
         match self {
-            Self::Text => Ok(Record::Text(text(frame))),
-            Self::Regex(regex) => match regex.captures(&text(frame)) {
+            Self::Text => Ok(Record::Text(text(frame)?)),
+            Self::Regex(regex) => match regex.captures(&text(frame)?) {
                 Some(captures) => Ok(Record::Captures(owned(&captures))),
                 None => Err("the regex does not match".into()),
             },
@@ -164,28 +176,30 @@ impl Parser {
                 delimiter,
                 quote,
                 names,
+                count,
             } => {
-                let columns = columns(&text(frame), *delimiter, *quote);
-                if columns.len() < names.len() {
-                    return Err(format!(
-                        "{} columns, expected {}",
-                        columns.len(),
-                        names.len()
-                    ));
+                let columns = columns(&text(frame)?, *delimiter, *quote);
+                let found = columns.len();
+                // A delimiter behind the last column makes no further one.
+                let ends_empty = columns.last().is_some_and(String::is_empty);
+                let fits = |count: usize| found == count || (found == count + 1 && ends_empty);
+                if found < names.len() || count.is_some_and(|count| !fits(count)) {
+                    let expected = count.unwrap_or(names.len());
+                    return Err(format!("{found} columns, expected {expected}"));
                 }
                 Ok(Record::Columns(columns))
             }
             Self::Json => serde_json::from_slice(frame)
                 .map(Record::Json)
                 .map_err(|error| format!("not JSON: {error}")),
-            Self::Fixed(_) => Ok(Record::Text(text(frame))),
-            Self::Binary { hex: false, .. } => Ok(Record::Bytes(frame.into())),
+            Self::Fixed(_) => Ok(Record::Text(text(frame)?)),
+            Self::Binary { hex: false, .. } => Ok(Record::Bytes(frame.into(), encoding)),
             Self::Binary { hex: true, .. } => match from_hex(frame) {
-                Some(bytes) => Ok(Record::Bytes(bytes.into())),
+                Some(bytes) => Ok(Record::Bytes(bytes.into(), encoding)),
                 None => Err("not pairs of hexadecimal digits".into()),
             },
             Self::Nmea => {
-                let line = text(frame);
+                let line = text(frame)?;
                 Sentence::parse(&line).map_err(|error| error.to_string())?;
                 Ok(Record::Nmea(line.into_owned()))
             }
@@ -202,10 +216,11 @@ impl Parser {
                 let by_number = name.parse().ok().filter(|at| *at < regex.captures_len());
                 by_name.or(by_number).map(FieldRef::Capture)
             }
-            Self::Columns { names, .. } => {
+            Self::Columns { names, count, .. } => {
+                let most = count.unwrap_or(COLUMNS_MAX);
                 let by_name = names.iter().position(|own| own == name);
                 let by_number = name.parse::<usize>().ok().and_then(|at| at.checked_sub(1));
-                let by_number = by_number.filter(|at| *at < COLUMNS_MAX);
+                let by_number = by_number.filter(|at| *at < most);
                 by_name.or(by_number).map(FieldRef::Column)
             }
             Self::Json if name.is_empty() => None,
@@ -260,14 +275,19 @@ impl Record<'_> {
                 if text.chars().count() <= *at {
                     Found::Absent
                 } else {
-                    owned_text(part)
+                    // What a place of fixed length is padded with, also in Latin-1.
+                    let is_padding = |c: char| matches!(c, '\u{FF}' | '\0') || c.is_whitespace();
+                    owned_text(part.trim_end_matches(is_padding).to_owned())
                 }
             }
-            (Self::Bytes(bytes), FieldRef::Binary(field)) => match field.read(bytes) {
-                Some(value) => Found::Value(value),
-                None if bytes.len() < field.end() => Found::Absent,
-                None => Found::Wrong,
-            },
+            (Self::Bytes(bytes, encoding), FieldRef::Binary(field)) => {
+                match field.read(bytes, *encoding) {
+                    Some(Value::Text(text)) => owned_text(text),
+                    Some(value) => Found::Value(value),
+                    None if bytes.len() < field.end() => Found::Absent,
+                    None => Found::Wrong,
+                }
+            }
             (Self::Nmea(line), FieldRef::Nmea(field)) => match Sentence::parse(line) {
                 Ok(sentence) => sentence.get(field),
                 Err(_) => Found::Absent,

@@ -1,10 +1,14 @@
 //! From a field of a frame to the value of a point, and back to what is sent. Pure.
 
+mod typed;
+mod write;
+
 use fieldgate_model::{Decimal, Value};
 
-use crate::config::{Kind, PointConfig, Reading, Source, WriteConfig};
-use crate::number::{self, NumberFormat};
+use crate::config::{Absence, PointConfig, Reading, Source};
+use crate::number::NumberFormat;
 use crate::parse::{Found, Record};
+pub use write::write;
 
 /// What a record says about a point: `None` if it is not about it, an error if what it says is no
 /// value. The text is for people; an empty field and an invalid marker are errors, too.
@@ -36,12 +40,23 @@ pub fn read(
     }
 }
 
+/// What it says about a point that a frame does not hold it: `None` if that means nothing.
+pub fn absence(point: &PointConfig) -> Option<Result<Value, Unusable>> {
+    Some(match point.absent.as_ref()? {
+        Absence::Bad => Err(Unusable::Absent),
+        Absence::Value(value) => Ok(value.clone()),
+    })
+}
+
 /// Why a field is no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// The device's own way to say that there is none: an empty field, its invalid marker.
     #[error("the device has no value")]
     Nothing,
+    /// The frame does not hold it, and that means that it has no value.
+    #[error("not in the frame")]
+    Absent,
     /// Something that cannot be read.
     #[error("{0}")]
     Wrong(String),
@@ -70,9 +85,10 @@ impl Reading {
                 if self.is_invalid(&Value::Text(text.clone().into_owned())) {
                     return Err(Unusable::Nothing);
                 }
-                self.typed(&text, numbers)?
+                typed::text(self.kind, &text, numbers)?
             }
-            Found::Value(value) => value,
+            Found::Value(value) if self.is_invalid(&value) => return Err(Unusable::Nothing),
+            Found::Value(value) => typed::value(self.kind, value)?,
         };
         if self.is_invalid(&raw) {
             return Err(Unusable::Nothing);
@@ -88,7 +104,7 @@ impl Reading {
 
     /// What an answer to a command says that the device holds.
     pub(crate) fn plain(&self, text: &str, numbers: NumberFormat) -> Option<Value> {
-        let value = self.typed(text.trim(), numbers).ok()?;
+        let value = typed::text(self.kind, text.trim(), numbers).ok()?;
         let value = self.in_own_unit(value, Decimal::ONE).ok()?;
         let label = self.labels.as_ref().and_then(|labels| labels.label(&value));
         Some(label.cloned().unwrap_or(value))
@@ -104,28 +120,6 @@ impl Reading {
         }
     }
 
-    fn typed(&self, text: &str, numbers: NumberFormat) -> Result<Value, Unusable> {
-        let value = match self.kind {
-            Kind::Text => Some(Value::Text(text.to_owned())),
-            Kind::Decimal => number::parse(text, numbers).map(Value::Decimal),
-            Kind::Bool => Value::Text(text.to_owned()).to_switch().map(Value::Bool),
-            Kind::Hex => {
-                let is_plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-                let number = u64::from_str_radix(text, 16).ok().filter(|_| is_plain);
-                number.map(|number| Value::Decimal(number.into()))
-            }
-        };
-        value.ok_or_else(|| {
-            let what = match self.kind {
-                Kind::Decimal => "number",
-                Kind::Bool => "switch",
-                Kind::Hex => "hexadecimal number",
-                Kind::Text => "text",
-            };
-            Unusable::Wrong(format!("\"{}\" is no {what}", text.escape_debug()))
-        })
-    }
-
     fn scaled(&self, raw: Value, record: &Record<'_>) -> Result<Value, Unusable> {
         let mut factor = Decimal::ONE;
         if let Some(units) = &self.units {
@@ -136,7 +130,7 @@ impl Reading {
             };
             let known = units.factors.iter().find(|(name, _)| *name == unit);
             let Some((_, found)) = known else {
-                let text = format!("the unit \"{}\" is not in unit_from", unit.escape_debug());
+                let text = format!("the unit \"{}\" is not in unit_from", typed::shown(&unit));
                 return Err(Unusable::Wrong(text));
             };
             factor = *found;
@@ -157,81 +151,12 @@ impl Reading {
         });
         match scaled {
             Some(number) => Ok(Value::Decimal(number)),
-            None => Err(Unusable::Wrong(format!("{raw} cannot be scaled"))),
+            None => Err(Unusable::Wrong(format!(
+                "{} cannot be scaled",
+                typed::shown(&raw.to_string())
+            ))),
         }
     }
-}
-
-/// What to send for a command, and the value that it sets.
-///
-/// # Errors
-///
-/// Why the value is refused, for the client.
-pub fn write(
-    point: &PointConfig,
-    rule: &WriteConfig,
-    value: &Value,
-    numbers: NumberFormat,
-) -> Result<(Vec<u8>, Value), String> {
-    if !rule.send.has_value() {
-        return Ok((rule.send.render(value, numbers)?, value.clone()));
-    }
-    let reading = &point.reading;
-    if let Some(labels) = &reading.labels {
-        let label = labels
-            .raw(value)
-            .and_then(|raw| labels.label(raw))
-            .or(labels.label(value));
-        let Some(label) = label.cloned() else {
-            let names: Vec<String> = labels.iter().map(|(_, label)| label.to_string()).collect();
-            return Err(format!("{value} is none of {}", names.join(", ")));
-        };
-        let raw = labels.raw(&label).unwrap_or(value);
-        return Ok((rule.send.render(raw, numbers)?, label));
-    }
-    let is_number = reading.kind == Kind::Decimal || rule.min.is_some() || rule.max.is_some();
-    if is_number {
-        let number = value
-            .to_decimal()
-            .ok_or_else(|| format!("{value} is no number"))?;
-        within(number, rule.min, rule.max)?;
-        let raw = unscaled(reading, number)?;
-        return Ok((
-            rule.send.render(&Value::Decimal(raw), numbers)?,
-            Value::Decimal(number),
-        ));
-    }
-    if reading.kind == Kind::Bool {
-        let on = value
-            .to_switch()
-            .ok_or_else(|| format!("{value} is neither on nor off"))?;
-        let raw = Decimal::from(u8::from(on));
-        return Ok((
-            rule.send.render(&Value::Decimal(raw), numbers)?,
-            Value::Bool(on),
-        ));
-    }
-    Ok((rule.send.render(value, numbers)?, value.clone()))
-}
-
-fn within(number: Decimal, min: Option<Decimal>, max: Option<Decimal>) -> Result<(), String> {
-    if min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max) {
-        return Ok(());
-    }
-    let min = min.map(|min| min.to_string()).unwrap_or_default();
-    let max = max.map(|max| format!("={max}")).unwrap_or_default();
-    Err(format!("{number} is outside the limits {min}..{max}"))
-}
-
-/// What the device calls a value.
-fn unscaled(reading: &Reading, number: Decimal) -> Result<Decimal, String> {
-    if reading.scale == Decimal::ONE && reading.offset == Decimal::ZERO {
-        return Ok(number);
-    }
-    let without = number.checked_sub(reading.offset);
-    let raw = without.and_then(|without| without.checked_div_whole(reading.scale));
-    let raw = raw.and_then(|raw| Decimal::new(raw, 0));
-    raw.ok_or_else(|| format!("{number} is between two values of the device"))
 }
 
 #[cfg(test)]

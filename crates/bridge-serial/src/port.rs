@@ -22,6 +22,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::config::{Flow, Parity, PortConfig};
+use crate::line::Line;
 
 /// An open port.
 #[derive(Debug)]
@@ -83,6 +84,10 @@ impl Port {
             inner,
             path: config.port.clone(),
         })
+    }
+
+    fn lost(&self, why: &str) -> DriverError {
+        DriverError::new(Cause::Lost, format!("{}: {why}", self.path))
     }
 
     /// Waits for bytes and reads them. Cancel-safe. Never 0 bytes.
@@ -150,9 +155,19 @@ impl Port {
         tokio::time::sleep(length).await;
         set(false)
     }
+}
 
-    fn lost(&self, why: &str) -> DriverError {
-        DriverError::new(Cause::Lost, format!("{}: {why}", self.path))
+impl Line for Port {
+    async fn read(&self, buffer: &mut [u8]) -> Result<usize, DriverError> {
+        Self::read(self, buffer).await
+    }
+
+    async fn write(&self, bytes: &[u8], limit: Duration) -> Result<(), DriverError> {
+        Self::write(self, bytes, limit).await
+    }
+
+    async fn line_break(&self, length: Duration) -> Result<(), DriverError> {
+        Self::line_break(self, length).await
     }
 }
 

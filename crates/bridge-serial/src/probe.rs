@@ -1,8 +1,11 @@
 //! One look at a device, for people: its frames, what fits, and the values.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_bridge::DriverError;
+use fieldgate_bridge::late::{Asked, Verdict};
 use fieldgate_model::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -11,6 +14,7 @@ use crate::counts::SerialSnapshot;
 use crate::frame::Framer;
 use crate::point::{self, Unusable};
 use crate::port::Port;
+use crate::question::{Debts, Question};
 
 /// What was seen.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Seen {
     pub values: Vec<(usize, Result<Value, Unusable>)>,
 }
 
+/// How long an answer is listened on for more frames than are taken.
+const SURPLUS: Duration = Duration::from_millis(200);
 /// The most frames that are kept.
 const FRAMES_MAX: usize = 50;
 
@@ -59,37 +65,39 @@ pub async fn probe(config: SerialConfig, listen: Duration) -> Result<Probe, Driv
         start: Instant::now(),
         bytes: 0,
         unmatched: 0,
+        late: 0,
         seen: Vec::new(),
-        config,
+        found: VecDeque::new(),
+        debts: Debts::default(),
+        config: Arc::new(config),
         port,
     };
     if !look.config.start.is_empty() {
         look.send(&look.config.start.clone()).await?;
     }
     if look.config.requests.is_empty() {
-        let parse = look.config.parse.clone();
-        look.collect(None, &parse, look.start + listen).await?;
+        look.listen(look.start + listen).await?;
     }
-    for (index, request) in look.config.requests.clone().iter().enumerate() {
-        if let Some(length) = request.line_break {
-            look.port.line_break(length).await?;
+    for index in 0..look.config.requests.len() {
+        if !look.ask(index).await? {
+            break;
         }
-        look.framer.clear();
-        look.send(&request.send).await?;
-        let end = Instant::now() + look.config.port.time_of(request.send.len()) + request.timeout;
-        look.collect(Some(index), &request.parse, end).await?;
     }
     Ok(look.result())
 }
 
 struct Look {
-    config: SerialConfig,
+    config: Arc<SerialConfig>,
     port: Port,
     framer: Framer,
     start: Instant,
     bytes: u64,
     unmatched: u64,
+    late: u64,
     seen: Vec<Seen>,
+    /// Frames that were not looked at yet.
+    found: VecDeque<Vec<u8>>,
+    debts: Debts,
 }
 
 impl Look {
@@ -98,17 +106,127 @@ impl Look {
         self.port.write(bytes, limit).await
     }
 
-    /// Reads frames until `end`, or until there is nothing more to see.
-    async fn collect(
+    /// Asks one request. False if it makes no sense to ask more: nothing comes.
+    async fn ask(&mut self, index: usize) -> Result<bool, DriverError> {
+        let config = Arc::clone(&self.config);
+        let Some(request) = config.requests.get(index) else {
+            return Ok(false);
+        };
+        let question = Question::request(&config, index);
+        if !self.rest(&question).await? {
+            return Ok(false);
+        }
+        if let Some(length) = request.line_break {
+            self.port.line_break(length).await?;
+        }
+        self.debts.sent();
+        self.send(&request.send).await?;
+        let mut end = Instant::now() + config.port.time_of(request.send.len()) + request.timeout;
+        let mut missing = request.frames;
+        let mut first = self.seen.len();
+        while missing > 0
+            && let Some(frame) = self.next_frame(end).await?
+        {
+            match self.debts.judge(Some(&question), &frame) {
+                Verdict::Late => self.note_late(frame),
+                Verdict::Own => {
+                    first = self.seen.len();
+                    missing -= 1;
+                    end = Instant::now() + request.timeout;
+                    self.look_at(frame, Some(index), &request.parse);
+                }
+                Verdict::Repeat | Verdict::Stray => {
+                    self.look_at(frame, Some(index), &request.parse);
+                    self.forget_values("an echo");
+                }
+            }
+        }
+        self.debts.gave_up(&question, missing);
+        if missing == 0 {
+            self.look_on(&question, first, request.timeout).await?;
+        }
+        Ok(true)
+    }
+
+    /// Lets what is owed come before a request whose answer looks like it. False if the device
+    /// has said nothing at all.
+    async fn rest(&mut self, question: &Question) -> Result<bool, DriverError> {
+        let late = self.config.late;
+        let is_confusable = |debts: &Debts| debts.with(|owed| owed.is_confusable(question));
+        while is_confusable(&self.debts) {
+            let now = Instant::now();
+            let end = self.debts.with(|owed| owed.rested_at(late)).unwrap_or(now);
+            match self.next_frame(end).await? {
+                Some(frame) => {
+                    self.debts.judge(None, &frame);
+                    self.note_late(frame);
+                }
+                None => drop(self.debts.with(|owed| owed.write_off(Instant::now(), late))),
+            }
+            if self.bytes == 0 && Instant::now() >= end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks whether an answer is followed by more frames than are taken, or by another answer.
+    async fn look_on(
         &mut self,
-        request: Option<usize>,
-        parse: &ParseConfig,
-        end: Instant,
+        question: &Question,
+        first: usize,
+        limit: Duration,
     ) -> Result<(), DriverError> {
-        let mut chunk = vec![0; 4096];
-        while self.seen.len() < FRAMES_MAX && !self.is_done(request) {
+        let is_wary = self.debts.with(|owed| owed.is_wary(question));
+        let end = Instant::now() + if is_wary { limit } else { SURPLUS };
+        while let Some(frame) = self.next_frame(end).await? {
+            let is_answer = question.accepts(&frame);
+            self.note(
+                frame,
+                "comes after the answer, and is dropped: `frames` says how many are taken",
+            );
+            if is_answer
+                && is_wary
+                && let Some(seen) = self.seen.get_mut(first)
+            {
+                seen.values.clear();
+                seen.unfit = Some("two answers came: one is from before".to_owned());
+            }
+        }
+        self.debts.with(|owed| owed.trust());
+        Ok(())
+    }
+
+    fn note_late(&mut self, frame: Vec<u8>) {
+        self.late += 1;
+        self.note(frame, "too late: the answer to an earlier request");
+    }
+
+    /// Shows a frame without what is in it.
+    fn note(&mut self, frame: Vec<u8>, why: &str) {
+        self.seen.push(Seen {
+            after: self.start.elapsed(),
+            request: self.seen.last().and_then(|seen| seen.request),
+            frame,
+            unfit: Some(why.to_owned()),
+            values: Vec::new(),
+        });
+    }
+
+    /// What was looked at last is no answer.
+    fn forget_values(&mut self, why: &str) {
+        if let Some(seen) = self.seen.last_mut() {
+            seen.values.clear();
+            seen.unfit.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// The next frame before `end`; none once enough were seen.
+    async fn next_frame(&mut self, end: Instant) -> Result<Option<Vec<u8>>, DriverError> {
+        while self.found.is_empty() && self.seen.len() < FRAMES_MAX {
             let silence = self.framer.deadline().map(Instant::from_std);
             let until = silence.map_or(end, |silence| silence.min(end));
+            let mut chunk = vec![0; 4096];
             let mut frames = Vec::new();
             match timeout_at(until, self.port.read(&mut chunk)).await {
                 Ok(count) => {
@@ -119,12 +237,22 @@ impl Look {
                 }
                 Err(_) => self.framer.tick(Instant::now().into_std(), &mut frames),
             }
-            for frame in frames {
-                self.look_at(frame, request, parse);
-            }
+            self.found.extend(frames);
             if Instant::now() >= end {
                 break;
             }
+        }
+        Ok(self.found.pop_front())
+    }
+
+    /// Listens to a device that talks by itself, until `end` or until there is nothing more to
+    /// see.
+    async fn listen(&mut self, end: Instant) -> Result<(), DriverError> {
+        let config = Arc::clone(&self.config);
+        while !self.is_done()
+            && let Some(frame) = self.next_frame(end).await?
+        {
+            self.look_at(frame, None, &config.parse);
         }
         Ok(())
     }
@@ -132,7 +260,7 @@ impl Look {
     fn look_at(&mut self, frame: Vec<u8>, request: Option<usize>, parse: &ParseConfig) {
         let after = self.start.elapsed();
         let (mut unfit, mut values) = (None, Vec::new());
-        match parse.parser.parse(&frame) {
+        match parse.parse(&frame) {
             Ok(record) => {
                 for (index, (_, point)) in self.config.points.iter().enumerate() {
                     if point.request == request
@@ -157,17 +285,11 @@ impl Look {
     }
 
     /// Whether every point that can be seen was seen.
-    fn is_done(&self, request: Option<usize>) -> bool {
-        let is_missing = |(index, (_, point)): (usize, &(String, crate::PointConfig))| {
-            point.request == request && point.source.is_some() && !self.has_seen(index)
-        };
-        let is_answered = request.is_some()
-            && self
-                .seen
-                .iter()
-                .any(|seen| seen.request == request && !seen.values.is_empty());
-        let points = self.config.points.iter().enumerate();
-        is_answered || (!self.seen.is_empty() && !points.into_iter().any(is_missing))
+    fn is_done(&self) -> bool {
+        let mut points = self.config.points.iter().enumerate();
+        let is_seen = |index| self.has_seen(index);
+        !self.seen.is_empty()
+            && points.all(|(index, (_, point))| point.source.is_none() || is_seen(index))
     }
 
     fn has_seen(&self, point: usize) -> bool {
@@ -187,6 +309,7 @@ impl Look {
             frames: self.seen.len() as u64,
             unmatched: self.unmatched,
             unasked: 0,
+            late: self.late,
             rejected: self.framer.rejected(),
         };
         Probe {

@@ -1,6 +1,9 @@
 //! One open serial device: streams are listened to, polled devices asked, commands sent.
 
+mod ask;
 mod commands;
+
+mod samples;
 mod schedule;
 
 use std::collections::VecDeque;
@@ -15,11 +18,14 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bytes::shown;
-use crate::config::{ParseConfig, RequestConfig, SerialConfig};
+use crate::config::SerialConfig;
 use crate::counts::SerialCounts;
-use crate::frame::{Framer, Rejected};
-use crate::point::{self, Unusable};
+use crate::frame::{FrameKind, Framer, Rejected};
+use crate::line::Line;
+use crate::parse::Parser;
 use crate::port::Port;
+use crate::question::Debts;
+use ask::{QUIET, QUIET_BYTES};
 use schedule::Schedule;
 
 /// Runs one device on a port of its own.
@@ -27,17 +33,13 @@ use schedule::Schedule;
 pub struct SerialDriver {
     config: Arc<SerialConfig>,
     counts: Arc<SerialCounts>,
+    debts: Debts,
 }
 
 /// Bytes of one read. The kernel holds at most 4096 for a port.
 const CHUNK: usize = 4096;
 /// How often it is looked whether a port is there again: one system call.
 const LOOK: Duration = Duration::from_secs(1);
-/// After an answer that did not come: how long the line must be silent before the next request,
-/// so that an answer that comes late is not taken for that of another request.
-const QUIET: Duration = Duration::from_millis(100);
-/// How long at most that is waited for.
-const QUIET_MAX: Duration = Duration::from_secs(1);
 /// How long a port may take to take bytes, besides the time that they take on the wire.
 const WRITE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,7 @@ impl SerialDriver {
         Self {
             config: Arc::new(config),
             counts: Arc::default(),
+            debts: Debts::default(),
         }
     }
 
@@ -60,7 +63,12 @@ impl Driver for SerialDriver {
     type Session = SerialSession;
 
     async fn open(&mut self) -> Result<SerialSession, DriverError> {
-        SerialSession::open(Arc::clone(&self.config), Arc::clone(&self.counts)).await
+        let config = Arc::clone(&self.config);
+        // It looks through /proc.
+        let opened = tokio::task::spawn_blocking(move || Port::open(&config.port)).await;
+        let port = opened.map_err(|error| DriverError::new(Cause::Open, error.to_string()))??;
+        let (config, counts) = (Arc::clone(&self.config), Arc::clone(&self.counts));
+        SerialSession::start(port, config, counts, self.debts.clone()).await
     }
 
     /// A port that was pulled out is looked for, so that it is served within a second when it is
@@ -78,10 +86,10 @@ impl Driver for SerialDriver {
 
 /// An open device.
 #[derive(Debug)]
-pub struct SerialSession {
+pub struct SerialSession<L = Port> {
     config: Arc<SerialConfig>,
     counts: Arc<SerialCounts>,
-    port: Port,
+    port: L,
     framer: Framer,
     chunk: Vec<u8>,
     /// What the framer rejected up to the last look.
@@ -97,30 +105,51 @@ pub struct SerialSession {
     heard: Instant,
     /// A device that nobody expects to say anything is online when its port is open.
     is_new: bool,
-    /// The last request had no answer.
+    /// What the device owes.
+    debts: Debts,
+    /// The last request that was made.
+    asked: Option<usize>,
+    /// Bytes that came while nothing was asked, of no frame so far.
+    idle_bytes: u64,
+    /// Something came that was not asked for.
     is_unsettled: bool,
+    /// The port was opened while an answer was owed: a part of it may be on its way.
+    is_new_line: bool,
     /// Points whose fault is in the log already.
     reported: Vec<bool>,
     /// That frames do not fit is in the log already.
     has_reported_frame: bool,
+    /// That a frame broke off is in the log already.
+    has_reported_gap: bool,
+    /// That an answer has more frames than are taken is in the log already.
+    has_reported_surplus: bool,
+    /// That an answer was late is in the log already.
+    has_reported_late: bool,
 }
 
-impl SerialSession {
-    pub(crate) async fn open(
+impl<L: Line> SerialSession<L> {
+    /// Serves a device on a line that is open.
+    async fn start(
+        port: L,
         config: Arc<SerialConfig>,
         counts: Arc<SerialCounts>,
+        debts: Debts,
     ) -> Result<Self, DriverError> {
-        // It looks through /proc.
-        let port = config.port.clone();
-        let opened = tokio::task::spawn_blocking(move || Port::open(&port)).await;
-        let port = opened.map_err(|error| DriverError::new(Cause::Open, error.to_string()))??;
         if !config.start.is_empty() {
             let limit = WRITE_LIMIT + config.port.time_of(config.start.len());
             port.write(&config.start, limit).await?;
         }
         let now = Instant::now();
+        let mut framer = Framer::new(config.frame.clone());
+        let is_owing = !debts.is_clear();
+        // A device that is asked says nothing before, if it owes nothing; a sentence has its own
+        // start and checksum.
+        let talks = config.requests.is_empty() && config.parse.parser != Parser::Nmea;
+        if is_owing || talks {
+            framer.doubt((now + pause(&config, is_owing)).into_std());
+        }
         Ok(Self {
-            framer: Framer::new(config.frame.clone()),
+            framer,
             chunk: vec![0; CHUNK],
             rejected: Rejected::default(),
             frames: VecDeque::new(),
@@ -129,9 +158,16 @@ impl SerialSession {
             lost: None,
             heard: now,
             is_new: true,
-            is_unsettled: false,
+            debts,
+            asked: None,
+            idle_bytes: 0,
+            is_unsettled: is_owing || !config.start.is_empty(),
+            is_new_line: is_owing,
             reported: vec![false; config.points.len()],
             has_reported_frame: false,
+            has_reported_gap: false,
+            has_reported_surplus: false,
+            has_reported_late: false,
             port,
             counts,
             config,
@@ -150,7 +186,12 @@ impl SerialSession {
     /// When there is something to do if nothing comes.
     fn due(&self) -> Option<Instant> {
         if self.is_polled() {
-            return self.schedule.next();
+            let dues = self.schedule.dues().map(|(index, due)| {
+                // What cannot be asked before the device has rested is due then.
+                let rested = self.rested_at().filter(|_| !self.can_ask(index));
+                rested.map_or(due, |rested| rested.max(due))
+            });
+            return dues.min();
         }
         let frame = self.framer.deadline().map(Instant::from_std);
         [frame, self.silent_at()].into_iter().flatten().min()
@@ -161,6 +202,7 @@ impl SerialSession {
         match self.port.read(&mut self.chunk).await {
             Ok(count) => {
                 let bytes = self.chunk.get(..count).unwrap_or_default();
+                self.idle_bytes += count as u64;
                 let mut frames = Vec::new();
                 self.framer
                     .feed(bytes, Instant::now().into_std(), &mut frames);
@@ -189,210 +231,22 @@ impl SerialSession {
         let now = self.framer.rejected();
         let news = now.since(&self.rejected);
         self.rejected = now;
+        if let Some(gap) = self.config.frame.gap
+            && news.incomplete > 0
+            && !std::mem::replace(&mut self.has_reported_gap, true)
+        {
+            let device = self.config.name.as_str();
+            log::info!(DEVICE = device; "a frame broke off, or paused for {gap:?} (`frame.gap`); further ones are only counted");
+        }
         self.counts.change(|counts| {
             counts.bytes += bytes as u64;
             counts.frames += frames.len() as u64;
             counts.rejected += news;
         });
     }
-
-    /// Turns the frames of a streaming device into samples.
-    fn take_frames(&mut self) {
-        while let Some(frame) = self.frames.pop_front() {
-            let config = Arc::clone(&self.config);
-            let mut samples = std::mem::take(&mut self.samples);
-            let is_usable = self
-                .accept(&frame, None, &config.parse, &mut samples)
-                .is_ok();
-            self.samples = samples;
-            if is_usable {
-                self.heard = Instant::now();
-            }
-        }
-    }
-
-    /// Makes samples of a frame. An error if there is nothing in it about any point.
-    fn accept(
-        &mut self,
-        frame: &[u8],
-        request: Option<usize>,
-        parse: &ParseConfig,
-        out: &mut Vec<Sample>,
-    ) -> Result<(), String> {
-        let record = match parse.parser.parse(frame) {
-            Ok(record) => record,
-            Err(why) => {
-                self.counts.change(|counts| counts.unmatched += 1);
-                self.report_frame(frame, &why);
-                return Err(why);
-            }
-        };
-        let at = Timestamp::now();
-        let config = Arc::clone(&self.config);
-        let mut is_about_any = false;
-        for (index, (name, point)) in config.points.iter().enumerate() {
-            if point.request != request {
-                continue;
-            }
-            let Some(read) = point::read(point, &record, parse.numbers) else {
-                continue;
-            };
-            is_about_any = true;
-            match read {
-                Ok(value) => {
-                    self.set_reported(index, false);
-                    out.push(Sample::good(index, value, at));
-                }
-                Err(error) => {
-                    if matches!(error, Unusable::Wrong(_)) && self.set_reported(index, true) {
-                        let device = config.name.as_str();
-                        log::warn!(DEVICE = device, POINT = name.as_str(); "{name}: {error}");
-                    }
-                    out.push(Sample::bad(index, at));
-                }
-            }
-        }
-        // A sentence that nobody asked for is none that does not fit.
-        if is_about_any {
-            Ok(())
-        } else {
-            Err("it holds none of the points".to_owned())
-        }
-    }
-
-    fn report_frame(&mut self, frame: &[u8], why: &str) {
-        let device = self.config.name.as_str();
-        let text = cut(frame);
-        if std::mem::replace(&mut self.has_reported_frame, true) {
-            log::debug!(DEVICE = device; "\"{text}\": {why}");
-        } else {
-            log::info!(DEVICE = device; "\"{text}\": {why}; further ones are only counted");
-        }
-    }
-
-    /// True if that is a change.
-    fn set_reported(&mut self, point: usize, is_reported: bool) -> bool {
-        match self.reported.get_mut(point) {
-            Some(reported) => std::mem::replace(reported, is_reported) != is_reported,
-            None => false,
-        }
-    }
-
-    /// Drops what a polled device said without being asked.
-    fn drop_unasked(&mut self, before: u64) {
-        let bytes = self.counts.snapshot().bytes.saturating_sub(before);
-        self.counts.change(|counts| counts.unasked += bytes);
-        self.frames.clear();
-        self.framer.clear();
-    }
-
-    /// Takes in what came while nobody asked, and waits for silence after a missing answer.
-    async fn settle(&mut self) -> Result<(), DriverError> {
-        let before = self.counts.snapshot().bytes;
-        let end = Instant::now() + QUIET_MAX;
-        loop {
-            let quiet = if self.is_unsettled {
-                QUIET
-            } else {
-                Duration::ZERO
-            };
-            let until = (Instant::now() + quiet).min(end);
-            let came = timeout_at(until, self.read()).await.is_ok();
-            if let Some(error) = self.lost.take() {
-                return Err(error);
-            }
-            if !came || Instant::now() >= end {
-                break;
-            }
-        }
-        self.is_unsettled = false;
-        self.drop_unasked(before);
-        Ok(())
-    }
-
-    /// Asks once, and again if there is no answer.
-    async fn ask(&mut self, index: usize, out: &mut Vec<Sample>) -> Result<(), DriverError> {
-        let config = Arc::clone(&self.config);
-        let Some(request) = config.requests.get(index) else {
-            return Ok(());
-        };
-        let mut result = Ok(());
-        for _ in 0..=request.retries {
-            self.settle().await?;
-            if let Some(length) = request.line_break {
-                self.port.line_break(length).await?;
-            }
-            self.send(&request.send).await?;
-            result = self.answer(index, request, out).await;
-            out.append(&mut self.samples);
-            match &result {
-                Err(error) if !error.ends_session() => self.is_unsettled = true,
-                _ => break,
-            }
-        }
-        result
-    }
-
-    async fn send(&self, bytes: &[u8]) -> Result<(), DriverError> {
-        self.port
-            .write(bytes, WRITE_LIMIT + self.config.port.time_of(bytes.len()))
-            .await
-    }
-
-    /// Waits for a frame that answers a request. Others, such as an echo, are passed over.
-    async fn answer(
-        &mut self,
-        index: usize,
-        request: &RequestConfig,
-        out: &mut Vec<Sample>,
-    ) -> Result<(), DriverError> {
-        let wire = self.config.port.time_of(request.send.len());
-        let end = Instant::now() + wire + request.timeout;
-        let mut unfit: Option<(String, String)> = None;
-        while let Some(frame) = self.next_frame(end).await? {
-            match self.accept(&frame, Some(index), &request.parse, out) {
-                Ok(()) => return Ok(()),
-                Err(why) => unfit = Some((cut(&frame), why)),
-            }
-        }
-        let sent = cut(&request.send);
-        Err(match unfit {
-            None => {
-                let millis = request.timeout.as_millis();
-                DriverError::new(
-                    Cause::Timeout,
-                    format!("no answer to \"{sent}\" within {millis} ms"),
-                )
-            }
-            Some((frame, why)) => {
-                let text = format!("the answer to \"{sent}\" was \"{frame}\": {why}");
-                DriverError::new(Cause::Protocol, text)
-            }
-        })
-    }
-
-    /// The next frame that is complete before `end`; `None` if there is none.
-    async fn next_frame(&mut self, end: Instant) -> Result<Option<Vec<u8>>, DriverError> {
-        loop {
-            if let Some(frame) = self.frames.pop_front() {
-                return Ok(Some(frame));
-            }
-            if let Some(error) = self.lost.take() {
-                return Err(error);
-            }
-            let silence = self.framer.deadline().map(Instant::from_std);
-            let until = silence.map_or(end, |silence| silence.min(end));
-            if timeout_at(until, self.read()).await.is_err() {
-                self.tick();
-                if Instant::now() >= end && self.frames.is_empty() {
-                    return Ok(None);
-                }
-            }
-        }
-    }
 }
 
-impl Session for SerialSession {
+impl<L: Line> Session for SerialSession<L> {
     async fn ready(&mut self) {
         loop {
             let announces = self.is_new && !self.is_polled() && self.config.timeout.is_none();
@@ -409,13 +263,12 @@ impl Session for SerialSession {
                 }
                 continue;
             }
-            let before = self.counts.snapshot().bytes;
             match due {
                 Some(due) => drop(timeout_at(due, self.read()).await),
                 None => self.read().await,
             }
             if self.is_polled() {
-                self.drop_unasked(before);
+                self.take_unasked();
             } else {
                 self.take_if_streaming();
             }
@@ -431,7 +284,16 @@ impl Session for SerialSession {
         if let Some(error) = self.lost.take() {
             return Err(error);
         }
-        if let Some(index) = self.schedule.take_due(Instant::now()) {
+        let (now, late) = (Instant::now(), self.config.late);
+        if self.debts.with(|owed| owed.write_off(now, late)) {
+            let device = self.config.name.as_str();
+            log::debug!(DEVICE = device; "nothing came for {late:?}: what it owed is lost");
+        }
+        let can_ask: Vec<bool> = (0..self.config.requests.len())
+            .map(|index| self.can_ask(index))
+            .collect();
+        let can_ask = |index: usize| can_ask.get(index) == Some(&true);
+        if let Some(index) = self.schedule.take_due(now, can_ask) {
             let result = self.ask(index, out).await;
             if result.is_ok() {
                 self.schedule.answered(index);
@@ -458,12 +320,14 @@ impl Session for SerialSession {
     }
 }
 
-impl SerialSession {
-    fn take_if_streaming(&mut self) {
-        if !self.is_polled() {
-            self.take_frames();
-        }
-    }
+/// For how long a frame that has begun may pause. A part of an answer that is owed must not be
+/// taken for a whole one, so then it is all of `gap`.
+fn pause(config: &SerialConfig, is_owing: bool) -> Duration {
+    let own = match config.frame.kind {
+        FrameKind::Silence { gap } => Some(gap),
+        _ => config.frame.gap.filter(|_| is_owing),
+    };
+    own.unwrap_or(QUIET + config.port.time_of(QUIET_BYTES))
 }
 
 /// The beginning of a frame, for a message.
@@ -474,3 +338,6 @@ fn cut(frame: &[u8]) -> String {
         _ => shown(frame),
     }
 }
+
+#[cfg(test)]
+mod tests;

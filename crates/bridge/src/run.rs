@@ -341,7 +341,7 @@ impl Device {
 fn without_infinities(sample: &mut Sample) {
     let is_finite = sample.value.as_ref().is_none_or(Value::is_finite);
     if sample.quality == Quality::Good && !is_finite {
-        *sample = Sample::bad(sample.point, sample.at);
+        *sample = Sample::bad(sample.point, sample.at).because(&"no finite number".into());
     }
 }
 

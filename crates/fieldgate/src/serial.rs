@@ -160,7 +160,11 @@ pub(crate) async fn monitor(monitor: &Monitor) -> Result<(), Stop> {
         ..PortConfig::new(path, monitor.baud)
     };
     let frame = match monitor.frame {
-        Framing::Line => FrameConfig::lines(),
+        // What breaks off is shown with what comes next.
+        Framing::Line => FrameConfig {
+            gap: None,
+            ..FrameConfig::lines()
+        },
         Framing::Silence => FrameConfig::silence(Duration::from_millis(monitor.gap)),
     };
     let port = Port::open(&config).map_err(device_error)?;

@@ -42,27 +42,27 @@ impl Labels {
         Some(&pair.1)
     }
 
-    /// The raw value that a label stands for. `Text` labels also match a boolean or a number of
-    /// the same text, as a bare payload cannot say which it is. Case counts only where two labels
-    /// differ in nothing else.
-    pub fn raw(&self, label: &Value) -> Option<&Value> {
-        if let Some((raw, _)) = self.0.iter().find(|(_, own)| same(own, label)) {
-            return Some(raw);
-        }
-        let wanted = label.to_string().to_lowercase();
-        let mut alike = self
-            .0
-            .iter()
-            .filter(|(_, own)| own.to_string().to_lowercase() == wanted);
-        match (alike.next(), alike.next()) {
-            (Some((raw, _)), None) => Some(raw),
-            _ => None,
-        }
+    /// What a client means with a value: the raw value and its label. Case does not matter, so
+    /// that `ON` is not something else than `on`. A label goes before a raw value, as it is what
+    /// clients see. `None` if it is neither, or if it is two labels or two raw values that differ
+    /// in nothing but case.
+    pub fn meant(&self, value: &Value) -> Option<(&Value, &Value)> {
+        let text = value.to_string();
+        let is_text = |own: &Value| own.to_string().eq_ignore_ascii_case(&text);
+        let wanted = key(value);
+        // The first way in which it is anything.
+        self.only(|_, label| same(label, value))
+            .or_else(|| self.only(|_, label| is_text(label)))
+            .or_else(|| self.only(|raw, _| key(raw) == wanted))
+            .or_else(|| self.only(|raw, _| is_text(raw)))
+            .flatten()
     }
 
-    /// Whether a raw value has a label.
-    pub fn has(&self, raw: &Value) -> bool {
-        self.label(raw).is_some()
+    /// The pair for which `is_it` holds; `Some(None)` if there are several.
+    fn only(&self, is_it: impl Fn(&Value, &Value) -> bool) -> Option<Option<(&Value, &Value)>> {
+        let mut found = self.iter().filter(|(raw, label)| is_it(raw, label));
+        let first = found.next()?;
+        Some(Some(first).filter(|_| found.next().is_none()))
     }
 
     /// The pairs of raw value and label, in the order of the configuration.
@@ -145,28 +145,47 @@ mod tests {
             (number(7), Some(text("ST"))),
             (text("ajar"), None),
         ] {
-            assert_eq!(labels.raw(&label), want.as_ref(), "{label}");
+            let raw = labels.meant(&label).map(|(raw, _)| raw.clone());
+            assert_eq!(raw, want, "{label}");
         }
     }
 
     #[test]
-    fn case_does_not_change_what_a_label_means_unless_it_is_all_that_differs() {
-        let read = |json| serde_json::from_str::<Labels>(json).unwrap();
-        let swapped = read(r#"{"true": "off", "false": "on"}"#);
-        let twins = read(r#"{"1": "On", "2": "ON"}"#);
-        for (labels, label, want) in [
-            (&swapped, "on", Some("false")),
-            (&swapped, "ON", Some("false")),
-            (&swapped, "Off", Some("true")),
-            (&swapped, "TRUE", None),
-            (&twins, "ON", Some("2")),
-            (&twins, "On", Some("1")),
-            (&twins, "on", None),
+    fn case_does_not_change_what_a_client_means() {
+        let labels = |json: &str| serde_json::from_str::<Labels>(json).unwrap();
+        let switch = Labels::new(vec![
+            (Value::Bool(true), text("off")),
+            (Value::Bool(false), text("on")),
+        ]);
+        let switch = &switch.unwrap();
+        let crossed = &labels(r#"{"ON": "off", "OFF": "on"}"#);
+        let mode = &labels(r#"{"1": "day", "2": "Night"}"#);
+        let status = &labels(r#"{"G": "gross", "g": "high", "M": "m", "x": "M"}"#);
+        for (labels, value, want) in [
+            (switch, text("on"), Some("false")),
+            (switch, text("ON"), Some("false")),
+            (switch, text("Off"), Some("true")),
+            (switch, text("TRUE"), Some("true")),
+            (switch, Value::Bool(true), Some("true")),
+            (switch, number(1), Some("true")),
+            (switch, number(7), None),
+            (crossed, text("on"), Some("OFF")),
+            (crossed, text("ON"), Some("OFF")),
+            (mode, text("DAY"), Some("1")),
+            (mode, text("night"), Some("2")),
+            (mode, number(2), Some("2")),
+            (mode, text("2.0"), Some("2")),
+            (mode, number(3), None),
+            (status, text("G"), Some("G")),
+            (status, text("g"), Some("g")),
+            (status, text("m"), Some("M")),
+            (status, text("M"), Some("x")),
         ] {
-            assert_eq!(labels.raw(&text(label)), want.map(text).as_ref(), "{label}");
+            let got = labels.meant(&value).map(|(raw, _)| raw.to_string());
+            assert_eq!(got.as_deref(), want, "{value}");
         }
-        assert!(swapped.has(&Value::Bool(true)) && swapped.has(&number(1)));
-        assert!(!swapped.has(&number(7)));
+        let two = labels(r#"{"1": "Auto", "2": "AUTO"}"#);
+        assert_eq!(two.meant(&text("auto")), None, "either of two");
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Sample {
                 error: None,
             }
         } else {
-            Self::bad(point, at)
+            Self::bad(point, at).because(&"no finite number".into())
         }
     }
 

@@ -133,8 +133,9 @@ fn wanted(point: &PointConfig, value: &Value) -> Result<Wanted, String> {
     if let Value::Object(members) = value {
         return pulse(point, members).map(Wanted::Pulse);
     }
-    let raw = point.labels.as_ref().and_then(|labels| labels.raw(value));
-    match raw.unwrap_or(value).to_switch() {
+    let meant = point.labels.as_ref().and_then(|labels| labels.meant(value));
+    let raw = meant.map_or(value, |(raw, _)| raw);
+    match raw.to_switch() {
         Some(true) => Ok(Wanted::On),
         Some(false) => Ok(Wanted::Off),
         None => Err(format!("expected 0, 1 or a pulse, found {value}")),

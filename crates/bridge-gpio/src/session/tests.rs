@@ -80,9 +80,9 @@ impl Running {
                 Event::Samples(samples) => {
                     let mut found = samples.into_iter().rev();
                     if let Some(sample) = found.find(|sample| sample.point == point) {
-                        return sample
-                            .value
-                            .map_or("none".to_owned(), |value| value.to_string());
+                        let why = sample.error.as_deref().unwrap_or("none");
+                        let value = sample.value.as_ref().map(|value| value.to_string());
+                        return value.unwrap_or_else(|| why.to_owned());
                     }
                 }
                 Event::Online => {}
@@ -165,6 +165,41 @@ async fn pulses_are_counted_with_lost_ones_kept_and_preset() {
     while device.value(0).await != "12.5" {}
     device.stop().await;
     assert_eq!(bench.store.load("panel").unwrap()["water"].total, 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_value_says_why() {
+    let bench = Bench::new();
+    let huge = "170000000000000000000000000000000000000";
+    let points = format!(r#"{{"n": {{"count": 1, "scale": {huge}}}}}"#);
+    let mut device = bench.start(&points);
+    device.online().await;
+    for want in [huge, "the count times `scale` has too many digits"] {
+        bench.chip.drive(&line(1), true);
+        bench.chip.drive(&line(1), false);
+        while device.value(0).await != want {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_in_capitals_is_the_same_name() {
+    let bench = Bench::new();
+    let names = r#"{"1": "off", "0": "on"}"#;
+    let mut device = bench.start(&format!(r#"{{"valve": {{"out": 1, "enum": {names}}}}}"#));
+    device.online().await;
+    for (payload, is_high) in [
+        ("off", true),
+        ("ON", false),
+        ("OFF", true),
+        ("on", false),
+        ("1", true),
+        ("false", false),
+    ] {
+        device.command(0, payload).await;
+        assert_eq!(bench.chip.is_high(&line(1)), is_high, "{payload}");
+    }
+    let refused = device.command(0, "7").await;
+    assert_eq!(refused, "expected 0, 1 or a pulse, found 7");
 }
 
 #[tokio::test(start_paused = true)]

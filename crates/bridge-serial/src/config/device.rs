@@ -6,7 +6,9 @@ use fieldgate_bridge::{Backoff, Defaults, Period, Poll, Settings};
 use fieldgate_model::Point;
 use serde::Deserialize;
 
+use super::frame::FrameEntry;
 use super::names::points;
+use super::parse::Pattern;
 use super::{Fault, ParseConfig, PointConfig, PointEntry, PortConfig};
 use crate::bytes::Escaped;
 use crate::frame::FrameConfig;
@@ -35,6 +37,8 @@ pub struct SerialConfig {
     pub parse: ParseConfig,
     /// After what time without a usable frame a streaming device is offline; absent: never.
     pub timeout: Option<Duration>,
+    /// How long it may be silent before an answer that it owes counts as lost.
+    pub late: Duration,
     /// When it is given up and tried again.
     pub offline: Offline,
     /// Whether bytes are handed through as they are.
@@ -58,6 +62,10 @@ pub struct RequestConfig {
     pub retries: u32,
     /// How long the line is held in break before it.
     pub line_break: Option<Duration>,
+    /// How many frames answer it, at least 1: all that fit `parse`.
+    pub frames: usize,
+    /// A frame that refuses it, or anything else that the device is asked.
+    pub refused: Option<Pattern>,
     /// How its answer is taken apart.
     pub parse: ParseConfig,
 }
@@ -75,13 +83,14 @@ pub struct Offline {
 #[serde(deny_unknown_fields)]
 struct RawDevice {
     serial: PortConfig,
-    frame: Option<FrameConfig>,
+    frame: Option<FrameEntry>,
     start: Option<Escaped>,
     request: Option<RawRequest>,
     #[serde(default, deserialize_with = "points")]
     requests: Vec<(String, RawRequest)>,
     parse: Option<ParseConfig>,
     timeout: Option<Period>,
+    late: Option<Period>,
     #[serde(default)]
     offline: RawOffline,
     #[serde(default)]
@@ -99,6 +108,8 @@ struct RawRequest {
     retries: Option<u32>,
     #[serde(rename = "break")]
     line_break: Option<Period>,
+    frames: Option<usize>,
+    refused: Option<Pattern>,
     parse: Option<ParseConfig>,
 }
 
@@ -112,6 +123,12 @@ struct RawOffline {
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const BREAK_MAX: Duration = Duration::from_secs(2);
+/// How late an answer can be, if nothing else is said.
+const LATE_TIMEOUTS: u32 = 10;
+const LATE_LEAST: Duration = Duration::from_secs(10);
+const LATE_MAX: Duration = Duration::from_secs(3600);
+/// What a device may owe is bounded, and an answer may be owed twice.
+const FRAMES_MAX: usize = 8;
 const RETRIES: u32 = 1;
 const RETRIES_MAX: u32 = 10;
 /// A port that was pulled out is back when somebody has put it back.
@@ -127,6 +144,9 @@ impl TryFrom<RawDevice> for SerialEntry {
         }
         if raw.timeout.is_some() && is_polled {
             return Err("timeout: a device that is asked has it in its request".into());
+        }
+        if raw.late.is_some_and(|late| late.get() > LATE_MAX) {
+            return Err("late: must be at most 1h".into());
         }
         if raw.points.is_empty() && !raw.raw {
             return Err("points: expected at least one point, or `raw: true`".into());
@@ -161,6 +181,12 @@ impl RawRequest {
         {
             return Err(format!("{key}.break: must be at most 2s"));
         }
+        if self
+            .frames
+            .is_some_and(|frames| !(1..=FRAMES_MAX).contains(&frames))
+        {
+            return Err(format!("{key}.frames: expected 1 to {FRAMES_MAX}"));
+        }
         if self.retries.is_some_and(|retries| retries > RETRIES_MAX) {
             return Err(format!("{key}.retries: must be at most {RETRIES_MAX}"));
         }
@@ -175,6 +201,8 @@ impl RawRequest {
             timeout: self.timeout.map_or(TIMEOUT, Period::get),
             retries: self.retries.unwrap_or(RETRIES),
             line_break: self.line_break.map(Period::get),
+            frames: self.frames.unwrap_or(1),
+            refused: self.refused.clone(),
             parse: self.parse.clone().unwrap_or_else(|| parse.clone()),
         }
     }
@@ -229,19 +257,34 @@ impl SerialEntry {
         Ok(SerialConfig {
             name: name.to_owned(),
             port: raw.serial.clone(),
-            frame: raw.frame.clone().unwrap_or_else(FrameConfig::lines),
+            frame: raw
+                .frame
+                .clone()
+                .unwrap_or_else(FrameEntry::lines)
+                .resolve(&raw.serial),
             start: raw.start.clone().unwrap_or_default().0,
-            requests,
             parse,
             timeout: raw.timeout.map(Period::get),
+            late: raw
+                .late
+                .map_or_else(|| usual_late(&requests, &resolved), Period::get),
             offline: Offline {
                 after: raw.offline.after.unwrap_or(after),
                 backoff: raw.offline.backoff.unwrap_or_else(usual_backoff),
             },
             raw: raw.raw,
+            requests,
             points: resolved,
         })
     }
+}
+
+/// How late an answer is thought to be at most.
+fn usual_late(requests: &[RequestConfig], points: &[(String, PointConfig)]) -> Duration {
+    let asked = requests.iter().map(|request| request.timeout);
+    let set = points.iter().filter_map(|(_, point)| point.write.as_ref());
+    let longest = asked.chain(set.map(|rule| rule.timeout)).max();
+    LATE_LEAST.max(longest.unwrap_or_default() * LATE_TIMEOUTS)
 }
 
 fn usual_backoff() -> Backoff {

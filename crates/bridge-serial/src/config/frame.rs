@@ -7,6 +7,7 @@ use fieldgate_bridge::Period;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::PortConfig;
 use crate::bytes::Escaped;
 use crate::check::{ByteOrder, Check, CheckKind};
 use crate::frame::{Escape, FrameConfig, FrameKind, MAX};
@@ -22,7 +23,7 @@ struct RawFrame {
     silence: Option<Period>,
     start: Option<Escaped>,
     max: Option<usize>,
-    gap: Option<Period>,
+    gap: Option<GapEntry>,
     check: Option<CheckEntry>,
 }
 
@@ -57,6 +58,16 @@ struct RawEscape {
     xor: u8,
 }
 
+/// A time, or `never`.
+struct GapEntry(Option<Duration>);
+
+/// The frames of a device as written. Without a `gap`, the usual one depends on the baud rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FrameEntry {
+    config: FrameConfig,
+    has_usual_gap: bool,
+}
+
 /// A kind of check, or all about it.
 struct CheckEntry(RawCheck);
 
@@ -85,6 +96,11 @@ fn big() -> ByteOrder {
 const USUAL_MAX: usize = 1024;
 /// A frame's bytes follow each other; a USB adapter hands them on within some 16 ms.
 const USUAL_GAP: Duration = Duration::from_millis(500);
+/// A line of text is often put together while it is sent: a display's value, then its unit. No
+/// instrument takes so long for that, and no reader is used again so soon after a cut-off code.
+const LINE_GAP: Duration = Duration::from_secs(1);
+/// The usual gap is longer by the time of so many bytes: that counts below some 600 baud.
+const GAP_BYTES: usize = 20;
 const STX: u8 = 0x02;
 const ETX: u8 = 0x03;
 const DLE: u8 = 0x10;
@@ -99,7 +115,7 @@ impl FrameConfig {
                 end: b"\n".to_vec(),
             },
             max: USUAL_MAX,
-            gap: None,
+            gap: Some(LINE_GAP),
             check: None,
         }
     }
@@ -117,7 +133,38 @@ impl FrameConfig {
 
 impl<'de> Deserialize<'de> for FrameConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(RawFrame::deserialize(deserializer)?).map_err(de::Error::custom)
+        Ok(FrameEntry::deserialize(deserializer)?.config)
+    }
+}
+
+impl<'de> Deserialize<'de> for FrameEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawFrame::deserialize(deserializer)?;
+        let has_usual_gap = raw.gap.is_none();
+        let config = FrameConfig::try_from(raw).map_err(de::Error::custom)?;
+        Ok(Self {
+            config,
+            has_usual_gap,
+        })
+    }
+}
+
+impl FrameEntry {
+    /// What holds if nothing is said.
+    pub(super) fn lines() -> Self {
+        Self {
+            config: FrameConfig::lines(),
+            has_usual_gap: true,
+        }
+    }
+
+    /// With the gap that is usual at this baud rate.
+    pub(super) fn resolve(&self, port: &PortConfig) -> FrameConfig {
+        let mut config = self.config.clone();
+        if self.has_usual_gap {
+            config.gap = config.gap.map(|gap| gap + port.time_of(GAP_BYTES));
+        }
+        config
     }
 }
 
@@ -148,14 +195,14 @@ impl TryFrom<RawFrame> for FrameConfig {
             .map(|CheckEntry(check)| check_of(check, name))
             .transpose()?;
         let least = start.len() + check.map_or(0, |check| check.width());
-        let (kind, has_gap) = if let Some(Escaped(end)) = raw.line.or(raw.delimiter) {
+        let (kind, usual_gap) = if let Some(Escaped(end)) = raw.line.or(raw.delimiter) {
             if !(1..=8).contains(&end.len()) {
                 return Err(format!("{name}: expected 1 to 8 bytes"));
             }
             if name == "line" {
-                (FrameKind::Line { end }, false)
+                (FrameKind::Line { end }, Some(LINE_GAP))
             } else {
-                (FrameKind::Delimiter { end }, false)
+                (FrameKind::Delimiter { end }, Some(LINE_GAP))
             }
         } else if let Some(length) = raw.length {
             if !(least.max(1)..=max).contains(&length) {
@@ -164,11 +211,11 @@ impl TryFrom<RawFrame> for FrameConfig {
                     least.max(1)
                 ));
             }
-            (FrameKind::Length { length, start }, true)
+            (FrameKind::Length { length, start }, Some(USUAL_GAP))
         } else if let Some(prefix) = raw.prefix {
-            (prefix.resolve(start, max)?, true)
+            (prefix.resolve(start, max)?, Some(USUAL_GAP))
         } else if let Some(marked) = raw.stx_etx {
-            (marked.resolve()?, true)
+            (marked.resolve()?, Some(USUAL_GAP))
         } else {
             let gap = raw.silence.map_or(USUAL_GAP, Period::get);
             if gap > Duration::from_secs(60) {
@@ -177,13 +224,12 @@ impl TryFrom<RawFrame> for FrameConfig {
             if raw.gap.is_some() {
                 return Err("gap: a frame that ends by silence has no other".into());
             }
-            (FrameKind::Silence { gap }, false)
+            (FrameKind::Silence { gap }, None)
         };
-        let usual = has_gap.then_some(USUAL_GAP);
         Ok(Self {
             kind,
             max,
-            gap: raw.gap.map(Period::get).or(usual),
+            gap: raw.gap.map_or(usual_gap, |GapEntry(gap)| gap),
             check,
         })
     }
@@ -295,6 +341,32 @@ fn check_of(raw: RawCheck, frame: &str) -> Result<Check, String> {
         with_start: raw.with_start.unwrap_or(usual.with_start),
         with_end: raw.with_end.unwrap_or(usual.with_end),
     })
+}
+
+impl<'de> Deserialize<'de> for GapEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(GapVisitor)
+    }
+}
+
+struct GapVisitor;
+
+impl Visitor<'_> for GapVisitor {
+    type Value = GapEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as 500ms, or never")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<GapEntry, E> {
+        match text {
+            "never" => Ok(GapEntry(None)),
+            _ => match Period::parse(text) {
+                Some(gap) => Ok(GapEntry(Some(gap.get()))),
+                None => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+            },
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for EscapeEntry {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use fieldgate_model::Encoding;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -10,7 +11,7 @@ use super::names::some_entries;
 use crate::bytes::Escaped;
 use crate::check::ByteOrder;
 use crate::number::NumberFormat;
-use crate::parse::{BinaryField, BinaryKind, Delimiter, FixedField, Parser};
+use crate::parse::{BinaryField, BinaryKind, COLUMNS_MAX, Delimiter, FixedField, Parser, Record};
 
 /// How frames are taken apart, and how numbers are written in them.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub struct ParseConfig {
     pub parser: Parser,
     /// How numbers are written.
     pub numbers: NumberFormat,
+    /// How texts are written; `None`: UTF-8 if they can be that, or else Latin-1.
+    pub encoding: Option<Encoding>,
 }
 
 /// A regular expression that compiles.
@@ -38,6 +41,7 @@ struct RawParse {
     hex: Option<Vec<(String, RawBinary)>>,
     decimal: Option<char>,
     thousands: Option<char>,
+    encoding: Option<Encoding>,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,9 +50,13 @@ struct RawColumns {
     delimiter: Option<DelimiterEntry>,
     quote: Option<char>,
     names: Vec<String>,
+    count: Option<CountEntry>,
 }
 
 struct DelimiterEntry(Delimiter);
+
+/// A number of columns, or any.
+struct CountEntry(Option<usize>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +91,19 @@ impl Default for ParseConfig {
         Self {
             parser: Parser::Text,
             numbers: NumberFormat::default(),
+            encoding: None,
         }
+    }
+}
+
+impl ParseConfig {
+    /// Takes a frame apart.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not fit, for people.
+    pub fn parse<'f>(&self, frame: &'f [u8]) -> Result<Record<'f>, String> {
+        self.parser.parse(frame, self.encoding)
     }
 }
 
@@ -152,10 +172,19 @@ impl TryFrom<RawParse> for ParseConfig {
                 hex: true,
                 fields: binary("hex", fields)?,
             }
+        } else if raw.encoding.is_some() {
+            Parser::Text
         } else {
             return Err(WAYS.into());
         };
-        Ok(Self { parser, numbers })
+        if raw.encoding == Some(Encoding::Utf16) {
+            return Err("encoding: expected utf-8 or latin-1".into());
+        }
+        Ok(Self {
+            parser,
+            numbers,
+            encoding: raw.encoding,
+        })
     }
 }
 
@@ -197,10 +226,20 @@ impl RawColumns {
         {
             return Err("columns.quote: it is the delimiter".into());
         }
+        // Two lines that ran together have more columns than one.
+        let usual = Some(self.names.len()).filter(|count| *count > 0);
+        let count = self.count.map_or(usual, |CountEntry(count)| count);
+        if count.is_some_and(|count| count < self.names.len()) {
+            return Err(format!(
+                "columns.count: fewer than the {} names",
+                self.names.len()
+            ));
+        }
         Ok(Parser::Columns {
             delimiter,
             quote,
             names: self.names,
+            count,
         })
     }
 }
@@ -257,7 +296,7 @@ impl<'de> Visitor<'de> for ParseVisitor {
         };
         Ok(ParseConfig {
             parser,
-            numbers: NumberFormat::default(),
+            ..ParseConfig::default()
         })
     }
 
@@ -284,6 +323,36 @@ impl Visitor<'_> for PatternVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Pattern, E> {
         Pattern::parse(text).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for CountEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl Visitor<'_> for CountVisitor {
+    type Value = CountEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1 to {COLUMNS_MAX}, or any")
+    }
+
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<CountEntry, E> {
+        match usize::try_from(count) {
+            Ok(count) if (1..=COLUMNS_MAX).contains(&count) => Ok(CountEntry(Some(count))),
+            _ => Err(E::invalid_value(de::Unexpected::Unsigned(count), &self)),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<CountEntry, E> {
+        match text {
+            "any" => Ok(CountEntry(None)),
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
     }
 }
 

@@ -1,18 +1,16 @@
 //! One point: which field of a frame it shows, as what, and how it is set.
 
-use std::fmt;
-use std::time::Duration;
-
 use fieldgate_bridge::{Deadband, Defaults, Period, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Point, Value};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
 
+use super::absence::Absence;
+use super::finder::{Finder, Name, Source};
 use super::names::entries;
-use super::parse::{ParseConfig, Pattern};
+use super::parse::ParseConfig;
+use super::write::{RawWrite, WriteConfig};
 use super::{Fault, RequestConfig};
-use crate::parse::{FieldRef, NmeaField, Parser, nmea};
-use crate::template::Template;
+use crate::parse::{BinaryKind, FieldRef, Parser};
 
 /// A point as written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -30,6 +28,8 @@ pub struct PointConfig {
     pub source: Option<Source>,
     /// How a text becomes its value, what is done to it, and its names.
     pub reading: Reading,
+    /// What it means that a frame does not hold it; absent: nothing, the value stays.
+    pub absent: Option<Absence>,
     /// The unit of the value.
     pub unit: Option<String>,
     /// When it is published.
@@ -38,19 +38,10 @@ pub struct PointConfig {
     pub write: Option<WriteConfig>,
 }
 
-/// What a point shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// One field.
-    Field(FieldRef),
-    /// Several, as one object. Without the first, there is no value.
-    Object(Vec<(String, FieldRef)>),
-}
-
 /// How what is in a frame becomes a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// What a text is.
+    /// What a field is taken as.
     pub kind: Kind,
     /// What a number is multiplied by; not zero.
     pub scale: Decimal,
@@ -73,36 +64,21 @@ pub struct Units {
     pub factors: Vec<(String, Decimal)>,
 }
 
-/// What a text is.
+/// What a field is taken as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// What it is in the frame: a text, or a number, switch or bytes of a frame that has types.
+    #[serde(skip)]
+    Own,
     /// A number, exact.
     Decimal,
-    /// Itself, without the blanks around it.
+    /// Its text, without the blanks around it.
     Text,
     /// A switch: `1`, `0`, `on`, `off`, `true`, `false`.
     Bool,
     /// A whole number in hexadecimal digits.
     Hex,
-}
-
-/// How a point is set.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WriteConfig {
-    /// What is sent.
-    pub send: Template,
-    /// What answers it; absent: nothing, and it is done when it is sent. A capture `value` is
-    /// compared with what was sent.
-    pub answer: Option<Pattern>,
-    /// What the device says when it refuses.
-    pub refused: Option<Pattern>,
-    /// How long an answer may take.
-    pub timeout: Duration,
-    /// The least value.
-    pub min: Option<Decimal>,
-    /// The greatest value.
-    pub max: Option<Decimal>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -121,6 +97,7 @@ struct RawPoint {
     unit: Option<String>,
     unit_from: Option<RawUnits>,
     invalid: Option<Value>,
+    absent: Option<Absence>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
     heartbeat: Option<Period>,
@@ -135,23 +112,6 @@ struct RawUnits {
     factors: Vec<(String, Decimal)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWrite {
-    send: Template,
-    answer: Option<Pattern>,
-    refused: Option<Pattern>,
-    timeout: Option<Period>,
-    min: Option<Decimal>,
-    max: Option<Decimal>,
-}
-
-/// The name of a field, or its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Name(String);
-
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 const FIELDS_MAX: usize = 32;
 
 impl TryFrom<RawPoint> for PointEntry {
@@ -199,6 +159,9 @@ impl TryFrom<RawPoint> for PointEntry {
         if raw.unit_from.is_some() && raw.unit.is_none() {
             return Err("unit_from: needs `unit`, which it converts to".into());
         }
+        if let (Some(Absence::Value(_)), true) = (&raw.absent, raw.fields.is_some()) {
+            return Err("absent: a point of several fields can only be bad".into());
+        }
         if let Some(write) = &raw.write {
             write.check()?;
         }
@@ -222,30 +185,71 @@ impl RawPoint {
     fn kind(&self) -> Kind {
         let is_number = self.numeric().is_some() || (self.unit.is_some() && self.fields.is_none());
         self.kind
-            .unwrap_or(if is_number { Kind::Decimal } else { Kind::Text })
+            .unwrap_or(if is_number { Kind::Decimal } else { Kind::Own })
     }
 }
 
-impl RawWrite {
-    fn check(&self) -> Result<(), String> {
-        if let (Some(min), Some(max)) = (self.min, self.max)
-            && min > max
-        {
-            return Err(format!("write.min: {min} is above max {max}"));
+impl RawPoint {
+    /// A field that has a type cannot be taken as any other.
+    fn check_types(
+        &self,
+        name: &str,
+        source: Option<&Source>,
+        faults: &mut Vec<Fault>,
+    ) -> Option<()> {
+        let fields: Vec<&FieldRef> = match source {
+            None => Vec::new(),
+            Some(Source::Field(field)) => vec![field],
+            Some(Source::Object(fields)) => fields.iter().map(|(_, field)| field).collect(),
+        };
+        for field in fields {
+            let FieldRef::Binary(field) = field else {
+                continue;
+            };
+            if let Some(wrong) = mismatch(self.kind(), field.kind) {
+                let key = match (self.kind, self.numeric()) {
+                    (Some(_), _) => "as",
+                    (None, Some(key)) => key,
+                    (None, None) => "unit",
+                };
+                faults.push(Fault::new(&["points", name, key], wrong));
+                return None;
+            }
         }
-        if self
-            .timeout
-            .is_some_and(|timeout| timeout.get() > TIMEOUT_MAX)
-        {
-            return Err("write.timeout: must be at most 60s".into());
+        Some(())
+    }
+
+    fn check_absence(
+        &self,
+        name: &str,
+        source: Option<&Source>,
+        parser: &Parser,
+        faults: &mut Vec<Fault>,
+    ) -> Option<()> {
+        if self.absent.is_none() {
+            return Some(());
         }
-        if self.refused.is_some() && self.answer.is_none() {
-            return Err("write.refused: needs `answer`; without it nothing is waited for".into());
-        }
-        if self.timeout.is_some() && self.answer.is_none() {
-            return Err("write.timeout: needs `answer`; without it nothing is waited for".into());
-        }
-        Ok(())
+        let message = if source.is_none() {
+            "needs `field`: a point that is only written is in no frame"
+        } else if *parser == Parser::Nmea {
+            "not with `parse: nmea`: each sentence holds other points"
+        } else {
+            return Some(());
+        };
+        faults.push(Fault::new(&["points", name, "absent"], message));
+        None
+    }
+}
+
+/// Why a field of a binary frame can never be what the point takes it as.
+fn mismatch(kind: Kind, field: BinaryKind) -> Option<&'static str> {
+    match (kind, field) {
+        (Kind::Own | Kind::Text, _) | (_, BinaryKind::Text(_)) => None,
+        (Kind::Decimal, BinaryKind::Bit(_)) => Some("the field is a bit, not a number"),
+        (_, BinaryKind::Bytes(_)) => Some("the field is bytes; expected a number such as u16"),
+        (Kind::Bool, BinaryKind::Float(_)) => Some("the field is a float, not a switch"),
+        (Kind::Hex, _) => Some("`hex` reads a text in hexadecimal digits; the field is none"),
+        (Kind::Decimal | Kind::Bool, _) => None,
     }
 }
 
@@ -271,7 +275,13 @@ impl PointEntry {
             faults,
         };
         finder.check_sentence()?;
-        let source = finder.source(raw)?;
+        let source = finder.source(
+            raw.field.as_ref(),
+            raw.fields.as_deref(),
+            raw.write.is_some(),
+        )?;
+        raw.check_types(name, source.as_ref(), finder.faults)?;
+        raw.check_absence(name, source.as_ref(), &parse.parser, finder.faults)?;
         let units = match &raw.unit_from {
             None => None,
             Some(units) => Some(Units {
@@ -290,20 +300,14 @@ impl PointEntry {
                 invalid: raw.invalid.clone(),
                 labels: raw.labels.clone(),
             },
+            absent: raw.absent.clone(),
             unit: raw.unit.clone(),
             rule: Rule {
                 publish: raw.publish.unwrap_or(defaults.publish),
                 deadband: raw.deadband,
                 heartbeat: raw.heartbeat.or(defaults.heartbeat).map(Period::get),
             },
-            write: raw.write.as_ref().map(|write| WriteConfig {
-                send: write.send.clone(),
-                answer: write.answer.clone(),
-                refused: write.refused.clone(),
-                timeout: write.timeout.map_or(WRITE_TIMEOUT, Period::get),
-                min: write.min,
-                max: write.max,
-            }),
+            write: raw.write.as_ref().map(RawWrite::resolve),
         })
     }
 
@@ -343,103 +347,6 @@ impl PointEntry {
     }
 }
 
-/// Finds the fields of one point.
-struct Finder<'a> {
-    point: &'a str,
-    sentence: Option<&'a str>,
-    parse: &'a ParseConfig,
-    faults: &'a mut Vec<Fault>,
-}
-
-impl Finder<'_> {
-    fn check_sentence(&mut self) -> Option<()> {
-        let path = ["points", self.point, "sentence"];
-        let message = match (&self.parse.parser, self.sentence) {
-            (Parser::Nmea, None) => {
-                let text = "expected `sentence`, such as GGA, or GNGGA for one talker only";
-                self.faults.push(Fault::new(&["points", self.point], text));
-                return None;
-            }
-            (Parser::Nmea, Some(sentence)) => {
-                let is_plain = sentence
-                    .bytes()
-                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-                if is_plain && (3..=8).contains(&sentence.len()) {
-                    return Some(());
-                }
-                "expected three capital letters such as GGA, or talker and type such as GNGGA"
-            }
-            (_, Some(_)) => "only with `parse: nmea`",
-            (_, None) => return Some(()),
-        };
-        self.faults.push(Fault::new(&path, message));
-        None
-    }
-
-    fn find(&mut self, key: &[&str], name: &str) -> Option<FieldRef> {
-        let found = match (&self.parse.parser, self.sentence) {
-            (Parser::Nmea, Some(sentence)) => match name.parse::<usize>() {
-                Ok(index) if (1..=80).contains(&index) => Some(NmeaField::at(sentence, index)),
-                _ => NmeaField::named(sentence, name),
-            }
-            .map(FieldRef::Nmea),
-            (parser, _) => parser.field(name),
-        };
-        if found.is_none() {
-            let path: Vec<&str> = ["points", self.point].iter().chain(key).copied().collect();
-            self.faults
-                .push(Fault::unknown(&path, "field", name, self.known()));
-        }
-        found
-    }
-
-    /// What the point shows; `Some(None)` if it is only written.
-    fn source(&mut self, raw: &RawPoint) -> Option<Option<Source>> {
-        let source = match (&raw.field, &raw.fields) {
-            (Some(Name(field)), _) => Some(Source::Field(self.find(&["field"], field)?)),
-            (None, Some(fields)) => Some(Source::Object(self.object(fields)?)),
-            (None, None) if self.parse.parser == Parser::Text && raw.write.is_none() => {
-                Some(Source::Field(FieldRef::Whole))
-            }
-            (None, None) if raw.write.is_some() => None,
-            (None, None) => {
-                let known = self.known().join(", ");
-                let message = match known.as_str() {
-                    "" => "expected `field`".to_owned(),
-                    known => format!("expected `field`, one of {known}"),
-                };
-                self.faults
-                    .push(Fault::new(&["points", self.point], message));
-                return None;
-            }
-        };
-        Some(source)
-    }
-
-    fn object(&mut self, names: &[Name]) -> Option<Vec<(String, FieldRef)>> {
-        let found = names
-            .iter()
-            .map(|Name(name)| Some((name.clone(), self.find(&["fields"], name)?)));
-        // All are looked for, so that every wrong one is told.
-        let found: Vec<_> = found.collect();
-        found.into_iter().collect()
-    }
-
-    fn known(&self) -> Vec<String> {
-        match (&self.parse.parser, self.sentence) {
-            (Parser::Nmea, Some(sentence)) => {
-                let mut names: Vec<String> = nmea::names(sentence)
-                    .iter()
-                    .map(|name| (*name).to_owned())
-                    .collect();
-                names.push("a number from 1".to_owned());
-                names
-            }
-            (parser, _) => parser.names(),
-        }
-    }
-}
-
 impl PointConfig {
     /// What topics and payloads need to know of it.
     pub fn to_model(&self, name: &str) -> Point {
@@ -449,29 +356,5 @@ impl PointConfig {
             writable: self.write.is_some(),
             labels: self.reading.labels.clone(),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl Visitor<'_> for NameVisitor {
-    type Value = Name;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a field, or its number from 1")
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Name, E> {
-        Ok(Name(number.to_string()))
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Name, E> {
-        Ok(Name(name.to_owned()))
     }
 }

@@ -67,6 +67,37 @@ fn the_devices_of_the_mapping_document_are_read() {
 }
 
 #[test]
+fn a_frame_that_broke_off_is_given_up_after_a_time_that_depends_on_the_baud_rate() {
+    for (frame, baud, want) in [
+        (r#"{"line": "\r"}"#, 115_200, Some(1_002)),
+        (r#"{"delimiter": ";"}"#, 9600, Some(1_025)),
+        (r#"{"line": "\r"}"#, 300, Some(1_800)),
+        (r#"{"stx_etx": {}}"#, 9600, Some(525)),
+        (r#"{"length": 4}"#, 50, Some(5_300)),
+        (r#"{"line": "\r", "gap": "3s"}"#, 300, Some(3_000)),
+        (r#"{"line": "\r", "gap": "never"}"#, 300, None),
+        (r#"{"silence": "20ms"}"#, 300, None),
+    ] {
+        let json = format!(
+            r#"{{"serial": {{"port": "/dev/x", "baud": {baud}}}, "frame": {frame}, "points": {{"p": {{}}}}}}"#
+        );
+        let config = read(&json).unwrap();
+        let config = config.resolve("d", &Defaults::default()).unwrap();
+        let got = config.frame.gap.map(|gap| gap.as_millis());
+        assert_eq!(got, want, "{frame} at {baud}");
+    }
+    let default = read(r#"{"serial": {"port": "/dev/x"}, "points": {"p": {}}}"#).unwrap();
+    let default = default.resolve("d", &Defaults::default()).unwrap();
+    assert_eq!(default.frame.gap.unwrap().as_millis(), 1_025);
+    let soon = r#"{"serial": {"port": "/dev/x"}, "frame": {"line": ";", "gap": "soon"}, "points": {"p": {}}}"#;
+    assert!(
+        read(soon)
+            .unwrap_err()
+            .contains("a time such as 500ms, or never")
+    );
+}
+
+#[test]
 fn a_wrong_device_is_refused_by_key() {
     let device = |rest: &str| format!(r#"{{"serial": {{"port": "/dev/x"}}, {rest}}}"#);
     let point = |point: &str| device(&format!(r#""points": {{"p": {point}}}"#));
@@ -107,6 +138,18 @@ fn a_wrong_device_is_refused_by_key() {
         (
             device(r#""request": {"send": "a"}, "timeout": "1s", "points": {"p": {}}"#),
             "timeout: a device that is asked",
+        ),
+        (
+            device(r#""request": {"send": "a", "frames": 9}, "points": {"p": {}}"#),
+            "request.frames: expected 1 to 8",
+        ),
+        (
+            device(r#""request": {"send": "a", "refused": "("}, "points": {"p": {}}"#),
+            "at character 1: unclosed group",
+        ),
+        (
+            device(r#""late": "2h", "points": {"p": {}}"#),
+            "late: must be at most 1h",
         ),
         (
             device(r#""offline": {"after": 0}, "points": {"p": {}}"#),

@@ -432,3 +432,65 @@ proptest! {
         prop_assert_eq!(out.len(), 1, "{:?}", framer.rejected());
     }
 }
+
+#[test]
+fn a_code_that_was_cut_off_is_no_part_of_the_next_one() {
+    for (json, end) in [(r#"{"line": "\r"}"#, "\r"), (r#"{"delimiter": ";"}"#, ";")] {
+        for (pause, rest, want) in [
+            (3000, "4006381333931", "4006381333931"),
+            // A slow reader, or one behind a network.
+            (900, "81333931", "4006381333931"),
+        ] {
+            let mut framer = Framer::new(config(json));
+            let (now, mut out) = (Instant::now(), Vec::new());
+            framer.feed(b"40063", now, &mut out);
+            let later = now + Duration::from_millis(pause);
+            framer.feed(rest.as_bytes(), later, &mut out);
+            framer.feed(end.as_bytes(), later, &mut out);
+            assert_eq!(out, [want.as_bytes()], "{json} {pause}");
+            assert_eq!(framer.rejected().incomplete, u64::from(pause == 3000));
+        }
+    }
+}
+
+#[test]
+fn what_comes_right_after_the_port_was_opened_may_be_the_rest_of_a_frame() {
+    for (json, after, stream, want) in [
+        (
+            r#"{"line": "\r\n"}"#,
+            20,
+            "2.50\r\n13.75\r\n",
+            vec!["13.75"],
+        ),
+        (r#"{"line": "\r\n"}"#, 20, "\r\n13.75\r\n", vec!["13.75"]),
+        (r#"{"delimiter": ";"}"#, 20, "2.50;13.75;", vec!["13.75"]),
+        (
+            r#"{"line": "\r\n"}"#,
+            120,
+            "12.50\r\n13.75\r\n",
+            vec!["12.50", "13.75"],
+        ),
+        (
+            r#"{"stx_etx": {}}"#,
+            20,
+            "2.5\x0312.50\x03\x02ab\x03",
+            vec!["ab"],
+        ),
+        (r#"{"length": 2}"#, 20, "abcd", vec!["ab", "cd"]),
+        (r#"{"line": "\n", "check": "sum8"}"#, 20, "aa\n", vec!["a"]),
+    ] {
+        let (mut framer, mut out) = (Framer::new(config(json)), Vec::new());
+        let now = Instant::now();
+        framer.doubt(now + Duration::from_millis(100));
+        framer.feed(
+            stream.as_bytes(),
+            now + Duration::from_millis(after),
+            &mut out,
+        );
+        let got: Vec<_> = out
+            .iter()
+            .map(|frame| String::from_utf8_lossy(frame))
+            .collect();
+        assert_eq!(got, want, "{json} {stream}");
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use fieldgate_model::{Decimal, Value};
+use fieldgate_model::{Decimal, Encoding, Value};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::bytes::padded;
 use crate::check::ByteOrder;
 
 /// Where a field of a binary frame is and what it holds.
@@ -31,7 +32,7 @@ pub enum BinaryKind {
     Bcd(usize),
     /// One bit of a byte; 0 is the least significant.
     Bit(u8),
-    /// Text of so many bytes; ends at the first zero byte.
+    /// Text of so many bytes; see [`padded`].
     Text(usize),
     /// Opaque bytes.
     Bytes(usize),
@@ -56,7 +57,7 @@ impl BinaryField {
     }
 
     /// What a frame holds there; `None` if the frame is too short or holds no such value.
-    pub fn read(&self, frame: &[u8]) -> Option<Value> {
+    pub fn read(&self, frame: &[u8], encoding: Option<Encoding>) -> Option<Value> {
         let bytes = frame.get(self.at..self.end())?;
         let mut ordered = bytes.to_vec();
         if self.order == ByteOrder::Little {
@@ -76,10 +77,7 @@ impl BinaryField {
             BinaryKind::Float(_) => Some(Value::F64(f64::from_bits(bits))),
             BinaryKind::Bcd(_) => bcd(&ordered),
             BinaryKind::Bit(bit) => Some(Value::Bool(bits >> bit & 1 == 1)),
-            BinaryKind::Text(_) => {
-                let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-                Some(Value::Text(crate::bytes::text(text).trim().to_owned()))
-            }
+            BinaryKind::Text(_) => padded(bytes, encoding).map(Value::Text),
             BinaryKind::Bytes(_) => Some(Value::Bytes(bytes.to_vec())),
         }
     }
@@ -187,7 +185,7 @@ mod tests {
         ] {
             let kind = BinaryKind::parse(kind).unwrap();
             let field = BinaryField { at, kind, order };
-            assert_eq!(field.read(frame), want, "{field:?}");
+            assert_eq!(field.read(frame, None), want, "{field:?}");
         }
     }
 }

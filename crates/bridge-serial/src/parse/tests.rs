@@ -2,16 +2,15 @@ use super::*;
 use crate::config::ParseConfig;
 use proptest::prelude::*;
 
-fn parser(json: &str) -> Parser {
-    let config: ParseConfig =
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"));
-    config.parser
+fn config(json: &str) -> ParseConfig {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
 /// What a frame holds, for a table.
 fn read(json: &str, frame: &[u8], field: &str) -> String {
-    let parser = parser(json);
-    let record = match parser.parse(frame) {
+    let config = config(json);
+    let parser = &config.parser;
+    let record = match config.parse(frame) {
         Ok(record) => record,
         Err(error) => return format!("unfit: {error}"),
     };
@@ -32,6 +31,8 @@ fn every_parser_finds_its_fields() {
     // A scale with the answers of MT-SICS: status, stability, value, unit.
     let sics = r#"{"regex": "^S (?P<st>[SD])\\s+(?P<kg>-?\\s*[\\d.]+) (?P<unit>\\w+)$|^(?P<fault>S [I+-])$"}"#;
     let columns = r#"{"columns": {"delimiter": ";", "names": ["time", "temp", "note"]}}"#;
+    let four = &columns.replace("]}}", "], \"count\": 4}}");
+    let any = &columns.replace("]}}", "], \"count\": \"any\"}}");
     let fixed = r#"{"fixed": {"head": {"at": 0, "length": 2}, "kg": {"at": 2, "length": 6}, "far": {"at": 20, "length": 1}}}"#;
     let binary = r#"{"binary": {"ppm": {"at": 2, "as": "u16"}, "far": {"at": 9, "as": "u8"}, "bcd": {"at": 0, "as": "bcd(1)"}}}"#;
     let hex = r#"{"hex": {"n": {"at": 0, "as": "i16", "order": "little"}}}"#;
@@ -68,8 +69,24 @@ fn every_parser_finds_its_fields() {
             "text a \"b\"; c",
         ),
         (columns, b"12:00;;x", "temp", "empty"),
-        (columns, b"12:00;1;x;y", "4", "text y"),
-        (columns, b"12:00;1;x", "9", "absent"),
+        (columns, b"12:00;1;x;", "note", "text x"),
+        (
+            columns,
+            b"12:00;12:00;1;x",
+            "temp",
+            "unfit: 4 columns, expected 3",
+        ),
+        (
+            columns,
+            b"12:00;1;x;;",
+            "temp",
+            "unfit: 5 columns, expected 3",
+        ),
+        (four, b"12:00;1;x;y", "4", "text y"),
+        (four, b"12:00;1;x", "4", "unfit: 3 columns, expected 4"),
+        (any, b"12:00;1;x;y", "4", "text y"),
+        (any, b"12:00;1;x", "9", "absent"),
+        ("\"columns\"", b"1,2,1,2", "2", "text 2"),
         (columns, b"12:00;1", "temp", "unfit: 2 columns, expected 3"),
         ("\"columns\"", b"1, 2 ,3", "2", "text 2"),
         (
@@ -115,6 +132,31 @@ fn every_parser_finds_its_fields() {
         (binary, b"\xFF\x86\x01\xF4", "bcd", "wrong"),
         (hex, b"FE ff", "n", "value -2"),
         (hex, b"FEf", "n", "unfit: not pairs of hexadecimal digits"),
+        (
+            r#"{"encoding": "latin-1"}"#,
+            b"Z\xC3\xA4",
+            "text",
+            "text ZÃ¤",
+        ),
+        (
+            r#"{"encoding": "utf-8"}"#,
+            b"Z\xE4",
+            "text",
+            "unfit: not UTF-8; is it `encoding: latin-1`?",
+        ),
+        (
+            r#"{"binary": {"n": {"at": 0, "as": "string(4)"}}, "encoding": "utf-8"}"#,
+            b"Z\xE4hl",
+            "n",
+            "wrong",
+        ),
+        (
+            r#"{"binary": {"n": {"at": 0, "as": "string(6)"}}, "encoding": "latin-1"}"#,
+            b"\xC4B \xFF\xFF\xFF",
+            "n",
+            "text ÄB",
+        ),
+        (fixed, b"ST12 \xFF\xFF\xFF", "kg", "text 12"),
         (hex, b"zz00", "n", "unfit: not pairs of hexadecimal digits"),
     ] {
         assert_eq!(read(json, frame, field), want, "{json}: {field}");
@@ -122,7 +164,7 @@ fn every_parser_finds_its_fields() {
     let unfit = read("\"json\"", b"{", "n");
     assert!(unfit.starts_with("unfit: not JSON"), "{unfit}");
     assert!(
-        parser("\"nmea\"")
+        config("\"nmea\"")
             .parse(b"$GPHDT,1,T*00")
             .unwrap_err()
             .contains("checksum")
@@ -160,12 +202,22 @@ fn wrong_parsers_of_the_mapping_are_refused_with_their_place() {
             "columns.quote: it is the delimiter",
         ),
         (
+            r#"{"columns": {"names": ["a", "b"], "count": 1}}"#,
+            "columns.count: fewer than the 2 names",
+        ),
+        (r#"{"columns": {"count": 0}}"#, "1 to 256, or any"),
+        (r#"{"columns": {"count": "all"}}"#, "1 to 256, or any"),
+        (
             r#"{"fixed": {"a": {"at": 0, "length": 0}}}"#,
             "fixed.a: expected 1 to",
         ),
         (
             r#"{"binary": {"a": {"at": 0, "as": "u12"}}}"#,
             "a type: u8 u16",
+        ),
+        (
+            r#"{"regex": "a", "encoding": "utf-16"}"#,
+            "encoding: expected utf-8 or latin-1",
         ),
         (
             r#"{"regex": "a", "decimal": ";"}"#,

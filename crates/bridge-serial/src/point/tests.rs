@@ -1,3 +1,5 @@
+mod types;
+
 use super::*;
 use crate::config::{SerialConfig, SerialEntry};
 use fieldgate_bridge::Defaults;
@@ -85,7 +87,7 @@ fn a_field_becomes_the_value_that_the_point_says() {
             SCALE,
             r#"{"field": "n", "as": "hex"}"#,
             "M,+f",
-            "\"+f\" is no hexadecimal number",
+            "\"+f\" is no text in hexadecimal digits",
         ),
         (SCALE, r#"{"field": "n", "as": "bool"}"#, "M,ON", "true"),
         (
@@ -128,7 +130,7 @@ fn a_field_becomes_the_value_that_the_point_says() {
         ("\"text\"", "{}", " 4006381333931", "4006381333931"),
     ] {
         let device = device(parse, point);
-        let record = device.parse.parser.parse(frame.as_bytes()).unwrap();
+        let record = device.parse.parse(frame.as_bytes()).unwrap();
         let got = match read(&device.points[0].1, &record, device.parse.numbers) {
             None => "absent".to_owned(),
             Some(Ok(value)) => value.to_string(),
@@ -147,6 +149,9 @@ fn a_command_is_sent_as_the_template_says_or_refused_before_anything_is_sent() {
     let named =
         r#"{"field": "st", "enum": {"M1": "day", "M2": "night"}, "write": {"send": "{value}!"}}"#;
     let switch = r#"{"field": "st", "as": "bool", "write": {"send": "R{value}"}}"#;
+    let inverted = r#"{"field": "st", "as": "bool", "enum": {"1": "off", "0": "on"}, "write": {"send": "R{value}"}}"#;
+    let levels = r#"{"field": "n", "scale": 0.1, "enum": {"1": "low", "2": "high"}, "write": {"send": "L{value}"}}"#;
+    let hex = r#"{"field": "n", "as": "hex", "write": {"send": "A{value:04}"}}"#;
     let button = r#"{"write": {"send": "T\r\n"}}"#;
     for (parse, point, value, want) in [
         (
@@ -173,6 +178,19 @@ fn a_command_is_sent_as_the_template_says_or_refused_before_anything_is_sent() {
         (SCALE, scaled, number("1.55"), Err("between two values")),
         (SCALE, named, text("night"), Ok(("M2!", text("night")))),
         (SCALE, named, text("M1"), Ok(("M1!", text("day")))),
+        (SCALE, named, text("NIGHT"), Ok(("M2!", text("night")))),
+        (SCALE, named, text("m1"), Ok(("M1!", text("day")))),
+        (SCALE, named, number("2"), Err("2 is none of day, night")),
+        (SCALE, inverted, text("ON"), Ok(("R0", text("on")))),
+        (SCALE, inverted, text("on"), Ok(("R0", text("on")))),
+        (SCALE, inverted, number("1"), Ok(("R1", text("off")))),
+        (SCALE, inverted, number("7"), Err("7 is none of off, on")),
+        (SCALE, levels, text("HIGH"), Ok(("L20", text("high")))),
+        (SCALE, levels, number("2"), Ok(("L20", text("high")))),
+        (SCALE, levels, number("3"), Err("3 is none of low, high")),
+        (SCALE, hex, number("255"), Ok(("A00FF", number("255")))),
+        (SCALE, hex, number("0.5"), Err("no whole number")),
+        (SCALE, hex, text("FF"), Err("FF is no number")),
         (
             SCALE,
             named,

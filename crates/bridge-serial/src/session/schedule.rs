@@ -41,15 +41,21 @@ impl Schedule {
         }
     }
 
-    /// When something is due next.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.entries.iter().filter_map(|entry| entry.next).min()
+    /// When which request is due next.
+    pub(super) fn dues(&self) -> impl Iterator<Item = (usize, Instant)> {
+        let entries = self.entries.iter().enumerate();
+        entries.filter_map(|(index, entry)| Some((index, entry.next?)))
     }
 
-    /// The request to make at `now`. Times that were missed are left out, not made up.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<usize> {
-        let due = self.entries.iter().enumerate();
-        let due = due.filter_map(|(index, entry)| Some((entry.next?, index)));
+    /// The request to make at `now`, of those that can be made. Times that were missed are left
+    /// out, not made up.
+    pub(super) fn take_due(
+        &mut self,
+        now: Instant,
+        can_ask: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let due = self.dues().filter(|(index, _)| can_ask(*index));
+        let due = due.map(|(index, at)| (at, index));
         let (at, index) = due.filter(|(at, _)| *at <= now).min()?;
         let entry = self.entries.get_mut(index)?;
         let next = at + entry.period;
@@ -87,8 +93,14 @@ mod tests {
             timeout: Duration::from_secs(1),
             retries: 0,
             line_break: None,
+            frames: 1,
+            refused: None,
             parse: ParseConfig::default(),
         }
+    }
+
+    fn next(schedule: &Schedule) -> Option<Instant> {
+        schedule.dues().map(|(_, at)| at).min()
     }
 
     #[test]
@@ -109,21 +121,21 @@ mod tests {
             (1699, None),
             (1700, Some(1)),
         ] {
-            assert_eq!(schedule.take_due(at(now)), want, "{now} ms");
+            assert_eq!(schedule.take_due(at(now), |_| true), want, "{now} ms");
         }
         schedule.answered(2);
         schedule.hurry(0, at(1750));
-        assert_eq!(schedule.take_due(at(1800)), Some(0));
-        assert_eq!(schedule.next(), Some(at(2000)));
+        assert_eq!(schedule.take_due(at(1800), |_| true), Some(0));
+        assert_eq!(next(&schedule), Some(at(2000)));
     }
 
     #[test]
     fn what_is_asked_once_is_asked_until_it_is_answered() {
         let start = Instant::now();
         let mut schedule = Schedule::new(&[request(None)], start);
-        assert_eq!(schedule.take_due(start), Some(0));
-        assert_eq!(schedule.next(), Some(start + ONCE_RETRY));
+        assert_eq!(schedule.take_due(start, |_| true), Some(0));
+        assert_eq!(next(&schedule), Some(start + ONCE_RETRY));
         schedule.answered(0);
-        assert_eq!(schedule.next(), None);
+        assert_eq!(next(&schedule), None);
     }
 }

@@ -53,7 +53,8 @@ pub(crate) fn frame(data: &[u8]) {
         }
     }
     assert!(found.iter().all(|frame| frame.len() <= config.max));
-    let has_time = config.gap.is_some() || matches!(config.kind, FrameKind::Silence { .. });
+    let has_time = config.gap.is_some_and(|gap| gap <= pause)
+        || matches!(config.kind, FrameKind::Silence { .. });
     if pause.is_zero() || !has_time {
         let mut whole = Framer::new(config);
         let mut same = Vec::new();
@@ -78,7 +79,7 @@ const PARSERS: &[(&str, &str)] = &[
             "u": {"field": "n", "unit": "kg", "unit_from": {"field": "u", "factors": {"kg": 1, "g": 0.001}}}}"#,
     ),
     (
-        r#"{"columns": {"delimiter": ";", "names": ["a", "b"]}}"#,
+        r#"{"columns": {"delimiter": ";", "names": ["a", "b"], "count": "any"}}"#,
         r#"{"a": {"field": "a", "as": "hex"}, "b": {"field": "b", "as": "bool"}, "c": {"field": 3, "as": "decimal", "invalid": 9}}"#,
     ),
     (
@@ -141,7 +142,7 @@ pub(crate) fn parse(data: &[u8]) {
         let check = frame.iter().fold(0, |check, byte| check ^ byte);
         frame = [b"$", frame.as_slice(), format!("*{check:02X}").as_bytes()].concat();
     }
-    let Ok(record) = device.parse.parser.parse(&frame) else {
+    let Ok(record) = device.parse.parse(&frame) else {
         return;
     };
     for (_, point) in &device.points {

@@ -30,7 +30,7 @@ async fn a_command_is_answered_read_back_refused_or_told_to_be_unanswered() {
     device.online().await;
     let far_side = tokio::task::spawn_blocking(move || {
         for (request, answer) in [
-            (&b"SET 21.5\r\n"[..], &b"T=20.0\r\nSP=21.50\r\n"[..]),
+            (&b"SET 21.5\r\n"[..], &b"\r\nT=20.0\r\nSP=21.50\r\n"[..]),
             (b"SET 22.0\r\n", b"SP=21.5\r\n"),
             (b"SET 23.0\r\n", b"E5 door open\r\n"),
             (b"SET 24.0\r\n", b""),

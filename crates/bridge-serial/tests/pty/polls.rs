@@ -1,9 +1,12 @@
+use fieldgate_bridge::Defaults;
+use fieldgate_bridge_serial::{SerialEntry, probe};
+
 use super::device::{Device, Pty, far};
 
 const PRESSURE: &str = r#"
     "frame": {"line": "\r"},
     "request": {"send": "P?\r", "every": "50ms", "timeout": "500ms", "retries": 1},
-    "offline": {"after": 2, "backoff": "10ms..20ms"},
+    "offline": {"after": 2, "backoff": "10ms..20ms"}, "late": "200ms",
     "parse": {"regex": "^P=(?P<p>\\S+)$", "decimal": ","},
     "points": {"p": {"field": "p", "as": "decimal", "publish": "every_poll"}}"#;
 
@@ -45,7 +48,7 @@ async fn no_answer_is_asked_for_again_and_a_wrong_one_is_told() {
     })
     .await;
     assert_eq!(device.value().await, "7");
-    // Silent now: twice asked, twice again, then offline.
+    // Silent now: asked, asked again after a rest, then offline.
     let error = device.offline().await;
     assert_eq!(error, "no answer to \"P?\\r\" within 500 ms");
     drop(pty);
@@ -56,7 +59,7 @@ async fn an_answer_that_does_not_fit_is_shown_when_the_device_is_given_up() {
     let pty = Pty::new();
     let mut device = Device::start(&pty, PRESSURE);
     let far_side = far(move || {
-        for _ in 0..4 {
+        for _ in 0..2 {
             pty.expect(b"P?\r");
             pty.send(b"ERR 5\r");
         }
@@ -102,5 +105,42 @@ async fn a_late_answer_is_not_taken_for_that_of_another_request() {
         (sample.point, sample.value.unwrap().to_string().as_str()),
         (1, "1.5")
     );
-    assert_eq!(device.counts().unasked, 6);
+    let counts = device.counts();
+    assert_eq!((counts.late, counts.unasked), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_device_shows_late_answers_and_surplus_frames_as_what_they_are() {
+    let pty = Pty::new();
+    let json = format!(
+        r#"{{"serial": {{"port": "{}"}}, "requests": {{
+            "volts": {{"send": "U?\n", "timeout": "100ms"}}, "amps": {{"send": "I?\n", "timeout": "5s"}}}},
+        "parse": {{"regex": "^(?P<n>[\\d.]+)$"}},
+        "points": {{"u": {{"request": "volts", "field": "n"}}, "i": {{"request": "amps", "field": "n"}}}}}}"#,
+        pty.path()
+    );
+    let entry: SerialEntry = serde_json::from_str(&json).unwrap();
+    let config = entry.resolve("d", &Defaults::default()).unwrap();
+    let far_side = far(move || {
+        pty.expect(b"U?\n");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        pty.send(b"230.1\n");
+        pty.expect(b"I?\n");
+        pty.send(b"1.5\n7\n");
+        pty
+    });
+    let looking = probe(config, std::time::Duration::from_secs(1));
+    let (seen, pty) = tokio::join!(looking, far_side);
+    let seen = seen.unwrap();
+    drop(pty);
+    let frames: Vec<_> = seen
+        .seen
+        .iter()
+        .map(|seen| (seen.frame.as_slice(), seen.unfit.is_none()))
+        .collect();
+    assert_eq!(
+        frames,
+        [(&b"230.1"[..], false), (b"1.5", true), (b"7", false)]
+    );
+    assert_eq!((seen.missing, seen.counts.late), (vec![0], 1));
 }
