@@ -28,8 +28,9 @@ struct Args {
     /// How long each load is measured; the broker writes retained values every 30 s
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
-    /// How long each load runs before it is measured: the first values of all topics come then
-    #[arg(long, value_name = "N", default_value_t = 15)]
+    /// How long each load runs before it is measured: the first values of all topics come then, and commits that
+    /// the broker had saved up are used
+    #[arg(long, value_name = "N", default_value_t = 60)]
     settle: u64,
     /// The fieldgate to measure, instead of the one beside this bench
     #[arg(long, value_name = "PATH")]

@@ -200,11 +200,11 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {store: {commit: 11s}}"),
-            ":2:26: broker.store.commit: expected a time from 1ms to 10s",
+            ":2:18: broker.store.commit: expected a time from 1ms to 10s",
         ),
         (
             file("broker: {store: {retained: 2h}}"),
-            ":2:28: broker.store.retained: expected a time from 100ms to 1h",
+            ":2:18: broker.store.retained: expected a time from 100ms to 1h",
         ),
         (
             file("broker: {listen: {tcp: 70000}}"),
