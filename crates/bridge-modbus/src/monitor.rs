@@ -330,6 +330,7 @@ fn named(pdu: &[u8]) -> Option<Request> {
             address: word(0)?,
             word: word(2)?,
         }),
+        8 => (word(0)? == 0).then_some(Request::Echo { data: word(2)? }),
         15 => {
             let bytes = body.get(5..)?.iter();
             let all = bytes.flat_map(|byte| (0..8).map(move |place| byte >> place & 1 == 1));

@@ -94,7 +94,7 @@ impl Arbiter {
             outage: None,
             flights: BTreeMap::new(),
             locked: BTreeSet::new(),
-            units: Units::new(late),
+            units: Units::new(name, late),
             lacks: BTreeMap::new(),
             silent_until: Instant::now(),
             settle,

@@ -21,6 +21,8 @@ use crate::wire::pdu::{Request, Wrong};
 /// The units of one line.
 #[derive(Debug)]
 pub(crate) struct Units {
+    /// The name of the bus.
+    bus: String,
     /// How long a unit that answers no barrier has to rest before what it owes is written off.
     late: Duration,
     units: BTreeMap<u8, Box<Unit>>,
@@ -36,6 +38,8 @@ struct Unit {
     ways: [Known; 3],
     /// Whether it refused function 8 when it was last asked: refusals bear no token.
     refuses_echo: bool,
+    /// Whether it is in the log that it answers late.
+    is_told: bool,
     /// Reads that it answered, with answers of different lengths.
     read: VecDeque<Request>,
 }
@@ -124,8 +128,9 @@ impl Request {
 }
 
 impl Units {
-    pub(crate) fn new(late: Duration) -> Self {
+    pub(crate) fn new(bus: &str, late: Duration) -> Self {
         Self {
+            bus: bus.to_owned(),
             late,
             units: BTreeMap::new(),
             token: RandomState::new().hash_one(0) as u16,
@@ -188,8 +193,15 @@ impl Units {
         pdu: &[u8],
         now: Instant,
     ) -> Option<Verdict> {
+        let number = unit;
         let unit = self.units.get_mut(&unit)?;
         let verdict = unit.owed.judge(current, pdu, now);
+        if verdict == Verdict::Late && !std::mem::replace(&mut unit.is_told, true) {
+            log::warn!(
+                BUS = self.bus.as_str();
+                "unit {number} answers later than `timeout`; late answers are counted, and never used"
+            );
+        }
         match pdu.first() {
             Some(8) => unit.refuses_echo = false,
             Some(0x88) => unit.refuses_echo = true,

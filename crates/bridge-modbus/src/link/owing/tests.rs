@@ -83,7 +83,7 @@ fn barriers(units: &mut Units, request: &Request, count: usize) -> Vec<Request> 
 #[test]
 fn barriers_take_turns_none_is_like_what_is_owed_and_then_the_unit_rests() {
     let request = read(Table::Holding, 77, 1);
-    let mut units = Units::new(LATE);
+    let mut units = Units::new("test", LATE);
     assert_eq!(units.next(1, &request, Instant::now()), Next::Ask);
     units.gave_up(1, request.clone());
     units.sent(1, Instant::now());
@@ -109,7 +109,7 @@ fn barriers_take_turns_none_is_like_what_is_owed_and_then_the_unit_rests() {
 #[test]
 fn the_barrier_that_a_unit_answers_is_the_next_one_too() {
     let (request, now) = (read(Table::Holding, 77, 1), Instant::now());
-    let mut units = Units::new(LATE);
+    let mut units = Units::new("test", LATE);
     for round in 0..3 {
         units.gave_up(1, request.clone());
         let sent = match round {
@@ -133,7 +133,7 @@ fn the_barrier_that_a_unit_answers_is_the_next_one_too() {
 fn a_unit_that_rested_gets_a_barrier_if_it_has_answered_one_before() {
     let (request, now) = (read(Table::Holding, 77, 1), Instant::now());
     for knows in [false, true] {
-        let mut units = Units::new(LATE);
+        let mut units = Units::new("test", LATE);
         if knows {
             units.gave_up(1, request.clone());
             let Next::Barrier(barrier) = units.next(1, &request, now) else {
@@ -173,7 +173,7 @@ fn other_counts_stay_within_the_limits() {
 #[test]
 fn a_barrier_that_was_answered_before_is_tried_on() {
     let request = read(Table::Holding, 77, 1);
-    let mut units = Units::new(LATE);
+    let mut units = Units::new("test", LATE);
     units.sent(1, Instant::now());
     let other = read(Table::Input, 0, 1);
     let verdict = units.judge(1, Some(&other), &[4, 2, 0, 1], Instant::now());

@@ -154,7 +154,7 @@ impl Client {
         let world = World::start(kind, fates, timing.silence);
         Self {
             link: RtuLink::new(Box::new(world.connect(false)), timing, false),
-            units: Units::new(LATE),
+            units: Units::new("test", LATE),
             ledger: Ledger::default(),
             world,
             timing,

@@ -30,7 +30,7 @@ fn line() -> (Line, DuplexStream) {
     let (ours, theirs) = duplex(4096);
     let line = Line {
         link: RtuLink::new(Box::new(ours), TIMING, false),
-        units: Units::new(LATE),
+        units: Units::new("test", LATE),
         ledger: Ledger::default(),
     };
     (line, theirs)
