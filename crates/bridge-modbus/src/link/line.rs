@@ -187,6 +187,10 @@ impl Line {
 
     /// Takes a frame out that silence has ended: one of a function whose length only that tells.
     pub(super) fn take_ended(&mut self) -> Option<(u8, Vec<u8>)> {
+        // One that is shorter than it says itself was cut, even if the check of the rest is right.
+        if matches!(rtu::scan(&self.buffer, Side::Answer), Scan::More(_)) {
+            return None;
+        }
         let (from, pdu) = rtu::open(&self.buffer)?;
         let frame = (from, pdu.to_vec());
         self.buffer.clear();

@@ -479,3 +479,16 @@ async fn an_adapter_that_echoes_unasked_is_named_and_no_echo_is_taken_for_an_ans
     assert!(!line.link.line.hears_itself);
     task.abort();
 }
+
+/// A cut can leave what has a right check by chance; a raw request knows no length.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_shorter_than_it_says_is_none_even_with_a_right_check() {
+    let (mut line, end) = line();
+    let task = reply(end, vec![(MS, rtu::frame(1, &[3, 2, 73]))]);
+    let error = line.ask(1, &Request::Raw(vec![3, 0, 70, 0, 1])).await;
+    assert_eq!(
+        error,
+        Err(Fault::Wrong("cut off after 6 of 7 bytes".into()))
+    );
+    task.await.unwrap();
+}
