@@ -111,7 +111,12 @@ const CASES: &[Case] = &[
         Some(&["crc_errors"]),
         "",
     ),
-    case(Fault::Cut, Some(&["timeouts"]), Some(&["short_frames"]), ""),
+    case(
+        Fault::Cut,
+        Some(&["wrong_lengths", "lost"]),
+        Some(&["short_frames"]),
+        "",
+    ),
     case(
         Fault::CutAndClose,
         Some(&["lost"]),
@@ -205,7 +210,9 @@ fn faults(stats: &str) -> BTreeMap<String, u64> {
         .into_iter()
         .chain(members(&stats["exceptions"]));
     let counts = flat.filter_map(|(name, count)| Some((name, count.as_u64()?)));
-    let is_fault = |name: &str| !["requests", "answers", "busy_ms"].contains(&name);
+    // How many barriers follow a fault depends on what the next request is.
+    let others = ["requests", "answers", "busy_ms", "barriers"];
+    let is_fault = |name: &str| !others.contains(&name);
     counts
         .filter(|(name, count)| *count > 0 && is_fault(name))
         .collect()

@@ -121,6 +121,11 @@ impl Asked for Request {
     }
 }
 
+/// Whether a frame could be the answer to what is under way.
+pub(super) fn accepts(current: Option<&Request>, pdu: &[u8]) -> bool {
+    current.is_some_and(|current| current.accepts(pdu))
+}
+
 impl Request {
     fn is_echo(&self) -> bool {
         matches!(self, Self::Echo { .. })
@@ -196,7 +201,9 @@ impl Units {
         let number = unit;
         let unit = self.units.get_mut(&unit)?;
         let verdict = unit.owed.judge(current, pdu, now);
-        if verdict == Verdict::Late && !std::mem::replace(&mut unit.is_told, true) {
+        // A refusal that can be either's may be in time.
+        let is_late = verdict == Verdict::Late && !accepts(current, pdu);
+        if is_late && !std::mem::replace(&mut unit.is_told, true) {
             log::warn!(
                 BUS = self.bus.as_str();
                 "unit {number} answers later than `timeout`; late answers are counted, and never used"

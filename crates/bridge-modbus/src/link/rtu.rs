@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub(crate) use super::line::Timing;
 use super::line::{HUSH_MAX, Line};
-use super::owing::{Next, Units};
+use super::owing::{self, Next, Units};
 use super::{Fault, Io};
 use crate::counters::Ledger;
 use crate::data::Exception;
@@ -331,6 +331,8 @@ fn judged(
 fn hear(ask: &mut Ask<'_>, current: Option<&Request>, from: u8, pdu: &[u8]) -> Option<Verdict> {
     let verdict = ask.units.judge(from, current, pdu, Instant::now());
     match verdict {
+        // A refusal that can be either's may be in time.
+        Some(Verdict::Late) if owing::accepts(current, pdu) => {}
         Some(Verdict::Late) => ask.ledger.unit(from, |counts| counts.late_answers += 1),
         Some(Verdict::Repeat) => ask.ledger.unit(from, |counts| counts.repeats += 1),
         Some(Verdict::Stray) if current.is_some() => {}
