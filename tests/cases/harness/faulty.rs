@@ -135,7 +135,7 @@ impl Script {
     fn serve(mut self, mut stream: impl Read + Write) {
         let mut is_mute = false;
         loop {
-            // Reads of registers, which all have the same length.
+            // Reads of registers and function 8, which all have the same length.
             let mut request = [0; 12];
             let length = if self.wire == Wire::Tcp { 12 } else { 8 };
             let request = &mut request[..length];
@@ -148,6 +148,15 @@ impl Script {
             };
             if is_mute {
                 self.take_turn(unit);
+                continue;
+            }
+            // A barrier: function 8 comes back as it is, behind what is late.
+            if self.wire == Wire::Rtu && request[1] == 8 {
+                let mut bytes = std::mem::take(&mut self.late);
+                bytes.extend_from_slice(request);
+                if stream.write_all(&bytes).is_err() {
+                    return;
+                }
                 continue;
             }
             let (answer, then) = self.answer(number, unit);
