@@ -184,14 +184,7 @@ impl TryFrom<RawBus> for BusConfig {
         if reconnect > RECONNECT_MAX {
             return Err("reconnect: must be at most 1h".into());
         }
-        if raw.accept != Accept::default() {
-            if transport.is_rtu() {
-                return Err("accept: RTU answers have no transaction number".into());
-            }
-            if in_flight > 1 {
-                return Err("accept: only with `in_flight: 1`".into());
-            }
-        }
+        check_accept(raw.accept, &transport, in_flight)?;
         Ok(Self {
             transport,
             timeout,
@@ -206,6 +199,18 @@ impl TryFrom<RawBus> for BusConfig {
             accept: raw.accept,
             offline: raw.offline,
         })
+    }
+}
+
+fn check_accept(accept: Accept, transport: &Transport, in_flight: usize) -> Result<(), String> {
+    if accept == Accept::default() {
+        Ok(())
+    } else if transport.is_rtu() {
+        Err("accept: RTU answers have no transaction number".into())
+    } else if in_flight > 1 {
+        Err("accept: only with `in_flight: 1`".into())
+    } else {
+        Ok(())
     }
 }
 
