@@ -93,7 +93,7 @@ pub(crate) struct Journal {
 /// Messages on their way to clients that were handed over to the store.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// The last batch that one of them is in, if something in it waits for the disk.
+    /// The last batch that one of them is in.
     pub(crate) batch: u64,
     /// Those that may be acknowledged before they are written.
     pub(crate) part: Option<Arc<Part>>,

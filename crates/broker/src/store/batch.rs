@@ -118,6 +118,12 @@ impl Batch {
         woken
     }
 
+    /// The messages that something waits for are written. Returns whom to wake.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Option<Waker>> {
+        let parts = self.queue.values().filter_map(|fate| fate.part.as_ref());
+        parts.map(|part| part.remove())
+    }
+
     /// The batch is to be written as soon as can be.
     pub(super) fn firm(&mut self, now: Instant) {
         self.firm_since.get_or_insert(now);

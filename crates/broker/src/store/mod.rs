@@ -218,6 +218,7 @@ impl Store {
     pub(crate) fn submit(&self, journal: &mut Journal) -> Ticket {
         journal.is_awaited = false;
         let changes = std::mem::take(&mut journal.changes);
+        let is_more = !changes.is_empty();
         let (number, is_firm) = self.hand_over(changes, journal);
         let sent = std::mem::take(&mut journal.sent);
         journal.is_late = false;
@@ -228,7 +229,8 @@ impl Store {
             },
             // All that waits may be acknowledged before it is written.
             (false, Some(part)) => Ticket {
-                batch: number,
+                // What was handed over before may have been written meanwhile.
+                batch: if is_more { number } else { sent.batch },
                 part: Some(part),
             },
             (false, None) => Ticket {
@@ -249,10 +251,7 @@ impl Store {
         if sent.is_empty() {
             return;
         }
-        let (number, is_firm) = self.hand_over(sent, journal);
-        if is_firm {
-            journal.sent.batch = number;
-        }
+        journal.sent.batch = self.hand_over(sent, journal).0;
     }
 
     /// Puts changes into the batch. Returns its number, and whether something in it waits for the disk.

@@ -423,6 +423,35 @@ fn a_publisher_waits_for_its_own_subscribers_alone() {
 }
 
 #[test]
+fn a_message_that_was_written_while_its_turn_went_on_holds_up_no_answer() {
+    let folder = Folder::new("turn");
+    let (store, _) = open(&folder.store());
+    assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
+    // Its patience is over before the turn of its publisher is.
+    let mut journal = Journal {
+        changes: vec![patient(1, 0, 0)],
+        ..Journal::default()
+    };
+    store.submit_sent(0, &mut journal);
+    let before = store.commits();
+    let end = Instant::now() + Duration::from_secs(10);
+    while store.commits() == before {
+        assert!(Instant::now() < end, "it is not written");
+        std::thread::yield_now();
+    }
+    journal.changes.push(patient(1, 1, 60_000));
+    store.submit_sent(0, &mut journal);
+    journal.is_awaited = true;
+    let ticket = store.submit(&mut journal);
+    assert_eq!(store.outcome(&ticket), Outcome::Undecided);
+    let gone = |number| Change::Gone { session: 1, number };
+    journal.changes.extend([gone(0), gone(1)]);
+    store.submit(&mut journal);
+    // At once, not when the acknowledgements are written.
+    assert_eq!(store.outcome(&ticket), Outcome::Kept);
+}
+
+#[test]
 fn readings_that_are_acknowledged_within_a_second_are_never_written() {
     let folder = Folder::new("readings");
     let (store, _) = open(&folder.store());

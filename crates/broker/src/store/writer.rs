@@ -276,6 +276,7 @@ impl Writer {
             log::info!("{path}: sessions and retained messages are kept again");
         }
         shared.decide(number);
+        batch.parts().for_each(wake);
         for (cell, number) in batch.awaited {
             cell_kept(&cell, number);
         }
