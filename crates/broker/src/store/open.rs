@@ -1,0 +1,102 @@
+//! Opening a store: what is read, what version 0.1 left, what is set aside.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use fieldgate_spool::Log;
+
+use super::batch::Batch;
+use super::load::Loading;
+use super::writer::{Book, Failure, encode};
+use super::{Clock, Recovered, Shared, StoreTime, old};
+use crate::journal::Journal;
+
+/// Damaged stores that are kept for a look at them.
+const ASIDE_MAX: usize = 3;
+
+/// Takes over what version 0.1 left beside a log that is new.
+pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (Book, Recovered) {
+    let path = shared.config.path.with_extension("redb");
+    if book.log.stamp().is_some() || !path.exists() {
+        return (book, recovered);
+    }
+    let clock = shared.time.now();
+    let text = path.display();
+    let found = match old::read(&path, &clock) {
+        Ok(found) => found,
+        Err(error) => {
+            log::error!(
+                "{text}: {error}; it stays where it is, and the broker starts without the sessions \
+                 and retained messages of before"
+            );
+            return (book, recovered);
+        }
+    };
+    let mut batch = Batch::default();
+    batch.add(found.changes(), &mut Journal::default(), Instant::now());
+    let retained: HashMap<_, _> = found
+        .retained
+        .iter()
+        .map(|kept| (kept.message.topic(), kept))
+        .collect();
+    let retained = |topic: &str| retained.get(topic).copied().cloned();
+    let payload = encode(&batch, retained, &clock);
+    let taken = book.write(shared, &payload);
+    let taken = taken.and_then(|()| {
+        let renamed = fs::rename(&path, path.with_extension("redb.imported"));
+        renamed.map_err(|error| Failure::System(error.to_string()))
+    });
+    match taken {
+        Ok(()) => log::info!("{text}: its sessions and retained messages are taken over"),
+        // The next start takes it over again.
+        Err(Failure::Damaged(detail) | Failure::System(detail)) => {
+            log::error!("{text}: cannot be taken over: {detail}");
+        }
+    }
+    (book, found)
+}
+
+/// Reads the log in the folder `path`.
+pub(super) fn read(path: &Path) -> Result<(Book, StoreTime, Recovered), Failure> {
+    let log = Log::open(path)?;
+    let time = StoreTime::resume(log.stamp());
+    let mut loading = Loading::new(time.now());
+    let book = Book::read(log, |payload| loading.apply(payload))?;
+    Ok((book, time, loading.finish()))
+}
+
+/// Puts a damaged store out of the way, beside its place. Of those the newest few are kept.
+pub(super) fn set_aside(path: &Path, detail: &str) -> Result<(), Failure> {
+    let moved = || -> io::Result<PathBuf> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!("{name}.damaged-");
+        let aside = path.with_file_name(format!("{prefix}{}", Clock::calendar().millis()));
+        fs::rename(path, &aside)?;
+        let Some(folder) = path.parent() else {
+            return Ok(aside);
+        };
+        let is_old =
+            |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+        let entries = fs::read_dir(folder)?.flatten().filter(is_old);
+        let mut old: Vec<_> = entries.map(|entry| entry.path()).collect();
+        old.sort();
+        for path in old.iter().rev().skip(ASIDE_MAX) {
+            fs::remove_dir_all(path)?;
+        }
+        Ok(aside)
+    };
+    let aside = moved().map_err(|error| {
+        let text = format!("it is damaged ({detail}), and cannot be set aside: {error}");
+        Failure::System(text)
+    })?;
+    log::error!(
+        "{}: {detail}; it is set aside as {}, and the broker starts without the sessions \
+         and retained messages of before",
+        path.display(),
+        aside.display()
+    );
+    Ok(())
+}
