@@ -178,11 +178,15 @@ impl Log {
                 next = Some(head.number + 1);
                 found(head.number, payload).map_err(Walk::Other)
             });
-            walked.map_err(|error| match error {
+            let (last, _) = walked.map_err(|error| match error {
                 Walk::Gap => self.gap(),
                 Walk::Io(error) => E::from(error.into()),
                 Walk::Other(error) => error,
             })?;
+            // A segment that counts has a frame at least.
+            if last.is_none() {
+                return Err(self.gap());
+            }
         }
         match next {
             Some(next) if next != self.next => Err(self.gap()),
@@ -296,11 +300,25 @@ impl Log {
         let walked = segment.walk(oldest.generation, |head, payload| {
             found(head.number, payload).map_err(Walk::Other)
         });
-        walked.map(drop).map_err(|error| match error {
+        let (last, _) = walked.map_err(|error| match error {
             Walk::Gap => self.gap(),
             Walk::Io(error) => E::from(error.into()),
             Walk::Other(error) => error,
-        })
+        })?;
+        // What cannot be read any more must not be given back as if nothing were in it.
+        let next = self.first_after_oldest().map_err(Error::from)?;
+        let is_whole = last.is_some_and(|last| Some(last.number + 1) == next);
+        if is_whole { Ok(()) } else { Err(self.gap()) }
+    }
+
+    /// The number of the first frame behind the oldest segment.
+    fn first_after_oldest(&self) -> io::Result<Option<u64>> {
+        let head = match (self.older.get(1), &self.head) {
+            (Some(older), _) => Segment::open(older.path.clone())?.head(0)?,
+            (None, Some(head)) => head.segment.head(0)?,
+            (None, None) => None,
+        };
+        Ok(head.map(|head| head.number))
     }
 
     /// Gives the oldest segment back as soon as the next frame is durable. What it holds and is

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::frame::{BLOCK, HEAD, Head};
 
 /// Blocks that are written ahead at a time, in bytes, so that a small log stays a small file.
-const AHEAD: u64 = 16 * 1024;
+const AHEAD: u64 = 8 * 1024;
 
 /// An open segment.
 #[derive(Debug)]

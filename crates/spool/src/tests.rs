@@ -193,6 +193,23 @@ fn damage_before_the_last_frame_is_noticed_wherever_it_is() {
 }
 
 #[test]
+fn a_segment_that_was_damaged_while_the_log_was_open_is_not_given_back() {
+    let folder = Folder::new("late");
+    let mut log = Log::open(&folder.0).unwrap();
+    for seed in 0..100 {
+        log.append(&noise(6_000, seed), [0; STAMP]).unwrap();
+    }
+    assert!(log.segments() > 2);
+    let read = |log: &Log| log.read_oldest(|_, _| Ok::<_, Error>(()));
+    read(&log).unwrap();
+    let path = folder.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[200_100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(matches!(read(&log), Err(Error::Damaged(_))));
+}
+
+#[test]
 fn one_process_at_a_time_has_it_and_a_file_that_was_removed_is_noticed() {
     let folder = Folder::new("lock");
     let mut log = Log::open(&folder.0).unwrap();

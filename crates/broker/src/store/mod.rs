@@ -139,7 +139,8 @@ impl Store {
             let Failure::Damaged(detail) = failure else {
                 return Err(failure);
             };
-            set_aside(&path, &detail)?;
+            let then = "the broker starts without the sessions and retained messages of before";
+            set_aside(&path, &detail, then)?;
             read(&path)
         });
         let opened = opened.map_err(|failure| match failure {

@@ -69,7 +69,8 @@ pub(super) fn read(path: &Path) -> Result<(Book, StoreTime, Recovered), Failure>
 }
 
 /// Puts a damaged store out of the way, beside its place. Of those the newest few are kept.
-pub(super) fn set_aside(path: &Path, detail: &str) -> Result<(), Failure> {
+/// `then` says what becomes of what was in it.
+pub(super) fn set_aside(path: &Path, detail: &str, then: &str) -> Result<(), Failure> {
     let moved = || -> io::Result<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!("{name}.damaged-");
@@ -92,11 +93,7 @@ pub(super) fn set_aside(path: &Path, detail: &str) -> Result<(), Failure> {
         let text = format!("it is damaged ({detail}), and cannot be set aside: {error}");
         Failure::System(text)
     })?;
-    log::error!(
-        "{}: {detail}; it is set aside as {}, and the broker starts without the sessions \
-         and retained messages of before",
-        path.display(),
-        aside.display()
-    );
+    let (path, aside) = (path.display(), aside.display());
+    log::error!("{path}: {detail}; it is set aside as {aside}, and {then}");
     Ok(())
 }

@@ -433,3 +433,39 @@ fn a_session_whose_record_was_copied_behind_its_parts_keeps_them() {
         );
     }
 }
+
+#[test]
+fn a_store_that_is_damaged_while_it_is_used_asks_for_everything_again() {
+    let folder = Folder::new("rot");
+    let mut config = StoreConfig::new(folder.store());
+    config.commit = Duration::ZERO;
+    let (store, _) = Store::open(config, retained()).unwrap();
+    assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
+    assert_eq!(write(&store, vec![queued(1, 0)]), Outcome::Kept);
+    let path = folder.segments().remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4_096 + 100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    // The damage shows when the segment is to be given back.
+    let mut number = 1;
+    while !store.wants_all() {
+        assert!(number < 5_000, "the damage is not noticed");
+        write(&store, vec![queued(1, number)]);
+        number += 1;
+    }
+    assert!(store.is_failing());
+    let aside = folder
+        .names()
+        .into_iter()
+        .find(|name| name.contains(".damaged-"));
+    assert!(aside.is_some());
+    let mut journal = Journal {
+        changes: vec![session(1), queued(1, 0)],
+        is_all: true,
+        ..Journal::default()
+    };
+    assert_eq!(decided(&store, &store.submit(&mut journal)), Outcome::Kept);
+    drop(store);
+    let (_store, recovered) = open(&folder.store());
+    assert_eq!(recovered.sessions.len(), 1);
+}

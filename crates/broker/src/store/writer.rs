@@ -1,5 +1,6 @@
 //! The thread that writes: batches to the log, and what is still wanted of its oldest part.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use fieldgate_spool::{Error, Log};
 
 use super::batch::{Batch, Queued};
 use super::index::Index;
+use super::open::set_aside;
 use super::ops::{Body, Encoder, Op};
 use super::record::{Malformed, encode_grant, encode_message, entry_parts};
 use super::{Clock, LOST_MAX, Shared, lock};
@@ -244,7 +246,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut book = match self.book.take() {
             Some(book) => book,
-            None => Book::read(Log::open(&shared.config.path)?, |_| Ok(()))?,
+            None => reopen(&shared.config.path)?,
         };
         if self.has_content && book.index.is_empty() && !batch.is_all {
             shared.wants_all.store(true, Ordering::Release);
@@ -309,6 +311,19 @@ impl Writer {
         }
         shared.decide(number);
     }
+}
+
+/// Opens the log after a failure. What is damaged now was good at the start, and all of it is in memory
+/// still.
+fn reopen(path: &Path) -> Result<Book, Failure> {
+    let read = || Book::read(Log::open(path)?, |_| Ok(()));
+    read().or_else(|failure| {
+        let Failure::Damaged(detail) = failure else {
+            return Err(failure);
+        };
+        set_aside(path, &detail, "everything is written again")?;
+        read()
+    })
 }
 
 /// Lets a session send what is on disk now.
