@@ -178,11 +178,7 @@ impl Log {
                 next = Some(head.number + 1);
                 found(head.number, payload).map_err(Walk::Other)
             });
-            let (last, _) = walked.map_err(|error| match error {
-                Walk::Gap => self.gap(),
-                Walk::Io(error) => E::from(error.into()),
-                Walk::Other(error) => error,
-            })?;
+            let (last, _) = walked.map_err(|error| self.walk_error(error))?;
             // A segment that counts has a frame at least.
             if last.is_none() {
                 return Err(self.gap());
@@ -191,6 +187,14 @@ impl Log {
         match next {
             Some(next) if next != self.next => Err(self.gap()),
             _ => Ok(()),
+        }
+    }
+
+    fn walk_error<E: From<Error>>(&self, error: Walk<E>) -> E {
+        match error {
+            Walk::Gap => self.gap(),
+            Walk::Io(error) => E::from(error.into()),
+            Walk::Other(error) => error,
         }
     }
 
@@ -300,11 +304,7 @@ impl Log {
         let walked = segment.walk(oldest.generation, |head, payload| {
             found(head.number, payload).map_err(Walk::Other)
         });
-        let (last, _) = walked.map_err(|error| match error {
-            Walk::Gap => self.gap(),
-            Walk::Io(error) => E::from(error.into()),
-            Walk::Other(error) => error,
-        })?;
+        let (last, _) = walked.map_err(|error| self.walk_error(error))?;
         // What cannot be read any more must not be given back as if nothing were in it.
         let next = self.first_after_oldest().map_err(Error::from)?;
         let is_whole = last.is_some_and(|last| Some(last.number + 1) == next);
