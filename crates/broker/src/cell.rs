@@ -12,12 +12,15 @@ use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
 use crate::access::{Principal, Rights};
+use crate::budget::{Pot, SMALL, Share};
 use crate::held::Held;
+use crate::journal::Journal;
 use crate::link::Inbox;
 use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::router::Grant;
-use crate::session::{Limits, Session};
+use crate::session::{Limits, Session, Tally};
+use crate::sessions::Owner;
 use crate::store::Ticket;
 use crate::timers;
 
@@ -35,6 +38,7 @@ const WAKE_AT_ONCE: usize = 8;
 pub(crate) struct Cell {
     id: u64,
     client_id: Arc<str>,
+    owner: Owner,
     /// Whether its session outlives the process.
     stored: bool,
     inner: Mutex<Inner>,
@@ -68,7 +72,19 @@ pub(crate) struct Inner {
     pub(crate) congestion: Congestion,
     /// What is on the agenda for the time without a connection.
     pub(crate) timers: Vec<timers::Key>,
+    /// When the last connection ended; `None` while there is one.
+    pub(crate) away_since: Option<Instant>,
+    /// What the subscriptions' filters take, in bytes, about.
+    filters: usize,
+    /// What it takes of the budget, beside what counts itself.
+    share: Share,
 }
+
+/// A session without anything in it, in bytes, about.
+const BARE: usize = size_of::<Cell>() + 256;
+
+/// A level of a topic filter among all subscriptions, in bytes, about.
+const LEVEL: usize = 80;
 
 /// Where messages for the session go.
 #[derive(Debug)]
@@ -92,6 +108,10 @@ pub(crate) struct Wire {
     pub(crate) waker: Option<Waker>,
     /// The broker ends the connection for this reason.
     pub(crate) kick: Option<ReasonCode>,
+    /// Bytes that the connection is writing.
+    pub(crate) underway: usize,
+    /// What the connection itself holds, which it counts itself, in bytes.
+    pub(crate) intake: usize,
 }
 
 /// A will, and how long after the connection's end it is published (MQTT 5.0 section 3.1.3.2.2).
@@ -110,7 +130,7 @@ impl Will {
             None => self.message,
             Some(lifetime) => {
                 let publish = self.message.publish();
-                Message::copy_of(&publish, Some(now + lifetime))
+                Message::copy_of(&publish, Some(now + lifetime), self.message.pot())
             }
         }
     }
@@ -134,10 +154,18 @@ pub(crate) enum Pressure {
 }
 
 impl Cell {
-    pub(crate) fn new(id: u64, client_id: &str, limits: Limits, stored: bool) -> Arc<Self> {
+    /// A session that is counted in `pot`.
+    pub(crate) fn new(
+        id: u64,
+        client_id: &str,
+        limits: Limits,
+        stored: bool,
+        (owner, pot): (Owner, &Arc<Pot>),
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             client_id: client_id.into(),
+            owner,
             stored,
             inner: Mutex::new(Inner {
                 session: match stored {
@@ -153,6 +181,9 @@ impl Cell {
                 dead: false,
                 congestion: Congestion::default(),
                 timers: Vec::new(),
+                away_since: None,
+                filters: 0,
+                share: Share::new(pot, BARE + 2 * client_id.len()),
             }),
             limited: AtomicBool::new(false),
             standing: Mutex::new(Standing {
@@ -176,6 +207,11 @@ impl Cell {
     /// The client identifier, for whoever keeps it.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.client_id
+    }
+
+    /// Whose share it takes.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     pub(crate) fn is_stored(&self) -> bool {
@@ -233,11 +269,66 @@ impl Cell {
     #[cfg(test)]
     pub(crate) fn for_test(id: u64) -> Arc<Self> {
         let limits = crate::Limits::default().session();
-        Self::new(id, &id.to_string(), limits, false)
+        Self::new(
+            id,
+            &id.to_string(),
+            limits,
+            false,
+            (Owner::Unknown, &Arc::default()),
+        )
     }
 }
 
 impl Inner {
+    /// Adds or replaces a subscription. Returns whether it is new.
+    pub(crate) fn add_subscription(&mut self, filter: Box<str>, grant: Grant) -> bool {
+        let weight = filter_weight(&filter);
+        let is_new = self.subscriptions.insert(filter, grant).is_none();
+        self.filters += if is_new { weight } else { 0 };
+        is_new
+    }
+
+    /// Returns whether there was one.
+    pub(crate) fn remove_subscription(&mut self, filter: &str) -> bool {
+        let found = self.subscriptions.remove(filter).is_some();
+        self.filters -= if found { filter_weight(filter) } else { 0 };
+        found
+    }
+
+    pub(crate) fn take_subscriptions(&mut self) -> HashMap<Box<str>, Grant, RandomState> {
+        self.filters = 0;
+        std::mem::take(&mut self.subscriptions)
+    }
+
+    /// Counts what it takes of the budget, after any change.
+    pub(crate) fn recount(&mut self) {
+        let wire = match &self.sink {
+            Sink::Wire(wire) => wire.out.len() + wire.underway + wire.held.bytes(),
+            Sink::Link(_) | Sink::Away => 0,
+        };
+        // The levels are counted where all subscriptions are.
+        let filters = self.subscriptions.len() * size_of::<(Box<str>, Grant)>() + self.filters / 2;
+        self.share
+            .follow(BARE + self.session.holds() + wire + filters);
+    }
+
+    /// What the session makes the broker hold altogether, in bytes, about.
+    pub(crate) fn weight(&self) -> usize {
+        let will = self.will.as_ref().map_or(0, |will| will.message.weight());
+        let wire = match &self.sink {
+            Sink::Wire(wire) => wire.intake,
+            Sink::Link(_) | Sink::Away => 0,
+        };
+        self.share.bytes() + self.session.message_bytes() + self.filters + will + wire
+    }
+
+    /// Drops the oldest messages until the session holds no more than `bytes`, or little.
+    pub(crate) fn shed(&mut self, bytes: usize, tally: &mut Tally, journal: &mut Journal) {
+        let above = self.weight().saturating_sub(bytes.max(SMALL));
+        let messages = self.session.message_bytes().saturating_sub(above);
+        self.session.shed(messages, tally, journal);
+    }
+
     /// Notes whether the subscriber keeps up, after something was delivered to it.
     pub(crate) fn pressure(&mut self, now: Instant) -> Pressure {
         let full = match &self.sink {
@@ -315,6 +406,11 @@ impl Inner {
             _ => None,
         }
     }
+}
+
+/// What a filter takes where it is kept, in bytes, about.
+pub(crate) fn filter_weight(filter: &str) -> usize {
+    2 * filter.len() + LEVEL * (1 + filter.matches('/').count())
 }
 
 /// Wakes a task, outside all locks.

@@ -47,10 +47,17 @@ pub enum Takeover {
 /// Bounds on what clients make the broker hold. A limit that is reached refuses or drops, and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of memory that all clients together make the broker hold: messages, sessions,
+    /// subscriptions, connections. What links retain is not in it. 128 MiB.
+    pub memory: usize,
     /// Open connections. 20,000.
     pub connections: usize,
+    /// Open connections from one address; the network of 64 bits counts for IPv6. 10,000.
+    pub connections_per_address: usize,
     /// Sessions, those without a connection included. 50,000.
     pub sessions: usize,
+    /// Sessions of one user, or of the clients without a user name from one address. 20,000.
+    pub sessions_per_user: usize,
     /// Biggest packet that a client may send, in bytes. 2 MiB.
     pub packet_size: u32,
     /// QoS 2 messages (and announced: QoS 1) that an MQTT 5 client may have unacknowledged. 1,024.
@@ -64,14 +71,8 @@ pub struct Limits {
     pub queued_bytes: usize,
     /// Bytes of encoded packets waiting for one client's socket, past which QoS 0 is dropped. 4 MiB.
     pub outbox_bytes: usize,
-    /// Retained messages. 100,000.
-    pub retained: usize,
-    /// Bytes of retained messages. 64 MiB.
-    pub retained_bytes: usize,
-    /// Subscriptions of one session. 1,024.
+    /// Subscriptions of one session. 10,000.
     pub subscriptions: usize,
-    /// Levels of a topic name or filter. 64.
-    pub topic_levels: usize,
     /// Topic aliases in each direction. 64.
     pub topic_aliases: u16,
     /// Time from the connection to its CONNECT packet, TLS and WebSocket handshakes included. 10 s.
@@ -111,18 +112,18 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            memory: 128 << 20,
             connections: 20_000,
+            connections_per_address: 10_000,
             sessions: 50_000,
+            sessions_per_user: 20_000,
             packet_size: 2 << 20,
             receive_maximum: 1_024,
             inflight: 512,
             queued: 10_000,
             queued_bytes: 8 << 20,
             outbox_bytes: 4 << 20,
-            retained: 100_000,
-            retained_bytes: 64 << 20,
-            subscriptions: 1_024,
-            topic_levels: 64,
+            subscriptions: 10_000,
             topic_aliases: 64,
             connect_timeout: Duration::from_secs(10),
             logins: 4_096,
@@ -135,11 +136,18 @@ impl Default for Limits {
     }
 }
 
+/// Enough for a few of the biggest CONNECTs that make sense.
+const LOBBY_MIN: usize = 256 * 1024;
+
 impl Limits {
-    /// Whether a topic name or filter has no more levels than are allowed.
-    pub(crate) fn levels_fit(&self, topic: &str) -> bool {
-        // Nearly every topic is too short for more.
-        topic.len() < self.topic_levels || topic.split('/').nth(self.topic_levels).is_none()
+    /// Bytes that retained messages of clients may take: the rest is for sessions.
+    pub(crate) fn retained(&self) -> usize {
+        self.memory / 8 * 3
+    }
+
+    /// Bytes that all clients together may have sent before their CONNECT is whole, beyond what each may.
+    pub(crate) fn lobby(&self) -> usize {
+        (self.memory / 32).max(LOBBY_MIN)
     }
 
     pub(crate) fn session(&self) -> session::Limits {
@@ -147,7 +155,6 @@ impl Limits {
             max_inflight: self.inflight,
             max_queued: self.queued,
             max_queued_bytes: self.queued_bytes,
-            max_retained: self.retained,
             max_outbox: self.outbox_bytes,
             max_aliases: self.topic_aliases,
         }

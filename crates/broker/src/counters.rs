@@ -77,8 +77,12 @@ counters! {
     pauses,
     /// Times that waiting for a slow subscriber was given up.
     slow_subscribers,
+    /// Clients that were moved to the thread of those whose packets take long.
+    slow_publishers,
     /// Sessions that expired.
     sessions_expired,
+    /// Sessions that ended because of the limits.
+    sessions_ended,
 }
 
 impl Counters {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use fieldgate_mqtt::{QoS, Version, encode_publish};
 
+use crate::budget::Budget;
 use crate::cell::{Cell, Inner, Pressure, Sink, wake};
 use crate::journal::Journal;
 use crate::message::Routed;
@@ -72,6 +73,8 @@ pub(crate) struct Post {
     pub(crate) journal: Journal,
     /// Subscribers that cannot keep up: the publisher has to wait for them.
     pub(crate) congested: Vec<Arc<Cell>>,
+    /// There was no time for all that a client had sent.
+    pub(crate) is_late: bool,
     ready_made: [ReadyMade; 2],
 }
 
@@ -83,25 +86,28 @@ struct ReadyMade {
     payloads: u64,
 }
 
-/// Delivers all of `batch`, which the session `publisher` sent.
-pub(crate) fn deliver(
-    batch: &Batch<'_>,
-    publisher: u64,
-    now: Instant,
-    store: Option<&Store>,
-    post: &mut Post,
-) {
+/// Who sends, and what deliveries need besides.
+pub(crate) struct Sender<'a> {
+    /// The number of the session.
+    pub(crate) session: u64,
+    pub(crate) now: Instant,
+    pub(crate) store: Option<&'a Store>,
+    pub(crate) budget: &'a Budget,
+}
+
+/// Delivers all of `batch`.
+pub(crate) fn deliver(batch: &Batch<'_>, sender: &Sender<'_>, post: &mut Post) {
     for (run, matches) in batch.runs() {
         post.ready_made.iter_mut().for_each(ReadyMade::clear);
         let alike = Alike::of(run, matches.plain.len());
         for subscriber in &matches.plain {
-            if let Some(terms) = subscriber.terms_for(publisher) {
-                deliver_run(run, &alike, (&subscriber.cell, terms), now, store, post);
+            if let Some(terms) = subscriber.terms_for(sender.session) {
+                deliver_run(run, &alike, (&subscriber.cell, terms), sender, post);
             }
         }
         for group in &matches.groups {
             for message in run {
-                deliver_shared(message, group, now, store, post);
+                deliver_shared(message, group, sender, post);
             }
         }
     }
@@ -162,20 +168,21 @@ fn deliver_run(
     run: &[Routed<'_>],
     alike: &Alike,
     (cell, terms): (&Arc<Cell>, &Terms),
-    now: Instant,
-    store: Option<&Store>,
+    sender: &Sender<'_>,
     post: &mut Post,
 ) {
     let before = post.journal.changes.len();
     let mut guard = cell.lock();
     let inner = &mut *guard;
+    let held = inner.session.message_bytes();
     if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
         for message in run {
-            hand_over(message, terms, (cell, inner), now, post);
+            hand_over(message, terms, (cell, inner), sender.now, post);
         }
     }
-    keep_sent(store, inner, before, post);
-    finish(guard, cell, now, post);
+    keep_within(sender.budget, inner, held, post);
+    keep_sent(sender.store, inner, before, post);
+    finish(guard, cell, sender.now, post);
 }
 
 /// Returns false, having done nothing, if this subscriber needs packets of its own.
@@ -237,6 +244,17 @@ fn hand_over(
     }
 }
 
+/// Counts what the session holds now. If memory is short it holds no more messages than the `held` bytes of before,
+/// or few: the oldest are dropped.
+fn keep_within(budget: &Budget, inner: &mut Inner, held: usize, post: &mut Post) {
+    inner.recount();
+    let grown = inner.session.message_bytes().saturating_sub(held);
+    if grown > 0 && !budget.admits(inner.weight(), 0) {
+        let bytes = inner.weight() - grown;
+        inner.shed(bytes, &mut post.tally, &mut post.journal);
+    }
+}
+
 /// Hands over the messages that are on their way to a client, before it can acknowledge them: changes
 /// must come to the store in the order in which they happened.
 fn keep_sent(store: Option<&Store>, inner: &Inner, before: usize, post: &mut Post) {
@@ -279,13 +297,8 @@ fn finish(
 
 /// Gives `message` to one member: the next that is connected and keeps up, else the next that is
 /// connected, else the next that will come back for it.
-fn deliver_shared(
-    message: &Routed<'_>,
-    group: &Group,
-    now: Instant,
-    store: Option<&Store>,
-    post: &mut Post,
-) {
+fn deliver_shared(message: &Routed<'_>, group: &Group, sender: &Sender<'_>, post: &mut Post) {
+    let now = sender.now;
     let fit = |subscriber: &&Subscriber| {
         let mut inner = subscriber.cell.lock();
         let connected = !matches!(inner.sink, Sink::Away);
@@ -314,6 +327,7 @@ fn deliver_shared(
     if let Some(member) = chosen.or(connected).or_else(away) {
         let before = post.journal.changes.len();
         let mut inner = member.cell.lock();
+        let held = inner.session.message_bytes();
         hand_over(
             message,
             &member.terms,
@@ -321,7 +335,8 @@ fn deliver_shared(
             now,
             post,
         );
-        keep_sent(store, &inner, before, post);
+        keep_within(sender.budget, &mut inner, held, post);
+        keep_sent(sender.store, &inner, before, post);
         finish(inner, &member.cell, now, post);
     }
 }

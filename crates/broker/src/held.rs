@@ -13,6 +13,8 @@ use crate::store::{Outcome, Store, Ticket};
 
 /// Answers of one client from which on it is not read until some have left.
 const MANY: usize = 4 * 1024;
+/// The same for the bytes of those that are encoded already.
+const MANY_BYTES: usize = 256 * 1024;
 
 /// One packet that waits.
 #[derive(Debug)]
@@ -24,6 +26,16 @@ enum Answer {
     },
     /// SUBACK or UNSUBACK, encoded.
     Packet(Box<[u8]>),
+}
+
+impl Answer {
+    /// Bytes of a packet that is encoded already.
+    fn packet_len(&self) -> usize {
+        match self {
+            Self::Ack { .. } => 0,
+            Self::Packet(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl Answer {
@@ -43,6 +55,8 @@ pub(crate) struct Held {
     /// The last group has no ticket yet if it is open.
     groups: VecDeque<(Option<Ticket>, Vec<Answer>)>,
     len: usize,
+    /// Of those that are encoded already, in bytes.
+    packets: usize,
     /// The ticket for which the connection's waker was left with the store.
     asked: Option<Ticket>,
 }
@@ -68,7 +82,12 @@ impl Held {
 
     /// Whether there are so many that the client has to wait.
     pub(crate) fn is_full(&self) -> bool {
-        self.len >= MANY
+        self.len >= MANY || self.packets >= MANY_BYTES
+    }
+
+    /// What they take in memory, in bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.len * size_of::<Answer>() + self.packets
     }
 
     pub(crate) fn push_ack(&mut self, kind: AckKind, id: PacketId, reason: ReasonCode) {
@@ -76,6 +95,7 @@ impl Held {
     }
 
     pub(crate) fn push_packet(&mut self, bytes: &[u8]) {
+        self.packets += bytes.len();
         self.push(Answer::Packet(bytes.into()));
     }
 
@@ -120,6 +140,7 @@ impl Held {
                 break;
             };
             self.len -= answers.len();
+            self.packets -= answers.iter().map(Answer::packet_len).sum::<usize>();
             answers
                 .iter()
                 .for_each(|answer| answer.encode(version, out));

@@ -1,24 +1,29 @@
 //! What all connections share: the sessions by client identifier, the router, retained messages.
 
-use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use fieldgate_mqtt::ReasonCode;
-use foldhash::fast::RandomState;
+use tokio::runtime::Handle;
 
 use crate::access::{Access, Denial};
+use crate::addresses::Addresses;
+use crate::budget::{Budget, Pot};
 use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
-use crate::deliver::{Batch, Post, deliver};
+use crate::deliver::{Batch, Post, Sender, deliver};
 use crate::journal::{Change, Journal};
 use crate::message::{Message, Routed};
+use crate::net::Worker;
 use crate::outbox::Outbox;
+use crate::relief::{NO_MEMORY, NO_ROOM};
 use crate::router::{MatchCache, Retained, Router, Stored};
 use crate::session::{Peer, Tally, Turn};
+use crate::sessions::{Owner, Sessions};
+use crate::shown::shown;
 use crate::store::{Store, StoreError};
 use crate::timers::{Due, Task, Timers};
 
@@ -27,14 +32,21 @@ use crate::timers::{Due, Task, Timers};
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) config: Config,
+    pub(crate) budget: Budget,
+    /// What those have sent whose CONNECT is not whole.
+    pub(crate) lobby: Budget,
     pub(crate) access: Access,
     pub(crate) router: Router,
     pub(crate) timers: Timers,
     /// `None` if everything ends with the process.
     pub(crate) store: Option<Store>,
     retained: Arc<Mutex<Retained>>,
-    sessions: Mutex<HashMap<Box<str>, Arc<Cell>, RandomState>>,
+    sessions: Mutex<Sessions>,
     next_id: AtomicU64,
+    /// Connections by where they come from.
+    pub(crate) addresses: Addresses,
+    /// The worker for clients whose packets take long. It refers to the hub.
+    slow: OnceLock<(Handle, Weak<Worker>)>,
     /// Connections of all kinds, those that have not sent CONNECT included.
     pub(crate) open: Arc<AtomicUsize>,
     /// Connections from their CONNECT to the end of their goodbye.
@@ -56,6 +68,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) will: Option<Will>,
     /// Who the client is, and what it may do.
     pub(crate) standing: Standing,
+    /// Whose share a new session takes.
+    pub(crate) owner: Owner,
 }
 
 /// Whose messages are published.
@@ -74,11 +88,6 @@ pub(crate) struct Attached {
     pub(crate) epoch: u64,
 }
 
-const NO_ROOM: Denial = Denial {
-    reason: ReasonCode::QUOTA_EXCEEDED,
-    what: "there are as many sessions as the limits allow",
-};
-
 /// Why a connection ended, as far as its session is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Departure {
@@ -92,7 +101,9 @@ impl Hub {
     /// Also reads back what a store holds from before.
     pub(crate) fn new(config: Config, workers: usize) -> Result<Self, StoreError> {
         let limits = &config.limits;
-        let retained = Retained::new(limits.retained, limits.retained_bytes);
+        let budget = Budget::new(limits.memory, workers + 2);
+        let lobby = Budget::new(limits.lobby(), 1);
+        let retained = Retained::new(limits.retained(), budget.pot(0), budget.own());
         let retained = Arc::new(Mutex::new(retained));
         let opened = config
             .store
@@ -101,17 +112,21 @@ impl Hub {
         let (store, recovered) = opened.transpose()?.unzip();
         let mut hub = Self {
             access: Access::new(&config),
-            router: Router::default(),
+            router: Router::new(budget.pot(0)),
+            budget,
+            lobby,
             timers: Timers::default(),
             store,
             retained,
             sessions: Mutex::default(),
             next_id: AtomicU64::new(1),
+            addresses: Addresses::default(),
+            slow: OnceLock::new(),
             open: Arc::default(),
             serving: Arc::default(),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            counters: (0..=workers).map(|_| Arc::default()).collect(),
+            counters: (0..=workers + 1).map(|_| Arc::default()).collect(),
             config,
         };
         if let Some(recovered) = recovered {
@@ -140,7 +155,7 @@ impl Hub {
         self.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Cell>, RandomState>> {
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -150,19 +165,26 @@ impl Hub {
 
     /// All sessions, as they are now.
     pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
-        self.sessions().values().cloned().collect()
+        self.sessions().all().cloned().collect()
+    }
+
+    /// Where what the hub itself makes is counted.
+    pub(crate) fn pot(&self) -> &Arc<Pot> {
+        self.budget.pot(0)
     }
 
     /// A new session, which a store keeps from now on if `lasting`.
-    pub(crate) fn new_cell(&self, client_id: &str, lasting: bool) -> Arc<Cell> {
+    pub(crate) fn new_cell(&self, client_id: &str, lasting: bool, owner: Owner) -> Arc<Cell> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let stored = lasting && self.store.is_some();
-        Cell::new(id, client_id, self.config.limits.session(), stored)
+        let limits = self.config.limits.session();
+        Cell::new(id, client_id, limits, stored, (owner, self.pot()))
     }
 
     /// The session of number `id`, from the store.
-    pub(crate) fn restored_cell(&self, id: u64, client_id: &str) -> Arc<Cell> {
-        Cell::new(id, client_id, self.config.limits.session(), true)
+    pub(crate) fn restored_cell(&self, id: u64, client_id: &str, owner: Owner) -> Arc<Cell> {
+        let limits = self.config.limits.session();
+        Cell::new(id, client_id, limits, true, (owner, self.pot()))
     }
 
     /// New sessions are numbered from `next` on at least.
@@ -172,7 +194,7 @@ impl Hub {
 
     /// Puts a session from the store in its place. Returns the number of the one that it replaces.
     pub(crate) fn adopt(&self, cell: Arc<Cell>) -> Option<u64> {
-        let replaced = self.sessions().insert(cell.client_id().into(), cell)?;
+        let replaced = self.sessions().insert(cell)?;
         let mut inner = replaced.lock();
         inner.dead = true;
         self.timers.cancel(&mut inner.timers);
@@ -191,6 +213,7 @@ impl Hub {
         now: Instant,
         greet: impl FnOnce(bool, &mut Outbox),
     ) -> Result<Attached, Denial> {
+        self.make_place(arrival.client_id, &arrival.owner, now);
         let mut sessions = self.sessions();
         let old = sessions.get(arrival.client_id).cloned();
         if let Some(old) = &old {
@@ -206,13 +229,14 @@ impl Hub {
         let resumed = wanted.filter(outlives).cloned();
         let cell = match &resumed {
             Some(cell) => Arc::clone(cell),
-            None if old.is_none() && sessions.len() >= self.config.limits.sessions => {
-                return Err(NO_ROOM);
+            None => {
+                self.find_room(&arrival, &sessions, old.is_none())?;
+                let lasting = arrival.expiry != Some(Duration::ZERO);
+                self.new_cell(arrival.client_id, lasting, arrival.owner)
             }
-            None => self.new_cell(arrival.client_id, arrival.expiry != Some(Duration::ZERO)),
         };
         if resumed.is_none() {
-            sessions.insert(arrival.client_id.into(), Arc::clone(&cell));
+            sessions.insert(Arc::clone(&cell));
         }
         let mut inner = cell.lock();
         // Whoever ends a session takes it out of the map first, so this one is alive.
@@ -238,6 +262,7 @@ impl Hub {
         inner.will = arrival.will;
         inner.has_noted_will = self.store.is_some() && inner.will.is_some();
         inner.expiry = arrival.expiry;
+        inner.away_since = None;
         let mut wire = Wire::default();
         greet(resumed.is_some(), &mut wire.out);
         let mut tally = Tally::default();
@@ -253,6 +278,7 @@ impl Hub {
             },
         );
         inner.sink = Sink::Wire(wire);
+        inner.recount();
         self.enter(&cell, &mut inner, resumed.is_none(), journal);
         let epoch = inner.epoch;
         drop(inner);
@@ -276,7 +302,9 @@ impl Hub {
             return;
         }
         inner.sink = Sink::Away;
+        inner.away_since = Some(now);
         inner.session.detach();
+        inner.recount();
         self.online.fetch_sub(1, Ordering::Relaxed);
         if departure.orderly {
             inner.will = None;
@@ -352,19 +380,18 @@ impl Hub {
 
     /// Ends a session if `still` holds of it once nobody can attach to it any more. Returns
     /// whether it did.
-    fn end_if(&self, cell: &Arc<Cell>, now: Instant, still: impl FnOnce(&Inner) -> bool) -> bool {
+    pub(crate) fn end_if(
+        &self,
+        cell: &Arc<Cell>,
+        now: Instant,
+        still: impl FnOnce(&Inner) -> bool,
+    ) -> bool {
         let mut sessions = self.sessions();
         let mut inner = cell.lock();
         if inner.dead || !still(&inner) {
             return false;
         }
-        let id = cell.client_id();
-        if sessions
-            .get(id)
-            .is_some_and(|known| Arc::ptr_eq(known, cell))
-        {
-            sessions.remove(id);
-        }
+        sessions.remove(cell);
         drop(sessions);
         inner.dead = true;
         self.timers.cancel(&mut inner.timers);
@@ -375,10 +402,11 @@ impl Hub {
             }
             Sink::Link(_) | Sink::Away => None,
         };
-        let subscriptions = std::mem::take(&mut inner.subscriptions);
+        let subscriptions = inner.take_subscriptions();
         let will = inner.will.take();
         let is_on_record = inner.is_on_record(cell);
         inner.session = crate::session::Session::new(self.config.limits.session());
+        inner.recount();
         let waiting = inner.relieve();
         drop(inner);
         wake(displaced);
@@ -398,6 +426,39 @@ impl Hub {
         true
     }
 
+    /// Whether a new session has room. `is_more` if it replaces none.
+    fn find_room(
+        &self,
+        arrival: &Arrival<'_>,
+        sessions: &Sessions,
+        is_more: bool,
+    ) -> Result<(), Denial> {
+        let limits = &self.config.limits;
+        let is_full = sessions.len() >= limits.sessions
+            || sessions.count_of(&arrival.owner) >= limits.sessions_per_user;
+        if is_more && is_full {
+            return Err(NO_ROOM);
+        }
+        let will = arrival
+            .will
+            .as_ref()
+            .map_or(0, |will| will.message.weight());
+        match self.budget.admits(will, 0) {
+            true => Ok(()),
+            false => Err(NO_MEMORY),
+        }
+    }
+
+    /// What `deliver` needs to know of the session with number `publisher` that sends.
+    pub(crate) fn sender(&self, publisher: u64, now: Instant) -> Sender<'_> {
+        Sender {
+            session: publisher,
+            now,
+            store: self.store.as_ref(),
+            budget: &self.budget,
+        }
+    }
+
     /// Publishes messages that no connection is sending now. Returns the subscribers that cannot
     /// keep up.
     pub(crate) fn publish(
@@ -413,7 +474,7 @@ impl Hub {
         add(&counters.publish_bytes_received, bytes as u64);
         let mut post = Post::default();
         post.journal.is_late = source == Source::Gateway;
-        self.retain(messages, (publisher, source), &mut post.journal);
+        self.retain(messages, publisher, &mut post.journal);
         let mut batch = Batch::default();
         for message in messages {
             let matches = cache.matches(&self.router, message.topic());
@@ -421,28 +482,20 @@ impl Hub {
                 batch.push(Routed::kept(message), matches);
             }
         }
-        deliver(&batch, publisher.id(), now, self.store.as_ref(), &mut post);
+        deliver(&batch, &self.sender(publisher.id(), now), &mut post);
         self.keep(&mut post.journal);
         counters.add(&post.tally);
         post.congested
     }
 
     /// Keeps those messages that ask for it.
-    fn retain(
-        &self,
-        messages: &[Message],
-        (publisher, source): (&Cell, Source),
-        journal: &mut Journal,
-    ) {
+    fn retain(&self, messages: &[Message], publisher: &Cell, journal: &mut Journal) {
         let asking = || messages.iter().filter(|message| message.retain());
         if asking().next().is_none() {
             return;
         }
         let mut retained = self.retained();
-        let stored = asking().map(|message| match source {
-            Source::Gateway => retained.store_own(message, publisher.name()),
-            Source::Client => retained.store(message, publisher.name()),
-        });
+        let stored = asking().map(|message| retained.store(message, publisher.name()));
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {
@@ -462,11 +515,48 @@ impl Hub {
         self.publish(message, (publisher, Source::Client), &mut cache, now);
     }
 
+    /// Says, once for each address and limit, that connections are refused.
+    pub(crate) fn note_refused_connections(&self, key: &str, address: Option<IpAddr>) {
+        if !self.access.is_first((key, address)) {
+            return;
+        }
+        match address {
+            Some(address) => log::warn!(
+                "connections of {address} are refused: it has as many as broker.limits.{key} allows"
+            ),
+            None => log::warn!(
+                "connections are refused: there is no room for more within broker.limits.{key}"
+            ),
+        }
+    }
+
+    /// From now on clients whose packets take long go to `worker`.
+    pub(crate) fn set_slow_worker(&self, handle: &Handle, worker: &Arc<Worker>) {
+        // It is set once, when the broker starts.
+        let _ = self.slow.set((handle.clone(), Arc::downgrade(worker)));
+    }
+
+    pub(crate) fn slow_worker(&self) -> Option<(Handle, Arc<Worker>)> {
+        let (handle, worker) = self.slow.get()?;
+        Some((handle.clone(), worker.upgrade()?))
+    }
+
+    /// A client met a limit, which `key` sets. Of each client and limit the log hears once.
+    pub(crate) fn note_limit(&self, cell: &Cell, topic: &str, key: &str) {
+        let client = cell.client_id();
+        if self.access.is_first((key, client)) {
+            let (client, topic) = (shown(client), shown(topic));
+            log::warn!(TOPIC = topic.as_str(); "client {client}: refused on {topic}: it has reached broker.limits.{key}");
+        }
+    }
+
     /// A message was published, but could not be retained.
     pub(crate) fn note_retained_full(&self, topic: &str) {
         let refused = &self.own_counters().retained_refused;
         if refused.fetch_add(1, Ordering::Relaxed) == 0 {
-            log::warn!(TOPIC = topic; "{topic}: not retained, there are as many retained messages as the limits allow");
+            let topic = shown(topic);
+            log::warn!(TOPIC = topic.as_str(); "{topic}: not retained: retained messages take as much memory as they may, \
+                 three eighths of broker.limits.memory");
         }
     }
 }

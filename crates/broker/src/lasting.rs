@@ -7,7 +7,7 @@ use crate::counters::add;
 use crate::held::Held;
 use crate::hub::Hub;
 use crate::journal::{Change, Journal};
-use crate::router::Kept;
+use crate::sessions::Owner;
 use crate::store::{Recovered, RecoveredSession, SessionRecord, Store};
 use crate::timers::{Due, Task};
 
@@ -58,12 +58,12 @@ impl Hub {
         };
         let mut journal = Journal::default();
         let mut retained = self.retained();
-        for Kept { message, publisher } in recovered.retained {
-            if message.expired(now) {
-                let topic = message.topic().into();
+        for kept in recovered.retained {
+            if kept.message.expired(now) {
+                let topic = kept.message.topic().into();
                 journal.changes.push(Change::Retained { topic });
             } else {
-                retained.store_own(&message, &publisher);
+                retained.restore(kept);
             }
         }
         drop(retained);
@@ -143,7 +143,8 @@ impl Hub {
         let (rights, _) = policy.review(&record.principal, &record.client_id);
         let topic = will.message.topic();
         if rights.may_write(topic, self.access.own().levels_of(topic)) {
-            let cell = self.restored_cell(session.number, &record.client_id);
+            let owner = Owner::of(&record.principal, None);
+            let cell = self.restored_cell(session.number, &record.client_id, owner);
             self.publish_kept(&will.at(now), &cell, now);
         }
     }
@@ -157,7 +158,15 @@ impl Hub {
         journal: &mut Journal,
     ) -> Option<u64> {
         let record = session.record;
-        let cell = self.restored_cell(session.number, &record.client_id);
+        let owner = Owner::of(&record.principal, None);
+        let cell = self.restored_cell(session.number, &record.client_id, owner);
+        let clock = self.store.as_ref().map(Store::clock);
+        let away = clock.zip(record.away_since).map(|(clock, since)| {
+            let millis = clock.millis().saturating_sub(since);
+            Duration::from_millis(millis)
+        });
+        // Before the boot there is no instant: that is long enough.
+        let since = away.and_then(|away| now.checked_sub(away)).unwrap_or(now);
         let (rights, _) = self
             .access
             .policy()
@@ -176,7 +185,7 @@ impl Hub {
         add(&self.own_counters().publish_expired, expired);
         for (filter, grant) in session.subscriptions {
             self.router.subscribe(&cell, &filter, grant);
-            inner.subscriptions.insert(filter, grant);
+            inner.add_subscription(filter, grant);
         }
         // Its connection ended with the process at the latest.
         let will_at = record.will.as_ref().map(|will| now + will.delay);
@@ -187,6 +196,8 @@ impl Hub {
             let key = self.timers.add(at, Due::new(&cell, inner.epoch, task));
             inner.timers.push(key);
         }
+        inner.away_since = Some(since);
+        inner.recount();
         drop(inner);
         self.adopt(cell)
     }

@@ -4,6 +4,8 @@
 //! `net` is the only module that touches a socket. Nothing here knows a device.
 
 mod access;
+mod addresses;
+mod budget;
 mod cell;
 mod config;
 mod counters;
@@ -20,9 +22,12 @@ mod origin;
 mod outbox;
 mod own;
 mod pause;
+mod relief;
 mod review;
 mod router;
 mod session;
+mod sessions;
+mod shown;
 mod store;
 mod sys;
 mod timers;
@@ -150,12 +155,21 @@ impl Broker {
             threads: Vec::new(),
             stop,
         };
-        for index in 0..count {
+        // The last is for clients whose packets take long.
+        for index in 0..=count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let worker = Worker::new(&broker.hub, index);
+            let is_slow = index == count;
+            let worker = Worker::new(&broker.hub, index, is_slow);
+            if is_slow {
+                broker.hub.set_slow_worker(runtime.handle(), &worker);
+            }
             broker.workers.push((runtime.handle().clone(), worker));
             let mut stopped = stopped.clone();
-            let thread = std::thread::Builder::new().name(format!("broker-{index}"));
+            let name = match is_slow {
+                true => "broker-slow".to_owned(),
+                false => format!("broker-{index}"),
+            };
+            let thread = std::thread::Builder::new().name(name);
             broker.threads.push(thread.spawn(move || {
                 // An error means that the broker itself is gone, which is a reason to stop too.
                 let _ = runtime.block_on(stopped.wait_for(|stop| *stop));
@@ -164,6 +178,7 @@ impl Broker {
         let (first, _) = &broker.workers[0];
         let certificates = Arc::clone(&broker.certificates);
         first.spawn(housekeeping(Arc::clone(&broker.hub), certificates));
+        first.spawn(keep_room(Arc::clone(&broker.hub)));
         Ok(broker)
     }
 
@@ -171,7 +186,9 @@ impl Broker {
     pub fn serve(&mut self) {
         let (first, _) = &self.workers[0];
         for (listener, gate) in self.waiting.drain(..) {
-            first.spawn(net::accept(listener, gate, self.workers.clone()));
+            let quick = self.workers.iter().filter(|(_, worker)| !worker.is_slow);
+            let quick = quick.cloned().collect();
+            first.spawn(net::accept(listener, gate, quick));
         }
     }
 
@@ -278,6 +295,18 @@ fn gate(listener: &Listener, known: &mut Vec<Arc<Certificates>>) -> Result<Gate,
         websocket: listener.websocket,
         allow_anonymous: listener.allow_anonymous,
     })
+}
+
+/// Makes room whenever clients hold too much.
+async fn keep_room(hub: Arc<Hub>) {
+    loop {
+        // Not everything that grows is noticed at once.
+        let _ = tokio::time::timeout(LOOK, hub.budget.short.notified()).await;
+        let hub = Arc::clone(&hub);
+        let relieved = move || hub.relieve(Instant::now().into_std());
+        // It ends with the runtime.
+        let _ = tokio::task::spawn_blocking(relieved).await;
+    }
 }
 
 /// Wills, expiring sessions, retained messages that expire, changed certificates, and `$SYS`.

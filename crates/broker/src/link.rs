@@ -16,6 +16,7 @@ use crate::own::LINK;
 use crate::pause::Pause;
 use crate::router::{Grant, Kept, MatchCache};
 use crate::session::Tally;
+use crate::sessions::Owner;
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
 const INBOX_MAX: usize = 10_000;
@@ -83,10 +84,10 @@ impl Delivery {
 /// Why a link's request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// Wildcards, U+0000, nothing at all, more than 65,535 bytes, or too many levels.
+    /// Wildcards, U+0000, nothing at all, or more than 65,535 bytes.
     #[error("not a valid topic name")]
     TopicName,
-    /// A wildcard out of place, U+0000, nothing at all, or too many levels.
+    /// A wildcard out of place, U+0000, or nothing at all.
     #[error("not a valid topic filter")]
     TopicFilter,
 }
@@ -108,7 +109,7 @@ struct Shared {
 
 impl Link {
     pub(crate) fn new(hub: &Arc<Hub>, name: &str) -> Self {
-        let cell = hub.new_cell(&format!("{LINK}{name}"), false);
+        let cell = hub.new_cell(&format!("{LINK}{name}"), false, Owner::Unknown);
         cell.lock().sink = Sink::Link(Inbox::default());
         Self {
             shared: Arc::new(Shared {
@@ -133,14 +134,17 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicName`], if it is true of any: then none was published.
     pub async fn publish_all(&self, messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
-        if !messages.iter().all(|message| self.name_fits(message.topic)) {
+        if !messages
+            .iter()
+            .all(|message| topic::name_is_valid(message.topic))
+        {
             return Err(LinkError::TopicName);
         }
         let Shared { hub, cell, cache } = &*self.shared;
         for messages in messages.chunks(AT_ONCE) {
             let messages = messages
                 .iter()
-                .map(|message| Message::copy_of(&message.publish(), None));
+                .map(|message| Message::copy_of(&message.publish(), None, hub.pot()));
             let messages: Vec<_> = messages.collect();
             let congested = {
                 let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,8 +161,7 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicFilter`].
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<(), LinkError> {
-        let limits = &self.shared.hub.config.limits;
-        if !topic::filter_is_valid(filter) || !limits.levels_fit(filter) {
+        if !topic::filter_is_valid(filter) {
             return Err(LinkError::TopicFilter);
         }
         let grant = Grant {
@@ -170,7 +173,7 @@ impl Link {
         let Shared { hub, cell, .. } = &*self.shared;
         let mut inner = cell.lock();
         hub.router.subscribe(cell, filter, grant);
-        inner.subscriptions.insert(filter.into(), grant);
+        inner.add_subscription(filter.into(), grant);
         let now = Instant::now().into_std();
         let mut tally = Tally::default();
         if let Sink::Link(inbox) = &mut inner.sink {
@@ -197,10 +200,6 @@ impl Link {
         let Kept { message, publisher } = retained.get(topic)?;
         let is_own = **publisher == *cell.client_id();
         (!message.expired(Instant::now().into_std())).then(|| (message.clone(), is_own))
-    }
-
-    fn name_fits(&self, name: &str) -> bool {
-        topic::name_is_valid(name) && self.shared.hub.config.limits.levels_fit(name)
     }
 
     /// Waits for the next message. Of the clones of a link only one may wait at a time; another
@@ -231,11 +230,12 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicName`].
     pub fn set_will(&self, will: Outgoing<'_>) -> Result<(), LinkError> {
-        if !self.name_fits(will.topic) {
+        if !topic::name_is_valid(will.topic) {
             return Err(LinkError::TopicName);
         }
-        self.shared.cell.lock().will = Some(Will {
-            message: Message::copy_of(&will.publish(), None),
+        let Shared { hub, cell, .. } = &*self.shared;
+        cell.lock().will = Some(Will {
+            message: Message::copy_of(&will.publish(), None, hub.pot()),
             lifetime: None,
             delay: Duration::ZERO,
         });

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fieldgate_mqtt::{Publish, PublishProperties, QoS, UserPropertiesBuf};
+use triomphe::ThinArc;
+
+use crate::budget::{Pot, Share};
 
 /// A message held by the broker: queued, unacknowledged, retained, or a will. A clone is the same
 /// message, not a copy.
@@ -13,12 +16,19 @@ use fieldgate_mqtt::{Publish, PublishProperties, QoS, UserPropertiesBuf};
 /// properties travel with it unchanged (MQTT 5.0 section 3.3.2.3).
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// In one piece, as a gateway keeps a hundred thousand of them: quality of service and retain
-    /// flag as in the first byte of a PUBLISH packet, the length of the topic name in two bytes,
-    /// the topic name, the payload.
-    bytes: Arc<[u8]>,
+    /// In one allocation, as a gateway keeps a hundred thousand of them: the head, the topic name, the payload.
+    whole: ThinArc<Head, u8>,
+}
+
+#[derive(Debug)]
+struct Head {
+    qos: QoS,
+    retain: bool,
+    topic_len: u16,
+    /// What it takes of the budget for as long as it exists.
+    share: Share,
     /// What few messages have, kept out of the many that have none.
-    rare: Option<Arc<Rare>>,
+    rare: Option<Box<Rare>>,
 }
 
 #[derive(Debug)]
@@ -31,23 +41,15 @@ struct Rare {
     user: UserPropertiesBuf,
 }
 
-/// Flags and length in front of the topic name.
-const HEAD: usize = 3;
-const RETAIN: u8 = 0b001;
-const QOS_SHIFT: u8 = 1;
-/// The allocator's and the counters' share of a message, in bytes, about.
-const OVERHEAD: usize = 48;
+/// What an allocation takes beside what it holds, in bytes, about.
+const ALLOCATION: usize = 16;
+/// A message without its topic name and payload, in bytes, about. Two counters come to its head.
+const OVERHEAD: usize = size_of::<Head>() + 2 * size_of::<usize>() + ALLOCATION;
 
 impl Rare {
     /// `None` if there is nothing of that kind.
     fn of(from: &PublishProperties<'_>, expires: Option<Instant>) -> Option<Self> {
-        let is_usual = expires.is_none()
-            && from.payload_format_utf8.is_none()
-            && from.response_topic.is_none()
-            && from.correlation_data.is_none()
-            && from.content_type.is_none()
-            && from.user_properties.iter().next().is_none();
-        (!is_usual).then(|| Self {
+        Self::is_needed(from, expires).then(|| Self {
             expires,
             payload_format_utf8: from.payload_format_utf8,
             response_topic: from.response_topic.map(Into::into),
@@ -56,35 +58,63 @@ impl Rare {
             user: from.user_properties.into(),
         })
     }
+
+    fn is_needed(from: &PublishProperties<'_>, expires: Option<Instant>) -> bool {
+        expires.is_some()
+            || from.payload_format_utf8.is_some()
+            || from.response_topic.is_some()
+            || from.correlation_data.is_some()
+            || from.content_type.is_some()
+            || !from.user_properties.is_empty()
+    }
+
+    /// What it takes in memory, in bytes, about.
+    fn weight(from: &PublishProperties<'_>) -> usize {
+        size_of::<Self>()
+            + ALLOCATION
+            + from.response_topic.map_or(0, str::len)
+            + from.correlation_data.map_or(0, <[u8]>::len)
+            + from.content_type.map_or(0, str::len)
+            + from.user_properties.encoded_len()
+    }
 }
 
 impl Message {
-    /// Copies `publish`, which expires at `expires` if ever.
-    pub(crate) fn copy_of(publish: &Publish<'_>, expires: Option<Instant>) -> Self {
+    /// Copies `publish`, which expires at `expires` if ever. It is counted in `pot`.
+    pub(crate) fn copy_of(publish: &Publish<'_>, expires: Option<Instant>, pot: &Arc<Pot>) -> Self {
         // No topic name is longer (MQTT 5.0 section 1.5.4).
         let topic_len = u16::try_from(publish.topic.len()).unwrap_or_default();
         let topic = &publish.topic.as_bytes()[..topic_len.into()];
-        let mut bytes = Vec::with_capacity(HEAD + topic.len() + publish.payload.len());
-        let qos = publish.qos as u8;
-        bytes.push(qos << QOS_SHIFT | u8::from(publish.retain));
-        bytes.extend_from_slice(&topic_len.to_be_bytes());
+        let mut bytes = Vec::with_capacity(topic.len() + publish.payload.len());
         bytes.extend_from_slice(topic);
         bytes.extend_from_slice(publish.payload);
+        let rare = Rare::of(&publish.properties, expires).map(Box::new);
+        let mut weight = OVERHEAD + bytes.len();
+        if rare.is_some() {
+            weight += Rare::weight(&publish.properties);
+        }
+        let head = Head {
+            qos: publish.qos,
+            retain: publish.retain,
+            topic_len,
+            share: Share::new(pot, weight),
+            rare,
+        };
         Self {
-            bytes: bytes.into(),
-            rare: Rare::of(&publish.properties, expires).map(Arc::new),
+            whole: ThinArc::from_header_and_slice(head, &bytes),
         }
     }
 
-    fn topic_and_payload(&self) -> (&[u8], &[u8]) {
-        let [_, high, low, rest @ ..] = &*self.bytes else {
-            return (&[], &[]); // Never so short.
-        };
-        rest.split_at(u16::from_be_bytes([*high, *low]).into())
+    fn head(&self) -> &Head {
+        &self.whole.header.header
     }
 
-    fn flags(&self) -> u8 {
-        self.bytes.first().copied().unwrap_or_default()
+    fn topic_and_payload(&self) -> (&[u8], &[u8]) {
+        self.whole.slice.split_at(self.head().topic_len.into())
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.head().rare.as_deref()
     }
 
     /// The topic name.
@@ -100,27 +130,27 @@ impl Message {
 
     /// The quality of service that the publisher asked for.
     pub fn qos(&self) -> QoS {
-        QoS::from_u8(self.flags() >> QOS_SHIFT).unwrap_or_default()
+        self.head().qos
     }
 
     /// Whether the publisher asked the broker to keep it.
     pub fn retain(&self) -> bool {
-        self.flags() & RETAIN != 0
+        self.head().retain
     }
 
     /// Where the publisher wants the answer, if it wants one. Whether it may publish there itself is not said here: see
     /// [`crate::Delivery::answer_to`].
     pub fn response_topic(&self) -> Option<&str> {
-        self.rare.as_ref()?.response_topic.as_deref()
+        self.rare()?.response_topic.as_deref()
     }
 
     /// What the publisher wants to see again in the answer.
     pub fn correlation_data(&self) -> Option<&[u8]> {
-        self.rare.as_ref()?.correlation_data.as_deref()
+        self.rare()?.correlation_data.as_deref()
     }
 
     pub(crate) fn expires(&self) -> Option<Instant> {
-        self.rare.as_ref()?.expires
+        self.rare()?.expires
     }
 
     pub(crate) fn expired(&self, now: Instant) -> bool {
@@ -129,12 +159,17 @@ impl Message {
 
     /// What it takes in a queue, in bytes, give or take the allocator.
     pub(crate) fn weight(&self) -> usize {
-        self.bytes.len() + OVERHEAD
+        self.head().share.bytes()
+    }
+
+    /// Where it is counted.
+    pub(crate) fn pot(&self) -> &Arc<Pot> {
+        self.head().share.pot()
     }
 
     /// Where it is in memory, which tells messages apart as long as they exist.
     pub(crate) fn address(&self) -> usize {
-        self.bytes.as_ptr().addr()
+        self.whole.slice.as_ptr().addr()
     }
 
     /// The message as a PUBLISH packet to encode; the sender fills in identifiers and expiry.
@@ -148,7 +183,7 @@ impl Message {
             properties: PublishProperties::default(),
             payload: self.payload(),
         };
-        if let Some(from) = &self.rare {
+        if let Some(from) = self.rare() {
             let to = &mut publish.properties;
             to.payload_format_utf8 = from.payload_format_utf8;
             to.response_topic = from.response_topic.as_deref();
@@ -168,15 +203,22 @@ pub(crate) struct Routed<'a> {
     /// Its publisher may itself publish to its response topic. Only looked up for what comes from a connection.
     pub(crate) may_answer: bool,
     owned: OnceCell<Message>,
+    /// Where it is counted if it is kept.
+    pot: &'a Arc<Pot>,
 }
 
 impl<'a> Routed<'a> {
-    pub(crate) fn borrowed(publish: Publish<'a>, expires: Option<Instant>) -> Self {
+    pub(crate) fn borrowed(
+        publish: Publish<'a>,
+        expires: Option<Instant>,
+        pot: &'a Arc<Pot>,
+    ) -> Self {
         Self {
             publish,
             expires,
             may_answer: false,
             owned: OnceCell::new(),
+            pot,
         }
     }
 
@@ -186,17 +228,28 @@ impl<'a> Routed<'a> {
             expires: message.expires(),
             may_answer: false,
             owned: OnceCell::from(message.clone()),
+            pot: message.pot(),
         }
     }
 
     /// The message to keep. The first caller pays for the copy, the others share it.
     pub(crate) fn message(&self) -> Message {
-        let copy = || Message::copy_of(&self.publish, self.expires);
+        let copy = || Message::copy_of(&self.publish, self.expires, self.pot);
         self.owned.get_or_init(copy).clone()
     }
 
     pub(crate) fn expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
+    }
+
+    /// What it would take in a queue, in bytes, about.
+    pub(crate) fn weight(&self) -> usize {
+        let properties = &self.publish.properties;
+        let rare = match Rare::is_needed(properties, self.expires) {
+            true => Rare::weight(properties),
+            false => 0,
+        };
+        OVERHEAD + self.publish.topic.len() + self.publish.payload.len() + rare
     }
 }
 
@@ -225,6 +278,6 @@ pub(crate) mod testing {
             properties: PublishProperties::default(),
             payload,
         };
-        Message::copy_of(&publish, expires)
+        Message::copy_of(&publish, expires, &Arc::default())
     }
 }

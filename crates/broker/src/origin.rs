@@ -1,7 +1,7 @@
 //! Where a connection comes from.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What is known of a client before it has said anything.
 #[derive(Clone, Debug)]
@@ -45,5 +45,15 @@ impl fmt::Display for Origin {
             Remote::Tcp(address) => address.fmt(f),
             Remote::Unix => f.write_str("unix socket"),
         }
+    }
+}
+
+/// One customer of IPv6 has 2^64 addresses, so they count as one.
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() => {
+            Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        other => other,
     }
 }

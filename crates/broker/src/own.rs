@@ -10,12 +10,13 @@ use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Hub;
 use crate::message::{Message, Routed};
 use crate::router::MatchCache;
+use crate::shown::shown;
 
 /// How links begin their client identifiers.
 pub(crate) const LINK: &str = "$link/";
 
 /// No session has this number.
-const NOBODY: u64 = 0;
+const NO_SESSION: u64 = 0;
 
 impl Hub {
     /// From now on these topics are the program's. Wills that wait for their client's end and may not be published any
@@ -83,15 +84,8 @@ impl Hub {
                 batch.push(Routed::kept(message), matches);
             }
         }
-        deliver(&batch, NOBODY, now, self.store.as_ref(), &mut post);
+        deliver(&batch, &self.sender(NO_SESSION, now), &mut post);
         self.keep(&mut post.journal);
         self.own_counters().add(&post.tally);
     }
-}
-
-/// A name that a client chose, for a log: short, and without anything that acts on a terminal.
-fn shown(name: &str) -> String {
-    const SHOWN: usize = 64;
-    let shown: String = name.chars().take(SHOWN).collect();
-    format!("{shown:?}")
 }

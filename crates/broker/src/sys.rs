@@ -11,6 +11,8 @@ use crate::cell::Cell;
 use crate::counters::Totals;
 use crate::hub::Hub;
 use crate::message::Message;
+use crate::own::LINK;
+use crate::sessions::Owner;
 
 /// Averages over these times are published, in minutes.
 const LOADS: [(u32, &str); 3] = [(1, "1min"), (5, "5min"), (15, "15min")];
@@ -56,7 +58,7 @@ impl Sys {
             averages: [0.0; LOADS.len()],
         };
         Self {
-            publisher: hub.new_cell("$SYS", false),
+            publisher: hub.new_cell(&format!("{LINK}$SYS"), false, Owner::Unknown),
             started: now,
             last: now,
             before: Totals::default(),
@@ -75,7 +77,7 @@ impl Sys {
             properties: PublishProperties::default(),
             payload: value.as_bytes(),
         };
-        let message = Message::copy_of(&publish, None);
+        let message = Message::copy_of(&publish, None, hub.pot());
         hub.publish_kept(&message, &self.publisher, now);
     }
 

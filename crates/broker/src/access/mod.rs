@@ -13,6 +13,7 @@ mod strikes;
 mod users;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use fieldgate_mqtt::ReasonCode;
@@ -35,11 +36,12 @@ pub(crate) struct Access {
     pub(crate) logins: Logins,
     takeover: Takeover,
     own: RwLock<Arc<OwnTopics>>,
-    /// Clients that were refused on the program's own topics.
-    refused: Mutex<HashSet<Box<str>>>,
+    /// What clients were refused, as hashes: names may be long.
+    refused: Mutex<HashSet<u64>>,
+    hasher: RandomState,
 }
 
-/// Clients whose first refusal is logged. Others are only counted.
+/// Refusals that are logged. Others are only counted.
 const REFUSED_MAX: usize = 1_000;
 
 impl Access {
@@ -51,6 +53,7 @@ impl Access {
             takeover: config.takeover,
             own: RwLock::new(Arc::new(config.own.clone())),
             refused: Mutex::default(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -63,10 +66,11 @@ impl Access {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(own);
     }
 
-    /// Whether this client was not refused on the program's topics before.
-    pub(crate) fn is_first(&self, client: &str) -> bool {
+    /// Whether `what` was not refused before.
+    pub(crate) fn is_first(&self, what: impl Hash) -> bool {
+        let hash = self.hasher.hash_one(what);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.len() < REFUSED_MAX && refused.insert(client.into())
+        refused.len() < REFUSED_MAX && refused.insert(hash)
     }
 
     /// Whether a client may have the session that has its identifier. `comer` has proven who it is.

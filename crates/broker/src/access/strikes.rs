@@ -4,8 +4,10 @@
 //! successes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::origin::network;
 
 /// An address may fail once in this time in the long run.
 const REFILL: Duration = Duration::from_secs(1);
@@ -55,16 +57,6 @@ impl Strikes {
                 self.forgiven.remove(&peer);
             }
         }
-    }
-}
-
-/// One customer of IPv6 has 2^64 addresses, so they count as one.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() => {
-            Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()
-        }
-        other => other,
     }
 }
 

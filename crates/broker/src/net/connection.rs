@@ -8,13 +8,17 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use fieldgate_mqtt::frame_len;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::client::Client;
+use super::effort::Effort;
 use super::end::End;
 use super::login::Login;
+use super::stream::Stream;
+use super::upkeep::BARE;
 use super::{Desk, READ_SIZE, Worker};
+use crate::budget::Share;
 use crate::counters::add;
 use crate::deliver::Post;
 use crate::origin::Origin;
@@ -43,8 +47,8 @@ pub(super) struct Connection<S> {
     pub(super) worker: Arc<Worker>,
     pub(super) state: State,
     /// The beginning of a packet whose rest has not come.
-    partial: Vec<u8>,
-    /// `partial` may hold whole packets: taking in stopped to wait for subscribers.
+    pub(super) partial: Vec<u8>,
+    /// `partial` may hold whole packets: taking in stopped to wait for subscribers, or for the next turn.
     leftover: bool,
     pub(super) writing: Writing,
     pub(super) timer: Pin<Box<Sleep>>,
@@ -56,6 +60,23 @@ pub(super) struct Connection<S> {
     unheard: usize,
     pub(super) pause: Pause,
     pub(super) stage: Stage,
+    /// What it takes of the budget.
+    pub(super) share: Share,
+    /// What it takes of the room for those who have not logged in.
+    pub(super) lobby: Option<Share>,
+    /// What its session was told of that, in bytes.
+    pub(super) told: usize,
+    effort: Effort,
+    /// It should go to the slow ones.
+    is_slow: bool,
+}
+
+/// What becomes of a connection that leaves its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Over,
+    /// It goes on at the worker for slow clients.
+    Moves,
 }
 
 /// Before and after CONNECT.
@@ -72,11 +93,16 @@ pub(super) enum Stage {
     },
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// `since` is when the socket was accepted.
     pub(super) fn new(stream: S, origin: Origin, since: Instant, worker: Arc<Worker>) -> Self {
         let timeout = worker.hub.config.limits.connect_timeout;
         Self {
+            share: Share::new(&worker.pot, BARE + stream.base()),
+            lobby: None,
+            told: 0,
+            effort: Effort::new(since),
+            is_slow: false,
             stream,
             origin,
             worker,
@@ -144,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some((session, wire)) = inner.wire(client.attached.epoch) else {
             return Err(End::TakenOver);
         };
+        wire.underway = 0;
         if let Some(reason) = wire.kick {
             return Err(End::kicked(reason));
         }
@@ -176,10 +203,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let some = !wire.out.is_empty();
         if some {
             client.greeted = true;
+            wire.underway = wire.out.len();
             self.writing.refill(&mut wire.out);
         } else if !wire.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             wire.waker = Some(cx.waker().clone());
         }
+        inner.recount();
         let waiting = inner.relieve();
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
@@ -282,7 +311,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let State::Client(client) = &mut self.state else {
             return Ok(used);
         };
-        let taken = client.intake(&data[used..], &self.worker, cache, post, now);
+        let begun = self.effort.begin();
+        let taken = client.intake(&data[used..], &self.worker, cache, post, (now, &begun));
+        self.is_slow |= self.effort.end(&begun);
+        self.leftover |= std::mem::take(&mut post.is_late);
         if !post.congested.is_empty() {
             add(&self.worker.counters.pauses, 1);
             self.pause = Pause::new(std::mem::take(&mut post.congested));
@@ -300,6 +332,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Poll::Ready(end) = self.poll_work(cx, desk, now) {
             return Poll::Ready(end);
         }
+        if let Err(end) = self.recount() {
+            return Poll::Ready(end);
+        }
         // Last, since what was done moves the deadline: a CONNECT brings a nearer one.
         match self.poll_deadline(cx, desk, now) {
             Ok(()) => Poll::Pending,
@@ -311,6 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Stage::Closing { .. } = self.stage {
             return self.poll_linger(cx, desk, now);
         }
+        let begun = self.effort.begin();
         for _ in 0..READS_AT_ONCE {
             match self.poll_flush(cx, desk, now) {
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
@@ -332,6 +368,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match ready!(self.poll_intake(cx, desk, now)) {
                 Ok(()) => {}
                 Err(end) => return Poll::Ready(end),
+            }
+            if self.is_slow || begun.is_over() {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -368,24 +407,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
-    type Output = ();
+impl<S: Stream> Future for Connection<S> {
+    type Output = Fate;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
         let this = self.get_mut();
         let worker = Arc::clone(&this.worker);
         let mut desk = worker.desk();
         let now = tokio::time::Instant::now().into_std();
         let done = loop {
             let Poll::Ready(end) = this.poll_turn(cx, &mut desk, now) else {
-                break Poll::Pending;
+                break match std::mem::take(&mut this.is_slow) && !worker.is_slow {
+                    true => Poll::Ready(Fate::Moves),
+                    false => Poll::Pending,
+                };
             };
             let gone = end == End::Lost;
             if let Stage::Open = this.stage {
                 this.close(end, now);
             }
             if gone {
-                break Poll::Ready(());
+                break Poll::Ready(Fate::Over);
             }
         };
         worker.counters.add(&std::mem::take(&mut desk.post.tally));

@@ -5,11 +5,11 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::ReasonCode;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Desk;
 use super::connection::{Connection, Stage, State};
 use super::end::End;
+use super::stream::Stream;
 use crate::counters::add;
 
 /// After this time without traffic all buffers are given back.
@@ -23,7 +23,7 @@ enum Deadline {
     Linger,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// When to look at the connection again though nothing happens.
     fn deadline(&self) -> Option<(Instant, Deadline)> {
         if let Stage::Closing { until } = self.stage {

@@ -5,11 +5,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{Disconnect, DisconnectProperties, Packet, ReasonCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::Desk;
 use super::client::Client;
 use super::connection::{Connection, READS_AT_ONCE, Stage, State};
+use super::stream::Stream;
 use crate::counters::add;
 use crate::hub::Departure;
 
@@ -67,7 +68,7 @@ impl From<fieldgate_mqtt::DecodeError> for End {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// The session is done with: sends what is left, then waits for the client to close, so that
     /// what it has not read yet is not lost with a reset.
     pub(super) fn poll_linger(

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -9,21 +10,24 @@ use fieldgate_mqtt::{
     ConnAck, ConnAckProperties, Connect, MAX_PACKET_SIZE, Packet, Publish, PublishProperties,
     ReasonCode, Version, Will, answer_version, decode_connect,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::client::Client;
 use super::connection::{Connection, State};
 use super::end::End;
 use super::login::Login;
+use super::stream::Stream;
 use crate::Limits;
 use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question};
+use crate::budget::Pot;
 use crate::cell::{self, Standing};
 use crate::counters::{Counted, add};
 use crate::hub::Arrival;
 use crate::message::Message;
+use crate::origin::network;
 use crate::session::{AliasesIn, Peer};
+use crate::sessions::Owner;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// Handles the first packet. Returns its length, or 0 if it is not all there.
     pub(super) fn greet(&mut self, data: &[u8], now: Instant) -> Result<usize, End> {
         let max = self.worker.hub.config.limits.packet_size as usize;
@@ -169,9 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             expiry: asked_expiry(connect, limits),
             peer: peer(connect, limits),
             will: match &connect.will {
-                Some(will) => Some(kept_will(will, limits)?),
+                Some(will) => Some(kept_will(will, &self.worker.pot)),
                 None => None,
             },
+            owner: Owner::of(&principal, Some(network(self.origin.ip()))),
             standing: Standing { principal, rights },
         };
         let connack = |session_present| {
@@ -288,13 +293,7 @@ fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
     }
 }
 
-fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
-    if !limits.levels_fit(will.topic) {
-        return Err(Refusal {
-            reason: ReasonCode::TOPIC_NAME_INVALID,
-            what: "the will's topic has more levels than the limits allow",
-        });
-    }
+fn kept_will(will: &Will<'_>, pot: &Arc<Pot>) -> cell::Will {
     let properties = &will.properties;
     let publish = Publish {
         dup: false,
@@ -312,13 +311,13 @@ fn kept_will(will: &Will<'_>, limits: &Limits) -> Result<cell::Will, Refusal> {
         },
         payload: will.payload,
     };
-    Ok(cell::Will {
-        message: Message::copy_of(&publish, None),
+    cell::Will {
+        message: Message::copy_of(&publish, None, pot),
         lifetime: properties
             .message_expiry
             .map(|s| Duration::from_secs(s.into())),
         delay: Duration::from_secs(properties.delay.into()),
-    })
+    }
 }
 
 fn connack<'a>(

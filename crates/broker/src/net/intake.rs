@@ -14,6 +14,7 @@ use fieldgate_mqtt::{
 
 use super::Worker;
 use super::client::Client;
+use super::effort::Begun;
 use super::end::End;
 use super::greeting::session_expiry;
 use crate::access::{OwnTopics, Rights};
@@ -30,6 +31,9 @@ use crate::store::Store;
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
 /// rest of what the client sent waits with it.
 const AT_ONCE: usize = 256;
+
+/// The same for what they come to at all subscribers together.
+const DELIVERIES: usize = 4 * 1024;
 
 /// Why taking in stopped.
 enum Stop<'a> {
@@ -57,6 +61,11 @@ struct Intake<'w> {
     publisher: &'w Arc<str>,
     /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
+    begun: &'w Begun,
+    /// Of the messages taken in, to all their subscribers.
+    deliveries: usize,
+    /// What is taken in already takes all the time that there is.
+    is_over: bool,
 }
 
 impl Client {
@@ -68,7 +77,7 @@ impl Client {
         worker: &Worker,
         cache: &mut MatchCache,
         post: &mut Post,
-        now: Instant,
+        (now, begun): (Instant, &Begun),
     ) -> Result<usize, End> {
         let publisher = Arc::clone(self.attached.cell.name());
         let mut used = 0;
@@ -84,6 +93,9 @@ impl Client {
                 disputed: Vec::new(),
                 publisher: &publisher,
                 tally: Tally::default(),
+                begun,
+                deliveries: 0,
+                is_over: false,
             };
             let (taken, stop) = self.collect(&data[used..], &mut intake, &mut batch, post);
             used += taken;
@@ -91,8 +103,8 @@ impl Client {
             post.tally.received_bytes += intake.tally.received_bytes;
             post.tally.replies += intake.tally.replies;
             let disputed = intake.disputed;
-            let store = worker.hub.store.as_ref();
-            deliver(&batch, self.attached.cell.id(), now, store, post);
+            let sender = worker.hub.sender(self.attached.cell.id(), now);
+            deliver(&batch, &sender, post);
             drop(batch);
             worker.hub.repeat(&disputed, now);
             self.keep(worker, post);
@@ -106,6 +118,10 @@ impl Client {
                 Stop::Packet(packet) => self.handle(&packet, worker, post, now)?,
             }
             if !post.congested.is_empty() {
+                break;
+            }
+            if used < data.len() && begun.is_over() {
+                post.is_late = true;
                 break;
             }
         }
@@ -131,10 +147,10 @@ impl Client {
     }
 
     /// Takes in packets up to one that must wait for the messages before it.
-    fn collect<'s, 'd: 's>(
+    fn collect<'s, 'd: 's, 'w: 's>(
         &'s self,
         data: &'d [u8],
-        intake: &mut Intake<'_>,
+        intake: &mut Intake<'w>,
         batch: &mut Batch<'s>,
         post: &mut Post,
     ) -> (usize, Stop<'d>) {
@@ -147,7 +163,7 @@ impl Client {
         };
         let Wire { out, held, .. } = wire;
         let stop = loop {
-            if packets == AT_ONCE {
+            if packets == AT_ONCE || intake.is_over {
                 break Stop::Enough;
             }
             let (packet, len) = match decode(&data[used..], self.version, max) {
@@ -210,7 +226,7 @@ impl Client {
 
 const PINGRESP: [u8; 2] = [0xD0, 0];
 
-impl Intake<'_> {
+impl<'w> Intake<'w> {
     /// Acknowledges `publish`, and adds it to `batch` if somebody gets it.
     fn publish<'a>(
         &mut self,
@@ -219,7 +235,10 @@ impl Intake<'_> {
         session: &mut Session,
         mut turn: Turn<'_>,
         batch: &mut Batch<'a>,
-    ) -> Result<(), End> {
+    ) -> Result<(), End>
+    where
+        'w: 'a,
+    {
         if !publish.properties.subscription_ids.is_empty() {
             return Err(End::protocol("a client sent a subscription identifier"));
         }
@@ -300,8 +319,12 @@ impl Intake<'_> {
         session: &Session,
         journal: &mut Journal,
         batch: &mut Batch<'a>,
-    ) -> Result<(ReasonCode, bool), End> {
-        let hub = &self.worker.hub;
+    ) -> Result<(ReasonCode, bool), End>
+    where
+        'w: 'a,
+    {
+        let worker = self.worker;
+        let hub = &worker.hub;
         let refuse = |reason| {
             add(&self.worker.counters.publish_refused, 1);
             Ok((reason, false))
@@ -313,13 +336,10 @@ impl Intake<'_> {
             }
             return refuse(ReasonCode::NOT_AUTHORIZED);
         }
-        if !hub.config.limits.levels_fit(publish.topic) {
-            return refuse(ReasonCode::TOPIC_NAME_INVALID);
-        }
         let expiry = publish.properties.message_expiry;
         let expires = expiry.map(|s| self.now + Duration::from_secs(s.into()));
         let may_answer = |topic| self.rights.may_write(topic, self.own.levels_of(topic));
-        let mut routed = Routed::borrowed(publish, expires);
+        let mut routed = Routed::borrowed(publish, expires, &worker.pot);
         routed.may_answer = publish.properties.response_topic.is_some_and(may_answer);
         let promised = publish.qos > QoS::AtMostOnce;
         let store = hub.store.as_ref();
@@ -364,7 +384,9 @@ impl Intake<'_> {
                 hold || (promised && batch.ends_stored()),
             ));
         }
-        let matches = self.cache.matches(&hub.router, routed.publish.topic);
+        let (matches, is_new) = self.cache.look_up(&hub.router, routed.publish.topic);
+        self.deliveries += matches.len();
+        self.is_over = self.deliveries > DELIVERIES || (is_new && self.begun.is_over());
         if matches.is_empty() {
             return Ok((ReasonCode::NO_MATCHING_SUBSCRIBERS, hold));
         }

@@ -7,23 +7,30 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::bind::{Bound, SocketFile};
-use super::connection::Connection;
+use super::connection::{Connection, Fate};
+use super::stream::Stream;
 use super::tls::Certificates;
+use super::upkeep::BARE;
 use super::{Worker, websocket};
+use crate::addresses::Ticket;
+use crate::budget::Share;
 use crate::counters::{Counted, add};
-use crate::origin::{Origin, Remote};
+use crate::hub::Hub;
+use crate::origin::{Origin, Remote, network};
 
 /// So many connections one worker serves alone.
 const FEW: usize = 64;
 
 /// How long to wait when there are no file descriptors left, in the hope that some come free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// As long as they are missing it is said once in this time.
+const EXHAUSTED_NEWS: Duration = Duration::from_secs(60);
 
 /// What a client passes on its way from one listener to MQTT.
 #[derive(Clone, Debug)]
@@ -32,10 +39,6 @@ pub(crate) struct Gate {
     pub(crate) websocket: bool,
     pub(crate) allow_anonymous: Option<bool>,
 }
-
-/// A stream of any kind, with whatever is wrapped around it.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// An accepted socket that no worker has yet.
 enum Socket {
@@ -55,6 +58,7 @@ pub(crate) async fn accept(listener: Bound, gate: Gate, workers: Vec<(Handle, Ar
         Ok(listener) => listener,
         Err(error) => return log::error!("the listener cannot be used: {error}"),
     };
+    let mut said: Option<Instant> = None;
     loop {
         match listener.next().await {
             Ok(socket) => {
@@ -64,7 +68,10 @@ pub(crate) async fn accept(listener: Bound, gate: Gate, workers: Vec<(Handle, Ar
             }
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
-                log::warn!("no connection can be accepted: {error}");
+                if said.is_none_or(|said| said.elapsed() >= EXHAUSTED_NEWS) {
+                    said = Some(Instant::now());
+                    log::warn!("no connection can be accepted: {error}");
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -109,13 +116,16 @@ fn choose(workers: &[(Handle, Arc<Worker>)]) -> Option<&(Handle, Arc<Worker>)> {
 fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
     let hub = &worker.hub;
     add(&worker.counters.connections, 1);
-    let open = hub.open.load(Ordering::Relaxed);
-    if open >= hub.config.limits.connections || hub.stopping.load(Ordering::Relaxed) {
+    let Some(address) = admit(&socket, hub) else {
         add(&worker.counters.connections_refused, 1);
         return;
-    }
+    };
     let since = Instant::now().into_std();
-    let counted = [&hub.open, &worker.connections].map(Counted::one_of);
+    let counted = Tickets {
+        _open: Counted::one_of(&hub.open),
+        worker: Counted::one_of(&worker.connections),
+        _address: address,
+    };
     let worker = Arc::clone(worker);
     let origin = Origin {
         remote: match &socket {
@@ -129,9 +139,10 @@ fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
         // By far the most, so the fewest layers.
         Socket::Tcp(stream, _) if gate.tls.is_none() && !gate.websocket => {
             handle.spawn(async move {
-                let _counted = counted;
                 match TcpStream::from_std(stream) {
-                    Ok(stream) => Connection::new(stream, origin, since, worker).await,
+                    Ok(stream) => {
+                        run(Connection::new(stream, origin, since, worker), counted).await
+                    }
                     Err(error) => log::warn!("{origin}: {error}"),
                 }
             });
@@ -139,11 +150,69 @@ fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
         socket => {
             let gate = gate.clone();
             handle.spawn(async move {
-                let _counted = counted;
-                serve(socket, gate, origin, since, worker).await;
+                serve(socket, gate, origin, since, worker, counted).await;
             });
         }
     }
+}
+
+/// What counts a connection for as long as it is open.
+struct Tickets {
+    _open: Counted,
+    worker: Counted,
+    _address: Option<Ticket>,
+}
+
+/// Whether there is room for another connection. Returns what counts it for its address, if it has one.
+fn admit(socket: &Socket, hub: &Hub) -> Option<Option<Ticket>> {
+    let limits = &hub.config.limits;
+    let open = hub.open.load(Ordering::Relaxed);
+    if hub.stopping.load(Ordering::Relaxed) {
+        return None;
+    }
+    if open >= limits.connections {
+        hub.note_refused_connections("connections", None);
+        return None;
+    }
+    if !hub.budget.admits(0, BARE) {
+        hub.note_refused_connections("memory", None);
+        return None;
+    }
+    let Socket::Tcp(_, peer) = socket else {
+        return Some(None);
+    };
+    let address = network(peer.ip());
+    let ticket = hub.addresses.enter(address, limits.connections_per_address);
+    if ticket.is_none() {
+        hub.note_refused_connections("connections_per_address", Some(address));
+    }
+    ticket.map(Some)
+}
+
+/// Serves a connection to its end, here or among the slow ones.
+async fn run<S: Stream + 'static>(mut connection: Connection<S>, mut tickets: Tickets) {
+    let hub = Arc::clone(&connection.worker.hub);
+    loop {
+        if (&mut connection).await == Fate::Over {
+            return;
+        }
+        if let Some((handle, worker)) = hub.slow_worker() {
+            let client = connection.origin.to_string();
+            log::info!(
+                "{client}: its packets take long; from now on it waits with others of that kind"
+            );
+            add(&hub.own_counters().slow_publishers, 1);
+            tickets.worker = Counted::one_of(&worker.connections);
+            connection.worker = worker;
+            let rest = Box::pin(finish(connection, tickets));
+            handle.spawn(rest);
+            return;
+        }
+    }
+}
+
+async fn finish<S: Stream>(connection: Connection<S>, _tickets: Tickets) {
+    connection.await;
 }
 
 /// Lets a client through the gate, then serves it.
@@ -153,15 +222,19 @@ async fn serve(
     mut origin: Origin,
     since: std::time::Instant,
     worker: Arc<Worker>,
+    counted: Tickets,
 ) {
     let limits = &worker.hub.config.limits;
     let until = Instant::from_std(since + limits.connect_timeout);
+    let share = Share::new(&worker.pot, BARE);
     // On the heap, so that it takes no room once it is done.
     let opened = Box::pin(open(socket, gate, limits.packet_size));
-    match tokio::time::timeout_at(until, opened).await {
+    let opened = tokio::time::timeout_at(until, opened).await;
+    drop(share);
+    match opened {
         Ok(Ok((stream, subject))) => {
             origin.subject = subject;
-            Connection::new(stream, origin, since, worker).await;
+            run(Connection::new(stream, origin, since, worker), counted).await;
         }
         Ok(Err(error)) => {
             add(&worker.counters.connections_refused, 1);

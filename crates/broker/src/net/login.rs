@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::ReasonCode;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use super::connection::{Connection, State};
+use super::stream::Stream;
 use crate::access::{Denial, Penance, Principal, Verdict, WRONG_LOGIN};
 use crate::counters::add;
 
@@ -47,7 +47,7 @@ impl Login {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// Waits for a login that is underway. `true` if one has been settled, so that the CONNECT that
     /// waits for it can be handled.
     pub(super) fn poll_login(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<bool> {

@@ -7,18 +7,22 @@ mod bind;
 mod client;
 mod connection;
 mod deadline;
+mod effort;
 mod end;
 mod greeting;
 mod intake;
 mod listener;
 mod login;
+mod stream;
 mod subscribe;
 mod tls;
+mod upkeep;
 mod websocket;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::budget::Pot;
 use crate::counters::Counters;
 use crate::deliver::Post;
 use crate::hub::Hub;
@@ -37,8 +41,12 @@ const READ_SIZE: usize = 32 * 1024;
 pub(crate) struct Worker {
     pub(crate) hub: Arc<Hub>,
     pub(crate) counters: Arc<Counters>,
+    /// It serves the clients whose packets take long.
+    pub(crate) is_slow: bool,
     /// Open on this worker.
     pub(crate) connections: Arc<AtomicUsize>,
+    /// Where what its clients bring is counted.
+    pub(crate) pot: Arc<Pot>,
     desk: Mutex<Desk>,
 }
 
@@ -51,11 +59,13 @@ struct Desk {
 }
 
 impl Worker {
-    pub(crate) fn new(hub: &Arc<Hub>, index: usize) -> Arc<Self> {
+    pub(crate) fn new(hub: &Arc<Hub>, index: usize, is_slow: bool) -> Arc<Self> {
         Arc::new(Self {
+            is_slow,
             hub: Arc::clone(hub),
             counters: hub.worker_counters(index),
             connections: Arc::default(),
+            pot: Arc::clone(hub.budget.pot(index + 1)),
             desk: Mutex::new(Desk {
                 read: vec![0; READ_SIZE].into(),
                 cache: MatchCache::default(),

@@ -10,7 +10,7 @@ use fieldgate_mqtt::{
 use super::Worker;
 use super::client::Client;
 use super::end::End;
-use crate::cell::{Inner, Wire};
+use crate::cell::{Inner, Wire, filter_weight};
 use crate::deliver::Post;
 use crate::journal::{Change, Journal};
 use crate::router::{Grant, Kept, Terms};
@@ -63,11 +63,13 @@ impl Client {
         };
         let rights = self.attached.cell.rights();
         for (filter, grant) in wanted {
-            if !session.takes_retained() {
+            let retained = hub.retained();
+            if !session.takes_retained(retained.count()) {
                 turn.tally.dropped += 1;
                 continue;
             }
-            let mut messages = hub.retained().matching(filter, now);
+            let mut messages = retained.matching(filter, now);
+            drop(retained);
             messages.retain(|kept| {
                 let own = grant.no_local && *kept.publisher == *self.attached.cell.client_id();
                 !own && rights.may_read(kept.message.topic())
@@ -78,6 +80,7 @@ impl Client {
         }
         post.journal.await_those_after(0, &self.attached.cell);
         hub.keep_all(&mut post.journal, &mut wire.held);
+        guard.recount();
         Ok(())
     }
 
@@ -92,7 +95,8 @@ impl Client {
     ) -> Result<(Grant, bool), ReasonCode> {
         let hub = &worker.hub;
         let limits = &hub.config.limits;
-        if !topic::filter_is_valid(filter) || !limits.levels_fit(filter) {
+        let cell = &self.attached.cell;
+        if !topic::filter_is_valid(filter) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
         if !self.attached.cell.rights().may_subscribe(filter) {
@@ -100,6 +104,11 @@ impl Client {
         }
         let known = inner.subscriptions.contains_key(filter);
         if !known && inner.subscriptions.len() >= limits.subscriptions {
+            hub.note_limit(cell, filter, "subscriptions");
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        if !known && !hub.budget.admits(inner.weight(), filter_weight(filter)) {
+            hub.note_limit(cell, filter, "memory");
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         let grant = Grant {
@@ -109,8 +118,7 @@ impl Client {
             id,
         };
         hub.router.subscribe(&self.attached.cell, filter, grant);
-        inner.subscriptions.insert(filter.into(), grant);
-        let cell = &self.attached.cell;
+        inner.add_subscription(filter.into(), grant);
         if cell.is_stored() {
             journal.changes.push(Change::Subscribed {
                 session: cell.id(),
@@ -164,7 +172,7 @@ impl Client {
         for filter in unsubscribe.filters() {
             let code = if !topic::filter_is_valid(filter) {
                 ReasonCode::TOPIC_FILTER_INVALID
-            } else if inner.subscriptions.remove(filter).is_some() {
+            } else if inner.remove_subscription(filter) {
                 let cell = &self.attached.cell;
                 worker.hub.router.unsubscribe(cell, filter);
                 if cell.is_stored() {
@@ -189,6 +197,7 @@ impl Client {
         });
         self.answer(&unsuback, wire, session.is_stored(), post)?;
         worker.hub.keep_all(&mut post.journal, &mut wire.held);
+        inner.recount();
         Ok(())
     }
 }

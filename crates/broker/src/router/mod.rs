@@ -4,17 +4,19 @@
 //! the topics that it sees, and one generation number tells it when they are out of date.
 
 mod cache;
+mod levels;
 mod retained;
 mod trie;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fieldgate_mqtt::QoS;
 
 pub(crate) use cache::MatchCache;
 pub(crate) use retained::{Kept, Retained, Stored};
 
+use crate::budget::Pot;
 use crate::cell::Cell;
 use trie::Trie;
 
@@ -54,7 +56,7 @@ pub(crate) enum Ids {
     #[default]
     None,
     One(u32),
-    Many(Arc<[u32]>),
+    Many(Arc<Vec<u32>>),
 }
 
 impl Ids {
@@ -72,8 +74,9 @@ impl Ids {
         }
         *self = match self {
             Self::None => Self::One(id),
-            Self::One(first) => Self::Many([*first, id].into()),
-            Self::Many(ids) => Self::Many(ids.iter().copied().chain([id]).collect()),
+            Self::One(first) => Self::Many(vec![*first, id].into()),
+            // In place, while a lookup puts them together and has them alone.
+            Self::Many(ids) => return Arc::make_mut(ids).push(id),
         };
     }
 }
@@ -108,22 +111,24 @@ impl Subscriber {
     }
 
     fn merge(&mut self, grant: Grant) {
-        let own = if self.own_differs {
-            self.own.clone()
-        } else {
-            Some(self.terms.clone())
-        };
-        self.terms.merge(grant);
-        let own = match (own, grant.no_local) {
-            (own, true) => own,
-            (None, false) => Some(Terms::of(grant)),
-            (Some(mut own), false) => {
-                own.merge(grant);
-                Some(own)
+        match (self.own_differs, grant.no_local) {
+            (false, false) | (true, true) => self.terms.merge(grant),
+            (false, true) => {
+                let own = self.terms.clone();
+                self.terms.merge(grant);
+                self.own_differs = own != self.terms;
+                self.own = Some(own).filter(|_| self.own_differs);
             }
-        };
-        self.own_differs = own.as_ref() != Some(&self.terms);
-        self.own = own.filter(|_| self.own_differs);
+            (true, false) => {
+                match &mut self.own {
+                    Some(own) => own.merge(grant),
+                    None => self.own = Some(Terms::of(grant)),
+                }
+                self.terms.merge(grant);
+                self.own_differs = self.own.as_ref() != Some(&self.terms);
+                self.own.take_if(|_| !self.own_differs);
+            }
+        }
     }
 
     /// The terms for a message that the session with `publisher` sent; `None` if it gets none.
@@ -147,6 +152,22 @@ pub(crate) struct Matches {
 }
 
 impl Matches {
+    /// What it takes in memory, in bytes, about.
+    pub(crate) fn weight(&self) -> usize {
+        let members = self.groups.iter().flat_map(|group| &group.members);
+        let all = self.plain.iter().chain(members);
+        let one = |one: &Subscriber| {
+            let ids = one.terms.ids.as_slice().len();
+            size_of::<Subscriber>() + ids * size_of::<u32>()
+        };
+        size_of::<Self>() + all.map(one).sum::<usize>()
+    }
+
+    /// How many get a message.
+    pub(crate) fn len(&self) -> usize {
+        self.plain.len() + self.groups.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.groups.is_empty()
     }
@@ -169,25 +190,33 @@ impl Group {
 }
 
 /// The subscriptions of all sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Router {
-    trie: Mutex<Trie>,
+    trie: RwLock<Trie>,
     generation: AtomicU64,
 }
 
 impl Router {
+    /// Counted in `pot`.
+    pub(crate) fn new(pot: &Arc<Pot>) -> Self {
+        Self {
+            trie: RwLock::new(Trie::new(pot)),
+            generation: AtomicU64::new(0),
+        }
+    }
+
     /// Adds or replaces a subscription. Returns whether it is new.
     ///
     /// `filter` is a valid topic filter, with its `$share/NAME/` prefix if it is shared.
     pub(crate) fn subscribe(&self, cell: &Arc<Cell>, filter: &str, grant: Grant) -> bool {
-        let new = self.lock().insert(cell, filter, grant);
+        let new = self.write().insert(cell, filter, grant);
         self.generation.fetch_add(1, Ordering::Release);
         new
     }
 
     /// Removes a subscription. Returns whether there was one.
     pub(crate) fn unsubscribe(&self, cell: &Cell, filter: &str) -> bool {
-        let found = self.lock().remove(cell.id(), filter);
+        let found = self.write().remove(cell.id(), filter);
         if found {
             self.generation.fetch_add(1, Ordering::Release);
         }
@@ -201,7 +230,7 @@ impl Router {
 
     /// Everybody who gets `topic` and may, read from the trie itself.
     pub(crate) fn matches(&self, topic: &str) -> Matches {
-        let mut matches = self.lock().matches(topic);
+        let mut matches = self.read().matches(topic);
         let members = matches.groups.iter().flat_map(|group| &group.members);
         let stored = |one: &Subscriber| one.cell.is_stored() && one.terms.qos > QoS::AtMostOnce;
         matches.stored = matches.plain.iter().chain(members).any(stored);
@@ -215,10 +244,14 @@ impl Router {
 
     /// Counts of plain and of shared subscriptions.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        self.lock().counts()
+        self.read().counts()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Trie> {
-        self.trie.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Trie> {
+        self.trie.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Trie> {
+        self.trie.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,26 +7,27 @@ use std::sync::atomic::AtomicUsize;
 use fieldgate_mqtt::topic;
 use foldhash::fast::RandomState;
 
+use super::levels::Levels;
 use super::{Grant, Group, Matches, Subscriber};
+use crate::budget::{Pot, Share};
 use crate::cell::Cell;
 
 /// Subscriptions by filter. A lookup visits at most two branches a level.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trie {
-    root: Node,
+    /// `+` is a level like others: no topic has it.
+    tree: Levels<Ends>,
     plain: usize,
     shared: usize,
+    share: Share,
 }
 
 #[derive(Debug, Default)]
-struct Node {
-    children: HashMap<Box<str>, Node, RandomState>,
-    /// Behind `+`.
-    any: Option<Box<Node>>,
-    /// Filters that end here.
-    here: Entries,
-    /// Filters that end here in `#`.
-    below: Entries,
+struct Ends {
+    /// Of filters that end here.
+    here: Option<Box<Entries>>,
+    /// Of filters that go on from here with `#`.
+    below: Option<Box<Entries>>,
 }
 
 #[derive(Debug, Default)]
@@ -43,33 +44,65 @@ struct Members {
 }
 
 impl Trie {
+    /// Counted in `pot`.
+    pub(crate) fn new(pot: &Arc<Pot>) -> Self {
+        Self {
+            tree: Levels::default(),
+            plain: 0,
+            shared: 0,
+            share: Share::new(pot, 0),
+        }
+    }
+
     pub(crate) fn insert(&mut self, cell: &Arc<Cell>, filter: &str, grant: Grant) -> bool {
         let (group, filter) = split(filter);
-        let new = self
-            .root
-            .entries_mut(filter)
-            .insert(group, Arc::clone(cell), grant);
+        let (path, is_all) = path(filter);
+        let place = self.tree.make(levels(path));
+        let entries = self
+            .tree
+            .value_mut(place)
+            .of(is_all)
+            .get_or_insert_default();
+        let new = entries.insert(group, Arc::clone(cell), grant);
         match group {
             _ if !new => {}
             None => self.plain += 1,
             Some(_) => self.shared += 1,
         }
+        self.recount();
         new
     }
 
     pub(crate) fn remove(&mut self, cell: u64, filter: &str) -> bool {
         let (group, filter) = split(filter);
-        let found = self.root.remove(filter.split('/'), group, cell);
+        let (path, is_all) = path(filter);
+        let Some(place) = self.tree.find(levels(path)) else {
+            return false;
+        };
+        let slot = self.tree.value_mut(place).of(is_all);
+        let found = slot
+            .as_mut()
+            .is_some_and(|entries| entries.remove(group, cell));
+        if slot.take_if(|entries| entries.is_empty()).is_some() {
+            self.tree.prune(levels(path), Ends::is_empty);
+            self.tree.tidy();
+        }
         match group {
             _ if !found => {}
             None => self.plain -= 1,
             Some(_) => self.shared -= 1,
         }
+        self.recount();
         found
     }
 
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.plain, self.shared)
+    }
+
+    fn recount(&mut self) {
+        let entries = (self.plain + self.shared) * ENTRY;
+        self.share.follow(self.tree.bytes() + entries);
     }
 
     pub(crate) fn matches(&self, topic: &str) -> Matches {
@@ -78,17 +111,65 @@ impl Trie {
             matches: Matches::default(),
             places: HashMap::default(),
         };
-        self.root
-            .visit(Some(topic), !topic.starts_with('$'), &mut found);
+        let mut waiting = vec![(Levels::<Ends>::ROOT, Some(topic))];
+        while let Some((place, topic)) = waiting.pop() {
+            // Not for the first level of a `$` topic (MQTT-4.7.2-1).
+            let is_wild = place != Levels::<Ends>::ROOT || !found.topic.starts_with('$');
+            let ends = self.tree.value(place);
+            // "a/#" matches "a" too.
+            let below = ends.below.as_ref().filter(|_| is_wild);
+            below.into_iter().for_each(|entries| found.add(entries));
+            let Some(topic) = topic else {
+                ends.here.iter().for_each(|entries| found.add(entries));
+                continue;
+            };
+            let (level, rest) = match topic.split_once('/') {
+                Some((level, rest)) => (level, Some(rest)),
+                None => (topic, None),
+            };
+            let any = self.tree.child(place, "+").filter(|_| is_wild);
+            waiting.extend(any.map(|child| (child, rest)));
+            let child = self.tree.child(place, level);
+            waiting.extend(child.map(|child| (child, rest)));
+        }
         found.matches
     }
 }
+
+/// What one subscription takes beside the names of its levels, in bytes, about.
+const ENTRY: usize = size_of::<Entries>() + 2 * size_of::<(u64, (Arc<Cell>, Grant))>();
 
 /// The group of a shared subscription, and the filter that it shares.
 fn split(filter: &str) -> (Option<&str>, &str) {
     match topic::parse_share(filter) {
         Some((group, filter)) => (Some(group), filter),
         None => (None, filter),
+    }
+}
+
+/// The levels that lead to where a filter ends, and whether it goes on with `#` from there.
+fn path(filter: &str) -> (Option<&str>, bool) {
+    match filter.strip_suffix('#') {
+        None => (Some(filter), false),
+        Some("") => (None, true),
+        Some(path) => (Some(path.strip_suffix('/').unwrap_or(path)), true),
+    }
+}
+
+fn levels(path: Option<&str>) -> impl Iterator<Item = &str> {
+    path.into_iter().flat_map(|path| path.split('/'))
+}
+
+impl Ends {
+    fn of(&mut self, is_all: bool) -> &mut Option<Box<Entries>> {
+        match is_all {
+            true => &mut self.below,
+            false => &mut self.here,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.here.is_none() && self.below.is_none()
     }
 }
 
@@ -137,80 +218,6 @@ impl Found<'_> {
                     turn: Arc::clone(&members.turn),
                 });
             }
-        }
-    }
-}
-
-impl Node {
-    fn entries_mut(&mut self, filter: &str) -> &mut Entries {
-        let mut node = self;
-        for level in filter.split('/') {
-            node = match level {
-                "#" => return &mut node.below,
-                "+" => node.any.get_or_insert_default(),
-                level => node.children.entry(level.into()).or_default(),
-            };
-        }
-        &mut node.here
-    }
-
-    /// Removes an entry and the nodes that are empty without it.
-    fn remove<'f>(
-        &mut self,
-        mut levels: impl Iterator<Item = &'f str>,
-        group: Option<&str>,
-        cell: u64,
-    ) -> bool {
-        match levels.next() {
-            None => self.here.remove(group, cell),
-            Some("#") => self.below.remove(group, cell),
-            Some("+") => {
-                let Some(any) = &mut self.any else {
-                    return false;
-                };
-                let found = any.remove(levels, group, cell);
-                if any.is_empty() {
-                    self.any = None;
-                }
-                found
-            }
-            Some(level) => {
-                let Some(child) = self.children.get_mut(level) else {
-                    return false;
-                };
-                let found = child.remove(levels, group, cell);
-                if child.is_empty() {
-                    self.children.remove(level);
-                }
-                found
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.children.is_empty()
-            && self.any.is_none()
-            && self.here.is_empty()
-            && self.below.is_empty()
-    }
-
-    /// `wildcards` is false at the first level of a `$` topic (MQTT-4.7.2-1).
-    fn visit(&self, topic: Option<&str>, wildcards: bool, found: &mut Found<'_>) {
-        if wildcards {
-            found.add(&self.below); // "a/#" matches "a" too.
-        }
-        let Some(topic) = topic else {
-            return found.add(&self.here);
-        };
-        let (level, rest) = match topic.split_once('/') {
-            Some((level, rest)) => (level, Some(rest)),
-            None => (topic, None),
-        };
-        if let Some(child) = self.children.get(level) {
-            child.visit(rest, true, found);
-        }
-        if let Some(any) = self.any.as_ref().filter(|_| wildcards) {
-            any.visit(rest, true, found);
         }
     }
 }
@@ -302,7 +309,7 @@ mod tests {
             ("$SYS/+", "$SYS/x", true),
             ("é/+", "é/ü", true),
         ] {
-            let mut trie = Trie::default();
+            let mut trie = Trie::new(&Arc::default());
             trie.insert(&Cell::for_test(1), filter, grant(QoS::AtMostOnce, 0));
             assert_eq!(
                 !trie.matches(topic).is_empty(),
@@ -314,7 +321,7 @@ mod tests {
 
     #[test]
     fn overlapping_subscriptions_become_one_with_the_highest_qos_and_all_identifiers() {
-        let mut trie = Trie::default();
+        let mut trie = Trie::new(&Arc::default());
         let cell = Cell::for_test(1);
         trie.insert(&cell, "a/#", grant(QoS::AtMostOnce, 7));
         trie.insert(&cell, "a/+", grant(QoS::ExactlyOnce, 8));
@@ -338,7 +345,7 @@ mod tests {
             (vec![false, true], Some(QoS::AtMostOnce)),
             (vec![true, true], None),
         ] {
-            let mut trie = Trie::default();
+            let mut trie = Trie::new(&Arc::default());
             let cell = Cell::for_test(1);
             let filters = ["a/#", "a/+"].into_iter();
             let qos = [QoS::AtMostOnce, QoS::AtLeastOnce].into_iter();
@@ -359,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_shared_subscription_takes_turns_and_ends_with_its_last_member() {
-        let mut trie = Trie::default();
+        let mut trie = Trie::new(&Arc::default());
         let cells = [Cell::for_test(1), Cell::for_test(2)];
         for cell in &cells {
             assert!(trie.insert(cell, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
@@ -373,7 +380,7 @@ mod tests {
         assert!(!trie.remove(1, "$share/g/a/+"));
         assert!(trie.remove(2, "$share/g/a/+"));
         assert!(trie.matches("a/b").is_empty());
-        assert!(trie.root.is_empty());
+        assert!(trie.tree.is_bare());
     }
 
     fn level() -> impl Strategy<Value = &'static str> {
@@ -396,7 +403,7 @@ mod tests {
             filters in prop::collection::vec((filter(), any::<bool>()), 0..20),
             topic in prop::collection::vec(level(), 1..4).prop_map(|levels| levels.join("/")),
         ) {
-            let mut trie = Trie::default();
+            let mut trie = Trie::new(&Arc::default());
             let mut want = Vec::new();
             for (index, (filter, keep)) in filters.iter().enumerate() {
                 let cell = Cell::for_test(index as u64);
@@ -414,7 +421,7 @@ mod tests {
             for (index, (filter, keep)) in filters.iter().enumerate() {
                 prop_assert_eq!(trie.remove(index as u64, filter), *keep);
             }
-            prop_assert!(trie.root.is_empty());
+            prop_assert!(trie.tree.is_bare());
         }
     }
 }

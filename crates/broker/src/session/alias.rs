@@ -11,6 +11,8 @@ use foldhash::fast::RandomState;
 pub(crate) struct AliasesIn {
     maximum: u16,
     topics: Vec<Option<Box<str>>>,
+    /// What they take, about.
+    bytes: usize,
 }
 
 /// Why an alias cannot be used.
@@ -27,6 +29,7 @@ impl AliasesIn {
         Self {
             maximum,
             topics: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -44,6 +47,11 @@ impl AliasesIn {
         (!publish.topic.is_empty() && self.get(alias) != Ok(publish.topic)).then_some(alias)
     }
 
+    /// What the topics take, in bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn set(&mut self, alias: NonZeroU16, topic: &str) -> Result<(), AliasError> {
         if alias.get() > self.maximum {
             return Err(AliasError::TooHigh);
@@ -52,7 +60,9 @@ impl AliasesIn {
         if self.topics.len() <= index {
             self.topics.resize_with(index + 1, || None);
         }
-        self.topics[index] = Some(topic.into());
+        let old = self.topics[index].replace(topic.into());
+        let old = old.map_or(0, |old| old.len());
+        self.bytes = self.bytes + topic.len() - old;
         Ok(())
     }
 }
@@ -62,6 +72,8 @@ impl AliasesIn {
 pub(crate) struct AliasesOut {
     maximum: u16,
     topics: HashMap<Box<str>, NonZeroU16, RandomState>,
+    /// What they take, about.
+    bytes: usize,
 }
 
 impl AliasesOut {
@@ -69,7 +81,13 @@ impl AliasesOut {
         Self {
             maximum,
             topics: HashMap::default(),
+            bytes: 0,
         }
+    }
+
+    /// What they take, in bytes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The alias to send with `topic`, if it has one, and whether the client knows it already.
@@ -83,6 +101,7 @@ impl AliasesOut {
             .and_then(NonZeroU16::new);
         if let Some(alias) = next {
             self.topics.insert(topic.into(), alias);
+            self.bytes += 2 * size_of::<(Box<str>, NonZeroU16)>() + topic.len();
         }
         (next, false)
     }

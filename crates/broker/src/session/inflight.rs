@@ -61,6 +61,8 @@ pub(crate) struct Inflight {
     used: usize,
     counted: u16,
     window: u16,
+    /// Of messages kept.
+    bytes: usize,
 }
 
 /// The packet identifier of a session's message `number`.
@@ -69,7 +71,24 @@ pub(crate) fn id_of(number: u64) -> PacketId {
     id.and_then(PacketId::new).unwrap_or(PacketId::MIN)
 }
 
+impl Slot {
+    /// What its message takes, in bytes.
+    fn weight(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.message.weight())
+    }
+}
+
 impl Inflight {
+    /// What the messages take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What the ring takes beside them, in bytes.
+    pub(crate) fn ring_bytes(&self) -> usize {
+        self.slots.len() * size_of::<Option<Slot>>()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.used
     }
@@ -85,8 +104,9 @@ impl Inflight {
     pub(crate) fn unsent(&mut self) -> VecDeque<PacketId> {
         for slot in &mut self.slots {
             let again = |slot: &mut Slot| slot.kept.is_some() || slot.phase == Phase::Released;
-            if slot.take_if(|slot| !again(slot)).is_some() {
+            if let Some(gone) = slot.take_if(|slot| !again(slot)) {
                 self.used -= 1;
+                self.bytes -= gone.weight();
             } else if let Some(slot) = slot {
                 slot.counted = false;
             }
@@ -132,11 +152,13 @@ impl Inflight {
         while self.base + (self.slots.len() as u64) < number {
             self.slots.push_back(None);
         }
-        self.slots.push_back(Some(Slot {
+        let slot = Slot {
             phase,
             counted,
             kept,
-        }));
+        };
+        self.bytes += slot.weight();
+        self.slots.push_back(Some(slot));
         self.used += 1;
     }
 
@@ -155,6 +177,7 @@ impl Inflight {
         let number = self.base + index as u64;
         self.counted -= u16::from(slot.counted);
         self.used -= 1;
+        self.bytes -= slot.weight();
         self.trim();
         Some(number)
     }
@@ -180,8 +203,10 @@ impl Inflight {
         let slot = self
             .slot(id)
             .filter(|slot| slot.phase != Phase::AwaitsAck)?;
+        let weight = slot.weight();
         slot.kept = None;
         let before = std::mem::replace(&mut slot.phase, Phase::Released);
+        self.bytes -= weight;
         Some((number, before != Phase::Released))
     }
 

@@ -70,23 +70,13 @@ impl Session {
 
     /// Queued message `number` is on disk. Returns whether it was waited for.
     pub(crate) fn kept(&mut self, number: u64) -> bool {
-        let found = self.queued(number);
-        found.is_some_and(|at| !std::mem::replace(&mut self.queue[at].ready, true))
+        let found = self.queue.get_mut(number);
+        found.is_some_and(|queued| !std::mem::replace(&mut queued.ready, true))
     }
 
     /// Queued message `number` cannot be kept, and its publisher is told so.
     pub(crate) fn not_kept(&mut self, number: u64) {
-        if let Some(at) = self.queued(number)
-            && let Some(queued) = self.queue.remove(at)
-        {
-            self.queued_bytes -= queued.message.weight();
-        }
-    }
-
-    /// Where message `number`, of QoS 2, is in the queue. It is nearly always among the last.
-    fn queued(&self, number: u64) -> Option<usize> {
-        let is_it = |queued: &Queued| queued.qos > QoS::AtMostOnce && queued.number == number;
-        self.queue.iter().rposition(is_it)
+        self.queue.remove(number);
     }
 
     /// The number from which on no message has been sent yet.
@@ -145,7 +135,7 @@ impl Session {
                 };
                 self.inflight.restore(number, phase, Some(kept));
             } else {
-                self.put(Queued {
+                self.queue.push(Queued {
                     number,
                     ready: true,
                     message,

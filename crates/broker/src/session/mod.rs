@@ -10,7 +10,9 @@ mod lasting;
 #[cfg(test)]
 mod model_tests;
 mod patience;
+mod queue;
 mod received;
+mod room;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -29,6 +31,7 @@ use alias::AliasesOut;
 pub(crate) use alias::{AliasError, AliasesIn};
 use inflight::{Inflight, Kept, Phase, id_of};
 use patience::Patience;
+use queue::{Queue, Queued};
 pub(crate) use received::Receipt;
 use received::Received;
 pub(crate) use turn::{Limits, Peer, Tally, Turn};
@@ -55,29 +58,13 @@ pub(crate) struct Session {
     inflight: Inflight,
     /// Packet identifiers to send again after a resume, oldest first.
     resend: VecDeque<PacketId>,
-    /// By rising numbers, among which are messages of QoS 0 without one.
-    queue: VecDeque<Queued>,
-    queued_bytes: usize,
-    /// Queued messages of QoS 0: while there are any, later ones must not overtake them.
-    queued_qos0: usize,
+    queue: Queue,
     /// Publishers no longer wait for this client: what is too much is dropped.
     pub(crate) given_up: bool,
     aliases: Option<Box<AliasesOut>>,
     patience: Patience,
     /// The client's QoS 2 messages that wait for their PUBREL.
     received: Received,
-}
-
-#[derive(Debug)]
-struct Queued {
-    number: u64,
-    /// It may be sent. A message of QoS 2 that was not on disk could be sent again under another
-    /// identifier after a crash, and so arrive twice.
-    ready: bool,
-    message: Message,
-    qos: QoS,
-    retain: bool,
-    ids: Ids,
 }
 
 /// The parts of a PUBLISH that differ from subscriber to subscriber.
@@ -99,9 +86,7 @@ impl Session {
             peer: None,
             inflight: Inflight::default(),
             resend: VecDeque::new(),
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            queued_qos0: 0,
+            queue: Queue::default(),
             given_up: false,
             aliases: None,
             patience: Patience::default(),
@@ -142,8 +127,6 @@ impl Session {
         self.resend.clear();
         // Retained messages that were still to go out belong to the lost connection.
         self.queue.retain(|queued| queued.qos > QoS::AtMostOnce);
-        self.queued_qos0 = 0;
-        self.queued_bytes = self.queue.iter().map(|q| q.message.weight()).sum();
     }
 
     /// Drops the waiting messages whose topics the client may not read any more.
@@ -157,9 +140,6 @@ impl Session {
             }
             may
         });
-        let qos0 = |queued: &&Queued| queued.qos == QoS::AtMostOnce;
-        self.queued_qos0 = self.queue.iter().filter(qos0).count();
-        self.queued_bytes = self.queue.iter().map(|q| q.message.weight()).sum();
     }
 
     /// Messages waiting, those unacknowledged included.
@@ -174,23 +154,19 @@ impl Session {
     /// Whether the queue has grown to half of what it may hold.
     pub(crate) fn is_congested(&self) -> bool {
         self.queue.len() * 2 > self.limits.max_queued
-            || self.queued_bytes * 2 > self.limits.max_queued_bytes
+            || self.queue.bytes() * 2 > self.limits.max_queued_bytes
     }
 
     /// Whether the queue is down to an eighth of what it may hold.
     pub(crate) fn is_relieved(&self) -> bool {
         self.queue.len() * 8 <= self.limits.max_queued
-            && self.queued_bytes * 8 <= self.limits.max_queued_bytes
+            && self.queue.bytes() * 8 <= self.limits.max_queued_bytes
     }
 
-    /// Whether a subscription may bring its retained messages. Not if those of others already
-    /// fill the queue: a client could subscribe faster than it takes them, without end.
-    pub(crate) fn takes_retained(&self) -> bool {
-        self.queue.len()
-            <= self
-                .limits
-                .max_queued
-                .saturating_add(self.limits.max_retained)
+    /// Whether a subscription may bring its retained messages, of `count` that there are. Not if those of others
+    /// already fill the queue: a client could subscribe faster than it takes them, without end.
+    pub(crate) fn takes_retained(&self, count: usize) -> bool {
+        self.queue.len() <= self.limits.max_queued.saturating_add(count)
     }
 
     /// The version that the client speaks, if it is there.
@@ -205,7 +181,7 @@ impl Session {
         biggest <= peer.max_packet
             && out.len() + len <= self.limits.max_outbox
             && self.aliases.is_none()
-            && self.queued_qos0 == 0
+            && !self.queue.has_qos0()
     }
 
     /// Queues one message for a client that is not connected; one of QoS 0 it never gets.
@@ -275,7 +251,7 @@ impl Session {
         }
         let waiting = !self.queue.is_empty() || !self.resend.is_empty();
         let must_wait = self.stored.is_some() && form.qos == QoS::ExactlyOnce;
-        let fits = self.inflight.has_room_for(self.next) && turn.out.len() < OUTBOX_SOFT;
+        let fits = self.has_window_for(self.next) && turn.out.len() < OUTBOX_SOFT;
         match (!waiting && !must_wait && fits, bounded) {
             (true, _) => {
                 let number = self.next;
@@ -287,6 +263,12 @@ impl Session {
             (false, true) => self.enqueue(routed, form, turn.tally, turn.journal),
             (false, false) => self.push(routed, form, turn.journal),
         }
+    }
+
+    /// Whether message `number` may be sent now. What is kept to be sent again has a bound in bytes, too.
+    fn has_window_for(&self, number: u64) -> bool {
+        let kept = self.inflight.bytes();
+        self.inflight.has_room_for(number) && kept < self.limits.max_queued_bytes
     }
 
     fn number(&mut self) -> u64 {
@@ -308,7 +290,7 @@ impl Session {
         } else {
             OUTBOX_SOFT
         };
-        let in_order = self.queued_qos0 == 0;
+        let in_order = !self.queue.has_qos0();
         if in_order && turn.out.len() < room {
             self.send(routed, form, peer, turn);
         } else if !bounded || (!in_order && self.has_room(routed)) {
@@ -393,13 +375,13 @@ impl Session {
     }
 
     fn has_room(&self, routed: &Routed<'_>) -> bool {
-        let weight = routed.publish.payload.len() + routed.publish.topic.len();
+        let weight = routed.weight();
         let times = match self.peer {
             Some(_) if !self.given_up => HELD_BACK,
             _ => 1,
         };
         self.queue.len() < self.limits.max_queued.saturating_mul(times)
-            && self.queued_bytes + weight <= self.limits.max_queued_bytes.saturating_mul(times)
+            && self.queue.bytes() + weight <= self.limits.max_queued_bytes.saturating_mul(times)
     }
 
     fn enqueue(
@@ -409,14 +391,12 @@ impl Session {
         tally: &mut Tally,
         journal: &mut Journal,
     ) {
-        while !self.has_room(routed) {
+        if routed.weight() > self.limits.max_queued_bytes {
+            tally.dropped += 1; // It alone is more than the queue may hold.
+            return;
+        }
+        while !self.has_room(routed) && self.drop_oldest(journal) {
             tally.dropped += 1;
-            let Some(dropped) = self.pop() else {
-                return; // It alone is more than the queue may hold.
-            };
-            if dropped.qos > QoS::AtMostOnce {
-                self.note_gone(dropped.number, journal);
-            }
         }
         self.push(routed, form, journal);
     }
@@ -427,10 +407,8 @@ impl Session {
         if form.qos > QoS::AtMostOnce {
             number = self.number();
             self.note_queued(routed, number, form, journal);
-        } else {
-            self.queued_qos0 += 1;
         }
-        self.put(Queued {
+        self.queue.push(Queued {
             number,
             ready: self.stored.is_none() || form.qos < QoS::ExactlyOnce,
             message,
@@ -438,18 +416,6 @@ impl Session {
             retain: form.retain,
             ids: form.ids.clone(),
         });
-    }
-
-    fn put(&mut self, queued: Queued) {
-        self.queued_bytes += queued.message.weight();
-        self.queue.push_back(queued);
-    }
-
-    fn pop(&mut self) -> Option<Queued> {
-        let queued = self.queue.pop_front()?;
-        self.queued_bytes -= queued.message.weight();
-        self.queued_qos0 -= usize::from(queued.qos == QoS::AtMostOnce);
-        Some(queued)
     }
 
     /// Sends what waits, as far as the client's window and the outbox have room.
@@ -460,12 +426,12 @@ impl Session {
             let Some(next) = self.queue.front() else {
                 return;
             };
-            if next.qos > QoS::AtMostOnce
-                && !(next.ready && self.inflight.has_room_for(next.number))
-            {
+            if next.qos > QoS::AtMostOnce && !(next.ready && self.has_window_for(next.number)) {
                 return;
             }
-            let Some(queued) = self.pop() else { return };
+            let Some(queued) = self.queue.pop() else {
+                return;
+            };
             let routed = Routed::kept(&queued.message);
             let form = Form {
                 qos: queued.qos,

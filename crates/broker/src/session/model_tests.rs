@@ -447,7 +447,7 @@ impl Model {
             )
         };
         self.unpromised += self.travelling.iter().filter(lost).count();
-        self.unpromised += self.session.queued_qos0;
+        self.unpromised += self.session.queue.qos0_count();
         self.session.detach();
         self.held = Held::default();
         self.connected = false;

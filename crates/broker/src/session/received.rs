@@ -25,6 +25,11 @@ pub(crate) enum Receipt {
 }
 
 impl Received {
+    /// What it takes in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bits.as_ref().map_or(0, |bits| size_of_val(&**bits))
+    }
+
     pub(crate) fn begin_connection(&mut self) {
         self.count = 0;
     }

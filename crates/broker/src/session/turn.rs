@@ -17,8 +17,6 @@ pub(crate) struct Limits {
     pub(crate) max_queued: usize,
     /// Bytes of messages waiting for the client.
     pub(crate) max_queued_bytes: usize,
-    /// Retained messages that there can be, all of which one subscription may bring.
-    pub(crate) max_retained: usize,
     /// Bytes of encoded packets that the transport has not taken, past which QoS 0 is dropped.
     pub(crate) max_outbox: usize,
     /// Topic aliases that we use towards a client which allows them.

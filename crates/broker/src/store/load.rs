@@ -1,6 +1,7 @@
 //! Builds what the store holds from its frames, read once, oldest first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use fieldgate_mqtt::PacketId;
 use foldhash::fast::RandomState;
@@ -8,6 +9,7 @@ use foldhash::fast::RandomState;
 use super::clock::Clock;
 use super::ops::{Body, Op, Reader};
 use super::record::{Malformed, SessionRecord, decode_grant, decode_message, entry};
+use crate::budget::Pot;
 use crate::journal::{Change, Entry};
 use crate::message::Message;
 use crate::router::{Grant, Kept};
@@ -77,6 +79,7 @@ impl RecoveredSession {
 #[derive(Debug)]
 pub(super) struct Loading {
     clock: Clock,
+    pot: Arc<Pot>,
     sessions: BTreeMap<u64, Session>,
     retained: HashMap<Box<str>, Kept, RandomState>,
 }
@@ -96,22 +99,26 @@ struct Session {
 struct Messages(Vec<Option<Message>>);
 
 impl Messages {
-    fn get(&mut self, body: Body<'_>, clock: &Clock) -> Result<Message, Malformed> {
+    fn get(&mut self, body: Body<'_>, clock: &Clock, pot: &Arc<Pot>) -> Result<Message, Malformed> {
         if self.0.len() <= body.index {
             self.0.resize(body.index + 1, None);
         }
         match self.0.get_mut(body.index) {
             Some(Some(known)) => Ok(known.clone()),
-            Some(slot) => Ok(slot.insert(decode_message(body.bytes, clock)?.0).clone()),
+            Some(slot) => Ok(slot
+                .insert(decode_message(body.bytes, clock, pot)?.0)
+                .clone()),
             None => Err(Malformed),
         }
     }
 }
 
 impl Loading {
-    pub(super) fn new(clock: Clock) -> Self {
+    /// Messages are counted in `pot`.
+    pub(super) fn new(clock: Clock, pot: &Arc<Pot>) -> Self {
         Self {
             clock,
+            pot: Arc::clone(pot),
             sessions: BTreeMap::new(),
             retained: HashMap::default(),
         }
@@ -128,15 +135,15 @@ impl Loading {
     }
 
     fn put(&mut self, op: &Op<'_>, messages: &mut Messages) -> Result<(), Malformed> {
-        let clock = self.clock;
+        let (clock, pot) = (self.clock, &self.pot);
         match *op {
             Op::Session { session, record } => {
-                let record = SessionRecord::decode(record, &clock)?;
+                let record = SessionRecord::decode(record, &clock, pot)?;
                 self.sessions.entry(session).or_default().record = Some(record);
             }
             Op::Ended { session } => drop(self.sessions.remove(&session)),
             Op::Retained { publisher, message } => {
-                let message = messages.get(message, &clock)?;
+                let message = messages.get(message, &clock, pot)?;
                 let topic = message.topic().into();
                 let publisher = publisher.into();
                 self.retained.insert(topic, Kept { message, publisher });
@@ -150,7 +157,7 @@ impl Loading {
             | Op::Received { session, .. }
             | Op::Completed { session, .. } => {
                 let session = self.sessions.entry(session).or_default();
-                session.put(op, messages, &clock)?;
+                session.put(op, messages, (&clock, pot))?;
             }
         }
         Ok(())
@@ -178,7 +185,7 @@ impl Session {
         &mut self,
         op: &Op<'_>,
         messages: &mut Messages,
-        clock: &Clock,
+        (clock, pot): (&Clock, &Arc<Pot>),
     ) -> Result<(), Malformed> {
         match *op {
             Op::Subscribed { filter, grant, .. } => {
@@ -193,7 +200,7 @@ impl Session {
                 message,
                 ..
             } => {
-                let message = messages.get(message, clock)?;
+                let message = messages.get(message, clock, pot)?;
                 self.queue.insert(number, Some(entry(message, flags, ids)?));
             }
             Op::Released { number, .. } => drop(self.queue.insert(number, None)),

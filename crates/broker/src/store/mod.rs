@@ -135,13 +135,14 @@ impl Store {
             path: path.clone(),
             detail,
         };
-        let opened = read(&path).or_else(|failure| {
+        let pot = Arc::clone(lock(&retained).pot());
+        let opened = read(&path, &pot).or_else(|failure| {
             let Failure::Damaged(detail) = failure else {
                 return Err(failure);
             };
             let then = "the broker starts without the sessions and retained messages of before";
             set_aside(&path, &detail, then)?;
-            read(&path)
+            read(&path, &pot)
         });
         let opened = opened.map_err(|failure| match failure {
             Failure::Damaged(detail) | Failure::System(detail) => failed(detail),

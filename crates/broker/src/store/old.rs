@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use fieldgate_mqtt::PacketId;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -10,6 +11,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use super::clock::Clock;
 use super::load::{Recovered, RecoveredSession};
 use super::record::{Malformed, SessionRecord, decode_grant, decode_message};
+use crate::budget::Pot;
 use crate::journal::Entry;
 use crate::router::Kept;
 
@@ -53,18 +55,18 @@ impl From<Malformed> for Unreadable {
 
 /// Reads everything, checked. Times in the file are those of the calendar; those of the result are the
 /// store's, whose time is `now`.
-pub(super) fn read(path: &Path, now: &Clock) -> Result<Recovered, Unreadable> {
+pub(super) fn read(path: &Path, now: &Clock, pot: &Arc<Pot>) -> Result<Recovered, Unreadable> {
     let read = || -> Result<Recovered, Unreadable> {
         let database = Database::builder()
             .set_check_integrity_on_open(true)
             .open(path)?;
-        tables(&database, now)
+        tables(&database, now, pot)
     };
     // A file that is damaged in a way that was not foreseen may make the library panic.
     catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(Unreadable::Panic))
 }
 
-fn tables(database: &Database, now: &Clock) -> Result<Recovered, Unreadable> {
+fn tables(database: &Database, now: &Clock, pot: &Arc<Pot>) -> Result<Recovered, Unreadable> {
     let calendar = Clock::calendar();
     let read = database.begin_read()?;
     let format = read.open_table(META)?.get("format")?;
@@ -76,7 +78,7 @@ fn tables(database: &Database, now: &Clock) -> Result<Recovered, Unreadable> {
     for entry in read.open_table(SESSIONS)?.iter()? {
         let (number, record) = entry?;
         let number = number.value();
-        let mut record = SessionRecord::decode(record.value(), &calendar)?;
+        let mut record = SessionRecord::decode(record.value(), &calendar, pot)?;
         record.away_since = record.away_since.map(|since| {
             let passed = calendar.millis().saturating_sub(since);
             now.millis().saturating_sub(passed).max(1)
@@ -102,7 +104,7 @@ fn tables(database: &Database, now: &Clock) -> Result<Recovered, Unreadable> {
         let (key, bytes) = entry?;
         let (session, number) = key.value();
         if let Some(session) = sessions.get_mut(&session) {
-            let entry = queued(bytes.value(), &calendar)?;
+            let entry = queued(bytes.value(), &calendar, pot)?;
             session.queue.push((number, entry));
         }
     }
@@ -114,7 +116,7 @@ fn tables(database: &Database, now: &Clock) -> Result<Recovered, Unreadable> {
     }
     let mut retained = Vec::new();
     for entry in read.open_table(RETAINED)?.iter()? {
-        retained.push(kept(entry?.1.value(), &calendar)?);
+        retained.push(kept(entry?.1.value(), &calendar, pot)?);
     }
     Ok(Recovered {
         sessions: sessions.into_values().collect(),
@@ -123,11 +125,11 @@ fn tables(database: &Database, now: &Clock) -> Result<Recovered, Unreadable> {
 }
 
 /// `None` is a message that was released.
-fn queued(bytes: &[u8], calendar: &Clock) -> Result<Option<Entry>, Malformed> {
+fn queued(bytes: &[u8], calendar: &Clock, pot: &Arc<Pot>) -> Result<Option<Entry>, Malformed> {
     match bytes.split_first() {
         Some((0, [])) => Ok(None),
         Some((1, bytes)) => {
-            let (message, ids) = decode_message(bytes, calendar)?;
+            let (message, ids) = decode_message(bytes, calendar, pot)?;
             Ok(Some(Entry {
                 qos: message.qos(),
                 retain: message.retain(),
@@ -140,13 +142,13 @@ fn queued(bytes: &[u8], calendar: &Clock) -> Result<Option<Entry>, Malformed> {
 }
 
 /// A retained message behind the name of its publisher.
-fn kept(bytes: &[u8], calendar: &Clock) -> Result<Kept, Malformed> {
+fn kept(bytes: &[u8], calendar: &Clock, pot: &Arc<Pot>) -> Result<Kept, Malformed> {
     let (len, rest) = bytes.split_first_chunk().ok_or(Malformed)?;
     let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| Malformed)?;
     let (publisher, message) = rest.split_at_checked(len).ok_or(Malformed)?;
     let publisher = std::str::from_utf8(publisher).map_err(|_| Malformed)?;
     Ok(Kept {
         publisher: publisher.into(),
-        message: decode_message(message, calendar)?.0,
+        message: decode_message(message, calendar, pot)?.0,
     })
 }

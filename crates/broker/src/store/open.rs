@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use fieldgate_spool::Log;
@@ -11,7 +12,8 @@ use fieldgate_spool::Log;
 use super::batch::Batch;
 use super::load::Loading;
 use super::writer::{Book, Failure, encode};
-use super::{Clock, Recovered, Shared, StoreTime, old};
+use super::{Clock, Recovered, Shared, StoreTime, lock, old};
+use crate::budget::Pot;
 use crate::journal::Journal;
 
 /// Damaged stores that are kept for a look at them.
@@ -25,7 +27,8 @@ pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (
     }
     let clock = shared.time.now();
     let text = path.display();
-    let found = match old::read(&path, &clock) {
+    let pot = Arc::clone(lock(&shared.retained).pot());
+    let found = match old::read(&path, &clock, &pot) {
         Ok(found) => found,
         Err(error) => {
             log::error!(
@@ -60,10 +63,10 @@ pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (
 }
 
 /// Reads the log in the folder `path`.
-pub(super) fn read(path: &Path) -> Result<(Book, StoreTime, Recovered), Failure> {
+pub(super) fn read(path: &Path, pot: &Arc<Pot>) -> Result<(Book, StoreTime, Recovered), Failure> {
     let log = Log::open(path)?;
     let time = StoreTime::resume(log.stamp());
-    let mut loading = Loading::new(time.now());
+    let mut loading = Loading::new(time.now(), pot);
     let book = Book::read(log, |payload| loading.apply(payload))?;
     Ok((book, time, loading.finish()))
 }

@@ -3,6 +3,7 @@
 //! A message is kept as an MQTT 5.0 PUBLISH packet behind the time of its expiry, so that
 //! everything that a packet can carry survives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_mqtt::{Packet, PacketId, Publish, QoS, Version, decode, encode_publish};
@@ -10,6 +11,7 @@ use fieldgate_mqtt::{Packet, PacketId, Publish, QoS, Version, decode, encode_pub
 use super::clock::{Clock, SPAN_MAX, millis};
 use super::ops::{get_number, put_number};
 use crate::access::{Principal, Proof};
+use crate::budget::Pot;
 use crate::cell::Will;
 use crate::journal::Entry;
 use crate::message::Message;
@@ -72,7 +74,11 @@ pub(super) fn encode_message(bytes: &mut Vec<u8>, message: &Message, clock: &Clo
 }
 
 /// A message, and the subscription identifiers in it, which only files of version 0.1 have.
-pub(super) fn decode_message(bytes: &[u8], clock: &Clock) -> Result<(Message, Ids), Malformed> {
+pub(super) fn decode_message(
+    bytes: &[u8],
+    clock: &Clock,
+    pot: &Arc<Pot>,
+) -> Result<(Message, Ids), Malformed> {
     let (expires, packet) = bytes.split_first_chunk().ok_or(Malformed)?;
     let expires = u64::from_le_bytes(*expires);
     let expires = (expires > 0).then(|| clock.instant(expires));
@@ -80,7 +86,7 @@ pub(super) fn decode_message(bytes: &[u8], clock: &Clock) -> Result<(Message, Id
     let mut ids = Ids::None;
     let found = publish.properties.subscription_ids.iter();
     found.for_each(|id| ids.add(id));
-    Ok((Message::copy_of(&publish, expires), ids))
+    Ok((Message::copy_of(&publish, expires, pot), ids))
 }
 
 fn publish_of(packet: &[u8]) -> Result<Publish<'_>, Malformed> {
@@ -125,7 +131,7 @@ impl SessionRecord {
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8], clock: &Clock) -> Result<Self, Malformed> {
+    pub(crate) fn decode(bytes: &[u8], clock: &Clock, pot: &Arc<Pot>) -> Result<Self, Malformed> {
         let mut rest = Rest(bytes);
         let expiry = rest.span()?;
         let away_since = Some(rest.u64()?).filter(|&since| since > 0);
@@ -151,7 +157,7 @@ impl SessionRecord {
             false => Some(Will {
                 delay: rest.span()?.ok_or(Malformed)?,
                 lifetime: rest.span()?,
-                message: decode_message(rest.0, clock)?.0,
+                message: decode_message(rest.0, clock, pot)?.0,
             }),
         };
         Ok(Self {

@@ -59,7 +59,11 @@ impl Drop for Folder {
 }
 
 fn retained() -> Arc<Mutex<Retained>> {
-    Arc::new(Mutex::new(Retained::new(1_000, 1_000_000)))
+    Arc::new(Mutex::new(Retained::new(
+        1_000_000,
+        &Arc::default(),
+        &Arc::default(),
+    )))
 }
 
 fn open(path: &Path) -> (Store, Recovered) {

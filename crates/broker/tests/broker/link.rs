@@ -157,14 +157,14 @@ fn messages_between_links_and_clients_keep_their_order() {
 fn names_and_filters_that_mqtt_forbids_are_refused() {
     let broker = broker();
     let link = broker.link("gateway");
-    let deep = "/".repeat(60_000);
-    for topic in ["", "a/+", "#", "a\0", &deep] {
+    let long = "x".repeat(65_536);
+    for topic in ["", "a/+", "#", "a\0", &long] {
         let refused = wait_for(link.publish(outgoing(topic, "x")));
-        assert_eq!(refused, Err(LinkError::TopicName), "{topic:?}");
+        assert_eq!(refused, Err(LinkError::TopicName), "{topic:.10?}");
         let refused = link.set_will(outgoing(topic, "x"));
         assert_eq!(refused, Err(LinkError::TopicName), "{topic:?}");
     }
-    for filter in ["", "a#", "a/#/b", "a\0", &deep] {
+    for filter in ["", "a#", "a/#/b", "a\0", &long] {
         let refused = link.subscribe(filter, QoS::AtMostOnce);
         assert_eq!(refused, Err(LinkError::TopicFilter), "{filter:?}");
     }

@@ -210,11 +210,13 @@ fn thousands_of_retained_messages_all_arrive_whatever_the_qos_and_before_what_co
 
 #[test]
 fn a_full_store_refuses_new_topics_and_says_so() {
+    // Two big ones fit into three eighths of it.
     let broker = broker_with(Limits {
-        retained: 2,
+        memory: 1 << 20,
         ..Limits::default()
     });
     let mut publisher = Client::v5(&broker, "publisher");
+    let big = "1".repeat(150_000);
     let mut retain = |topic, payload: &[u8], qos| {
         let publish = Publish {
             retain: true,
@@ -223,12 +225,12 @@ fn a_full_store_refuses_new_topics_and_says_so() {
         publisher.publish_packet(&publish)
     };
     for (topic, payload, want) in [
-        ("a", "1", 0x10),
-        ("b", "1", 0x10),
-        ("c", "1", 0x97),
+        ("a", &*big, 0x10),
+        ("b", &big, 0x10),
+        ("c", &big, 0x97),
         ("a", "2", 0x10),
         ("b", "", 0x10),
-        ("c", "2", 0x10),
+        ("c", &big, 0x10),
     ] {
         for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
             let answer = retain(topic, payload.as_bytes(), qos);
@@ -241,8 +243,7 @@ fn a_full_store_refuses_new_topics_and_says_so() {
 #[test]
 fn a_full_store_delivers_all_the_same_and_keeps_no_value_that_is_not_the_last() {
     let broker = broker_with(Limits {
-        retained: 2,
-        retained_bytes: 2_000,
+        memory: 160_000,
         ..Limits::default()
     });
     let mut publisher = Client::v5(&broker, "publisher");
@@ -250,7 +251,7 @@ fn a_full_store_delivers_all_the_same_and_keeps_no_value_that_is_not_the_last() 
     publisher.retain("a", "old");
     reader.subscribe("#", QoS::AtMostOnce);
     assert_eq!(reader.message().text(), "old");
-    let big = "x".repeat(5_000);
+    let big = "x".repeat(64_000);
     let publish = Publish {
         retain: true,
         ..publisher.publication("a", big.as_bytes(), QoS::AtMostOnce)

@@ -152,7 +152,7 @@ fn an_exchange_that_has_begun_is_completed_though_its_subscription_ends() {
 #[test]
 fn an_identifier_is_free_again_after_puback_and_after_a_pubrec_that_is_an_error() {
     let broker = broker_with(fieldgate_broker::Limits {
-        retained: 1,
+        memory: 400_000,
         ..fieldgate_broker::Limits::default()
     });
     let mut subscriber = Client::v5(&broker, "subscriber");
@@ -168,11 +168,11 @@ fn an_identifier_is_free_again_after_puback_and_after_a_pubrec_that_is_an_error(
         };
         assert_eq!(publisher.publish_packet(&publish), 0);
     }
-    publisher.retain("full", "x");
+    let big = vec![b'x'; 150_000]; // Three eighths of the memory.
     let refused = Publish {
         packet_id: id,
         retain: true,
-        ..publisher.publication("one too many", b"x", QoS::ExactlyOnce)
+        ..publisher.publication("too big", &big, QoS::ExactlyOnce)
     };
     assert_eq!(
         publisher.publish_packet(&refused),

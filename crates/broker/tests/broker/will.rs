@@ -215,20 +215,17 @@ fn a_will_expires_counted_from_its_publication() {
 #[test]
 fn a_will_to_a_topic_that_clients_may_not_publish_to_is_refused() {
     let broker = broker();
-    let deep = "/".repeat(60_000);
     for (topic, want) in [
         ("$SYS/x", ReasonCode::NOT_AUTHORIZED),
         ("a/+", ReasonCode::TOPIC_NAME_INVALID),
         ("a/#", ReasonCode::TOPIC_NAME_INVALID),
         ("", ReasonCode::TOPIC_NAME_INVALID),
-        (&deep, ReasonCode::TOPIC_NAME_INVALID),
     ] {
         let connect = Connect {
             will: Some(will(topic, "x", 0)),
             ..connect(Version::V5, "c")
         };
         let mut client = Client::greet(&broker, &connect);
-        let topic = &topic[..topic.len().min(10)];
         assert_eq!(client.greeting.reason, want.0, "{topic:?}");
         assert_eq!(client.next(), Event::Closed, "{topic:?}");
     }

@@ -2,6 +2,7 @@
 //! made of binary messages. Where messages begin and end means nothing to MQTT.
 
 mod handshake;
+mod meter;
 mod stream;
 
 #[cfg(test)]

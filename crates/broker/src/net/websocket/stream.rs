@@ -16,6 +16,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::meter::Meter;
+use crate::net::stream as net;
+
 /// Bytes taken from the socket at once; each connection has a buffer of this size.
 const READ_SIZE: usize = 8 * 1024;
 
@@ -35,7 +38,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The bytes of binary messages. Pings are answered; what MQTT forbids closes the WebSocket with
 /// its code, after which there is nothing more to read.
 pub(crate) struct WebSocket<S> {
-    inner: WebSocketStream<S>,
+    inner: WebSocketStream<Meter<S>>,
     /// What is left of the last message.
     rest: Bytes,
     /// The WebSocket has been closed for a reason that the client can still read. Until then.
@@ -52,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .write_buffer_size(0)
             .max_message_size(Some(longest))
             .max_frame_size(Some(longest));
+        let stream = Meter::new(stream);
         let inner =
             WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
         Self {
@@ -112,7 +116,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             if buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let (code, reason) = match ready!(Pin::new(&mut self.inner).poll_next(cx)) {
+            let next = ready!(Pin::new(&mut self.inner).poll_next(cx));
+            // Of what came before, nothing waits in there any more.
+            self.inner.get_mut().read = 0;
+            let (code, reason) = match next {
                 None => return Poll::Ready(Ok(())),
                 Some(Ok(Message::Binary(data))) => {
                     self.rest = data;
@@ -132,6 +139,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl<S: net::Stream> net::Stream for WebSocket<S> {
+    fn base(&self) -> usize {
+        2 * READ_SIZE + self.inner.get_ref().inner.base()
+    }
+
+    fn held(&self) -> usize {
+        let stream = self.inner.get_ref();
+        stream.read + self.rest.len() + stream.inner.held()
     }
 }
 

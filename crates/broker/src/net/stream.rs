@@ -1,0 +1,57 @@
+//! Streams of bytes to clients, of any kind, and what they take in memory.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// The buffers and keys of one encrypted connection, in bytes, about.
+const TLS: usize = 24 * 1024;
+
+/// A stream with whatever is wrapped around it.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// What it takes as long as it is open, in bytes, about.
+    fn base(&self) -> usize;
+
+    /// What it has read and not handed on yet, in bytes, about.
+    fn held(&self) -> usize;
+}
+
+impl Stream for TcpStream {
+    fn base(&self) -> usize {
+        0
+    }
+
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+impl Stream for UnixStream {
+    fn base(&self) -> usize {
+        0
+    }
+
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+impl Stream for Box<dyn Stream> {
+    fn base(&self) -> usize {
+        (**self).base()
+    }
+
+    fn held(&self) -> usize {
+        (**self).held()
+    }
+}
+
+impl<S: Stream> Stream for TlsStream<S> {
+    fn base(&self) -> usize {
+        TLS + self.get_ref().0.base()
+    }
+
+    fn held(&self) -> usize {
+        self.get_ref().0.held()
+    }
+}

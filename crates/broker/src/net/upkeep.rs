@@ -1,0 +1,58 @@
+//! What a connection takes in memory, and what follows from it.
+
+use fieldgate_mqtt::ReasonCode;
+
+use super::connection::{Connection, State};
+use super::end::End;
+use super::stream::Stream;
+use crate::budget::Share;
+
+/// A connection without anything in it, its task and its timer, in bytes, about.
+pub(super) const BARE: usize = 3 * 1024;
+
+/// What a client may have sent of its CONNECT without asking for room that all newcomers share, in bytes.
+const FREE: usize = 8 * 1024;
+
+/// Changes smaller than this are not told to the session.
+const QUANTUM: usize = 4 * 1024;
+
+impl<S: Stream> Connection<S> {
+    /// Counts what the connection holds now.
+    pub(super) fn recount(&mut self) -> Result<(), End> {
+        let held = self.partial.capacity() + self.stream.held();
+        match &mut self.state {
+            State::Waiting { .. } if held <= FREE => self.lobby = None,
+            State::Waiting { .. } => {
+                let lobby = &self.worker.hub.lobby;
+                let share = self
+                    .lobby
+                    .get_or_insert_with(|| Share::new(lobby.pot(0), 0));
+                share.resize(held);
+                if lobby.used() > lobby.max() {
+                    return Err(End::Fault {
+                        reason: ReasonCode::SERVER_BUSY,
+                        what: "too many clients send big packets before they have logged in",
+                    });
+                }
+            }
+            State::Client(client) => {
+                self.lobby = None;
+                let held = held + client.aliases.bytes();
+                if held.abs_diff(self.told) >= QUANTUM {
+                    self.told = held;
+                    let mut inner = client.attached.cell.lock();
+                    if let Some((_, wire)) = inner.wire(client.attached.epoch) {
+                        wire.intake = held;
+                    }
+                }
+            }
+        }
+        let aliases = match &self.state {
+            State::Client(client) => client.aliases.bytes(),
+            State::Waiting { .. } => 0,
+        };
+        self.share
+            .follow(BARE + self.stream.base() + held + aliases);
+        Ok(())
+    }
+}
