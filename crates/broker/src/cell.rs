@@ -3,7 +3,7 @@
 //! The lock is never held across a system call or an await, and nobody holds two of them.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 
 use crate::access::{Principal, Rights};
 use crate::budget::{Pot, SMALL, Share};
+use crate::congestion::{Congestion, Pressure};
 use crate::held::Held;
 use crate::journal::Journal;
 use crate::link::Inbox;
@@ -30,15 +31,14 @@ const PRESSURE: usize = 256 * 1024;
 /// Bytes in an outbox at which they may go on.
 const RELIEF: usize = 32 * 1024;
 
-/// Publishers woken at once when a subscriber has room again, so that they do not overwhelm it.
-const WAKE_AT_ONCE: usize = 8;
-
 /// One session, for as long as anybody refers to it.
 #[derive(Debug)]
 pub(crate) struct Cell {
     id: u64,
     client_id: Arc<str>,
     owner: Owner,
+    /// Bytes that its client has taken: only grows.
+    taken: AtomicU64,
     /// Whether its session outlives the process.
     stored: bool,
     inner: Mutex<Inner>,
@@ -136,23 +136,6 @@ impl Will {
     }
 }
 
-/// A subscriber that takes messages more slowly than they come.
-#[derive(Debug, Default)]
-pub(crate) struct Congestion {
-    since: Option<Instant>,
-    /// Publishers waited in vain: until it has caught up nobody waits for this subscriber.
-    slow: bool,
-    waiting: Vec<Waker>,
-}
-
-/// Whether a publisher may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pressure {
-    None,
-    /// Wait until the subscriber has caught up, but no longer than the limit from this time on.
-    Since(Instant),
-}
-
 impl Cell {
     /// A session that is counted in `pot`.
     pub(crate) fn new(
@@ -166,6 +149,7 @@ impl Cell {
             id,
             client_id: client_id.into(),
             owner,
+            taken: AtomicU64::new(0),
             stored,
             inner: Mutex::new(Inner {
                 session: match stored {
@@ -207,6 +191,15 @@ impl Cell {
     /// The client identifier, for whoever keeps it.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.client_id
+    }
+
+    /// The client has taken so much more.
+    pub(crate) fn note_taken(&self, count: u64) {
+        self.taken.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Whose share it takes.
@@ -336,15 +329,15 @@ impl Inner {
             Sink::Wire(wire) => wire.out.len() > PRESSURE || self.session.is_congested(),
             Sink::Link(inbox) => inbox.is_congested(),
         };
-        if !full || self.congestion.slow {
-            return Pressure::None;
+        match full {
+            true => self.congestion.begin(now),
+            false => Pressure::None,
         }
-        Pressure::Since(*self.congestion.since.get_or_insert(now))
     }
 
     /// To be called when the subscriber has taken something. Returns the publishers to wake.
     pub(crate) fn relieve(&mut self) -> Vec<Waker> {
-        if self.congestion.since.is_none() && self.congestion.waiting.is_empty() {
+        if !self.congestion.is_known() {
             return Vec::new();
         }
         let (relieved, empty) = match &self.sink {
@@ -358,40 +351,23 @@ impl Inner {
         if !relieved {
             return Vec::new();
         }
-        self.congestion.since = None;
-        self.congestion.slow = false;
         self.session.given_up = false;
-        let waiting = &mut self.congestion.waiting;
-        let count = if empty {
-            waiting.len()
-        } else {
-            waiting.len().min(WAKE_AT_ONCE)
-        };
-        waiting.drain(..count).collect()
+        self.congestion.end(empty)
     }
 
     /// A publisher asks whether it must still wait for this subscriber. If so `waker` is woken
     /// when it need not.
     pub(crate) fn wait(&mut self, waker: &Waker) -> Pressure {
-        let Some(since) = self.congestion.since.filter(|_| !self.congestion.slow) else {
-            return Pressure::None;
-        };
-        if matches!(self.sink, Sink::Away) {
-            return Pressure::None;
+        match self.sink {
+            Sink::Away => Pressure::None,
+            Sink::Wire(_) | Sink::Link(_) => self.congestion.wait(waker),
         }
-        let waiting = &mut self.congestion.waiting;
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-        Pressure::Since(since)
     }
 
-    /// Publishers have waited long enough. Returns those to wake; empty if it was known already.
+    /// Publishers have waited long enough. Returns those to wake, and whether that is news.
     pub(crate) fn give_up_waiting(&mut self) -> (bool, Vec<Waker>) {
-        let first = !self.congestion.slow;
-        self.congestion.slow = true;
         self.session.given_up = true;
-        (first, std::mem::take(&mut self.congestion.waiting))
+        self.congestion.give_up()
     }
 
     /// Whether connection `epoch` was the last, and has ended.
@@ -417,71 +393,5 @@ pub(crate) fn filter_weight(filter: &str) -> usize {
 pub(crate) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn fill(inner: &mut Inner, bytes: usize) {
-        let Sink::Wire(wire) = &mut inner.sink else {
-            panic!("no wire")
-        };
-        wire.out.bytes.resize(bytes, 0);
-    }
-
-    #[test]
-    fn publishers_wait_from_the_high_mark_to_the_low_mark_and_wake_a_few_at_a_time() {
-        let cell = Cell::for_test(1);
-        let mut inner = cell.lock();
-        inner.sink = Sink::Wire(Wire::default());
-        let now = Instant::now();
-        let woken: Vec<_> = (0..20).map(|_| Arc::new(Woken::default())).collect();
-        fill(&mut inner, PRESSURE);
-        assert_eq!(inner.pressure(now), Pressure::None);
-        fill(&mut inner, PRESSURE + 1);
-        assert_eq!(inner.pressure(now), Pressure::Since(now));
-        for publisher in &woken {
-            let waker = Waker::from(Arc::clone(publisher));
-            assert_eq!(inner.wait(&waker), Pressure::Since(now));
-            assert_eq!(inner.wait(&waker), Pressure::Since(now));
-        }
-        fill(&mut inner, RELIEF + 1);
-        assert!(inner.relieve().is_empty());
-        fill(&mut inner, RELIEF);
-        assert_eq!(inner.relieve().len(), WAKE_AT_ONCE);
-        fill(&mut inner, 0);
-        assert_eq!(inner.relieve().len(), 20 - WAKE_AT_ONCE);
-        assert!(inner.relieve().is_empty());
-    }
-
-    #[test]
-    fn nobody_waits_for_a_subscriber_given_up_until_it_has_caught_up() {
-        let cell = Cell::for_test(1);
-        let mut inner = cell.lock();
-        inner.sink = Sink::Wire(Wire::default());
-        let now = Instant::now();
-        fill(&mut inner, PRESSURE + 1);
-        assert_eq!(inner.pressure(now), Pressure::Since(now));
-        assert!(inner.give_up_waiting().0);
-        assert!(!inner.give_up_waiting().0);
-        assert_eq!(inner.pressure(now), Pressure::None);
-        assert_eq!(inner.wait(Waker::noop()), Pressure::None);
-        fill(&mut inner, 0);
-        inner.relieve();
-        fill(&mut inner, PRESSURE + 1);
-        assert_eq!(inner.pressure(now), Pressure::Since(now));
     }
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 use fieldgate_mqtt::{QoS, Version, encode_publish};
 
 use crate::budget::Budget;
-use crate::cell::{Cell, Inner, Pressure, Sink, wake};
+use crate::cell::{Cell, Inner, Sink, wake};
+use crate::congestion::Pressure;
 use crate::journal::Journal;
 use crate::message::Routed;
 use crate::outbox::{Pool, SHARE_FROM};

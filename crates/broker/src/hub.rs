@@ -459,15 +459,14 @@ impl Hub {
         }
     }
 
-    /// Publishes messages that no connection is sending now. Returns the subscribers that cannot
-    /// keep up.
+    /// Publishes messages that no connection is sending now. Nothing waits for subscribers that cannot keep up.
     pub(crate) fn publish(
         &self,
         messages: &[Message],
         (publisher, source): (&Cell, Source),
         cache: &mut MatchCache,
         now: Instant,
-    ) -> Vec<Arc<Cell>> {
+    ) {
         let counters = self.own_counters();
         add(&counters.publish_received, messages.len() as u64);
         let bytes: usize = messages.iter().map(|m| m.payload().len()).sum();
@@ -485,7 +484,6 @@ impl Hub {
         deliver(&batch, &self.sender(publisher.id(), now), &mut post);
         self.keep(&mut post.journal);
         counters.add(&post.tally);
-        post.congested
     }
 
     /// Keeps those messages that ask for it.

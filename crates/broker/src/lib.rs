@@ -8,6 +8,7 @@ mod addresses;
 mod budget;
 mod cell;
 mod config;
+mod congestion;
 mod counters;
 mod deliver;
 mod endpoint;

@@ -13,13 +13,14 @@ use crate::cell::{Cell, Sink, Will};
 use crate::hub::{Hub, Source};
 use crate::message::{Message, Routed};
 use crate::own::LINK;
-use crate::pause::Pause;
 use crate::router::{Grant, Kept, MatchCache};
 use crate::session::Tally;
 use crate::sessions::Owner;
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
 const INBOX_MAX: usize = 10_000;
+/// What taking one message counts for, in bytes.
+const TAKEN: u64 = 1024;
 /// Messages that are published under one lock: few enough that others hardly wait for it.
 const AT_ONCE: usize = 64;
 
@@ -120,7 +121,7 @@ impl Link {
         }
     }
 
-    /// Publishes one message. Waits, for a bounded time, while its subscribers cannot keep up.
+    /// Publishes one message. Waits for no client: for one that cannot keep up it is queued as far as there is room.
     ///
     /// # Errors
     /// [`LinkError::TopicName`]: then it was not published.
@@ -128,8 +129,7 @@ impl Link {
         self.publish_all(&[message]).await
     }
 
-    /// Publishes messages in their order, for much less than one by one. Waits, for a bounded
-    /// time, while their subscribers cannot keep up.
+    /// Publishes messages in their order, for much less than one by one. Waits for no client.
     ///
     /// # Errors
     /// [`LinkError::TopicName`], if it is true of any: then none was published.
@@ -146,12 +146,12 @@ impl Link {
                 .iter()
                 .map(|message| Message::copy_of(&message.publish(), None, hub.pot()));
             let messages: Vec<_> = messages.collect();
-            let congested = {
-                let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now().into_std();
-                hub.publish(&messages, (cell, Source::Gateway), &mut cache, now)
-            };
-            Pause::new(congested).wait(hub).await;
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now().into_std();
+            hub.publish(&messages, (cell, Source::Gateway), &mut cache, now);
+            drop(cache);
+            // Whoever shares this thread gets its turn, and the subscribers some time.
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
@@ -221,6 +221,7 @@ impl Link {
         };
         let waiting = inner.relieve();
         drop(inner);
+        self.shared.cell.note_taken(TAKEN);
         waiting.into_iter().for_each(Waker::wake);
         Poll::Ready(delivery)
     }

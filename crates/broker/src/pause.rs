@@ -1,13 +1,14 @@
 //! A publisher's wait for subscribers that cannot keep up, bounded in time.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::cell::{Cell, Pressure};
+use crate::cell::Cell;
+use crate::congestion::{LOOK, Pressure};
 use crate::counters::add;
 use crate::hub::Hub;
+use crate::shown::shown;
 
 /// The subscribers that a publisher waits for.
 #[derive(Debug, Default)]
@@ -33,40 +34,23 @@ impl Pause {
         let mut next: Option<Instant> = None;
         self.cells.retain(|cell| {
             let mut inner = cell.lock();
-            let Pressure::Since(since) = inner.wait(waker) else {
+            if inner.wait(waker) == Pressure::None {
                 return false;
-            };
-            let until = since + limit;
-            if now < until {
-                next = Some(next.map_or(until, |next| next.min(until)));
+            }
+            if !inner.congestion.count(cell.taken(), now, limit) {
+                next = Some(now + LOOK);
                 return true;
             }
             let (first, waiting) = inner.give_up_waiting();
             drop(inner);
             if first {
                 add(&hub.own_counters().slow_subscribers, 1);
-                let client = cell.client_id();
-                log::warn!(CLIENT = client; "client {client:?} takes messages too slowly; no longer waiting for it");
+                let client = shown(cell.client_id());
+                log::warn!(CLIENT = client.as_str(); "client {client} takes messages too slowly; publishers do not wait for it any more");
             }
             waiting.into_iter().for_each(Waker::wake);
             false
         });
         next
     }
-
-    /// Waits until nobody is left to wait for.
-    pub(crate) async fn wait(mut self, hub: &Hub) {
-        while let Some(until) = self.check(Waker::noop(), now(), hub) {
-            let relieved = poll_fn(|cx| match self.check(cx.waker(), now(), hub) {
-                None => Poll::Ready(()),
-                Some(_) => Poll::Pending,
-            });
-            // Relieved or not: `check` decides.
-            let _ = tokio::time::timeout_at(until.into(), relieved).await;
-        }
-    }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

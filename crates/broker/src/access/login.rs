@@ -1,9 +1,8 @@
 //! Checks passwords away from the event loops: a hash takes tens of milliseconds and 19 MiB.
 //!
-//! A few are checked at a time, in the order in which they came; the rest wait in a bounded queue. What is
-//! queued is checked even if its client has given up, so that it is known when the client comes back.
+//! A few are checked at a time; the rest wait in a bounded queue in which addresses take turns (`lines`). Those
+//! whose clients have given up are not checked.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +11,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::lines::Lines;
 use super::password::PasswordHash;
 use super::proven::Proven;
 use super::strikes::Strikes;
@@ -53,16 +53,14 @@ pub(crate) struct Logins(Arc<Shared>);
 
 struct Shared {
     at_once: usize,
-    waiting_max: usize,
     queue: Mutex<Queue>,
     proven: Mutex<Proven>,
     strikes: Mutex<Strikes>,
     penances: AtomicUsize,
 }
 
-#[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    jobs: Lines<Job>,
     running: usize,
     closed: bool,
 }
@@ -73,8 +71,11 @@ impl Logins {
         Self(Arc::new(Shared {
             // Half of the processors stay free for those who are in.
             at_once: (processors / 2).clamp(1, 2),
-            waiting_max: limits.logins,
-            queue: Mutex::default(),
+            queue: Mutex::new(Queue {
+                jobs: Lines::new(limits.logins),
+                running: 0,
+                closed: false,
+            }),
             proven: Mutex::new(Proven::new()),
             strikes: Mutex::new(Strikes::new(limits.failed_logins)),
             penances: AtomicUsize::new(0),
@@ -90,12 +91,25 @@ impl Logins {
             let _ = answer.send(Verdict::Right);
             return receiver;
         }
-        let mut queue = shared.queue();
-        if queue.closed || queue.jobs.len() >= shared.waiting_max {
-            let _ = answer.send(Verdict::Busy);
+        let peer = question.peer;
+        let strikes = lock(&shared.strikes);
+        let (is_behind, is_out) = (strikes.has_failed(peer, now), strikes.is_out(peer, now));
+        drop(strikes);
+        if is_out {
+            let _ = answer.send(Verdict::TooOften);
             return receiver;
         }
-        queue.jobs.push_back(Job { question, answer });
+        let mut queue = shared.queue();
+        let bytes = size_of::<Job>() + question.user.len() + question.password.len();
+        let job = Job { question, answer };
+        let queued = match queue.closed {
+            true => Err(job),
+            false => queue.jobs.push(peer, is_behind, (job, bytes)),
+        };
+        if let Err(job) = queued {
+            let _ = job.answer.send(Verdict::Busy);
+            return receiver;
+        }
         if queue.running < shared.at_once {
             queue.running += 1;
             let shared = Arc::clone(shared);
@@ -155,11 +169,14 @@ impl Shared {
     fn work(&self) {
         loop {
             let mut queue = self.queue();
-            let Some(job) = queue.jobs.pop_front() else {
+            let Some(job) = queue.jobs.pop() else {
                 queue.running -= 1;
                 return;
             };
             drop(queue);
+            if job.answer.is_closed() {
+                continue; // The client has gone.
+            }
             let verdict = self.decide(&job.question);
             // The client may have gone.
             let _ = job.answer.send(verdict);
@@ -224,7 +241,6 @@ mod tests {
             ..Limits::default()
         };
         let logins = Logins::new(&limits);
-        let now = Instant::now();
         for (password, exists, want) in [
             ("right", true, Verdict::Right),
             ("right", false, Verdict::Wrong),
@@ -233,38 +249,35 @@ mod tests {
             // Proven before, so it costs nothing and is not held up.
             ("right", true, Verdict::Right),
         ] {
-            let verdict = logins.check(question("ann", password, exists), now).await;
+            let verdict = logins.check(question("ann", password, exists), Instant::now());
+            let verdict = verdict.await;
             assert_eq!(verdict, Ok(want), "{password} {exists}");
         }
         logins.forget();
-        let verdict = logins.check(question("ann", "right", true), now).await;
-        assert_eq!(verdict, Ok(Verdict::TooOften));
+        let verdict = logins.check(question("ann", "right", true), Instant::now());
+        assert_eq!(verdict.await, Ok(Verdict::TooOften));
     }
 
     #[tokio::test]
-    async fn a_full_queue_is_busy_and_what_is_in_it_is_checked() {
+    async fn a_full_queue_is_busy_and_of_what_is_in_it_only_that_is_checked_whose_client_waits() {
         let limits = Limits {
-            logins: 3,
+            logins: 32,
             ..Limits::default()
         };
         let logins = Logins::new(&limits);
-        // The blocking threads take jobs at once; holding the lock on strikes keeps them from the next.
-        let strikes = lock(&logins.0.strikes);
+        logins.0.queue().running = logins.0.at_once; // As if all threads were busy.
         let now = Instant::now();
-        let mut answers = Vec::new();
-        for _ in 0..logins.0.at_once + limits.logins {
-            answers.push(logins.check(question("ann", "right", true), now));
-            let waiting = answers.len().saturating_sub(logins.0.at_once);
-            while logins.0.queue().jobs.len() > waiting {
-                std::thread::yield_now();
-            }
-        }
+        // A sixteenth of the room, and one more.
+        let gone = logins.check(question("ann", "wrong", true), now);
+        let answers = [(); 2].map(|()| logins.check(question("ann", "right", true), now));
         let mut busy = logins.check(question("ann", "right", true), now);
         assert_eq!(busy.try_recv(), Ok(Verdict::Busy));
-        drop(strikes);
+        drop(gone);
+        logins.0.work();
         for answer in answers {
             assert_eq!(answer.await, Ok(Verdict::Right));
         }
+        assert!(!lock(&logins.0.strikes).has_failed([10, 0, 0, 1].into(), now));
     }
 
     #[test]

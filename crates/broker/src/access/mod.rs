@@ -4,6 +4,7 @@
 //! checks passwords, and `rights` says what one session may do. Nothing here knows sockets or files.
 
 mod filter;
+mod lines;
 mod login;
 mod own;
 mod password;

@@ -37,6 +37,12 @@ impl Strikes {
         forgiven.is_some_and(|at| at.saturating_duration_since(now) + REFILL > self.allowance)
     }
 
+    /// Whether the address has failed lately, be it only once.
+    pub(super) fn has_failed(&self, peer: IpAddr, now: Instant) -> bool {
+        let forgiven = self.forgiven.get(&network(peer));
+        forgiven.is_some_and(|at| *at > now)
+    }
+
     pub(super) fn failed(&mut self, peer: IpAddr, now: Instant) {
         let peer = network(peer);
         if !self.forgiven.contains_key(&peer) {

@@ -144,6 +144,9 @@ impl<S: Stream> Connection<S> {
                     Ok(count) => count,
                 };
                 add(&self.worker.counters.bytes_sent, count as u64);
+                if let State::Client(client) = &self.state {
+                    client.attached.cell.note_taken(count as u64);
+                }
                 self.writing.advance(count);
             }
             self.writing.trim(KEEP_BUFFER, &mut desk.post.pool);
