@@ -140,17 +140,9 @@ impl Link {
         {
             return Err(LinkError::TopicName);
         }
-        let Shared { hub, cell, cache } = &*self.shared;
         for messages in messages.chunks(AT_ONCE) {
-            let messages = messages
-                .iter()
-                .map(|message| Message::copy_of(&message.publish(), None, hub.pot()));
-            let messages: Vec<_> = messages.collect();
-            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now().into_std();
-            hub.publish(&messages, (cell, Source::Gateway), &mut cache, now);
-            drop(cache);
-            // Whoever shares this thread gets its turn, and the subscribers some time.
+            self.shared.publish(messages);
+            // Others on this thread get their turn, and the subscribers some time.
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -246,6 +238,18 @@ impl Link {
     /// Takes the will back: the link is about to end in good order.
     pub fn close(&self) {
         self.shared.cell.lock().will = None;
+    }
+}
+
+impl Shared {
+    fn publish(&self, messages: &[Outgoing<'_>]) {
+        let pot = self.hub.pot();
+        let copy = |message: &Outgoing<'_>| Message::copy_of(&message.publish(), None, pot);
+        let messages: Vec<_> = messages.iter().map(copy).collect();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now().into_std();
+        let source = (&*self.cell, Source::Gateway);
+        self.hub.publish(&messages, source, &mut cache, now);
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         ("broker.tls", old.tls == new.tls),
         ("broker.store", old.store == new.store),
         ("broker.takeover", old.takeover == new.takeover),
+        ("broker.limits", old.limits == new.limits),
         (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.
@@ -88,6 +89,7 @@ impl Config {
         self.listen.clone_from(&running.listen);
         self.tls.clone_from(&running.tls);
         self.takeover = running.takeover;
+        self.limits.clone_from(&running.limits);
         self.topics = running.topics.clone();
         self.payload = running.payload;
     }

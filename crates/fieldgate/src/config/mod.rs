@@ -7,6 +7,7 @@ mod apart;
 mod diff;
 mod expand;
 mod gpio;
+mod limits;
 mod listen;
 mod own;
 mod raw;
@@ -32,6 +33,7 @@ use fieldgate_model::{PayloadFormat, Topics};
 
 pub(crate) use diff::{Changes, diff};
 pub(crate) use expand::document;
+pub(crate) use limits::{Limits, Machine};
 pub(crate) use listen::{Address, Listen};
 pub(crate) use own::Place;
 pub(crate) use report::Report;
@@ -52,6 +54,7 @@ pub(crate) struct Config {
     /// How often the broker writes to the disk.
     pub(crate) store: StoreTimes,
     pub(crate) takeover: Takeover,
+    pub(crate) limits: Limits,
     /// Where the users are.
     pub(crate) users_file: Option<PathBuf>,
     /// What is there, if it was read at all.

@@ -6,6 +6,7 @@ use fieldgate_model::{PayloadFormat, check_name};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+use super::limits::Limits;
 use super::listen::{Listen, Tls};
 
 /// The only version of the file's format.
@@ -54,6 +55,7 @@ pub(crate) struct Broker {
     /// The users file, from the folder of the configuration on.
     pub(crate) users: Option<String>,
     pub(crate) store: Store,
+    pub(crate) limits: Limits,
 }
 
 /// `broker.store:`

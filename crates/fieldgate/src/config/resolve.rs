@@ -95,6 +95,7 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
             retained: document.broker.store.retained.map(Period::get),
         },
         takeover: document.broker.takeover.into(),
+        limits: document.broker.limits,
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics: topics?,

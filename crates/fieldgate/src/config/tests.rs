@@ -269,6 +269,18 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:20: broker.takeover: unknown name \"all\"; expected one of same_user, any",
         ),
         (
+            file("broker: {limits: {memory: 7M}}"),
+            ":2:26: broker.limits.memory: expected a size from 8M to 64G",
+        ),
+        (
+            file("broker: {limits: {memroy: 70M}}"),
+            ":2:19: broker.limits.memroy: unknown key; expected one of memory, connections, connections_per_address, sessions, sessions_per_user, subscriptions, packet_size, inflight, receive_maximum, queued, queued_bytes, outbox, topic_aliases, connect_timeout, logins, failed_logins, keep_alive, backpressure, session_expiry; did you mean \"memory\"?",
+        ),
+        (
+            file("broker: {limits: {inflight: 70000}}"),
+            ":2:28: broker.limits.inflight: expected a number 1..=65535, found 70000",
+        ),
+        (
             file("mqtt: {payload: sparkplug}"),
             ":2:8: mqtt.payload: \"sparkplug\" is not available in this version",
         ),
@@ -560,6 +572,14 @@ fn a_reload_touches_only_what_changed() {
             "allow_anonymous: true, takeover: any",
             Changes {
                 need_restart: vec!["broker.takeover"],
+                ..Changes::default()
+            },
+        ),
+        (
+            "allow_anonymous: true",
+            "allow_anonymous: true, limits: {memory: 64M}",
+            Changes {
+                need_restart: vec!["broker.limits"],
                 ..Changes::default()
             },
         ),

@@ -7,6 +7,7 @@ use std::path::Path;
 use fieldgate_broker::{BindError, Broker, Endpoint, Listener, OwnTopics, StartError, StoreConfig};
 use fieldgate_model::Topics;
 
+use super::machine::machine;
 use crate::config::{Address, Config, StoreTimes};
 use crate::stop::Stop;
 
@@ -25,12 +26,14 @@ pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec
             None
         }
     };
+    let limits = config.limits.on(machine());
     let try_on = |listeners: Vec<Listener>| {
         let started = Broker::open(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
             users: config.users.clone(),
             takeover: config.takeover,
+            limits: limits.clone(),
             own: own_topics(&config.topics, config),
             store: store.clone(),
             ..fieldgate_broker::Config::default()

@@ -9,6 +9,7 @@ mod device;
 mod doors;
 mod lines;
 mod listen;
+mod machine;
 mod plant;
 mod publisher;
 mod stats;
