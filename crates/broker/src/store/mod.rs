@@ -426,7 +426,10 @@ impl Shared {
         let number = inbox.number;
         inbox.number += 1;
         inbox.is_busy = true;
-        let batch = std::mem::take(&mut inbox.batch);
+        let batch = match inbox.stop {
+            true => std::mem::take(&mut inbox.batch),
+            false => inbox.batch.take(Instant::now()),
+        };
         if !batch.is_empty() {
             inbox.pace.wrote(Instant::now());
         }
