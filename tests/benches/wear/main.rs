@@ -44,6 +44,9 @@ struct Args {
     /// Only the loads whose name contains this; may be repeated
     #[arg(long = "load", value_name = "NAME")]
     loads: Vec<String>,
+    /// Has each log written over once before, so that none of its blocks is new: as after its first hours
+    #[arg(long)]
+    worn: bool,
     /// Leaves mosquitto out
     #[arg(long)]
     alone: bool,
@@ -241,6 +244,9 @@ fn measure(args: &Args, kind: &Kind, load: Load, folder: &Path) -> io::Result<Fi
         _ => (kind.start(folder)?, None),
     };
     let address = subject.address();
+    if args.worn && *kind != Kind::Mosquitto {
+        clients::write_over(address)?;
+    }
     match load {
         Load::Demo(Some(Link::Loopback)) => clients.subscribe(address, "demo/#")?,
         Load::Demo(Some(Link::Wifi)) => clients.subscribe(wifi::to(address)?, "demo/#")?,
