@@ -116,8 +116,8 @@ impl Batch {
         self.hoped.front().map(|(due, _)| *due)
     }
 
-    /// Takes what is to be written now. Readings that will be acknowledged soon stay behind, until one of them is due: each that
-    /// was written would cost another write to say that it was acknowledged.
+    /// Takes what is to be written now. Readings that will be acknowledged soon stay behind until one of
+    /// them is due: each that is written costs another write to say that it was acknowledged.
     pub(super) fn take(&mut self, now: Instant) -> Self {
         let is_hopeful = self.hoped_due().is_some_and(|due| due > now);
         let mut taken = std::mem::take(self);
