@@ -1,7 +1,5 @@
 //! One frame: a header, then its payload, compressed if that makes it smaller. Pure.
 
-use std::borrow::Cow;
-
 use crc::{CRC_32_ISCSI, Crc, Table};
 
 /// Frames begin and end at multiples of this, in bytes: a card's and a file system's block.
@@ -14,8 +12,6 @@ pub const STAMP: usize = 32;
 const MAGIC: u32 = 0x4C47_4631;
 /// The payload is an LZ4 block.
 const LZ4: u32 = 1;
-/// It refers to what is before it in its segment.
-const REFERS: u32 = 2;
 /// A compressed payload that claims to be bigger than this many times its size is not believed:
 /// LZ4 cannot do better than 255 to 1.
 const RATIO_MAX: usize = 256;
@@ -39,8 +35,6 @@ pub(crate) struct Head {
     raw: u32,
     stored: u32,
     body_crc: u32,
-    /// Of the payload itself, if it refers to other frames: these must be the same as they were then.
-    raw_crc: u32,
 }
 
 /// The place of a frame in its log.
@@ -76,7 +70,6 @@ impl Head {
             raw: rest.u32(),
             stored: rest.u32(),
             body_crc: rest.u32(),
-            raw_crc: rest.u32(),
         })
     }
 
@@ -88,8 +81,7 @@ impl Head {
             bytes.extend(field.to_le_bytes());
         }
         bytes.extend(self.stamp);
-        let sizes = [self.flags, self.raw, self.stored];
-        for field in sizes.into_iter().chain([self.body_crc, self.raw_crc]) {
+        for field in [self.flags, self.raw, self.stored, self.body_crc] {
             bytes.extend(field.to_le_bytes());
         }
         bytes.resize(HEAD, 0);
@@ -100,19 +92,12 @@ impl Head {
         head
     }
 
-    /// Whether these bytes, from behind the header on, are what was written.
-    pub(crate) fn is_intact(&self, body: &[u8]) -> bool {
-        let stored = body.get(..self.stored as usize);
-        stored.is_some_and(|stored| CRC.checksum(stored) == self.body_crc)
-    }
-
-    /// The payload, from the bytes behind the header and what is before the frame in its segment; `None` if one of
-    /// them is damaged.
-    pub(crate) fn payload(&self, body: &[u8], before: &Before) -> Option<Vec<u8>> {
-        if !self.is_intact(body) {
+    /// The payload, from the bytes behind the header; `None` if they are damaged.
+    pub(crate) fn payload(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let stored = body.get(..self.stored as usize)?;
+        if CRC.checksum(stored) != self.body_crc {
             return None;
         }
-        let stored = body.get(..self.stored as usize)?;
         let raw = self.raw as usize;
         if self.flags & LZ4 == 0 {
             return (stored.len() == raw).then(|| stored.to_vec());
@@ -120,103 +105,23 @@ impl Head {
         if raw > stored.len().saturating_mul(RATIO_MAX) {
             return None;
         }
-        let refers = self.flags & REFERS != 0;
-        let payload = match refers {
-            true => lz4_flex::block::decompress_with_dict(stored, raw, before.bytes()),
-            false => lz4_flex::block::decompress(stored, raw),
-        };
-        let is_good = |payload: &Vec<u8>| {
-            payload.len() == raw && (!refers || CRC.checksum(payload) == self.raw_crc)
-        };
-        payload.ok().filter(is_good)
+        let payload = lz4_flex::block::decompress(stored, raw).ok()?;
+        (payload.len() == raw).then_some(payload)
     }
 }
 
-/// The payloads before a frame in its segment, the last of them.
-///
-/// Frames of one owner are much alike, the same topics with other values: one that refers to those before it is
-/// half as long.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Before(Vec<u8>);
-
-impl Before {
-    /// LZ4 refers no further back, in bytes.
-    const REACH: usize = 64 * 1024 - 1;
-
-    fn bytes(&self) -> &[u8] {
-        let from = self.0.len().saturating_sub(Self::REACH);
-        self.0.get(from..).unwrap_or_default()
-    }
-
-    /// A frame with this payload comes before the next one.
-    pub(crate) fn push(&mut self, payload: &[u8]) {
-        let from = payload.len().saturating_sub(Self::REACH);
-        self.0.extend(payload.get(from..).unwrap_or_default());
-        // Not with every frame, as what is left moves.
-        if self.0.len() > 2 * Self::REACH {
-            self.0.drain(..self.0.len() - Self::REACH);
-        }
-    }
-}
-
-/// How a payload is stored.
-struct Packed<'a> {
-    flags: u32,
-    bytes: Cow<'a, [u8]>,
-    raw_crc: u32,
-}
-
-impl Packed<'_> {
-    /// Bytes that a frame takes with it.
-    fn size(&self) -> usize {
-        (HEAD + self.bytes.len()).next_multiple_of(BLOCK)
-    }
-}
-
-/// The way that takes the fewest blocks.
-fn pack<'a>(payload: &'a [u8], before: &Before) -> Packed<'a> {
-    let packed = lz4_flex::block::compress(payload);
-    let (flags, bytes) = match packed.len() < payload.len() {
-        true => (LZ4, Cow::Owned(packed)),
-        false => (0, Cow::Borrowed(payload)),
-    };
-    let alone = Packed {
-        flags,
-        bytes,
-        raw_crc: 0,
-    };
-    // Small commits, which come often, do not pay for what they cannot gain.
-    if alone.size() == BLOCK || before.bytes().is_empty() {
-        return alone;
-    }
-    let packed = lz4_flex::block::compress_with_dict(payload, before.bytes());
-    let referring = Packed {
-        flags: LZ4 | REFERS,
-        bytes: Cow::Owned(packed),
-        raw_crc: CRC.checksum(payload),
-    };
-    match referring.size() < alone.size() {
-        true => referring,
-        false => alone,
-    }
-}
-
-/// Appends a whole frame, padded. `before` is what its segment holds up to there.
+/// Appends a whole frame, padded.
 ///
 /// # Errors
 /// The payload has more than 4 GiB.
-pub(crate) fn encode(
-    place: &Place,
-    payload: &[u8],
-    before: &Before,
-    out: &mut Vec<u8>,
-) -> Result<(), TooLong> {
+pub(crate) fn encode(place: &Place, payload: &[u8], out: &mut Vec<u8>) -> Result<(), TooLong> {
     let raw = u32::try_from(payload.len()).map_err(|_| TooLong)?;
-    let Packed {
-        flags,
-        bytes: body,
-        raw_crc,
-    } = pack(payload, before);
+    let packed = lz4_flex::block::compress(payload);
+    let (flags, body) = if packed.len() < payload.len() {
+        (LZ4, packed.as_slice())
+    } else {
+        (0, payload)
+    };
     let head = Head {
         salt: place.salt,
         generation: place.generation,
@@ -226,13 +131,12 @@ pub(crate) fn encode(
         flags,
         raw,
         stored: u32::try_from(body.len()).map_err(|_| TooLong)?,
-        body_crc: CRC.checksum(&body),
-        raw_crc,
+        body_crc: CRC.checksum(body),
     };
     let start = out.len();
     out.reserve(head.size());
     out.extend(head.encode());
-    out.extend(body.iter());
+    out.extend(body);
     out.resize(start + head.size(), 0);
     Ok(())
 }
@@ -252,11 +156,10 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// The frame at the beginning of `bytes`; `None` if there is none, a damaged one, or one that refers to those
-/// before it.
+/// The frame at the beginning of `bytes`; `None` if there is none, or a damaged one.
 pub fn read_frame(bytes: &[u8]) -> Option<Frame> {
     let head = Head::decode(bytes)?;
-    let payload = head.payload(bytes.get(HEAD..)?, &Before::default())?;
+    let payload = head.payload(bytes.get(HEAD..)?)?;
     Some(Frame {
         number: head.number,
         stamp: head.stamp,

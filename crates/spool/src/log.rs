@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::frame::{Before, Head, Place, STAMP, encode};
-use crate::segment::{Segment, Walked};
+use crate::frame::{Head, Place, STAMP, encode};
+use crate::segment::Segment;
 
 /// Bytes of a segment. A frame that is bigger gets a segment of its own size.
 pub(crate) const SEGMENT: u64 = 256 * 1024;
@@ -48,8 +48,6 @@ struct Current {
     generation: u64,
     /// Where the next frame goes.
     at: u64,
-    /// What it may refer to.
-    before: Before,
 }
 
 impl Log {
@@ -108,10 +106,9 @@ impl Log {
         known.sort_by_key(|(head, _)| head.generation);
         while let Some((first, segment)) = known.pop() {
             let generation = first.generation;
-            let Walked { last, end, before } =
-                segment.walk(generation, |_, _| Ok::<_, io::Error>(()))?;
-            if segment.has_frame_behind(generation, end)? {
-                let text = format!("{} is damaged at byte {end}", segment.path().display());
+            let (last, at) = segment.walk(generation, |_, _| Ok::<_, io::Error>(()))?;
+            if segment.has_frame_behind(generation, at)? {
+                let text = format!("{} is damaged at byte {at}", segment.path().display());
                 return Err(Error::Damaged(text));
             }
             let Some(last) = last else {
@@ -123,8 +120,7 @@ impl Log {
             self.head = Some(Current {
                 segment,
                 generation,
-                at: end,
-                before,
+                at,
             });
             break;
         }
@@ -182,9 +178,9 @@ impl Log {
                 next = Some(head.number + 1);
                 found(head.number, payload).map_err(Walk::Other)
             });
-            let walked = walked.map_err(|error| self.walk_error(error))?;
+            let (last, _) = walked.map_err(|error| self.walk_error(error))?;
             // A segment that counts has a frame at least.
-            if walked.last.is_none() {
+            if last.is_none() {
                 return Err(self.gap());
             }
         }
@@ -221,14 +217,13 @@ impl Log {
             stamp,
         };
         let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-        let (mut frame, nothing) = (Vec::new(), Before::default());
-        let before = self.head.as_ref().map_or(&nothing, |head| &head.before);
-        encode(&place, payload, before, &mut frame).map_err(too_long)?;
+        let mut frame = Vec::new();
+        encode(&place, payload, &mut frame).map_err(too_long)?;
         let fits = |head: &Current| head.at + frame.len() as u64 <= head.segment.len().max(SEGMENT);
         if !self.head.as_ref().is_some_and(fits) {
             place.generation += u64::from(self.head.is_some());
             frame.clear();
-            encode(&place, payload, &nothing, &mut frame).map_err(too_long)?;
+            encode(&place, payload, &mut frame).map_err(too_long)?;
             self.begin(place.generation)?;
         }
         let Some(head) = &mut self.head else {
@@ -236,7 +231,6 @@ impl Log {
         };
         head.segment.write(head.at, &frame, SEGMENT)?;
         head.at += frame.len() as u64;
-        head.before.push(payload);
         self.next += 1;
         self.stamp = Some(stamp);
         self.give_back();
@@ -257,7 +251,6 @@ impl Log {
             segment,
             generation,
             at: 0,
-            before: Before::default(),
         };
         if let Some(old) = self.head.replace(head) {
             self.older.push_back(Older {
@@ -311,7 +304,7 @@ impl Log {
         let walked = segment.walk(oldest.generation, |head, payload| {
             found(head.number, payload).map_err(Walk::Other)
         });
-        let Walked { last, .. } = walked.map_err(|error| self.walk_error(error))?;
+        let (last, _) = walked.map_err(|error| self.walk_error(error))?;
         // What cannot be read any more must not be given back as if nothing were in it.
         let next = self.first_after_oldest().map_err(Error::from)?;
         let is_whole = last.is_some_and(|last| Some(last.number + 1) == next);

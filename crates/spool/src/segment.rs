@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::frame::{BLOCK, Before, HEAD, Head};
+use crate::frame::{BLOCK, HEAD, Head};
 
 /// Blocks that are written ahead at a time, in bytes, so that a small log stays a small file.
 const AHEAD: u64 = 8 * 1024;
@@ -17,17 +17,6 @@ pub(crate) struct Segment {
     file: File,
     /// Bytes of the file.
     len: u64,
-}
-
-/// What a walk through a segment has seen.
-#[derive(Debug, Default)]
-pub(crate) struct Walked {
-    /// The header of the last good frame.
-    pub(crate) last: Option<Head>,
-    /// Where the first byte behind it is.
-    pub(crate) end: u64,
-    /// What the next frame may refer to.
-    pub(crate) before: Before,
 }
 
 impl Segment {
@@ -95,45 +84,37 @@ impl Segment {
         Ok(Head::decode(&bytes))
     }
 
-    /// The bytes behind the header at `at`, padding included; `None` if they are cut off.
-    fn body(&self, at: u64, head: &Head) -> io::Result<Option<Vec<u8>>> {
+    /// The payload of the frame with this header at `at`; `None` if it is damaged or cut off.
+    pub(crate) fn payload(&self, at: u64, head: &Head) -> io::Result<Option<Vec<u8>>> {
         if at + head.size() as u64 > self.len {
             return Ok(None);
         }
         let mut body = vec![0; head.size() - HEAD];
         self.file.read_exact_at(&mut body, at + HEAD as u64)?;
-        Ok(Some(body))
+        Ok(head.payload(&body))
     }
 
-    /// Whether the frame with this header at `at` is what was written.
-    fn is_intact(&self, at: u64, head: &Head) -> io::Result<bool> {
-        let body = self.body(at, head)?;
-        Ok(body.is_some_and(|body| head.is_intact(&body)))
-    }
-
-    /// Calls `found` with every good frame from the beginning on.
+    /// Calls `found` with every good frame from the beginning on. Returns the header of the last
+    /// one and where the first byte behind it is.
     pub(crate) fn walk<E: From<io::Error>>(
         &self,
         generation: u64,
         mut found: impl FnMut(&Head, &[u8]) -> Result<(), E>,
-    ) -> Result<Walked, E> {
-        let mut walked = Walked::default();
-        while let Some(head) = self.head(walked.end)? {
-            let follows = |last: Head| last.number + 1 == head.number;
-            if head.generation != generation || !walked.last.is_none_or(follows) {
+    ) -> Result<(Option<Head>, u64), E> {
+        let (mut last, mut at): (Option<Head>, u64) = (None, 0);
+        while let Some(head) = self.head(at)? {
+            let follows = last.is_none_or(|last| last.number + 1 == head.number);
+            if head.generation != generation || !follows {
                 break;
             }
-            let body = self.body(walked.end, &head)?;
-            let payload = body.and_then(|body| head.payload(&body, &walked.before));
-            let Some(payload) = payload else {
+            let Some(payload) = self.payload(at, &head)? else {
                 break;
             };
             found(&head, &payload)?;
-            walked.before.push(&payload);
-            walked.last = Some(head);
-            walked.end += head.size() as u64;
+            last = Some(head);
+            at += head.size() as u64;
         }
-        Ok(walked)
+        Ok((last, at))
     }
 
     /// Whether there is a good frame of `generation` at or behind `at`.
@@ -141,7 +122,7 @@ impl Segment {
         for at in (at..self.len).step_by(BLOCK) {
             if let Some(head) = self.head(at)?
                 && head.generation == generation
-                && self.is_intact(at, &head)?
+                && self.payload(at, &head)?.is_some()
             {
                 return Ok(true);
             }
@@ -154,7 +135,7 @@ impl Segment {
         let mut newest = None;
         for at in (0..self.len).step_by(BLOCK) {
             if let Some(head) = self.head(at)?
-                && self.is_intact(at, &head)?
+                && self.payload(at, &head)?.is_some()
             {
                 newest = newest.max(Some(head.generation));
             }

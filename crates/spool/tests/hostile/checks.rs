@@ -16,8 +16,7 @@ pub(crate) fn damage(data: &[u8]) {
     let (mut all, mut gone) = (Vec::new(), 0);
     for (number, size) in (0_u8..).zip(sizes.iter().take(60)) {
         let frame: Vec<u8> = (0..u32::from(*size) * 97)
-            // Four of them are alike, so that they refer to each other.
-            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (number / 4))
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 ^ number)
             .collect();
         log.append(&frame, [number; STAMP]).unwrap();
         all.push(frame);
