@@ -78,6 +78,27 @@ fn a_message_that_was_written_while_its_turn_went_on_holds_up_no_answer() {
 }
 
 #[test]
+fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sent_with_it() {
+    let folder = Folder::new("awaited");
+    let (store, _) = open(&folder.store());
+    let limits = crate::Limits::default().session();
+    let cell = crate::cell::Cell::new(1, "client 1", limits, true);
+    let mut journal = Journal {
+        changes: vec![queued(1, 0)],
+        ..Journal::default()
+    };
+    journal.await_those_after(0, &cell);
+    journal.changes.push(patient(2, 0, 60_000));
+    store.submit_sent(1, &mut journal);
+    assert!(store.shared.inbox().batch.awaited.is_empty());
+    assert_eq!((journal.changes.len(), journal.awaited.len()), (1, 1));
+    journal.is_awaited = true;
+    let ticket = store.submit(&mut journal);
+    assert_eq!(decided(&store, &ticket), Outcome::Kept);
+    assert!(journal.awaited.is_empty());
+}
+
+#[test]
 fn readings_that_are_acknowledged_within_a_second_are_never_written() {
     let folder = Folder::new("readings");
     let (store, _) = open(&folder.store());
