@@ -10,6 +10,7 @@ use fieldgate_bridge_modbus::{
     Data, DeviceConfig, Exchange, Load, ReadRequest, THINKS, Transport, load, plan, probe,
 };
 use fieldgate_model::Value;
+use fieldgate_model::plain::PlainLines;
 
 use crate::args;
 use crate::config::{self, Config, Loaded, Place};
@@ -32,9 +33,11 @@ pub(crate) fn print(text: &str) {
     print_to(&mut io::stdout(), text);
 }
 
+/// Names and answers of others are part of the text: no terminal obeys them.
+///
 /// A reader that has gone (`fieldgate check --expand | head`) is no error.
 fn print_to(to: &mut impl io::Write, text: &str) {
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+    let _ = write!(to, "{}", PlainLines(text)).and_then(|()| to.flush());
 }
 
 /// Checks a configuration.

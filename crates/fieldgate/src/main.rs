@@ -32,7 +32,10 @@ use stop::Stop;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match act(cli) {
+    let done = act(cli);
+    // What was left out of the log is told before the process is gone.
+    log::logger().flush();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             commands::complain(&stop);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fieldgate_broker::{Broker, Users};
 
 use crate::config::{self, Config, Report};
+use crate::journal::ANSWER;
 
 /// What the broker was told last, and where from.
 pub(crate) struct Doors {
@@ -69,7 +70,7 @@ impl Doors {
             Err(report) => {
                 log::error!("the users file has mistakes and changes nothing");
                 for diagnostic in report.iter() {
-                    log::error!("{diagnostic}");
+                    log::error!(target: ANSWER, "{diagnostic}");
                 }
             }
         }

@@ -32,6 +32,7 @@ use crate::control::{
     self,
     server::{Buses, Control},
 };
+use crate::journal::ANSWER;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use commands::Directory;
@@ -230,7 +231,7 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doo
         Ok(Err(report)) => {
             log::error!("the configuration has mistakes and changes nothing");
             for diagnostic in report.iter() {
-                log::error!("{diagnostic}");
+                log::error!(target: ANSWER, "{diagnostic}");
             }
             return;
         }
@@ -246,7 +247,7 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doo
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {
             for key in &changes.need_restart {
-                log::warn!("{key} has changed and needs a restart");
+                log::warn!(target: ANSWER, "{key} has changed and needs a restart");
             }
             log::info!(
                 "reloaded: {} devices added, {} removed, {} restarted",
