@@ -48,9 +48,18 @@ fn answer(pty: &Pty) {
 async fn a_port_that_never_stops_is_counted_and_closed_and_others_keep_their_pace() {
     // The last two are asked, and never get to the end of what is no answer.
     for (keys, text) in [
-        (r#""points": {"x": {"field": "x"}}, "parse": {"regex": "^x=(?P<x>\\d+)$"}"#, "no\n"),
-        (r#""points": {"x": {"field": "x"}}, "parse": {"regex": "^x=(?P<x>\\d+)$"}"#, "x=1\n"),
-        (r#""points": {"x": {"field": "x"}}, "parse": {"regex": "^x=(?P<x>\\d+)$"}"#, "~"),
+        (
+            r#""points": {"x": {"field": "x"}}, "parse": {"regex": "^x=(?P<x>\\d+)$"}"#,
+            "no\n",
+        ),
+        (
+            r#""points": {"x": {"field": "x"}}, "parse": {"regex": "^x=(?P<x>\\d+)$"}"#,
+            "x=1\n",
+        ),
+        (
+            r#""points": {"x": {"field": "x"}}, "parse": {"regex": "^x=(?P<x>\\d+)$"}"#,
+            "~",
+        ),
         (POLLED, "no\n"),
         (POLLED, "~"),
     ] {

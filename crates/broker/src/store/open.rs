@@ -95,8 +95,11 @@ pub(super) fn open(path: &Path) -> Result<Opened, String> {
         Err(failure) => failure,
     };
     let text = path.display();
-    let then = "NOTHING IS KEPT over a restart until that can be used; it is tried again all the time";
-    let found = Log::open_read_only(path).map_err(Failure::from).and_then(read);
+    let then =
+        "NOTHING IS KEPT over a restart until that can be used; it is tried again all the time";
+    let found = Log::open_read_only(path)
+        .map_err(Failure::from)
+        .and_then(read);
     let (time, recovered) = match found {
         Ok((_, time, recovered)) => {
             log::error!("{text}: {detail}; what is there was read, but {then}");
