@@ -435,4 +435,6 @@ impl Drop for GpioSession {
 }
 
 #[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldgate_bridge::{Cause, DriverError};
 use tokio::time::Instant;
@@ -31,22 +32,7 @@ pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverE
     let config = Arc::clone(&driver.config);
     // Before anything may fail: nobody would end the pulses of what stays with the keeper.
     let held = driver.keeper.claim(&config.name);
-    let loaded = load(driver).await;
-    let owed = match &loaded {
-        Ok(_) => BTreeSet::new(),
-        Err(error) => {
-            if !std::mem::replace(&mut driver.has_reported_load, true) {
-                log::error!(DEVICE = config.name.as_str(); "the kept counts cannot be read ({error}): counting begins at zero, and they are added when they can be");
-            }
-            config
-                .points
-                .iter()
-                .filter(|(_, point)| is_kept(&point.kind))
-                .map(|(name, _)| name.clone())
-                .collect()
-        }
-    };
-    let kept = loaded.unwrap_or_default();
+    let (kept, owed) = begin(driver).await;
     let driver = &*driver;
     let now = Instant::now();
     let mut opening = Opening {
@@ -87,13 +73,7 @@ pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverE
         };
         log::error!(DEVICE = config.name.as_str(); "interlocked outputs were found on together: {} and {}", name(one), name(other));
     }
-    let persist = config
-        .points
-        .iter()
-        .filter_map(|(_, point)| match &point.kind {
-            Kind::Count(count) => count.persist,
-            _ => None,
-        });
+    let persist = persist(&config);
     Ok(GpioSession {
         backend: Arc::clone(&driver.backend),
         store: Arc::clone(&driver.store),
@@ -106,7 +86,7 @@ pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverE
             .iter()
             .map(|(_, point)| every(point).map(|every| now + every))
             .collect(),
-        save: persist.min().map(|every| (now + every, every)),
+        save: persist.map(|every| (now + every, every)),
         kept,
         owed,
         edges: Vec::new(),
@@ -116,6 +96,33 @@ pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverE
         has_reported_loss: false,
         config,
     })
+}
+
+/// The counts that were kept. Those that cannot be read are owed: counting begins at zero, and what was
+/// kept is added when it can be.
+async fn begin(driver: &mut GpioDriver) -> (Counts, BTreeSet<String>) {
+    let error = match load(driver).await {
+        Ok(kept) => return (kept, BTreeSet::new()),
+        Err(error) => error,
+    };
+    if !std::mem::replace(&mut driver.has_reported_load, true) {
+        let device = driver.config.name.as_str();
+        log::error!(DEVICE = device; "the kept counts cannot be read ({error}): counting begins at zero, and they are added when they can be");
+    }
+    let points = driver.config.points.iter();
+    let kept = points.filter(|(_, point)| is_kept(&point.kind));
+    let owed = kept.map(|(name, _)| name.clone()).collect();
+    (Counts::new(), owed)
+}
+
+/// How often counts are kept.
+fn persist(config: &GpioConfig) -> Option<Duration> {
+    let points = config.points.iter();
+    let all = points.filter_map(|(_, point)| match &point.kind {
+        Kind::Count(count) => count.persist,
+        _ => None,
+    });
+    all.min()
 }
 
 fn is_kept(kind: &Kind) -> bool {
