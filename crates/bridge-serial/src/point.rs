@@ -127,7 +127,9 @@ impl Reading {
                 Found::Text(text) => text.into_owned(),
                 Found::Value(value) => value.to_string(),
                 // Some instruments leave the name of their usual unit out.
-                Found::Empty if units.factors.iter().any(|(name, _)| name.is_empty()) => {
+                Found::Empty | Found::Absent
+                    if units.factors.iter().any(|(name, _)| name.is_empty()) =>
+                {
                     String::new()
                 }
                 _ => return Err(Unusable::Wrong("the frame names no unit".into())),

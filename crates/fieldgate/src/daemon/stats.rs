@@ -171,7 +171,7 @@ mod tests {
         );
         assert_eq!(modbus.faults.len(), Counts::default().faults().len());
         let serial = Tally::Port(Arc::default()).figures(&run).unwrap();
-        let want = "bytes frames unmatched unasked late too_long bad_check bad_length incomplete \
+        let want = "bytes frames unmatched unasked late floods too_long bad_check bad_length incomplete \
                     bad_escape garbage timeouts lost";
         assert_eq!(names(&serial).join(" "), want);
         let gpio = Tally::Lines(Arc::default()).figures(&run).unwrap();
