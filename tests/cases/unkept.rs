@@ -21,7 +21,7 @@ struct Plant {
 
 const COUNTER: &str = "devices:
   panel:
-    gpio: {simulated: true}
+    gpio: {simulated: true, chip: sim}
     points:
       water: {count: 3, persist: 1s, every: 1s, write: true}
 ";
