@@ -75,9 +75,18 @@ impl Budget {
         held + more <= SMALL && used <= self.max
     }
 
-    /// Whether room has to be made.
+    /// Whether room has to be made, which is seen to.
     pub(crate) fn is_short(&self) -> bool {
-        self.used() > self.max / 8 * 7
+        let is_short = self.used() > self.max / 8 * 7;
+        if is_short {
+            self.short.notify_one();
+        }
+        is_short
+    }
+
+    /// Whether nothing is left for those who hold more than a little.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.used() > self.max
     }
 
     /// How much has to go, so that there is room for a while.

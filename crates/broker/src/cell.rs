@@ -314,7 +314,7 @@ impl Inner {
     /// Counts what it takes of the budget, after any change.
     pub(crate) fn recount(&mut self) {
         let wire = match &self.sink {
-            Sink::Wire(wire) => wire.out.len() + wire.underway + wire.held.bytes(),
+            Sink::Wire(wire) => wire.out.held() + wire.underway + wire.held.bytes(),
             Sink::Link(_) | Sink::Away => 0,
         };
         // The levels are counted where all subscriptions are. The store knows of each, too.

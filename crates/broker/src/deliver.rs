@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fieldgate_mqtt::{QoS, Version, encode_publish};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, SMALL};
 use crate::cell::{Cell, Inner, Sink, wake};
 use crate::congestion::Pressure;
 use crate::journal::Journal;
@@ -127,9 +127,10 @@ impl Alike {
         let plain = |message: &Routed<'_>| {
             message.expires.is_none() && message.publish.payload.len() < SHARE_FROM
         };
+        let all_qos0 = run.iter().all(|m| m.publish.qos == QoS::AtMostOnce);
         Self {
             possible: subscribers > 1 && run.iter().all(plain),
-            all_qos0: run.iter().all(|m| m.publish.qos == QoS::AtMostOnce),
+            all_qos0,
             any_retain: run.iter().any(|m| m.publish.retain),
         }
     }
@@ -176,6 +177,11 @@ fn deliver_run(
     let mut guard = cell.lock();
     let inner = &mut *guard;
     let held = inner.session.message_bytes();
+    // What nothing waits for is the first to go.
+    if sender.budget.is_used_up() && inner.weight() > SMALL && alike.all_qos0 {
+        post.tally.dropped += run.len() as u64;
+        return;
+    }
     if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
         for message in run {
             hand_over(message, terms, (cell, inner), sender.now, post);
@@ -249,8 +255,11 @@ fn hand_over(
 /// or few: the oldest are dropped.
 fn keep_within(budget: &Budget, inner: &mut Inner, held: usize, post: &mut Post) {
     inner.recount();
+    if !budget.is_short() {
+        return;
+    }
     let grown = inner.session.message_bytes().saturating_sub(held);
-    if grown > 0 && !budget.admits(inner.weight(), 0) {
+    if grown > 0 {
         let bytes = inner.weight() - grown;
         inner.shed(bytes, &mut post.tally, &mut post.journal);
     }

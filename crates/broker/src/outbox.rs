@@ -35,6 +35,11 @@ impl Outbox {
         self.bytes.len() + self.shared_len
     }
 
+    /// What it takes in memory, in bytes; the payloads that others hold too count themselves.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity() + self.shared.capacity() * size_of::<Shared>()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.shared.is_empty()
     }
@@ -144,6 +149,11 @@ impl Writing {
     /// Puts `bytes` behind everything else.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         self.outbox.bytes.extend_from_slice(bytes);
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(crate) fn held(&self) -> usize {
+        self.outbox.held()
     }
 
     /// Whether an idle connection should give something back.

@@ -206,8 +206,8 @@ impl<S: Stream> Connection<S> {
         let some = !wire.out.is_empty();
         if some {
             client.greeted = true;
-            wire.underway = wire.out.len();
             self.writing.refill(&mut wire.out);
+            wire.underway = self.writing.held();
         } else if !wire.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             wire.waker = Some(cx.waker().clone());
         }

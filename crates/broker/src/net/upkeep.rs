@@ -5,7 +5,7 @@ use fieldgate_mqtt::ReasonCode;
 use super::connection::{Connection, Stage, State};
 use super::end::End;
 use super::stream::Stream;
-use crate::budget::Share;
+use crate::budget::{SMALL, Share};
 
 /// A connection without anything in it, its task and its timer, in bytes, about.
 pub(super) const BARE: usize = 3 * 1024;
@@ -56,8 +56,16 @@ impl<S: Stream> Connection<S> {
             State::Client(client) => client.aliases.bytes(),
             State::Waiting { .. } => 0,
         };
-        self.share
-            .follow(BARE + self.stream.base() + held + aliases);
+        let held = held + aliases;
+        let is_more = BARE + held > self.share.bytes();
+        self.share.follow(BARE + self.stream.base() + held);
+        let budget = &self.worker.hub.budget;
+        if is_more && budget.is_short() && budget.is_used_up() && held > SMALL {
+            return Err(End::Fault {
+                reason: ReasonCode::QUOTA_EXCEEDED,
+                what: "clients hold as much memory as broker.limits.memory allows",
+            });
+        }
         Ok(())
     }
 }
