@@ -26,7 +26,8 @@ pub struct Attack {
     pub websocket: SocketAddr,
     /// Where it comes from, unless its input says otherwise.
     pub from: Ipv4Addr,
-    rounds: AtomicU64,
+    /// Packets, connections or rounds that the broker took, by whatever the input counts.
+    steps: Arc<AtomicU64>,
     failed: AtomicU64,
     error: Mutex<String>,
 }
@@ -49,7 +50,7 @@ impl Attack {
 
     fn note(&self, result: io::Result<()>) {
         let Err(error) = result else {
-            self.rounds.fetch_add(1, Ordering::Relaxed);
+            self.step();
             return;
         };
         self.failed.fetch_add(1, Ordering::Relaxed);
@@ -58,6 +59,11 @@ impl Attack {
         }
         // A broker that refuses is not asked again by a busy loop that takes all of a processor.
         thread::sleep(Duration::from_millis(10));
+    }
+
+    /// One more thing is done.
+    pub fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A TCP connection to the broker, which is reset when it is dropped: no port waits for its time to be over.
@@ -86,13 +92,13 @@ impl Attack {
 
     fn summary(&self) -> String {
         let (done, failed) = (
-            self.rounds.load(Ordering::Relaxed),
+            self.steps.load(Ordering::Relaxed),
             self.failed.load(Ordering::Relaxed),
         );
         let error = self.error.lock().map(|e| e.clone()).unwrap_or_default();
         match failed {
-            0 => format!("{done} rounds"),
-            _ => format!("{done} rounds, {failed} refused ({error})"),
+            0 => format!("{done} steps"),
+            _ => format!("{done} steps, {failed} refused, the last: {error}"),
         }
     }
 }
@@ -196,10 +202,16 @@ impl Attacker {
     }
 
     /// Waits until its time is over. Returns what it says that it did.
+    ///
+    /// # Errors
+    /// When it did nothing, or ended early: then the row shows nothing.
     pub fn finish(mut self) -> io::Result<String> {
         let line = self.line()?;
         self.child.wait()?;
-        Ok(line)
+        match line.is_empty() || line.starts_with("0 steps") {
+            true => Err(io::Error::other(format!("there was no attack: {line}"))),
+            false => Ok(line),
+        }
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -224,9 +236,10 @@ pub fn run(name: &str, seconds: u64, from: Ipv4Addr) -> io::Result<()> {
     let device = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", device.local_addr()?.port());
     let begun = Arc::<AtomicBool>::default();
-    let device_begun = Arc::clone(&begun);
+    let steps = Arc::<AtomicU64>::default();
+    let (device_begun, frames) = (Arc::clone(&begun), Arc::clone(&steps));
     // A device answers before the attack begins.
-    thread::spawn(move || crate::bus::serve(&device, &device_begun));
+    thread::spawn(move || crate::bus::serve(&device, &device_begun, &frames));
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let mut ports = line.split_whitespace().map(str::parse::<u16>);
@@ -238,7 +251,7 @@ pub fn run(name: &str, seconds: u64, from: Ipv4Addr) -> io::Result<()> {
         mqtt: (Ipv4Addr::LOCALHOST, mqtt).into(),
         websocket: (Ipv4Addr::LOCALHOST, websocket).into(),
         from,
-        rounds: AtomicU64::new(0),
+        steps,
         failed: AtomicU64::new(0),
         error: Mutex::default(),
     });

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::attack::Attack;
 /// Frames of one write.
 const BURST: usize = 5_000;
 
-/// The device. Whether the attack has begun says `begun`.
-pub fn serve(listener: &TcpListener, begun: &AtomicBool) {
+/// The device. Whether the attack has begun says `begun`; `steps` counts its bursts.
+pub fn serve(listener: &TcpListener, begun: &AtomicBool, steps: &AtomicU64) {
     thread::scope(|scope| {
         for stream in listener.incoming().flatten() {
-            scope.spawn(move || answer(stream, begun));
+            scope.spawn(move || answer(stream, begun, steps));
         }
     });
 }
 
-fn answer(mut stream: TcpStream, begun: &AtomicBool) -> io::Result<()> {
+fn answer(mut stream: TcpStream, begun: &AtomicBool, steps: &AtomicU64) -> io::Result<()> {
     let mut request = [0_u8; 12];
     loop {
         stream.read_exact(&mut request)?;
@@ -31,6 +31,7 @@ fn answer(mut stream: TcpStream, begun: &AtomicBool) -> io::Result<()> {
             let id = u16::from_be_bytes([frame[0], frame[1]]).wrapping_add(1);
             frame[..2].copy_from_slice(&id.to_be_bytes());
             stream.write_all(&frame.repeat(BURST))?;
+            steps.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -54,6 +54,7 @@ fn with_client(
         drain(&client)?;
         for number in 0.. {
             round(&mut client, thread, life << 32 | number)?;
+            attack.step();
         }
         Ok(())
     });
@@ -106,6 +107,7 @@ fn subscribers(
             let options = SubscriptionOptions::new(QoS::AtMostOnce);
             let list: Vec<_> = names.iter().map(|name| (name.as_str(), options)).collect();
             client.send(&Packet::Subscribe(Subscribe::new(PacketId::MIN, &list)))?;
+            attack.step();
         }
         if let Ok(mut kept) = kept.lock() {
             kept.push(client);
@@ -148,19 +150,22 @@ pub fn wide_matches(attack: &Attack) {
     });
 }
 
-/// Clients that stay, each with a will of 1.9 MB.
+/// Clients that stay, each with a will of 1.8 MB. Its payload cannot be so long: its properties are.
 pub fn wills(attack: &Attack) {
-    let payload = vec![b'w'; 1_900_000];
+    let pairs = pairs();
     let kept = Mutex::new(vec![]);
     attack.repeat(2, |thread, number| {
         let id = format!("will-{thread}-{number}");
         let mut connect = brief(Version::V5, &id);
         connect.will = Some(Will {
             topic: "wills",
-            payload: &payload,
+            payload: b"gone",
             qos: QoS::AtLeastOnce,
             retain: false,
-            properties: WillProperties::default(),
+            properties: WillProperties {
+                user_properties: pairs.as_properties(),
+                ..WillProperties::default()
+            },
         });
         let client = attack.client(&connect)?;
         if let Ok(mut kept) = kept.lock() {

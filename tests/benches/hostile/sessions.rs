@@ -81,6 +81,7 @@ fn fill(attack: &Attack, thread: u64, topic: &str) -> io::Result<()> {
     for number in 0..(QUEUE / PAYLOAD + 2) as u16 {
         payload[..2].copy_from_slice(&number.to_be_bytes());
         client.send(&Packet::Publish(publish(topic, &payload, number + 1)))?;
+        attack.step();
     }
     Ok(())
 }

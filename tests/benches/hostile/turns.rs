@@ -29,6 +29,7 @@ pub fn overlapping(attack: &Attack) {
         for number in 0_u64.. {
             let topic = format!("{}{life}.{number}", "a/".repeat(10));
             client.send(&Packet::Publish(publish(&topic, &[b'p'; 80], 0)))?;
+            attack.step();
         }
         Ok(())
     });
@@ -154,6 +155,7 @@ fn pour(attack: &Attack) -> io::Result<()> {
     for number in 0_u32.. {
         let id = (number % 60_000) as u16 + 1;
         client.send(&Packet::Publish(publish("pour/value", &payload, id)))?;
+        attack.step();
         thread::sleep(Duration::from_micros(2500));
     }
     Ok(())
