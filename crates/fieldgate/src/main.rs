@@ -30,6 +30,10 @@ use clap::Parser;
 use args::{Cli, Command};
 use stop::Stop;
 
+/// Gives memory that a wave of load has taken back to the system, which the C library's allocator does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match act(cli) {

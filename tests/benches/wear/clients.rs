@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::{
     AckKind, Packet, PacketId, Publish, PublishProperties, QoS, SubscriptionOptions, Version,
 };
+use fieldgate_tests::random::Random;
 use fieldgate_tests::raw::{Event, Message, Raw, lasting};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +59,18 @@ fn acknowledge(client: &mut Raw, message: &Message) {
 pub fn subscribe_and_leave(address: SocketAddr, filter: &str) -> io::Result<()> {
     subscribed(address, filter)?.vanish();
     Ok(())
+}
+
+/// Has a broker write more than its log ever holds, and leaves nothing of it behind.
+pub fn write_over(address: SocketAddr) -> io::Result<()> {
+    let mut sender = Sender::new(clean(address, "filler")?, true);
+    let mut random = Random::new(12);
+    for _ in 0..80 {
+        // Bytes that no compression shortens.
+        let payload: Vec<u8> = (0..60_000).map(|_| random.number() as u8).collect();
+        sender.exchange("wear/filler", &payload)?;
+    }
+    sender.exchange("wear/filler", b"")
 }
 
 fn clean(address: SocketAddr, id: &str) -> io::Result<Raw> {
@@ -109,7 +122,7 @@ impl Clients {
         // Where there is a publisher, it counts.
         let counts = self.threads.is_empty();
         self.spawn(move |stop, messages| {
-            let mut asked = Instant::now();
+            let mut pings = Pings::default();
             while !stop.load(Ordering::Relaxed) {
                 let mut event = client.next(LOOK)?;
                 while let Some(some) = event {
@@ -119,10 +132,7 @@ impl Clients {
                     }
                     event = client.buffered()?;
                 }
-                if asked.elapsed() > Duration::from_secs(20) {
-                    asked = Instant::now();
-                    client.put(&Packet::PingReq);
-                }
+                pings.put(&mut client);
                 client.flush()?;
             }
             Ok(vec![])
@@ -158,6 +168,7 @@ impl Clients {
             let mut source = clean(from, "source")?;
             subscribe(&mut source, "#", QoS::AtMostOnce)?;
             let mut sender = Sender::new(clean(to, "publisher")?, true);
+            let mut pings = Pings::default();
             while !stop.load(Ordering::Relaxed) {
                 let mut event = source.next(Duration::from_millis(5))?;
                 while let Some(some) = event {
@@ -168,10 +179,32 @@ impl Clients {
                     }
                     event = source.buffered()?;
                 }
+                // It sends nothing else, and would be taken for dead.
+                pings.put(&mut source);
+                source.flush()?;
                 sender.turn(Duration::from_millis(1), messages)?;
             }
             Ok(vec![])
         });
+    }
+}
+
+/// Keeps a connection alive whose client only listens.
+struct Pings(Instant);
+
+impl Default for Pings {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Pings {
+    /// Puts a ping if it is time.
+    fn put(&mut self, client: &mut Raw) {
+        if self.0.elapsed() > Duration::from_secs(20) {
+            self.0 = Instant::now();
+            client.put(&Packet::PingReq);
+        }
     }
 }
 
@@ -207,6 +240,19 @@ impl Sender {
             payload,
         }));
         self.underway.insert(self.id, Instant::now());
+    }
+
+    /// Puts a message and waits for its acknowledgement.
+    fn exchange(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+        self.put(topic, payload);
+        let begin = Instant::now();
+        while !self.underway.is_empty() {
+            self.turn(LOOK, &AtomicU64::new(0))?;
+            if begin.elapsed() > PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
     }
 
     /// Sends what was put, and takes what comes within the time.

@@ -3,6 +3,7 @@
 //! See `tests/benches/README.md`. Each figure is of a process of its own, by `write_bytes` of its `/proc/PID/io`.
 
 mod clients;
+mod disk;
 mod subject;
 mod wifi;
 
@@ -44,6 +45,13 @@ struct Args {
     /// Only the loads whose name contains this; may be repeated
     #[arg(long = "load", value_name = "NAME")]
     loads: Vec<String>,
+    /// Has each log written over once before, so that none of its blocks is new: as after its first hours
+    #[arg(long)]
+    worn: bool,
+    /// Counts what the disk under `--state` is told to write, the file system's own blocks included. Nothing else
+    /// may write to it, so mosquitto is left out
+    #[arg(long, conflicts_with = "commit")]
+    device: bool,
     /// Leaves mosquitto out
     #[arg(long)]
     alone: bool,
@@ -164,7 +172,7 @@ fn columns(args: &Args, binary: &Path) -> Vec<Kind> {
     if let Some(commit) = &args.commit {
         columns.push(fieldgate(Some(commit.clone())));
     }
-    if !args.alone && mosquitto().is_some() {
+    if !args.alone && !args.device && mosquitto().is_some() {
         columns.push(Kind::Mosquitto);
     }
     columns
@@ -241,6 +249,9 @@ fn measure(args: &Args, kind: &Kind, load: Load, folder: &Path) -> io::Result<Fi
         _ => (kind.start(folder)?, None),
     };
     let address = subject.address();
+    if args.worn && *kind != Kind::Mosquitto {
+        clients::write_over(address)?;
+    }
     match load {
         Load::Demo(Some(Link::Loopback)) => clients.subscribe(address, "demo/#")?,
         Load::Demo(Some(Link::Wifi)) => clients.subscribe(wifi::to(address)?, "demo/#")?,
@@ -257,11 +268,15 @@ fn measure(args: &Args, kind: &Kind, load: Load, folder: &Path) -> io::Result<Fi
         Load::Readings => clients.count(address)?,
     }
     thread::sleep(Duration::from_secs(args.settle));
-    let (begin, before) = (Instant::now(), subject.written()?);
+    let written = || match args.device {
+        true => disk::written(folder),
+        false => subject.written(),
+    };
+    let (begin, before) = (Instant::now(), written()?);
     let counted = clients.messages.load(Ordering::Relaxed);
     thread::sleep(Duration::from_secs(args.seconds));
     let took = begin.elapsed().as_secs_f64();
-    let written = subject.written()? - before;
+    let written = written()? - before;
     let messages = clients.messages.load(Ordering::Relaxed) - counted;
     let days = took / 86_400.0;
     let mut bytes = written as f64 / days;

@@ -2,7 +2,7 @@
 //! written: the message that its subscriber has acknowledged before the disk was asked.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -62,6 +62,8 @@ pub(super) struct Batch {
     late_due: Option<Instant>,
     /// When the messages are due that may be acknowledged before. Some are no more.
     due: BinaryHeap<Reverse<(Instant, QueueKey)>>,
+    /// The same of readings that nothing waits for, to clients that are there and acknowledge soon.
+    hoped: VecDeque<(Instant, QueueKey)>,
 }
 
 impl Batch {
@@ -83,8 +85,7 @@ impl Batch {
     /// When there is something to do; `None` if nothing.
     pub(super) fn due(&mut self, pace: &Pace) -> Option<Instant> {
         while let Some(Reverse((_, key))) = self.due.peek() {
-            let waits = self.queue.get(key);
-            if waits.is_some_and(|fate| fate.fresh && fate.value.is_some()) {
+            if self.is_unwritten(key) {
                 break;
             }
             self.due.pop();
@@ -94,7 +95,43 @@ impl Batch {
             false => pace.due(since),
         });
         let first = self.due.peek().map(|Reverse((due, _))| *due);
-        [firm, first, self.late_due].into_iter().flatten().min()
+        let dues = [firm, first, self.hoped_due(), self.late_due];
+        dues.into_iter().flatten().min()
+    }
+
+    /// Whether a message is still to be written.
+    fn is_unwritten(&self, key: &QueueKey) -> bool {
+        let fate = self.queue.get(key);
+        fate.is_some_and(|fate| fate.fresh && fate.value.is_some())
+    }
+
+    /// When the oldest of the readings is due whose acknowledgement is still hoped for.
+    fn hoped_due(&mut self) -> Option<Instant> {
+        while let Some((_, key)) = self.hoped.front() {
+            if self.is_unwritten(key) {
+                break;
+            }
+            self.hoped.pop_front();
+        }
+        self.hoped.front().map(|(due, _)| *due)
+    }
+
+    /// Takes what is to be written now. Readings that will be acknowledged soon stay behind until one of
+    /// them is due: each that is written costs another write to say that it was acknowledged.
+    pub(super) fn take(&mut self, now: Instant) -> Self {
+        let is_hopeful = self.hoped_due().is_some_and(|due| due > now);
+        let mut taken = std::mem::take(self);
+        if is_hopeful {
+            for (due, key) in std::mem::take(&mut taken.hoped) {
+                if taken.is_unwritten(&key)
+                    && let Some(fate) = taken.queue.remove(&key)
+                {
+                    self.queue.insert(key, fate);
+                    self.hoped.push_back((due, key));
+                }
+            }
+        }
+        taken
     }
 
     /// Takes in `changes`, and what else `journal` says. Returns whom to wake: those whose messages
@@ -114,6 +151,10 @@ impl Batch {
         if self.due.len() > 1_024 + 2 * self.queue.len() {
             let queue = &self.queue;
             self.due.retain(|Reverse((_, key))| queue.contains_key(key));
+        }
+        if self.hoped.len() > 1_024 + 2 * self.queue.len() {
+            let queue = &self.queue;
+            self.hoped.retain(|(_, key)| queue.contains_key(key));
         }
         woken
     }
@@ -147,6 +188,8 @@ impl Batch {
                 entry,
                 patience,
             } => {
+                let key = (session, number);
+                let is_hoped = journal.is_late && patience.is_some();
                 // A message of QoS 2 is not even sent before it is on disk.
                 let (due, part) = match patience {
                     _ if entry.qos == QoS::ExactlyOnce => (None, None),
@@ -158,7 +201,8 @@ impl Batch {
                     None => (None, None),
                 };
                 match due {
-                    Some(due) => self.due.push(Reverse((due, (session, number)))),
+                    Some(due) if is_hoped => self.hoped.push_back((due, key)),
+                    Some(due) => self.due.push(Reverse((due, key))),
                     None => self.firm(now),
                 }
                 let fate = Fate {
@@ -166,7 +210,7 @@ impl Batch {
                     fresh: true,
                     part: part.inspect(|part| part.add()).cloned(),
                 };
-                self.queue.insert((session, number), fate);
+                self.queue.insert(key, fate);
             }
             Change::Gone { session, number } => match remove(&mut self.queue, (session, number)) {
                 Removed::Unwritten(waker) => woken.extend(waker),
@@ -242,7 +286,7 @@ impl Batch {
 
     /// Puts `older`, which could not be written, before these changes, but for the messages whose
     /// publishers are told that they are not kept: whether these are on disk is not known, so they are
-    /// removed. Returns those that somebody waits for.
+    /// removed. Returns those whose publishers or sessions wait.
     pub(super) fn put_before(&mut self, mut older: Self, now: Instant) -> Vec<(Arc<Cell>, u64)> {
         for (cell, number) in &older.awaited {
             let gone = Fate {

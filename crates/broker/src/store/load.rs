@@ -94,7 +94,7 @@ struct Session {
     received: BTreeSet<PacketId>,
 }
 
-/// The messages of one frame, each of which is one in memory, whoever waits for it.
+/// The messages of one frame, each of which is in memory once, however many sessions wait for it.
 #[derive(Default)]
 struct Messages(Vec<Option<Message>>);
 

@@ -249,7 +249,11 @@ impl Store {
         if sent.is_empty() {
             return;
         }
+        // Messages that may be sent once they are on disk are among the other changes: written without
+        // these, they would go out too early.
+        let awaited = std::mem::take(&mut journal.awaited);
         journal.sent.batch = self.hand_over(sent, journal).0;
+        journal.awaited = awaited;
     }
 
     /// Puts changes into the batch. Returns its number, and whether something in it waits for the disk.
@@ -427,7 +431,10 @@ impl Shared {
         let number = inbox.number;
         inbox.number += 1;
         inbox.is_busy = true;
-        let batch = std::mem::take(&mut inbox.batch);
+        let batch = match inbox.stop {
+            true => std::mem::take(&mut inbox.batch),
+            false => inbox.batch.take(Instant::now()),
+        };
         if !batch.is_empty() {
             inbox.pace.wrote(Instant::now());
         }

@@ -1,6 +1,7 @@
 //! The store on a real file: what is written comes back, what is damaged is noticed, and what
-//! nobody needs any more is never written.
+//! is no longer needed is never written.
 
+mod old;
 mod waits;
 
 use std::fs;
@@ -386,7 +387,7 @@ fn a_log_that_is_used_for_long_stays_small_and_forgets_nothing_that_is_alive() {
 fn a_session_whose_record_was_copied_behind_its_parts_keeps_them() {
     let folder = Folder::new("order");
     let (store, _) = open(&folder.store());
-    // Fills segments with what nobody needs any more.
+    // Fills segments with what is no longer needed.
     let mut number = 0;
     let mut fill = |count| {
         for _ in 0..count {

@@ -270,7 +270,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {limits: {memory: 7M}}"),
-            ":2:26: broker.limits.memory: expected a size from 8M to 64G",
+            ":2:27: broker.limits.memory: expected a size from 8M to 64G",
         ),
         (
             file("broker: {limits: {memroy: 70M}}"),
@@ -278,7 +278,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {limits: {inflight: 70000}}"),
-            ":2:28: broker.limits.inflight: expected a number 1..=65535, found 70000",
+            ":2:29: broker.limits.inflight: expected a number 1..=65535, found 70000",
         ),
         (
             file("mqtt: {payload: sparkplug}"),

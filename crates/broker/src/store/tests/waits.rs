@@ -41,7 +41,7 @@ fn a_publisher_waits_for_its_own_subscribers_alone() {
     }
     assert_eq!(store.outcome(&slow), Outcome::Undecided);
     assert_eq!(store.commits(), before);
-    // One that nobody acknowledges is written when its time is over, and so is what is with it.
+    // One without an acknowledgement is written when its time is over, and so is what is with it.
     let other = hand(vec![patient(1, 200, 1)]);
     assert_eq!(decided(&store, &other), Outcome::Kept);
     assert_eq!(decided(&store, &slow), Outcome::Kept);
@@ -78,6 +78,27 @@ fn a_message_that_was_written_while_its_turn_went_on_holds_up_no_answer() {
 }
 
 #[test]
+fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sent_with_it() {
+    let folder = Folder::new("awaited");
+    let (store, _) = open(&folder.store());
+    let limits = crate::Limits::default().session();
+    let cell = crate::cell::Cell::new(1, "client 1", limits, true);
+    let mut journal = Journal {
+        changes: vec![queued(1, 0)],
+        ..Journal::default()
+    };
+    journal.await_those_after(0, &cell);
+    journal.changes.push(patient(2, 0, 60_000));
+    store.submit_sent(1, &mut journal);
+    assert!(store.shared.inbox().batch.awaited.is_empty());
+    assert_eq!((journal.changes.len(), journal.awaited.len()), (1, 1));
+    journal.is_awaited = true;
+    let ticket = store.submit(&mut journal);
+    assert_eq!(decided(&store, &ticket), Outcome::Kept);
+    assert!(journal.awaited.is_empty());
+}
+
+#[test]
 fn readings_that_are_acknowledged_within_a_second_are_never_written() {
     let folder = Folder::new("readings");
     let (store, _) = open(&folder.store());
@@ -104,4 +125,64 @@ fn readings_that_are_acknowledged_within_a_second_are_never_written() {
         None
     );
     assert_eq!(store.commits(), before);
+}
+
+#[test]
+fn a_commit_leaves_readings_behind_that_will_be_acknowledged_and_takes_them_once_they_are_due() {
+    let now = Instant::now();
+    let soon = now + Duration::from_millis(10);
+    for (patience, qos, acknowledged, at, want) in [
+        // The client is there and takes its second; it is over; it has acknowledged; it is away; QoS 2.
+        (Some(1), QoS::AtLeastOnce, false, soon, &[2][..]),
+        (
+            Some(1),
+            QoS::AtLeastOnce,
+            false,
+            now + Duration::from_secs(1),
+            &[1, 2],
+        ),
+        (
+            Some(1),
+            QoS::AtLeastOnce,
+            true,
+            now + Duration::from_secs(1),
+            &[2],
+        ),
+        (None, QoS::AtLeastOnce, false, soon, &[1, 2]),
+        (Some(1), QoS::ExactlyOnce, false, soon, &[1, 2]),
+    ] {
+        let reading = |number| {
+            let mut change = patient(1, number, 0);
+            if let Change::Queued {
+                entry, patience: p, ..
+            } = &mut change
+            {
+                entry.qos = qos;
+                *p = patience.map(Duration::from_millis);
+            }
+            change
+        };
+        let mut batch = Batch::default();
+        let mut late = Journal {
+            is_late: true,
+            ..Journal::default()
+        };
+        batch.add(vec![reading(1)], &mut late, now);
+        if acknowledged {
+            let gone = Change::Gone {
+                session: 1,
+                number: 1,
+            };
+            batch.add(vec![gone], &mut late, now);
+        }
+        let other = vec![queued(1, 2)];
+        batch.add(other, &mut Journal::default(), now);
+        let taken = batch.take(at);
+        let numbers: Vec<_> = taken.queue.keys().map(|(_, number)| *number).collect();
+        assert_eq!(numbers, want, "{patience:?} {qos:?} {acknowledged}");
+        // What stays behind is due when it would have been.
+        let pace = Pace::new(Duration::ZERO, now);
+        let left = (want == [2] && !acknowledged).then(|| now + Duration::from_secs(1));
+        assert_eq!(batch.due(&pace), left);
+    }
 }
