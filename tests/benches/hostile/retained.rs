@@ -31,6 +31,7 @@ pub fn put_many(attack: &Attack, thread: u64, range: Range<u64>) -> io::Result<(
         client.put(&Packet::Publish(message));
         if number.is_multiple_of(200) {
             client.flush()?;
+            attack.step();
         }
     }
     client.flush()

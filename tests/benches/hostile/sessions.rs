@@ -97,8 +97,9 @@ pub fn many_away(attack: &Attack, count: u64, filter: &str) {
                     let client = stay(attack, &id);
                     let done = client
                         .and_then(|mut client| subscribe(&mut client, filter, QoS::AtLeastOnce));
-                    if done.is_err() {
-                        thread::sleep(Duration::from_millis(10));
+                    match done {
+                        Ok(()) => attack.step(),
+                        Err(_) => thread::sleep(Duration::from_millis(10)),
                     }
                 }
             });

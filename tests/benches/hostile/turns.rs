@@ -69,6 +69,7 @@ pub fn deep_in_turn(attack: &Attack) {
                 PacketId::MIN,
                 &names,
             )))?;
+            attack.step();
         }
     });
 }
@@ -84,6 +85,7 @@ pub fn unsubscribe(attack: &Attack) {
                 PacketId::MIN,
                 &names,
             )))?;
+            attack.step();
         }
     });
 }
