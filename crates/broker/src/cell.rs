@@ -18,6 +18,7 @@ use crate::held::Held;
 use crate::journal::Journal;
 use crate::link::Inbox;
 use crate::message::Message;
+use crate::origin::Remote;
 use crate::outbox::Outbox;
 use crate::router::Grant;
 use crate::session::{Limits, Session, Tally};
@@ -96,8 +97,10 @@ pub(crate) enum Sink {
 }
 
 /// The connection's side that other tasks may touch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Wire {
+    /// Where the client is.
+    pub(crate) remote: Remote,
     pub(crate) out: Outbox,
     /// Answers that wait for the store.
     pub(crate) held: Held,
@@ -112,6 +115,21 @@ pub(crate) struct Wire {
     pub(crate) underway: usize,
     /// What the connection itself holds, which it counts itself, in bytes.
     pub(crate) intake: usize,
+}
+
+impl Wire {
+    pub(crate) fn new(remote: Remote) -> Self {
+        Self {
+            remote,
+            out: Outbox::default(),
+            held: Held::default(),
+            gate: None,
+            waker: None,
+            kick: None,
+            underway: 0,
+            intake: 0,
+        }
+    }
 }
 
 /// A will, and how long after the connection's end it is published (MQTT 5.0 section 3.1.3.2.2).
@@ -299,8 +317,9 @@ impl Inner {
             Sink::Wire(wire) => wire.out.len() + wire.underway + wire.held.bytes(),
             Sink::Link(_) | Sink::Away => 0,
         };
-        // The levels are counted where all subscriptions are.
-        let filters = self.subscriptions.len() * size_of::<(Box<str>, Grant)>() + self.filters / 2;
+        // The levels are counted where all subscriptions are. The store knows of each, too.
+        let copies = if self.session.is_stored() { 2 } else { 1 };
+        let filters = copies * self.filters / 2;
         self.share
             .follow(BARE + self.session.holds() + wire + filters);
     }

@@ -24,16 +24,16 @@ enum Answer {
         id: PacketId,
         reason: ReasonCode,
     },
-    /// SUBACK or UNSUBACK, encoded.
-    Packet(Box<[u8]>),
+    /// SUBACK or UNSUBACK, encoded, and what waits for the disk with it, in bytes.
+    Packet { bytes: Box<[u8]>, weight: usize },
 }
 
 impl Answer {
-    /// Bytes of a packet that is encoded already.
-    fn packet_len(&self) -> usize {
+    /// Bytes of a packet that is encoded already, and of what waits with it.
+    fn weight(&self) -> usize {
         match self {
             Self::Ack { .. } => 0,
-            Self::Packet(bytes) => bytes.len(),
+            Self::Packet { weight, .. } => *weight,
         }
     }
 }
@@ -44,7 +44,7 @@ impl Answer {
             Self::Ack { kind, id, reason } => {
                 encode_ack(&mut out.bytes, version, *kind, *id, *reason);
             }
-            Self::Packet(bytes) => out.bytes.extend_from_slice(bytes),
+            Self::Packet { bytes, .. } => out.bytes.extend_from_slice(bytes),
         }
     }
 }
@@ -94,9 +94,12 @@ impl Held {
         self.push(Answer::Ack { kind, id, reason });
     }
 
-    pub(crate) fn push_packet(&mut self, bytes: &[u8]) {
-        self.packets += bytes.len();
-        self.push(Answer::Packet(bytes.into()));
+    /// `weight` is what the answer promises, in bytes: changes that wait for the disk with it.
+    pub(crate) fn push_packet(&mut self, bytes: &[u8], weight: usize) {
+        let weight = weight + bytes.len();
+        self.packets += weight;
+        let bytes = bytes.into();
+        self.push(Answer::Packet { bytes, weight });
     }
 
     fn push(&mut self, answer: Answer) {
@@ -140,7 +143,7 @@ impl Held {
                 break;
             };
             self.len -= answers.len();
-            self.packets -= answers.iter().map(Answer::packet_len).sum::<usize>();
+            self.packets -= answers.iter().map(Answer::weight).sum::<usize>();
             answers
                 .iter()
                 .for_each(|answer| answer.encode(version, out));

@@ -18,6 +18,7 @@ use crate::deliver::{Batch, Post, Sender, deliver};
 use crate::journal::{Change, Journal};
 use crate::message::{Message, Routed};
 use crate::net::Worker;
+use crate::origin::Remote;
 use crate::outbox::Outbox;
 use crate::relief::{NO_MEMORY, NO_ROOM};
 use crate::router::{MatchCache, Retained, Router, Stored};
@@ -58,6 +59,9 @@ pub(crate) struct Hub {
     counters: Vec<Arc<Counters>>,
 }
 
+/// Subscriptions that are dropped in one go.
+const AT_ONCE: usize = 32;
+
 /// What a client brings to its session.
 pub(crate) struct Arrival<'a> {
     pub(crate) client_id: &'a str,
@@ -68,6 +72,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) will: Option<Will>,
     /// Who the client is, and what it may do.
     pub(crate) standing: Standing,
+    /// Where it is.
+    pub(crate) remote: Remote,
     /// Whose share a new session takes.
     pub(crate) owner: Owner,
 }
@@ -244,6 +250,7 @@ impl Hub {
         let displaced = match std::mem::replace(&mut inner.sink, Sink::Away) {
             Sink::Wire(wire) => {
                 inner.session.detach();
+                self.note_takeover(&cell, wire.remote, arrival.remote);
                 wire.waker
             }
             Sink::Link(_) | Sink::Away => {
@@ -263,7 +270,7 @@ impl Hub {
         inner.has_noted_will = self.store.is_some() && inner.will.is_some();
         inner.expiry = arrival.expiry;
         inner.away_since = None;
-        let mut wire = Wire::default();
+        let mut wire = Wire::new(arrival.remote);
         greet(resumed.is_some(), &mut wire.out);
         let mut tally = Tally::default();
         let mut journal = Journal::default();
@@ -417,9 +424,7 @@ impl Hub {
             journal.changes.push(Change::Ended { session });
             self.keep(&mut journal);
         }
-        for filter in subscriptions.keys() {
-            self.router.unsubscribe(cell, filter);
-        }
+        self.drop_subscriptions(cell, subscriptions.into_keys().collect());
         if let Some(will) = will {
             self.publish_kept(&will.at(now), cell, now);
         }
@@ -457,6 +462,23 @@ impl Hub {
             store: self.store.as_ref(),
             budget: &self.budget,
         }
+    }
+
+    /// Takes the subscriptions of a session that has ended out of the router. Many are left to the thread that has time:
+    /// nothing is delivered to the session any more.
+    fn drop_subscriptions(&self, cell: &Arc<Cell>, mut filters: Vec<Box<str>>) {
+        let cell = Arc::clone(cell);
+        let slow = self.slow_worker().filter(|_| filters.len() > AT_ONCE);
+        let Some((handle, worker)) = slow else {
+            return self.router.unsubscribe_all(&cell, &filters);
+        };
+        handle.spawn(async move {
+            while !filters.is_empty() {
+                let rest = filters.split_off(filters.len().saturating_sub(AT_ONCE));
+                worker.hub.router.unsubscribe_all(&cell, &rest);
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     /// Publishes messages that no connection is sending now. Nothing waits for subscribers that cannot keep up.
@@ -537,6 +559,17 @@ impl Hub {
     pub(crate) fn slow_worker(&self) -> Option<(Handle, Arc<Worker>)> {
         let (handle, worker) = self.slow.get()?;
         Some((handle.clone(), worker.upgrade()?))
+    }
+
+    /// Another connection brings the identifier of a client that is connected. Two devices that both have it do that to
+    /// each other for ever, so the log says where they are, once.
+    fn note_takeover(&self, cell: &Cell, old: Remote, new: Remote) {
+        let client = cell.client_id();
+        if old.ip() != new.ip() && self.access.is_first((client, old.ip(), new.ip())) {
+            let client = shown(client);
+            log::warn!(CLIENT = client.as_str(); "client {client} was connected from {old}, and now comes from {new}: \
+                 the older connection ends. If it goes on, two devices have the same client identifier");
+        }
     }
 
     /// A client met a limit, which `key` sets. Of each client and limit the log hears once.

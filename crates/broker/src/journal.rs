@@ -64,6 +64,26 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// What it holds in memory until it is written, in bytes, about. What may become nothing before that is not counted.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Queued {
+                entry,
+                patience: None,
+                ..
+            } => entry.message.weight(),
+            Self::Session { record, .. } => {
+                let will = record.will.as_ref().map_or(0, |will| will.message.weight());
+                record.client_id.len() + will
+            }
+            Self::Subscribed { filter, .. } | Self::Unsubscribed { filter, .. } => filter.len(),
+            Self::Retained { topic } => topic.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A message in a session's queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -83,6 +103,8 @@ pub(crate) struct Journal {
     pub(crate) sent: Sent,
     /// An answer waits for these changes, or, if there are none, for those before.
     pub(crate) is_awaited: bool,
+    /// What they hold beside their own weight, in bytes.
+    pub(crate) bytes: usize,
     /// They are everything that the broker holds.
     pub(crate) is_all: bool,
     /// Nothing waits for the messages among them, which will soon be out of date: they are written

@@ -32,19 +32,32 @@ impl Origin {
 
     /// The address for counting failed logins; those of a Unix socket are of this machine.
     pub(crate) fn ip(&self) -> IpAddr {
-        match self.remote {
-            Remote::Tcp(address) => address.ip(),
-            Remote::Unix => Ipv4Addr::LOCALHOST.into(),
+        self.remote.ip()
+    }
+}
+
+impl Remote {
+    /// The address; a Unix socket's is this machine.
+    pub(crate) fn ip(&self) -> IpAddr {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical(),
+            Self::Unix => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix socket"),
         }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.remote {
-            Remote::Tcp(address) => address.fmt(f),
-            Remote::Unix => f.write_str("unix socket"),
-        }
+        self.remote.fmt(f)
     }
 }
 

@@ -362,7 +362,7 @@ impl<S: Stream> Connection<S> {
                     Ok(false) => return Poll::Pending,
                 },
             }
-            if self.waits_for_subscribers(cx, now) || self.waits_for_store() {
+            if self.waits_for_subscribers(cx, now) || self.waits_for_store(cx) {
                 return Poll::Pending;
             }
             if ready!(self.poll_login(cx, now)) {
@@ -380,14 +380,21 @@ impl<S: Stream> Connection<S> {
         Poll::Pending
     }
 
-    /// So many answers wait for the disk that the client is not read until some have left.
-    fn waits_for_store(&self) -> bool {
+    /// So many answers wait for the disk that the client is not read until some have left. The same if the disk is
+    /// behind and the client has a part in that, or is about to.
+    fn waits_for_store(&self, cx: &Context<'_>) -> bool {
+        let store = self.worker.hub.store.as_ref();
+        let is_behind = || store.is_some_and(|store| store.is_behind(cx.waker()));
         let State::Client(client) = &self.state else {
-            return false;
+            return self.lobby.is_some() && is_behind();
         };
         let mut inner = client.attached.cell.lock();
-        let wire = inner.wire(client.attached.epoch);
-        wire.is_some_and(|(_, wire)| wire.held.is_full())
+        let Some((_, wire)) = inner.wire(client.attached.epoch) else {
+            return false;
+        };
+        let (is_full, has_part) = (wire.held.is_full(), !wire.held.is_empty());
+        drop(inner);
+        is_full || (has_part && is_behind())
     }
 
     /// The socket takes no more. Returns whether to read all the same: a client that sends and

@@ -13,6 +13,7 @@ use super::connection::{Connection, READS_AT_ONCE, Stage, State};
 use super::stream::Stream;
 use crate::counters::add;
 use crate::hub::Departure;
+use crate::shown::shown;
 
 /// How long a client that is being disconnected may take to read why.
 const LINGER: Duration = Duration::from_secs(1);
@@ -105,7 +106,8 @@ impl<S: Stream> Connection<S> {
         if !no_fault.contains(&reason) {
             add(&self.worker.counters.protocol_errors, 1);
         }
-        log::info!(CLIENT = id; "{origin}: client {id:?} disconnected: {reason}: {what}");
+        let id = shown(id);
+        log::info!(CLIENT = id.as_str(); "{origin}: client {id} disconnected: {reason}: {what}");
     }
 
     /// Writes `bytes` behind everything else.

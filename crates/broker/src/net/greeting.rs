@@ -176,6 +176,7 @@ impl<S: Stream> Connection<S> {
                 Some(will) => Some(kept_will(will, &self.worker.pot)),
                 None => None,
             },
+            remote: self.origin.remote,
             owner: Owner::of(&principal, Some(network(self.origin.ip()))),
             standing: Standing { principal, rights },
         };

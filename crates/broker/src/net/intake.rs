@@ -368,6 +368,7 @@ impl<'w> Intake<'w> {
             let stored = hub.retained().store(&routed.message(), self.publisher);
             if let Some(store) = store {
                 hold = store.retained_changed(publish.topic, stored, promised, journal);
+                journal.bytes += if hold { routed.weight() } else { 0 };
             }
             if stored == Stored::Full {
                 hub.note_retained_full(publish.topic);

@@ -13,12 +13,10 @@ use super::connection::{Connection, State};
 use super::stream::Stream;
 use crate::access::{Denial, Penance, Principal, Verdict, WRONG_LOGIN};
 use crate::counters::add;
+use crate::shown::shown;
 
 /// How long a client may wait for its password to be checked, on top of the time to connect.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How much of a user name the log shows.
-const NAME_SHOWN: usize = 64;
 
 /// How far a login has come.
 pub(super) enum Login {
@@ -90,8 +88,8 @@ impl<S: Stream> Connection<S> {
         add(&self.worker.counters.logins_failed, 1);
         let peer = &self.origin;
         let name = principal.user().unwrap_or_default();
-        let shown: String = name.chars().take(NAME_SHOWN).collect();
-        log::warn!(USER = shown.as_str(); "{peer}: login of {shown:?} failed: {}", denial.what);
+        let name = shown(name);
+        log::warn!(USER = name.as_str(); "{peer}: login of {name} failed: {}", denial.what);
         let hub = &self.worker.hub;
         match hub.access.logins.penance() {
             None => Login::Settled(Err(denial)),

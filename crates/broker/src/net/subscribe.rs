@@ -53,7 +53,9 @@ impl Client {
             codes: &codes,
             properties: AckProperties::default(),
         });
-        self.answer(&suback, wire, session.is_stored(), post)?;
+        let promised = subscribe.filters().map(|(filter, _)| filter.len()).sum();
+        let held = session.is_stored().then_some(promised);
+        self.answer(&suback, wire, held, post)?;
         let mut turn = Turn {
             now,
             out: &mut wire.out,
@@ -136,12 +138,12 @@ impl Client {
     }
 
     /// Appends the answer to a list of filters, unless it is bigger than the client takes
-    /// (MQTT-3.1.2-24).
+    /// (MQTT-3.1.2-24). With `held` it waits for the store, and for so many bytes there.
     fn answer(
         &self,
         packet: &Packet<'_>,
         wire: &mut Wire,
-        held: bool,
+        held: Option<usize>,
         post: &mut Post,
     ) -> Result<(), End> {
         let mut bytes = Vec::new();
@@ -152,8 +154,8 @@ impl Client {
                 what: "the answer is bigger than the client takes",
             });
         }
-        if held {
-            wire.held.push_packet(&bytes);
+        if let Some(weight) = held {
+            wire.held.push_packet(&bytes, weight);
         } else {
             wire.out.bytes.extend_from_slice(&bytes);
         }
@@ -195,7 +197,9 @@ impl Client {
             codes: &codes,
             properties: AckProperties::default(),
         });
-        self.answer(&unsuback, wire, session.is_stored(), post)?;
+        let promised = unsubscribe.filters().map(str::len).sum();
+        let held = session.is_stored().then_some(promised);
+        self.answer(&unsuback, wire, held, post)?;
         worker.hub.keep_all(&mut post.journal, &mut wire.held);
         inner.recount();
         Ok(())

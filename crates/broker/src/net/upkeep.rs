@@ -2,7 +2,7 @@
 
 use fieldgate_mqtt::ReasonCode;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, Stage, State};
 use super::end::End;
 use super::stream::Stream;
 use crate::budget::Share;
@@ -19,6 +19,11 @@ const QUANTUM: usize = 4 * 1024;
 impl<S: Stream> Connection<S> {
     /// Counts what the connection holds now.
     pub(super) fn recount(&mut self) -> Result<(), End> {
+        if !matches!(self.stage, Stage::Open) {
+            self.partial = Vec::new(); // It is not read any more.
+            self.lobby = None;
+            return Ok(());
+        }
         let held = self.partial.capacity() + self.stream.held();
         match &mut self.state {
             State::Waiting { .. } if held <= FREE => self.lobby = None,

@@ -223,6 +223,16 @@ impl Router {
         found
     }
 
+    /// Removes several subscriptions of one session.
+    pub(crate) fn unsubscribe_all(&self, cell: &Cell, filters: &[Box<str>]) {
+        let mut trie = self.write();
+        for filter in filters {
+            trie.remove(cell.id(), filter);
+        }
+        drop(trie);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// Somebody's rights have changed: what was matched before counts no more.
     pub(crate) fn rights_changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);

@@ -21,7 +21,7 @@ mod writer;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::JoinHandle;
@@ -46,6 +46,9 @@ pub(crate) use ticket::{Outcome, Part, Ticket};
 
 /// Batches that failed are remembered for those who have not asked yet.
 const LOST_MAX: usize = 1_024;
+
+/// Bytes that wait to be written, from which on those who bring more have to wait.
+const BACKLOG: usize = 4 << 20;
 
 /// Where a broker keeps what outlives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +109,8 @@ struct Shared {
     /// The log has lost what it held: it needs everything again.
     wants_all: AtomicBool,
     commits: AtomicU64,
+    /// Bytes of the changes that wait to be written, about.
+    backlog: AtomicUsize,
     /// What stands beside the newest frame.
     stamp: Mutex<[u8; STAMP]>,
 }
@@ -169,6 +174,7 @@ impl Store {
             failing: AtomicBool::new(false),
             wants_all: AtomicBool::new(false),
             commits: AtomicU64::new(0),
+            backlog: AtomicUsize::new(0),
             stamp: Mutex::new(book.log.stamp().unwrap_or_else(|| time.stamp())),
         });
         let (book, recovered) = import(book, recovered, &shared);
@@ -258,7 +264,10 @@ impl Store {
 
     /// Puts changes into the batch. Returns its number, and whether something in it waits for the disk.
     fn hand_over(&self, changes: Vec<Change>, journal: &mut Journal) -> (u64, bool) {
+        let bytes: usize = changes.iter().map(Change::weight).sum();
+        let bytes = bytes + std::mem::take(&mut journal.bytes);
         let mut guard = self.shared.inbox();
+        self.shared.backlog.fetch_add(bytes, Ordering::Relaxed);
         let inbox = &mut *guard;
         let woken = inbox.batch.add(changes, journal, Instant::now());
         let due = inbox.batch.due(&inbox.pace);
@@ -301,6 +310,16 @@ impl Store {
         if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
             waiting.push((ticket.batch, waker.clone()));
         }
+    }
+
+    /// Whether so much waits to be written that who has something among it should bring no more. `waker` is woken
+    /// when it has been written.
+    pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
+        let is_behind = self.shared.backlog.load(Ordering::Relaxed) > BACKLOG;
+        if is_behind {
+            self.wake_at(&self.latest(), waker);
+        }
+        is_behind
     }
 
     /// Whether the disk takes nothing now, so that nothing new may be promised.
@@ -431,6 +450,7 @@ impl Shared {
         let number = inbox.number;
         inbox.number += 1;
         inbox.is_busy = true;
+        self.backlog.store(0, Ordering::Relaxed);
         let batch = match inbox.stop {
             true => std::mem::take(&mut inbox.batch),
             false => inbox.batch.take(Instant::now()),

@@ -46,8 +46,9 @@ pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (
         .map(|kept| (kept.message.topic(), kept))
         .collect();
     let retained = |topic: &str| retained.get(topic).copied().cloned();
-    let payload = encode(&batch, retained, &clock);
-    let taken = book.write(shared, &payload);
+    let payloads = encode(&batch, retained, &clock);
+    let mut payloads = payloads.iter();
+    let taken = payloads.try_for_each(|payload| book.write(shared, payload));
     let taken = taken.and_then(|()| {
         let renamed = fs::rename(&path, path.with_extension("redb.imported"));
         renamed.map_err(|error| Failure::System(error.to_string()))

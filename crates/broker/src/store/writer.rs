@@ -28,6 +28,8 @@ const SEGMENTS_MIN: u64 = 4;
 const TIDY_MAX: u32 = 2;
 /// Bytes of one frame of such remains.
 const TIDY_FRAME: usize = 64 * 1024;
+/// Bytes of retained messages in one frame, about.
+const RETAINED_FRAME: usize = 512 * 1024;
 
 /// Why nothing can be written, or read.
 #[derive(Debug)]
@@ -138,13 +140,32 @@ fn copy(op: &Op<'_>, read: usize, encoder: &mut Encoder) {
     encoder.push(&op);
 }
 
-/// The payload of a frame with all of `batch`.
+/// The payloads of frames with all of `batch`. Retained messages may be written without the rest, and before it, so that
+/// no frame has to hold all that there are.
 pub(super) fn encode(
     batch: &Batch,
     retained: impl Fn(&str) -> Option<Kept>,
     clock: &Clock,
-) -> Vec<u8> {
+) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
     let mut encoder = Encoder::default();
+    // Kept to the end of the frame: messages are told apart by where they are in memory.
+    let mut held = Vec::new();
+    for topic in &batch.retained {
+        if encoder.bytes.len() >= RETAINED_FRAME {
+            frames.push(std::mem::take(&mut encoder).bytes);
+            held.clear();
+        }
+        match retained(topic) {
+            Some(kept) => {
+                let message = put_message(&kept.message, &mut encoder, clock);
+                let publisher = &kept.publisher;
+                encoder.push(&Op::Retained { publisher, message });
+                held.push(kept);
+            }
+            None => encoder.push(&Op::Cleared { topic }),
+        }
+    }
     for (&session, fate) in &batch.sessions {
         match &fate.value {
             Some(record) => {
@@ -189,20 +210,8 @@ pub(super) fn encode(
             None => Op::Completed { session, id },
         });
     }
-    // Kept to the end: messages are told apart by where they are in memory.
-    let mut held = Vec::new();
-    for topic in &batch.retained {
-        match retained(topic) {
-            Some(kept) => {
-                let message = put_message(&kept.message, &mut encoder, clock);
-                let publisher = &kept.publisher;
-                encoder.push(&Op::Retained { publisher, message });
-                held.push(kept);
-            }
-            None => encoder.push(&Op::Cleared { topic }),
-        }
-    }
-    encoder.bytes
+    frames.push(encoder.bytes);
+    frames
 }
 
 fn put_message<'a>(message: &Message, encoder: &mut Encoder, clock: &Clock) -> Body<'a> {
@@ -253,8 +262,9 @@ impl Writer {
             return Err(Failure::System("what was there has been removed".into()));
         }
         let retained = |topic: &str| lock(&shared.retained).get(topic).cloned();
-        let payload = encode(batch, retained, &shared.time.now());
-        book.write(&shared, &payload)?;
+        for payload in encode(batch, retained, &shared.time.now()) {
+            book.write(&shared, &payload)?;
+        }
         shared.commits.fetch_add(1, Ordering::Relaxed);
         self.has_content = !book.index.is_empty();
         self.book = Some(book);
