@@ -8,7 +8,7 @@ use fieldgate_tests::bench::stats::percentile;
 use crate::good::Noticed;
 
 pub const HEAD: &str = "\
-| input | MB peak | MB later | messages | p50 ms | p99 | max | pace % | in ms | command | visits | log KB | stop, start s | |
+| input | MiB peak | later | messages | p50 ms | p99 | max | pace % | in ms | command | visits | log KB | stop, start s | |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|";
 
 /// What the gateway may hold besides the budget, in bytes.
@@ -67,9 +67,8 @@ impl Figures {
     }
 
     pub fn line(&self, name: &str, missed: &[String]) -> String {
-        let mb = |bytes: Option<u64>| {
-            bytes.map_or("-".to_owned(), |bytes| format!("{:.0}", bytes as f64 / 1e6))
-        };
+        let mib =
+            |bytes: Option<u64>| bytes.map_or("-".to_owned(), |bytes| (bytes >> 20).to_string());
         let ms = |time: Duration| format!("{:.0}", time.as_secs_f64() * 1e3);
         let verdict = match missed.is_empty() {
             true => "met".to_owned(),
@@ -80,8 +79,8 @@ impl Figures {
             .map_or("no".to_owned(), |time| format!("{:.1}", time.as_secs_f64()));
         format!(
             "| {name} | {} | {} | {} of {} | {:.1} | {:.1} | {:.1} | {:.0} ({}) | {} | {} | {} of {} | {:.0} | {:.1}, {restarted} | {verdict} |",
-            mb(self.memory_peak),
-            mb(self.memory_after),
+            mib(self.memory_peak),
+            mib(self.memory_after),
             self.arrived,
             self.sent,
             self.p50,

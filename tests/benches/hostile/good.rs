@@ -83,10 +83,13 @@ type Arrival = (u64, u64);
 /// When a value came, and its topic.
 type Reading = (Instant, Arc<str>);
 
+/// Until a new client was in, and until its command was answered.
+type Times = (Duration, Duration);
+
 /// What new clients met with.
 #[derive(Default)]
 pub struct Visits {
-    each: Vec<(Instant, Result<(Duration, Duration), String>)>,
+    each: Vec<(Instant, Result<Times, String>)>,
 }
 
 /// The figures of the good clients during the attack.
@@ -98,7 +101,7 @@ pub struct Noticed {
     /// The slowest device and its pace in percent of that before.
     pub slowest: (String, f64),
     /// The longest until a new client was in, and until its command was answered.
-    pub visit: (Duration, Duration),
+    pub visit: Times,
     /// Visitors who came in vain, of how many.
     pub vain: (usize, usize),
     /// What went wrong, if anything did.
@@ -325,7 +328,7 @@ fn visit(way: Way, stop: &AtomicBool) -> Visits {
     visits
 }
 
-fn call(way: Way, number: u32) -> io::Result<(Duration, Duration)> {
+fn call(way: Way, number: u32) -> io::Result<Times> {
     let failed = |what: &str, error: io::Error| io::Error::other(format!("{what}: {error}"));
     let begin = Instant::now();
     let mut client = way
@@ -353,7 +356,7 @@ impl Visits {
         self,
         (begin, end): (Instant, Instant),
         errors: &mut Vec<String>,
-    ) -> ((Duration, Duration), (usize, usize)) {
+    ) -> (Times, (usize, usize)) {
         let (mut longest, mut vain) = ((Duration::ZERO, Duration::ZERO), (0, 0));
         let mut last = None;
         for (at, met) in self.each {

@@ -1,5 +1,8 @@
 //! All hostile inputs by name.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::attack::Attack;
 use crate::{bus, door, memory, retained, sessions, turns};
 
@@ -35,7 +38,16 @@ const fn needs(name: &'static str, needs: Needs, run: fn(&Attack)) -> Input {
     Input { name, run, needs }
 }
 
+/// Nothing: what the machine and its other work do by themselves.
+fn nothing(attack: &Attack) {
+    attack.repeat(1, |_, _| {
+        thread::sleep(Duration::from_secs(1));
+        Ok(())
+    });
+}
+
 pub const ALL: &[Input] = &[
+    input("no attack", nothing),
     input("A4 sessions for ever", sessions::for_ever),
     input("A5 offline queues of noise", sessions::offline_queues),
     input("A6 user properties", memory::properties),

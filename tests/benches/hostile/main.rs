@@ -103,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = base.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).to_path_buf());
     let folder = base.join(format!("hostile-{}", process::id()));
     println!(
-        "{} s an input from {}; budget {} MB; {}",
+        "{} s an input from {}; budget {} MiB; {}",
         args.seconds,
         args.from,
         budget >> 20,
