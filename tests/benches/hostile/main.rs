@@ -102,16 +102,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = args.state.clone();
     let base = base.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).to_path_buf());
     let folder = base.join(format!("hostile-{}", process::id()));
-    println!(
-        "{} s an input from {}; budget {} MiB; {}",
-        args.seconds,
-        args.from,
-        budget >> 20,
-        match &args.memory {
-            Some(memory) => format!("control group of {memory}"),
-            None => "no control group".to_owned(),
-        }
-    );
+    announce(&args, budget);
     println!("{}", figures::HEAD);
     let targets = Targets { budget };
     let mut notes = vec![];
@@ -142,9 +133,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    if rows == 0 {
+        return Err("no input has such a name".into());
+    }
     println!(
-        "\n{} of {rows} inputs missed a target.\n\n{}",
-        missed,
+        "\n{missed} of {rows} inputs missed a target.\n\n{}",
         notes.join("\n")
     );
     match args.keep {
@@ -152,6 +145,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         false => fs::remove_dir_all(&folder)?,
     }
     Ok(())
+}
+
+fn announce(args: &Args, budget: u64) {
+    println!(
+        "{} s an input from {}; budget {} MiB; {}",
+        args.seconds,
+        args.from,
+        budget >> 20,
+        match &args.memory {
+            Some(memory) => format!("control group of {memory}"),
+            None => "no control group".to_owned(),
+        }
+    );
 }
 
 impl Args {
