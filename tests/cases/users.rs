@@ -186,7 +186,7 @@ fn a_new_password_or_a_removed_user_disconnects_and_others_stay() {
 #[test]
 fn without_users_the_log_says_how_to_let_others_in() {
     let port = free_port();
-    let text = format!("version: 1\nbroker: {{listen: {{tcp: \"127.0.0.1:{port}\"}}}}\n");
+    let text = format!("version: 1\nbroker: {{listen: {{tcp: \"0.0.0.0:{port}\"}}}}\n");
     let gateway = Gateway::start_text(port, &text, Folder::new());
     gateway
         .process
@@ -198,6 +198,26 @@ fn without_users_the_log_says_how_to_let_others_in() {
         .process
         .wait_line("everybody on the network may read and write everything");
     assert!(publish(port, "mqttv5", &["-u", "any", "-P", "thing"], "x").0);
+}
+
+#[test]
+fn nobody_is_alarmed_of_a_network_on_which_nothing_listens() {
+    let folder = Folder::new();
+    let socket = folder.path().join("mqtt.sock");
+    for listen in [
+        format!("unix: {}", socket.display()),
+        format!("tcp: \"127.0.0.1:{}\"", free_port()),
+    ] {
+        let text = format!("version: 1\nbroker: {{listen: {{{listen}}}, allow_anonymous: true}}\n");
+        let gateway = Gateway::start_text(0, &text, Folder::new());
+        let lines = gateway.process.transcript();
+        assert!(
+            !lines
+                .iter()
+                .any(|line| line.contains("everybody on the network")),
+            "{listen}: {lines:#?}"
+        );
+    }
 }
 
 /// Connects with `mosquitto_sub` as a client that leaves its session behind, and says what came of it.

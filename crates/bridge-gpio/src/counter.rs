@@ -39,6 +39,12 @@ impl Counter {
         missed
     }
 
+    /// Adds what was counted before, and was not known when this began.
+    pub fn add(&mut self, total: u64, lost: u64) {
+        self.total = self.total.saturating_add(total);
+        self.lost = self.lost.saturating_add(lost);
+    }
+
     /// Sets the total; a reset is a preset to 0, and forgets the lost ones too.
     pub fn preset(&mut self, total: u64) {
         self.total = total;

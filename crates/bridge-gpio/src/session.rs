@@ -4,6 +4,7 @@ mod commands;
 mod open;
 mod outputs;
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -34,6 +35,8 @@ pub struct GpioDriver {
     counts: Arc<GpioCounts>,
     /// `initial` has been set: it is not again when the device was lost and is back.
     has_started: bool,
+    /// That kept counts cannot be read is in the log already.
+    has_reported_load: bool,
 }
 
 /// Edges of one line that are taken at once. More wait in the kernel.
@@ -59,6 +62,7 @@ impl GpioDriver {
             keeper,
             counts: Arc::default(),
             has_started: false,
+            has_reported_load: false,
         }
     }
 
@@ -95,8 +99,13 @@ pub struct GpioSession {
     save: Option<(Instant, Duration)>,
     /// What was kept last.
     kept: Counts,
+    /// Counters that began at zero, as what was kept of them could not be read. It is added when it
+    /// can be.
+    owed: BTreeSet<String>,
     /// Edges that were taken and not looked at yet.
     edges: Vec<(usize, EdgeEvent)>,
+    /// Many were taken at once.
+    is_crowded: bool,
     lost: Option<DriverError>,
     is_new: bool,
     has_reported_loss: bool,
@@ -124,6 +133,10 @@ impl Session for GpioSession {
     async fn ready(&mut self) {
         if self.is_new || self.lost.is_some() || !self.edges.is_empty() {
             return;
+        }
+        // Edges can come faster than they are taken, and others have their turn in between.
+        if std::mem::take(&mut self.is_crowded) {
+            tokio::task::yield_now().await;
         }
         let next = self.next();
         let Self {
@@ -234,6 +247,7 @@ impl GpioSession {
     /// Looks at the edges that were taken.
     fn take_in(&mut self, out: &mut Vec<Sample>) {
         let edges = std::mem::take(&mut self.edges);
+        self.is_crowded = edges.len() >= EDGES_MAX;
         let (wall, clock) = (Timestamp::now(), self.backend.now());
         let (taken, mut missed) = (edges.len() as u64, 0u64);
         for (index, edge) in edges {
@@ -340,6 +354,15 @@ impl GpioSession {
 
     /// Keeps what has changed. A card may take its time; edges wait in the kernel meanwhile.
     async fn keep(&mut self) {
+        if !self.owed.is_empty() {
+            let (store, device) = (Arc::clone(&self.store), self.config.name.clone());
+            let loaded = tokio::task::spawn_blocking(move || store.load(&device)).await;
+            match loaded {
+                Ok(Ok(kept)) => self.add_owed(kept),
+                Ok(Err(error)) => return self.not_kept(&error),
+                Err(error) => return self.not_kept(&error),
+            }
+        }
         let Some(counts) = self.changed_counts() else {
             return;
         };
@@ -351,6 +374,21 @@ impl GpioSession {
             Ok(Err(error)) => self.not_kept(&error),
             Err(error) => self.not_kept(&error),
         }
+    }
+
+    /// What was kept can be read at last.
+    fn add_owed(&mut self, kept: Counts) {
+        let owed = std::mem::take(&mut self.owed);
+        for ((name, _), state) in self.config.points.iter().zip(&mut self.states) {
+            let State::Counter { counter, .. } = state else {
+                continue;
+            };
+            if let Some(before) = kept.get(name).filter(|_| owed.contains(name)) {
+                counter.add(before.total, before.lost);
+            }
+        }
+        self.kept = kept;
+        log::info!(DEVICE = self.config.name.as_str(); "the counts of before can be read now, and were added");
     }
 
     fn not_kept(&self, error: &dyn std::fmt::Display) {
@@ -382,6 +420,12 @@ impl Drop for GpioSession {
             }
         }
         self.keeper.end(&self.config.name, held);
+        if !self.owed.is_empty() {
+            match self.store.load(&self.config.name) {
+                Ok(kept) => self.add_owed(kept),
+                Err(error) => return self.not_kept(&error),
+            }
+        }
         if let Some(counts) = self.changed_counts()
             && let Err(error) = self.store.save(&self.config.name, &counts)
         {
@@ -390,5 +434,7 @@ impl Drop for GpioSession {
     }
 }
 
+#[cfg(test)]
+mod kept_tests;
 #[cfg(test)]
 mod tests;

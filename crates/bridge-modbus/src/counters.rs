@@ -37,6 +37,9 @@ pub struct Counts {
     pub wrong_lengths: u64,
     /// Frames of units that nobody had asked, or of a connection's other end's own making.
     pub foreign_frames: u64,
+    /// Times the other end sent more than it could have been asked for, and the connection was
+    /// closed.
+    pub floods: u64,
     /// Reads that were sent again.
     pub retries: u64,
     /// Times a unit was given up after too many failures in a row.
@@ -88,7 +91,7 @@ impl Ledger {
 impl Counts {
     /// All counts but those of exceptions, by name, for whoever shows them. `busy` is in
     /// milliseconds.
-    pub fn figures(&self) -> [(&'static str, u64); 17] {
+    pub fn figures(&self) -> [(&'static str, u64); 18] {
         let busy = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);
         let routine = [
             ("requests", self.requests),
@@ -100,7 +103,7 @@ impl Counts {
     }
 
     /// The counts that say that something is wrong, by name.
-    pub fn faults(&self) -> [(&'static str, u64); 14] {
+    pub fn faults(&self) -> [(&'static str, u64); 15] {
         [
             ("timeouts", self.timeouts),
             ("crc_errors", self.crc_errors),
@@ -113,6 +116,7 @@ impl Counts {
             ("leading_bytes", self.leading_bytes),
             ("wrong_lengths", self.wrong_lengths),
             ("foreign_frames", self.foreign_frames),
+            ("floods", self.floods),
             ("retries", self.retries),
             ("breaker_openings", self.breaker_openings),
             ("lost", self.lost + self.failed_opens),

@@ -23,6 +23,8 @@ pub struct SerialSnapshot {
     pub unasked: u64,
     /// Answers that came after their time, or may have done so, and were not used.
     pub late: u64,
+    /// Times that more came than any instrument says, and the port was closed.
+    pub floods: u64,
     /// What the framing rejected.
     pub rejected: Rejected,
 }
@@ -50,6 +52,7 @@ impl SerialSnapshot {
             ("unmatched", self.unmatched),
             ("unasked", self.unasked),
             ("late", self.late),
+            ("floods", self.floods),
         ];
         own.into_iter().chain(self.rejected.named())
     }
@@ -61,6 +64,7 @@ impl SerialSnapshot {
             ("that do not fit `parse`", self.unmatched),
             ("bytes unasked", self.unasked),
             ("late answers", self.late),
+            ("floods", self.floods),
         ];
         let counts = self
             .rejected

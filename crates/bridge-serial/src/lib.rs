@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod check;
 pub mod config;
 mod counts;
+mod flood;
 pub mod frame;
 mod line;
 pub mod number;

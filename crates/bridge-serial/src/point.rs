@@ -126,6 +126,12 @@ impl Reading {
             let unit = match record.get(&units.field) {
                 Found::Text(text) => text.into_owned(),
                 Found::Value(value) => value.to_string(),
+                // Some instruments leave the name of their usual unit out.
+                Found::Empty | Found::Absent
+                    if units.factors.iter().any(|(name, _)| name.is_empty()) =>
+                {
+                    String::new()
+                }
                 _ => return Err(Unusable::Wrong("the frame names no unit".into())),
             };
             let known = units.factors.iter().find(|(name, _)| *name == unit);

@@ -310,6 +310,7 @@ impl Look {
             unmatched: self.unmatched,
             unasked: 0,
             late: self.late,
+            floods: 0,
             rejected: self.framer.rejected(),
         };
         Probe {

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::bytes::shown;
 use crate::config::SerialConfig;
 use crate::counts::SerialCounts;
+use crate::flood::Flow;
 use crate::frame::{FrameKind, Framer, Rejected};
 use crate::line::Line;
 use crate::parse::Parser;
@@ -101,6 +102,7 @@ pub struct SerialSession<L = Port> {
     schedule: Schedule,
     /// The port is gone.
     lost: Option<DriverError>,
+    flow: Flow,
     /// When a streaming device last said something usable.
     heard: Instant,
     /// A device that nobody expects to say anything is online when its port is open.
@@ -156,6 +158,7 @@ impl<L: Line> SerialSession<L> {
             samples: Vec::new(),
             schedule: Schedule::new(&config.requests, now),
             lost: None,
+            flow: Flow::new(now),
             heard: now,
             is_new: true,
             debts,
@@ -201,6 +204,9 @@ impl<L: Line> SerialSession<L> {
     async fn read(&mut self) {
         match self.port.read(&mut self.chunk).await {
             Ok(count) => {
+                if !self.flow.take(count, Instant::now()) {
+                    return self.flooded();
+                }
                 let bytes = self.chunk.get(..count).unwrap_or_default();
                 self.idle_bytes += count as u64;
                 let mut frames = Vec::new();
@@ -217,6 +223,21 @@ impl<L: Line> SerialSession<L> {
             }
             Err(error) => self.lost = Some(error),
         }
+    }
+
+    /// The port is given up, so that other devices keep their pace.
+    fn flooded(&mut self) {
+        let mut floods = 0;
+        self.counts.change(|counts| {
+            counts.floods += 1;
+            floods = counts.floods;
+        });
+        let text = format!("{} sends without end", self.config.port.port);
+        if floods == 1 {
+            let device = self.config.name.as_str();
+            log::warn!(DEVICE = device; "{text}: more than any serial line carries; the port is closed and tried again. `floods` counts how often");
+        }
+        self.lost = Some(DriverError::new(Cause::Lost, text));
     }
 
     /// Lets silence end a frame.
@@ -253,6 +274,7 @@ impl<L: Line> Session for SerialSession<L> {
             if announces || self.lost.is_some() || !self.samples.is_empty() {
                 return;
             }
+            self.flow.give_way().await;
             let due = self.due();
             if due.is_some_and(|due| due <= Instant::now()) {
                 self.tick();

@@ -104,7 +104,7 @@ pub enum StartError {
     /// A certificate or a key is of no use.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// There is nowhere to keep sessions.
+    /// Another process has the store open.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The system gives no thread or no event queue.
@@ -221,6 +221,12 @@ impl Broker {
     /// From now on these topics are the program's own. See [`OwnTopics`].
     pub fn set_own(&self, own: OwnTopics) {
         self.hub.set_own(own);
+    }
+
+    /// Whether what has to outlive the process does. False while the store's folder cannot be
+    /// used, or its disk takes nothing; true without a store, as none was asked for.
+    pub fn is_keeping(&self) -> bool {
+        self.hub.store.as_ref().is_none_or(Store::is_keeping)
     }
 
     /// Counts since the start.

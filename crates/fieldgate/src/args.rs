@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use log::LevelFilter;
@@ -132,9 +132,9 @@ pub(crate) struct At {
 pub(crate) struct ReadTable {
     #[command(flatten)]
     pub(crate) at: At,
-    /// How many registers or bits.
-    #[arg(value_name = "COUNT", default_value_t = 1)]
-    pub(crate) count: u16,
+    /// How many registers or bits. Without it, those of one value of the type.
+    #[arg(value_name = "COUNT")]
+    pub(crate) count: Option<u16>,
 }
 
 #[derive(Args, Debug)]
@@ -158,7 +158,17 @@ fn word(text: &str) -> Result<u16, String> {
 pub(crate) struct File {
     /// The configuration; device types are read from types/*.yaml beside it.
     #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
-    pub(crate) file: PathBuf,
+    file: PathBuf,
+    /// The same, as all commands take it.
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+impl File {
+    /// The configuration.
+    pub(crate) fn path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(&self.file)
+    }
 }
 
 #[derive(Args, Debug)]

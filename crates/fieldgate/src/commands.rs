@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use fieldgate_bridge_modbus::{
-    Data, DeviceConfig, Exchange, Load, ReadRequest, THINKS, Transport, load, plan, probe,
+    Data, DeviceConfig, Exchange, Load, Order, PointConfig, ReadRequest, THINKS, Transport, decode,
+    load, plan, probe,
 };
-use fieldgate_model::Value;
+use fieldgate_model::plain::PlainLines;
+use fieldgate_model::{Decimal, Value};
 
 use crate::args;
 use crate::config::{self, Config, Loaded, Place};
@@ -32,9 +34,11 @@ pub(crate) fn print(text: &str) {
     print_to(&mut io::stdout(), text);
 }
 
+/// Names and answers of others are part of the text: no terminal obeys them.
+///
 /// A reader that has gone (`fieldgate check --expand | head`) is no error.
 fn print_to(to: &mut impl io::Write, text: &str) {
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+    let _ = write!(to, "{}", PlainLines(text)).and_then(|()| to.flush());
 }
 
 /// Checks a configuration.
@@ -74,10 +78,6 @@ fn summary(config: &Config) -> String {
         .sum();
     let requests = requests + asked;
     let devices = config.names().count();
-    let counted = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    };
     let summary = format!(
         "{}, {}, {}",
         counted(devices, "device"),
@@ -87,6 +87,14 @@ fn summary(config: &Config) -> String {
     match config.gpio.values().flat_map(crate::gpio::listed).count() {
         0 => summary,
         lines => format!("{summary}, {}", counted(lines, "GPIO line")),
+    }
+}
+
+/// `1 point`, `2 points`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
     }
 }
 
@@ -117,11 +125,11 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     };
     let mut line = Line::open(&test.config, &config, &device.bus, test.control.as_deref()).await?;
     print(&format!(
-        "{name}: unit {} on bus {} ({}), {} points\n",
+        "{name}: unit {} on bus {} ({}), {}\n",
         device.unit,
         device.bus,
         line.way,
-        device.points.len()
+        counted(device.points.len(), "point")
     ));
     let read = async |request: &ReadRequest| line.read(device.unit, request).await;
     let exchanges = probe(device, read).await;
@@ -133,8 +141,8 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     match exchanges.iter().filter(failed).count() {
         0 => Ok(()),
         count => Err(Stop::Device(format!(
-            "{count} of {} requests failed",
-            exchanges.len()
+            "{count} of {} failed",
+            counted(exchanges.len(), "request")
         ))),
     }
 }
@@ -154,23 +162,24 @@ fn bus_time(config: &Config, device: &DeviceConfig) -> String {
     let millis = |load: &Load| load.round.as_secs_f64() * 1000.0;
     let percent = |load: &Load| load.share * 100.0;
     let mut text = format!(
-        "\nbus time, estimated with units that answer after {} ms: {:.0} ms a round of {} request{}, \
+        "\nbus time, estimated with units that answer after {} ms: {:.0} ms a round of {}, \
          {:.0} % of the time of bus {}\n",
         THINKS.as_millis(),
         millis(&own),
-        own.requests,
-        if own.requests == 1 { "" } else { "s" },
+        counted(own.requests, "request"),
         percent(&own),
         device.bus,
     );
     // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "all {} devices of the bus: {:.0} ms a round, {:.0} % of its time",
-        on_bus.len(),
-        millis(&all),
-        percent(&all)
-    );
+    let _ = match on_bus.len() {
+        1 => writeln!(text, "it is the only device of the bus"),
+        count => writeln!(
+            text,
+            "all {count} devices of the bus: {:.0} ms a round, {:.0} % of its time",
+            millis(&all),
+            percent(&all)
+        ),
+    };
     if all.share > 1.0 {
         let _ = writeln!(
             text,
@@ -191,11 +200,16 @@ fn table(device: &DeviceConfig, exchanges: &[Exchange]) -> String {
         // Writing to a string does not fail.
         let _ = match &exchange.answer {
             Ok(data) => writeln!(text, "\n{request}: {millis:.1} ms\n{}", raw(data)),
-            Err(error) if exchange.is_divided => writeln!(
-                text,
-                "\n{request}: {millis:.1} ms: refused, so its points are read apart\n    {error}"
-            ),
-            Err(error) => writeln!(text, "\n{request}: {millis:.1} ms: FAILED\n    {error}"),
+            Err(error) => {
+                // The error names the request, too.
+                let named = format!("{request}: ");
+                let why = error.strip_prefix(&named).unwrap_or(error);
+                let what = match exchange.is_divided {
+                    true => "refused, so its points are read apart",
+                    false => "FAILED",
+                };
+                writeln!(text, "\n{request}: {millis:.1} ms: {what}\n    {why}")
+            }
         };
         for (index, value) in &exchange.values {
             let Some((name, point)) = device.points.get(*index) else {
@@ -212,9 +226,51 @@ fn table(device: &DeviceConfig, exchanges: &[Exchange]) -> String {
                 text,
                 "    {name:<20} {place:<16} {kind:<11} {value:>16} {unit:<6} {quality}"
             );
+            if let Some((order, other)) = better_order(point, exchange) {
+                let order = format!("{order:?}").to_uppercase();
+                let _ = writeln!(
+                    text,
+                    "      {name} would be {other} with `order: {order}`: are its words the other way round?"
+                );
+            }
         }
     }
     text
+}
+
+/// An order of words in which a float is a number as plants have them, if it is none as it is read.
+fn better_order(point: &PointConfig, exchange: &Exchange) -> Option<(Order, Value)> {
+    let is_usual = |value: &Value| {
+        let size = value.to_decimal().map(|number| number.to_f64().abs());
+        size.is_some_and(|size| size == 0.0 || (1e-3..1e7).contains(&size))
+    };
+    let Ok(Data::Words(words)) = &exchange.answer else {
+        return None;
+    };
+    if !point.kind.is_float() || point.kind.registers() < 2 {
+        return None;
+    }
+    let from = usize::from(point.address.checked_sub(exchange.request.address)?);
+    let own = words.get(from..from + usize::from(point.kind.registers()))?;
+    let read = |order: Order| {
+        let other = PointConfig {
+            order,
+            ..point.clone()
+        };
+        decode(&other, &Data::Words(own.to_vec())).ok()
+    };
+    if read(point.order).is_some_and(|value| is_usual(&value)) {
+        return None;
+    }
+    let order = match point.order {
+        Order::Abcd => Order::Cdab,
+        Order::Cdab => Order::Abcd,
+        Order::Badc => Order::Dcba,
+        Order::Dcba => Order::Badc,
+    };
+    let value =
+        read(order).filter(|value| is_usual(value) && value.to_decimal() != Some(Decimal::ZERO))?;
+    Some((order, value))
 }
 
 pub(crate) fn shown(value: &Value) -> String {

@@ -36,7 +36,7 @@ enum Door {
 ///
 /// A configuration with mistakes, and a gateway that does not answer.
 pub(crate) fn check(args: &args::Health) -> Result<(), Stop> {
-    let config = config::load(&args.config.file)
+    let config = config::load(args.config.path())
         .map_err(Stop::Config)?
         .config;
     let Some(door) = door(&config) else {

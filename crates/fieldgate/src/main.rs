@@ -36,7 +36,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match act(cli) {
+    let done = act(cli);
+    // What was left out of the log is told before the process is gone.
+    log::logger().flush();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
             commands::complain(&stop);
@@ -51,9 +54,9 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Run(run) => {
             let state = run.state.or_else(daemon::state_directory);
             let control = run.control.as_deref();
-            block_on(daemon::run(&run.config.file, state.as_deref(), control))
+            block_on(daemon::run(run.config.path(), state.as_deref(), control))
         }
-        Command::Check(check) => commands::check(&check.config.file, check.expand),
+        Command::Check(check) => commands::check(check.config.path(), check.expand),
         Command::Test(test) => block_on(commands::test(&test)),
         Command::Health(health) => health::check(&health),
         Command::Provision(provision) => provision::act(&provision),
@@ -64,7 +67,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Monitor(monitor) if monitor.modbus => block_on(tools::monitor::monitor(&monitor)),
         Command::Monitor(monitor) => block_on(serial::monitor(&monitor)),
         Command::Simulate(simulate) => {
-            block_on(commands::simulate(&simulate.config.file, simulate.listen))
+            block_on(commands::simulate(simulate.config.path(), simulate.listen))
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{self, Framing, Monitor};
-use crate::commands::{print, shown as shown_value};
+use crate::commands::{counted, print, shown as shown_value};
 use crate::stop::Stop;
 
 /// How long a device that nobody asks is listened to, if it does not say itself.
@@ -30,14 +30,13 @@ pub(crate) async fn test(device: &SerialConfig) -> Result<(), Stop> {
     let listen = device.timeout.unwrap_or(LISTEN);
     let way = match device.requests.len() {
         0 => format!("listening for {listen:?} at most"),
-        1 => "1 request".to_owned(),
-        count => format!("{count} requests"),
+        count => counted(count, "request"),
     };
     print(&format!(
-        "{}: {}, {} points, {way}\n",
+        "{}: {}, {}, {way}\n",
         device.name,
         settings(&device.port),
-        device.points.len()
+        counted(device.points.len(), "point")
     ));
     let probe = probe(device.clone(), listen).await.map_err(device_error)?;
     print(&account(device, &probe));

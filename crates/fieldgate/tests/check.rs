@@ -210,7 +210,7 @@ fn what_cannot_be_done_says_so_with_its_exit_code() {
         (
             &["test", "d", "--config", &dead],
             4,
-            "1 of 1 requests failed",
+            "1 of 1 request failed",
         ),
     ] {
         let (code, _, stderr) = fieldgate(arguments);

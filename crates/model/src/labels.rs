@@ -17,22 +17,51 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// If there is no pair, or a raw value or a label is there twice: a command could not be
-    /// told apart.
+    /// If there is no pair, or a raw value is there twice.
     pub fn new(pairs: Vec<(Value, Value)>) -> Result<Self, String> {
         if pairs.is_empty() {
             return Err("expected at least one label".into());
         }
-        for (index, (raw, label)) in pairs.iter().enumerate() {
+        for (index, (raw, _)) in pairs.iter().enumerate() {
             let rest = pairs.get(index + 1..).unwrap_or_default();
             if rest.iter().any(|(other, _)| key(other) == key(raw)) {
                 return Err(format!("{raw} is there twice"));
             }
-            if rest.iter().any(|(_, other)| same(other, label)) {
-                return Err(format!("the label `{label}` is there twice"));
-            }
         }
         Ok(Self(pairs))
+    }
+
+    /// Whether a command can be told by its label.
+    ///
+    /// # Errors
+    ///
+    /// If a label stands for two raw values.
+    pub fn check_commands(&self) -> Result<(), String> {
+        for (index, (_, label)) in self.0.iter().enumerate() {
+            let rest = self.0.get(index + 1..).unwrap_or_default();
+            if rest.iter().any(|(_, other)| same(other, label)) {
+                return Err(format!(
+                    "the label `{label}` is there twice: a command could not tell which is meant"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every raw value is a number, as those of a point are that shows numbers.
+    ///
+    /// # Errors
+    ///
+    /// The first that is none.
+    pub fn check_numbers(&self) -> Result<(), String> {
+        let is_number = |raw: &Value| key(raw).parse::<Decimal>().is_ok();
+        match self.0.iter().find(|(raw, _)| !is_number(raw)) {
+            None => Ok(()),
+            Some((raw, _)) => Err(format!(
+                "`{raw}` is no number, so it never comes; ranges are not possible: write each \
+                 number that has a name"
+            )),
+        }
     }
 
     /// The label of a raw value.
@@ -193,10 +222,28 @@ mod tests {
         for (json, want) in [
             ("{}", "at least one"),
             (r#"{"1": "a", "1.0": "b"}"#, "there twice"),
-            (r#"{"1": "a", "2": "a"}"#, "label `a` is there twice"),
         ] {
             let error = serde_json::from_str::<Labels>(json).unwrap_err();
             assert!(error.to_string().contains(want), "{error}");
+        }
+        let labels: Labels = serde_json::from_str(r#"{"1": "a", "2": "a", "3": "b"}"#).unwrap();
+        assert_eq!(labels.label(&number(2)), Some(&text("a")), "for reading");
+        assert_eq!(labels.meant(&text("a")), None, "either of two");
+        let error = labels.check_commands().unwrap_err();
+        assert!(error.contains("label `a` is there twice"), "{error}");
+    }
+
+    #[test]
+    fn a_raw_value_that_never_comes_is_refused_for_numbers() {
+        for (json, want) in [
+            (r#"{"1": "a", "0x10": "b"}"#, Some("`0x10` is no number")),
+            (r#"{"0-9": "low"}"#, Some("`0-9` is no number")),
+            (r#"{"-1": "a", "2.5": "b", "true": "c"}"#, None),
+        ] {
+            let labels: Labels = serde_json::from_str(json).unwrap();
+            let error = labels.check_numbers().err();
+            assert_eq!(error.is_some(), want.is_some(), "{json}: {error:?}");
+            assert!(error.unwrap_or_default().contains(want.unwrap_or_default()));
         }
     }
 }

@@ -9,6 +9,7 @@ mod command;
 mod decimal;
 mod labels;
 pub mod payload;
+pub mod plain;
 mod point;
 pub mod text;
 mod topic;

@@ -64,7 +64,19 @@ impl Log {
                 File::open(parent)?.sync_all()?;
             }
         }
-        let lock = File::create(folder.join("lock"))?;
+        Self::locked(folder, File::create(folder.join("lock"))?)
+    }
+
+    /// Opens a log that may only be read, as on a card that has become read-only. Nothing can be
+    /// appended to it.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; also if there is no log.
+    pub fn open_read_only(folder: &Path) -> Result<Self, Error> {
+        Self::locked(folder, File::open(folder.join("lock"))?)
+    }
+
+    fn locked(folder: &Path, lock: File) -> Result<Self, Error> {
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(Error::InUse),

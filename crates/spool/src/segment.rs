@@ -20,9 +20,13 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Opens a segment that exists.
+    /// Opens a segment that exists. One that may only be read can be read.
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let file = opened.or_else(|error| match error.kind() {
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => File::open(&path),
+            _ => Err(error),
+        })?;
         let len = file.metadata()?.len();
         Ok(Self { path, file, len })
     }

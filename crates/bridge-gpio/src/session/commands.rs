@@ -117,6 +117,10 @@ impl GpioSession {
             return Err("no such counter".to_owned());
         };
         counter.preset(total);
+        // What was counted before does not matter any more.
+        if let Some((name, _)) = self.config.points.get(index) {
+            self.owed.remove(name);
+        }
         // It is kept at the next occasion, and that is soon.
         if let Some((due, _)) = &mut self.save {
             *due = tokio::time::Instant::now();

@@ -1,7 +1,8 @@
 //! Takes all lines of a device, or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldgate_bridge::{Cause, DriverError};
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use super::outputs::Outputs;
 use super::{GpioDriver, GpioSession, State, every};
 use crate::bank::{Bank, Rules, Wanted};
-use crate::config::{CountConfig, Edge, GpioConfig, Kind, OutConfig, PwmConfig};
+use crate::config::{Edge, GpioConfig, Kind, OutConfig, PwmConfig};
 use crate::counter::Counter;
 use crate::keeper::{Channel, Held, Output};
 use crate::line::LineError;
@@ -27,11 +28,12 @@ struct Opening<'a> {
     now: Instant,
 }
 
-pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError> {
+pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverError> {
     let config = Arc::clone(&driver.config);
     // Before anything may fail: nobody would end the pulses of what stays with the keeper.
     let held = driver.keeper.claim(&config.name);
-    let kept = load(driver).await?;
+    let (kept, owed) = begin(driver).await;
+    let driver = &*driver;
     let now = Instant::now();
     let mut opening = Opening {
         held,
@@ -71,13 +73,7 @@ pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError
         };
         log::error!(DEVICE = config.name.as_str(); "interlocked outputs were found on together: {} and {}", name(one), name(other));
     }
-    let persist = config
-        .points
-        .iter()
-        .filter_map(|(_, point)| match &point.kind {
-            Kind::Count(count) => count.persist,
-            _ => None,
-        });
+    let persist = persist(&config);
     Ok(GpioSession {
         backend: Arc::clone(&driver.backend),
         store: Arc::clone(&driver.store),
@@ -90,9 +86,11 @@ pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError
             .iter()
             .map(|(_, point)| every(point).map(|every| now + every))
             .collect(),
-        save: persist.min().map(|every| (now + every, every)),
+        save: persist.map(|every| (now + every, every)),
         kept,
+        owed,
         edges: Vec::new(),
+        is_crowded: false,
         lost: None,
         is_new: true,
         has_reported_loss: false,
@@ -100,31 +98,49 @@ pub(super) async fn open(driver: &GpioDriver) -> Result<GpioSession, DriverError
     })
 }
 
-/// The counts that were kept. One that cannot be read keeps the device offline: beginning at zero
-/// would overwrite it.
-async fn load(driver: &GpioDriver) -> Result<Counts, DriverError> {
-    let is_kept = |kind: &Kind| {
-        matches!(
-            kind,
-            Kind::Count(CountConfig {
-                persist: Some(_),
-                ..
-            })
-        )
+/// The counts that were kept. Those that cannot be read are owed: counting begins at zero, and what was
+/// kept is added when it can be.
+async fn begin(driver: &mut GpioDriver) -> (Counts, BTreeSet<String>) {
+    let error = match load(driver).await {
+        Ok(kept) => return (kept, BTreeSet::new()),
+        Err(error) => error,
     };
+    if !std::mem::replace(&mut driver.has_reported_load, true) {
+        let device = driver.config.name.as_str();
+        log::error!(DEVICE = device; "the kept counts cannot be read ({error}): counting begins at zero, and they are added when they can be");
+    }
+    let points = driver.config.points.iter();
+    let kept = points.filter(|(_, point)| is_kept(&point.kind));
+    let owed = kept.map(|(name, _)| name.clone()).collect();
+    (Counts::new(), owed)
+}
+
+/// How often counts are kept.
+fn persist(config: &GpioConfig) -> Option<Duration> {
+    let points = config.points.iter();
+    let all = points.filter_map(|(_, point)| match &point.kind {
+        Kind::Count(count) => count.persist,
+        _ => None,
+    });
+    all.min()
+}
+
+fn is_kept(kind: &Kind) -> bool {
+    matches!(kind, Kind::Count(count) if count.persist.is_some())
+}
+
+/// The counts that were kept.
+async fn load(driver: &GpioDriver) -> Result<Counts, String> {
     let mut points = driver.config.points.iter();
     if !points.any(|(_, point)| is_kept(&point.kind)) {
         return Ok(Counts::new());
     }
     let (store, name) = (Arc::clone(&driver.store), driver.config.name.clone());
     let loaded = tokio::task::spawn_blocking(move || store.load(&name)).await;
-    let text = match loaded {
-        Ok(Ok(counts)) => return Ok(counts),
-        Ok(Err(error)) => error.to_string(),
-        Err(error) => error.to_string(),
-    };
-    let text = format!("the kept counts cannot be read: {text}");
-    Err(DriverError::new(Cause::Open, text))
+    match loaded {
+        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn rules(config: &GpioConfig) -> Vec<Rules> {

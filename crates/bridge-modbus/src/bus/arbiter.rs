@@ -70,6 +70,8 @@ pub(super) struct Arbiter {
     last_used: Instant,
     /// Over TCP: since when something is under way.
     busy_since: Option<Instant>,
+    /// When it was last told that the other end sends without end.
+    flood_told: Option<Instant>,
 }
 
 impl Arbiter {
@@ -102,6 +104,7 @@ impl Arbiter {
             has_answered: false,
             last_used: Instant::now(),
             busy_since: None,
+            flood_told: None,
         }
     }
 
@@ -261,7 +264,11 @@ impl Arbiter {
                 request = next;
                 continue;
             }
-            let is_lost = matches!(answer, Err(Fault::Lost(_)));
+            let fault = answer.as_ref().err().filter(|fault| fault.ends_link());
+            let is_lost = fault.is_some();
+            if matches!(fault, Some(Fault::Flood)) {
+                self.flooded();
+            }
             let is_mute =
                 !matches!(self.config.transport, Transport::Serial(_)) && link.mute >= MUTE_MAX;
             reply(job, &request, answer);
@@ -350,6 +357,9 @@ impl Arbiter {
 
     /// Gives the connection up, and with it everything that is under way.
     fn crash(&mut self, fault: &Fault) {
+        if *fault == Fault::Flood {
+            self.flooded();
+        }
         self.link = None;
         self.ledger.bus(|counts| counts.lost += 1);
         for (_, flight) in std::mem::take(&mut self.flights) {
@@ -368,7 +378,7 @@ impl Arbiter {
         let now = Instant::now();
         match answer {
             // The line's fault is nobody's in particular.
-            Err(Fault::Lost(_)) => {}
+            Err(Fault::Lost(_) | Fault::Flood) => {}
             // Nothing was asked.
             Err(Fault::Unsent(_)) if cost < job.timeout => {}
             Err(Fault::Exception(exception)) if exception.is_silence() => {
@@ -392,7 +402,7 @@ impl Arbiter {
 fn reply(job: Job, request: &Request, answer: Result<Answer, Fault>) {
     let answer = answer.map_err(|fault| match job.work.written_before(request) {
         // Part of it has taken effect.
-        Some((done, of)) if !matches!(fault, Fault::Lost(_)) => Fault::Wrong(format!(
+        Some((done, of)) if !fault.ends_link() => Fault::Wrong(format!(
             "{}, after {done} of {of} were written one by one",
             fault.detail(job.timeout)
         )),

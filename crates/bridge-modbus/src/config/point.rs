@@ -156,6 +156,10 @@ impl TryFrom<RawPoint> for PointEntry {
             ));
         }
         check_number_keys(&raw, kind)?;
+        if let Some(labels) = &raw.labels {
+            check_labels(labels, kind, raw.write.0.is_some())
+                .map_err(|why| format!("enum: {why}"))?;
+        }
         if raw.write.0.is_some() && !table.is_writable() {
             return Err(format!("write: the {name} table is read-only"));
         }
@@ -259,6 +263,9 @@ fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
     match (&raw.invalid, kind) {
         (Some(_), Type::Switch) => Err("invalid: one bit has no invalid marker".into()),
         (Some(Invalid::Text(_)), Type::String(_) | Type::Bytes(_)) => Ok(()),
+        (Some(Invalid::Text(text)), _) if is_number(text) => Err(format!(
+            "invalid: remove the quotes: {kind} needs the number {text}, not a text"
+        )),
         (Some(Invalid::Text(_)), _) => Err(format!("invalid: expected a number for {kind}")),
         (Some(Invalid::Number(_)), Type::String(_) | Type::Bytes(_)) => {
             Err(format!("invalid: expected a text for {kind}"))
@@ -268,6 +275,23 @@ fn check_number_keys(raw: &RawPoint, kind: Type) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_labels(labels: &Labels, kind: Type, is_writable: bool) -> Result<(), String> {
+    if kind.is_number() || kind == Type::Switch {
+        labels.check_numbers()?;
+    }
+    if is_writable {
+        labels.check_commands()?;
+    }
+    Ok(())
+}
+
+/// Whether a text is what a number looks like in the file.
+fn is_number(text: &str) -> bool {
+    let hex = text.strip_prefix("0x");
+    hex.is_some_and(|digits| u64::from_str_radix(digits, 16).is_ok())
+        || text.parse::<Decimal>().is_ok()
 }
 
 fn is_integer(kind: Type) -> bool {

@@ -26,6 +26,12 @@ pub(crate) struct Timing {
 /// A line that is never silent for so long is in other hands.
 pub(super) const HUSH_MAX: Duration = Duration::from_secs(2);
 
+/// Bytes that may come during one transaction, besides what a serial line carries in its time: far
+/// more than late answers, echoes and other units' frames are.
+const TAKEN_MAX: usize = 64 * 1024;
+/// For so long a serial line may carry bytes in one transaction.
+const TAKEN_TIME: Duration = Duration::from_secs(10);
+
 /// Echoes that are waited for after their time.
 const UNHEARD_MAX: usize = 8;
 
@@ -39,6 +45,8 @@ pub(super) struct Line {
     pub(super) last_byte: Instant,
     /// What has arrived and not been looked at.
     pub(super) buffer: Vec<u8>,
+    /// Bytes that have come since the transaction began.
+    taken: usize,
     /// What was sent last, and whether such came back although `echo` does not have it.
     sent: Vec<u8>,
     pub(super) hears_itself: bool,
@@ -55,10 +63,23 @@ impl Line {
             // Whatever was on the line before may be half a frame.
             last_byte: Instant::now(),
             buffer: Vec::new(),
+            taken: 0,
             sent: Vec::new(),
             hears_itself: false,
             unheard: VecDeque::new(),
         }
+    }
+
+    /// A transaction begins.
+    pub(super) fn begin(&mut self) {
+        self.taken = 0;
+    }
+
+    /// How many bytes a transaction may bring.
+    fn taken_max(&self) -> usize {
+        let character = self.timing.character.as_micros();
+        let carried = TAKEN_TIME.as_micros().checked_div(character).unwrap_or(0);
+        TAKEN_MAX + usize::try_from(carried).unwrap_or(0)
     }
 
     /// Waits until nothing has come for `silence`. A frame that has begun may take longer.
@@ -218,12 +239,17 @@ impl Line {
         }
     }
 
-    /// Appends what has arrived, at least one byte.
+    /// Appends what has arrived, at least one byte. All loops that read a line end with this:
+    /// after too many bytes it is [`Fault::Flood`].
     pub(super) async fn read(&mut self) -> Result<(), Fault> {
         let mut chunk = [0; FRAME_MAX];
         match self.io.read(&mut chunk).await {
             Ok(0) => Err(Fault::Lost("closed by the other end".into())),
             Ok(read) => {
+                self.taken += read;
+                if self.taken > self.taken_max() {
+                    return Err(Fault::Flood);
+                }
                 self.buffer.extend(chunk.iter().take(read));
                 self.last_byte = Instant::now();
                 Ok(())

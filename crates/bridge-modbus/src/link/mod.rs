@@ -34,6 +34,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) enum Fault {
     /// The connection broke, or the adapter is gone.
     Lost(String),
+    /// So much came that it cannot have been asked for; the connection is closed.
+    Flood,
     /// No answer began in time.
     Timeout,
     /// An answer that cannot be used.
@@ -44,13 +46,22 @@ pub(crate) enum Fault {
     Unsent(String),
 }
 
+/// What is said of a flood.
+const FLOOD: &str = "it sends without end";
+
 impl Fault {
+    /// Whether the connection or the port is of no use any more.
+    pub(crate) fn ends_link(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Flood)
+    }
+
     /// What went wrong, without what was asked.
     pub(crate) fn detail(&self, limit: Duration) -> String {
         match self {
             Self::Exception(exception) => format!("exception {exception}"),
             Self::Timeout => format!("no answer within {} ms", limit.as_millis()),
             Self::Lost(detail) | Self::Wrong(detail) | Self::Unsent(detail) => detail.clone(),
+            Self::Flood => FLOOD.into(),
         }
     }
 
@@ -63,6 +74,10 @@ impl Fault {
                 after_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
             },
             Self::Lost(detail) => BusError::Lost { request, detail },
+            Self::Flood => BusError::Lost {
+                request,
+                detail: FLOOD.into(),
+            },
             Self::Wrong(detail) => BusError::Protocol { request, detail },
             Self::Unsent(detail) => BusError::Unsent { request, detail },
         }

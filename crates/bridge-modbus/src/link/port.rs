@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use fieldgate_model::plain::Plain;
 use serial2::rs4xx::Rs485Config;
 use tokio_serial::{DataBits, FlowControl, SerialPortBuilderExt, SerialStream, StopBits};
 
@@ -176,8 +177,10 @@ fn holder(path: &Path) -> Option<String> {
                 .is_ok_and(|open| open.file_type().is_char_device() && open.rdev() == device)
         };
         files.any(has_it).then(|| {
-            let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
-            format!("{} (process {number})", name.trim())
+            let name = fs::read(folder.join("comm")).unwrap_or_default();
+            // A process names itself: nothing in it may act on a terminal.
+            let name = String::from_utf8_lossy(&name);
+            format!("{} (process {number})", Plain(name.trim()))
         })
     })
 }

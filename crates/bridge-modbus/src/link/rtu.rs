@@ -53,7 +53,7 @@ impl RtuLink {
     /// One request and its answer; to unit 0, which none answers, only the time that units need.
     /// While the unit owes an answer that could be taken for this one, a barrier goes first.
     ///
-    /// After [`Fault::Lost`] the link is of no use. After any other fault it is.
+    /// After a fault that ends the link it is of no use. After any other fault it is.
     pub(crate) async fn transact(
         &mut self,
         unit: u8,
@@ -68,6 +68,7 @@ impl RtuLink {
             units,
             ledger,
         };
+        self.line.begin();
         self.hush(&mut ask, self.line.timing.silence).await?;
         if unit == 0 {
             let sent = self.send(&mut ask, request).await?;
@@ -116,7 +117,7 @@ impl RtuLink {
             }
             match heard {
                 Ok(_) => {}
-                Err(fault @ Fault::Lost(_)) => return Err(fault),
+                Err(fault) if fault.ends_link() => return Err(fault),
                 // Of a write it must be said that it was not sent.
                 Err(fault) if request.is_write() => {
                     return Err(Fault::Unsent(format!(

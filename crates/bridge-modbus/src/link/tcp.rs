@@ -22,6 +22,8 @@ use crate::wire::pdu::{Answer, Request, Wrong};
 const MUTE_MAX: u32 = 2;
 /// Numbers of requests that are remembered after their time.
 const EXPIRED_MAX: usize = 64;
+/// Bytes that may have come in while nothing was under way: all answers that can be late.
+const UNASKED_MAX: usize = EXPIRED_MAX * FRAME_MAX;
 
 /// An open connection.
 pub(crate) struct TcpLink {
@@ -65,16 +67,24 @@ impl TcpLink {
         }
     }
 
-    /// Whether it is still open; what has come in unasked is sorted out. To be called while
-    /// nothing is under way.
-    pub(crate) fn is_usable(&mut self, ledger: &Ledger) -> bool {
+    /// Finds out whether it is still open; what has come in unasked is sorted out. To be called
+    /// while nothing is under way.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection is of no use.
+    pub(crate) fn sort_out(&mut self, ledger: &Ledger) -> Result<(), Fault> {
         let mut chunk = [0; FRAME_MAX];
         loop {
             match self.stream.try_read(&mut chunk) {
-                Ok(0) => return false,
+                Ok(0) => return Err(closed()),
                 Ok(read) => self.inbox.extend(chunk.iter().take(read)),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                Err(_) => return false,
+                Err(error) => return Err(Fault::Lost(error.to_string())),
+            }
+            // The other end may send faster than this reads: all devices would wait.
+            if self.inbox.len() > UNASKED_MAX {
+                return Err(Fault::Flood);
             }
         }
         // What a header named and did not come with it.
@@ -82,8 +92,12 @@ impl TcpLink {
             self.inbox.clear();
         }
         self.surplus = 0;
+        self.take_frame(ledger)?;
+        if self.inbox.is_empty() {
+            return Ok(());
+        }
         // Half a frame that nobody asked for would put every later one out of step.
-        matches!(self.take_frame(ledger), Ok(None)) && self.inbox.is_empty()
+        Err(Fault::Wrong("half a frame that was not asked for".into()))
     }
 
     /// Sends a request and returns its number.
@@ -131,7 +145,7 @@ impl TcpLink {
             let mut chunk = [0; FRAME_MAX];
             match timeout_at(until, self.stream.read(&mut chunk)).await {
                 Ok(Ok(0)) => {
-                    return Happened::Broken(Fault::Lost("closed by the other end".into()));
+                    return Happened::Broken(closed());
                 }
                 Ok(Ok(read)) => {
                     self.mute = 0;
@@ -283,6 +297,10 @@ impl TcpLink {
             return Ok(Some(Happened::Over(own, result)));
         }
     }
+}
+
+fn closed() -> Fault {
+    Fault::Lost("closed by the other end".into())
 }
 
 /// What an answer is worth.

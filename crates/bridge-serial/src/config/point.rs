@@ -165,6 +165,21 @@ impl TryFrom<RawPoint> for PointEntry {
         if let Some(write) = &raw.write {
             write.check()?;
         }
+        if let Some(labels) = &raw.labels {
+            let is_number = raw.kind() == Kind::Decimal;
+            let numbers = if is_number {
+                labels.check_numbers()
+            } else {
+                Ok(())
+            };
+            let commands = raw
+                .write
+                .as_ref()
+                .map_or(Ok(()), |_| labels.check_commands());
+            numbers
+                .and(commands)
+                .map_err(|why| format!("enum: {why}"))?;
+        }
         Ok(Self { raw })
     }
 }

@@ -178,6 +178,22 @@ fn a_wrong_device_is_refused_by_key() {
         ),
         (point(r#"{"write": {"send": "{x}"}}"#), "is none of {value}"),
         (
+            point(r#"{"write": {"send": "{value}", "signs": "+é"}}"#),
+            "write.signs: 'é' is none of the signs of ASCII",
+        ),
+        (
+            point(r#"{"write": {"send": "a", "signs": "+"}}"#),
+            "write.signs: needs {value}",
+        ),
+        (
+            point(r#"{"as": "decimal", "enum": {"0-9": "low"}}"#),
+            "enum: `0-9` is no number",
+        ),
+        (
+            point(r#"{"enum": {"1": "a", "2": "a"}, "write": {"send": "{value}"}}"#),
+            "enum: the label `a` is there twice",
+        ),
+        (
             point(r#"{"write": {"send": "a", "min": 2, "max": 1}}"#),
             "write.min: 2 is above max 1",
         ),

@@ -25,6 +25,8 @@ pub struct WriteConfig {
     pub min: Option<Decimal>,
     /// The greatest value.
     pub max: Option<Decimal>,
+    /// What a text may hold besides letters, digits and blanks.
+    pub signs: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -36,7 +38,11 @@ pub(super) struct RawWrite {
     timeout: Option<Period>,
     min: Option<Decimal>,
     max: Option<Decimal>,
+    signs: Option<String>,
 }
+
+/// What texts need and no instrument takes for a command of its own.
+const SIGNS: &str = "+-._";
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
@@ -60,6 +66,19 @@ impl RawWrite {
         if self.timeout.is_some() && self.answer.is_none() {
             return Err("write.timeout: needs `answer`; without it nothing is waited for".into());
         }
+        if let Some(sign) = self
+            .signs
+            .iter()
+            .flat_map(|signs| signs.chars())
+            .find(|sign| !sign.is_ascii_punctuation())
+        {
+            return Err(format!(
+                "write.signs: {sign:?} is none of the signs of ASCII; letters, digits and blanks are allowed without it"
+            ));
+        }
+        if self.signs.is_some() && !self.send.has_value() {
+            return Err("write.signs: needs {value} in `send`".into());
+        }
         Ok(())
     }
 
@@ -71,6 +90,7 @@ impl RawWrite {
             timeout: self.timeout.map_or(TIMEOUT, Period::get),
             min: self.min,
             max: self.max,
+            signs: self.signs.clone().unwrap_or_else(|| SIGNS.to_owned()),
         }
     }
 }

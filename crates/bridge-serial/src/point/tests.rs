@@ -110,6 +110,12 @@ fn a_field_becomes_the_value_that_the_point_says() {
         ),
         (
             SCALE,
+            r#"{"field": "n", "unit": "kg", "unit_from": {"field": "u", "factors": {"g": 0.001, "": 2}}}"#,
+            "ST,2",
+            "4",
+        ),
+        (
+            SCALE,
             r#"{"field": "n", "enum": {"M": true, "": false}}"#,
             "ST,  kg",
             "false",
@@ -152,6 +158,8 @@ fn a_command_is_sent_as_the_template_says_or_refused_before_anything_is_sent() {
     let inverted = r#"{"field": "st", "as": "bool", "enum": {"1": "off", "0": "on"}, "write": {"send": "R{value}"}}"#;
     let levels = r#"{"field": "n", "scale": 0.1, "enum": {"1": "low", "2": "high"}, "write": {"send": "L{value}"}}"#;
     let hex = r#"{"field": "n", "as": "hex", "write": {"send": "A{value:04}"}}"#;
+    let label = r#"{"write": {"send": "^FD{value}^FS"}}"#;
+    let slash = r#"{"write": {"send": "^FD{value}^FS", "signs": "/"}}"#;
     let button = r#"{"write": {"send": "T\r\n"}}"#;
     for (parse, point, value, want) in [
         (
@@ -200,6 +208,19 @@ fn a_command_is_sent_as_the_template_says_or_refused_before_anything_is_sent() {
         (SCALE, switch, text("on"), Ok(("R1", Value::Bool(true)))),
         (SCALE, switch, number("7"), Err("neither on nor off")),
         (SCALE, button, number("1"), Ok(("T\r\n", number("1")))),
+        (
+            SCALE,
+            label,
+            text("Batch 7_b"),
+            Ok(("^FDBatch 7_b^FS", text("Batch 7_b"))),
+        ),
+        (SCALE, label, text("x^XZ~JR^XA"), Err("`^` is not allowed")),
+        (SCALE, label, text("x~JR"), Err("`~` is not allowed")),
+        (SCALE, label, text("1;RST"), Err("`;` is not allowed")),
+        (SCALE, label, text("a\r\nRST"), Err("printable ASCII")),
+        (SCALE, slash, text("7/b"), Ok(("^FD7/b^FS", text("7/b")))),
+        (SCALE, slash, text("7-b"), Err("`-` is not allowed")),
+        (SCALE, slash, number("-7"), Ok(("^FD-7^FS", number("-7")))),
     ] {
         let device = device(parse, point);
         let point = &device.points[0].1;

@@ -46,7 +46,23 @@ pub fn write(
         value.clone()
     };
     let raw = own(reading, &set)?;
+    check_signs(&raw, &rule.signs)?;
     Ok((rule.send.render(&raw, numbers)?, set))
+}
+
+/// A text must not hold what the instrument could take for the end of the text, or for a command.
+fn check_signs(value: &Value, signs: &str) -> Result<(), String> {
+    if matches!(value, Value::Decimal(_)) {
+        return Ok(());
+    }
+    let text = value.to_string();
+    let is_good = |c: char| !c.is_ascii_punctuation() || signs.contains(c);
+    match text.chars().find(|c| !is_good(*c)) {
+        None => Ok(()),
+        Some(sign) => Err(format!(
+            "`{sign}` is not allowed in this text; `signs` of the point's `write` says what is"
+        )),
+    }
 }
 
 /// What the device calls a value: what a frame that holds it would have.

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use fieldgate_model::plain::Plain;
+
 /// The words for a port that somebody else has.
 pub(super) fn in_use(path: &Path) -> String {
     match other(path) {
@@ -32,9 +34,10 @@ pub(super) fn other(path: &Path) -> Option<String> {
             .flatten()
             .any(|file| fs::read_link(file.path()).ok().as_ref() == Some(&port));
         if has_it && id != own {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            let name = fs::read(process.path().join("comm")).unwrap_or_default();
             // A process names itself: nothing in it may act on a terminal.
-            return Some(format!("{} (process {id})", name.trim().escape_debug()));
+            let name = String::from_utf8_lossy(&name);
+            return Some(format!("{} (process {id})", Plain(name.trim())));
         }
     }
     None

@@ -25,6 +25,9 @@ pub(super) const QUIET_BYTES: usize = 20;
 pub(super) const QUIET_MAX: Duration = Duration::from_secs(1);
 /// How long at most a frame that has begun is waited for before a request.
 const FRAME_MAX: Duration = Duration::from_secs(5);
+/// For how long what has come in time is looked at after the end of a wait. One who never stops
+/// talking must not be listened to for ever.
+const GRACE: Duration = Duration::from_millis(100);
 
 impl<L: Line> SerialSession<L> {
     /// Whether a request can be made now: its answer can be told from those that are owed.
@@ -107,6 +110,7 @@ impl<L: Line> SerialSession<L> {
     pub(super) async fn settle(&mut self) -> Result<(), DriverError> {
         let start = Instant::now();
         loop {
+            self.flow.give_way().await;
             let until = Instant::now() + self.quiet();
             let came = timeout_at(until, self.read()).await.is_ok();
             if let Some(error) = self.lost.take() {
@@ -313,6 +317,10 @@ impl<L: Line> SerialSession<L> {
             if let Some(error) = self.lost.take() {
                 return Err(error);
             }
+            if Instant::now() >= end + GRACE {
+                return Ok(None);
+            }
+            self.flow.give_way().await;
             let silence = self.framer.deadline().map(Instant::from_std);
             let until = silence.map_or(end, |silence| silence.min(end));
             if timeout_at(until, self.read()).await.is_err() {

@@ -5,6 +5,7 @@
 
 mod commands;
 mod device;
+mod floods;
 mod polls;
 mod ports;
 mod streams;

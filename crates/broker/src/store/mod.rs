@@ -35,14 +35,18 @@ use crate::router::{Retained, Stored};
 
 use batch::Batch;
 use coalesce::Coalesced;
-use open::{import, read, set_aside};
+use open::{Opened, import};
 use pace::Pace;
-use writer::{Failure, Writer};
+use writer::Writer;
 
 pub(crate) use clock::{Clock, StoreTime};
 pub(crate) use load::{Recovered, RecoveredSession};
 pub(crate) use record::SessionRecord;
 pub(crate) use ticket::{Outcome, Part, Ticket};
+
+/// How long everything that is held may take to be handed over, and how often that is looked at.
+const ALL_MAX: Duration = Duration::from_secs(3);
+const ALL_LOOK: Duration = Duration::from_millis(20);
 
 /// Batches that failed are remembered for those who have not asked yet.
 const LOST_MAX: usize = 1_024;
@@ -53,7 +57,8 @@ const BACKLOG: usize = 4 << 20;
 /// Where a broker keeps what outlives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// The folder. Its parent must exist; damaged stores are set aside there.
+    /// The folder, made with its parents where they are missing. Damaged stores are set aside beside
+    /// it.
     pub path: PathBuf,
     /// Changes that something waits for are written together once in this time, so that they do not
     /// wear out an SD card. Those of a short burst are written at once.
@@ -75,7 +80,7 @@ impl StoreConfig {
     }
 }
 
-/// The store cannot be used.
+/// The store is in use by another process, or its thread cannot be started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot keep sessions in {}: {detail}", path.display())]
 pub struct StoreError {
@@ -108,6 +113,9 @@ struct Shared {
     failing: AtomicBool,
     /// The log has lost what it held: it needs everything again.
     wants_all: AtomicBool,
+    /// The folder could not be used at the start, and cannot yet: what is handed over lives in the
+    /// memory of its owner alone.
+    is_without: AtomicBool,
     commits: AtomicU64,
     /// Bytes of the changes that wait to be written, about.
     backlog: AtomicUsize,
@@ -130,7 +138,8 @@ struct Inbox {
 }
 
 impl Store {
-    /// Opens the log, sets it aside if it is damaged, and starts the thread that writes to it.
+    /// Opens the log, sets it aside if it is damaged, and starts the thread that writes to it. With a
+    /// folder that cannot be used nothing is kept until it can be.
     pub(crate) fn open(
         config: StoreConfig,
         retained: Arc<Mutex<Retained>>,
@@ -141,18 +150,12 @@ impl Store {
             detail,
         };
         let pot = Arc::clone(lock(&retained).pot());
-        let opened = read(&path, &pot).or_else(|failure| {
-            let Failure::Damaged(detail) = failure else {
-                return Err(failure);
-            };
-            let then = "the broker starts without the sessions and retained messages of before";
-            set_aside(&path, &detail, then)?;
-            read(&path, &pot)
-        });
-        let opened = opened.map_err(|failure| match failure {
-            Failure::Damaged(detail) | Failure::System(detail) => failed(detail),
-        });
-        let (book, time, recovered) = opened?;
+        let Opened {
+            book,
+            time,
+            recovered,
+        } = open::open(&path, &pot).map_err(failed)?;
+        let stamp = book.as_ref().and_then(|book| book.log.stamp());
         let shared = Arc::new(Shared {
             inbox: Mutex::new(Inbox {
                 batch: Batch::default(),
@@ -175,13 +178,21 @@ impl Store {
             wants_all: AtomicBool::new(false),
             commits: AtomicU64::new(0),
             backlog: AtomicUsize::new(0),
-            stamp: Mutex::new(book.log.stamp().unwrap_or_else(|| time.stamp())),
+            is_without: AtomicBool::new(book.is_none()),
+            stamp: Mutex::new(stamp.unwrap_or_else(|| time.stamp())),
         });
-        let (book, recovered) = import(book, recovered, &shared);
+        let (book, recovered) = match book {
+            Some(book) => {
+                let (book, recovered) = import(book, recovered, &shared);
+                (Some(book), recovered)
+            }
+            None => (None, recovered),
+        };
         let writer = Writer {
+            has_content: book.as_ref().is_some_and(|book| !book.index.is_empty()),
+            tried: Instant::now(),
             shared: Arc::clone(&shared),
-            has_content: !book.index.is_empty(),
-            book: Some(book),
+            book,
         };
         let thread = std::thread::Builder::new()
             .name("broker-store".into())
@@ -204,8 +215,18 @@ impl Store {
         }
     }
 
-    /// Whether everything that is held has to be handed over again. True once.
+    /// Whether what is handed over is written to the disk.
+    pub(crate) fn is_keeping(&self) -> bool {
+        !self.is_failing() && !self.shared.is_without.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything that is held has to be handed over again. True once. To be called now
+    /// and then.
     pub(crate) fn wants_all(&self) -> bool {
+        if self.shared.is_without.load(Ordering::Relaxed) {
+            // Wakes the thread, which may have nothing else to do.
+            self.restamp();
+        }
         self.shared.wants_all.swap(false, Ordering::AcqRel)
     }
 
@@ -459,6 +480,17 @@ impl Shared {
             inbox.pace.wrote(Instant::now());
         }
         Some((batch, number))
+    }
+
+    /// Waits until everything that is held has been handed over, but not for ever.
+    fn wait_for_all(&self) {
+        let end = Instant::now() + ALL_MAX;
+        let is_over = |inbox: &Inbox| inbox.batch.is_all || inbox.stop || Instant::now() >= end;
+        let mut inbox = self.inbox();
+        while !is_over(&inbox) {
+            let waited = self.changed.wait_timeout(inbox, ALL_LOOK);
+            inbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     fn decide(&self, number: u64) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use fieldgate_spool::Log;
+use fieldgate_spool::{Error, Log};
 
 use super::batch::Batch;
 use super::load::Loading;
@@ -63,9 +63,88 @@ pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (
     (book, found)
 }
 
-/// Reads the log in the folder `path`.
-pub(super) fn read(path: &Path, pot: &Arc<Pot>) -> Result<(Book, StoreTime, Recovered), Failure> {
-    let log = Log::open(path)?;
+/// A store that was opened.
+pub(super) struct Opened {
+    /// `None` if nothing can be written.
+    pub(super) book: Option<Book>,
+    pub(super) time: StoreTime,
+    pub(super) recovered: Recovered,
+}
+
+/// Opens the store in the folder `path`. What is damaged is set aside. A folder that cannot be used
+/// keeps nobody from starting: what can be read of it counts, and it is tried again later.
+///
+/// Only a store that another process has open is an error.
+pub(super) fn open(path: &Path, pot: &Arc<Pot>) -> Result<Opened, String> {
+    let read = |log| read(log, pot);
+    let log = match make(path) {
+        Err(error @ Error::InUse) => return Err(error.to_string()),
+        log => log.map_err(Failure::from),
+    };
+    let found = log.and_then(read).or_else(|failure| {
+        let Failure::Damaged(detail) = failure else {
+            return Err(failure);
+        };
+        let then = "the broker starts without the sessions and retained messages of before";
+        set_aside(path, &detail, then)?;
+        read(make(path)?)
+    });
+    let (Failure::Damaged(detail) | Failure::System(detail)) = match found {
+        Ok((book, time, recovered)) => {
+            return Ok(Opened {
+                book: Some(book),
+                time,
+                recovered,
+            });
+        }
+        Err(failure) => failure,
+    };
+    let text = path.display();
+    let then =
+        "NOTHING IS KEPT over a restart until that can be used; it is tried again all the time";
+    let found = Log::open_read_only(path)
+        .map_err(Failure::from)
+        .and_then(read);
+    let (time, recovered) = match found {
+        Ok((_, time, recovered)) => {
+            log::error!("{text}: {detail}; what is there was read, but {then}");
+            (time, recovered)
+        }
+        Err(_) => {
+            log::error!("{text}: {detail}; {then}");
+            (StoreTime::resume(None), Recovered::default())
+        }
+    };
+    Ok(Opened {
+        book: None,
+        time,
+        recovered,
+    })
+}
+
+/// Opens the log in the folder `path`, which is made if it is missing.
+pub(super) fn make(path: &Path) -> Result<Log, Error> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    Log::open(path)
+}
+
+/// A log to write everything to, in the place of one that could not be used at the start. What is
+/// in that one is older than what the broker holds.
+pub(super) fn replace(path: &Path) -> Result<Book, Failure> {
+    let detail = match make(path) {
+        Ok(log) if log.stamp().is_none() => return Book::read(log, |_| Ok(())),
+        Ok(_) => "it could not be used at the start".to_owned(),
+        Err(Error::Damaged(detail)) => detail,
+        Err(error) => return Err(error.into()),
+    };
+    set_aside(path, &detail, "everything is written anew")?;
+    Book::read(make(path)?, |_| Ok(()))
+}
+
+/// Reads a log.
+fn read(log: Log, pot: &Arc<Pot>) -> Result<(Book, StoreTime, Recovered), Failure> {
     let time = StoreTime::resume(log.stamp());
     let mut loading = Loading::new(time.now(), pot);
     let book = Book::read(log, |payload| loading.apply(payload))?;

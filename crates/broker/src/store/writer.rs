@@ -9,7 +9,7 @@ use fieldgate_spool::{Error, Log};
 
 use super::batch::{Batch, Queued};
 use super::index::Index;
-use super::open::set_aside;
+use super::open::{make, replace, set_aside};
 use super::ops::{Body, Encoder, Op};
 use super::record::{Malformed, encode_grant, encode_message, entry_parts};
 use super::{Clock, LOST_MAX, Shared, lock};
@@ -19,6 +19,9 @@ use crate::router::Kept;
 
 /// How often a disk that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a folder is tried that could not be used at the start.
+const RETRY_FOLDER: Duration = Duration::from_secs(5);
 
 /// Bytes that a segment of the log holds.
 const SEGMENT: u64 = 256 * 1024;
@@ -229,11 +232,18 @@ pub(super) struct Writer {
     pub(super) book: Option<Book>,
     /// The log holds something.
     pub(super) has_content: bool,
+    /// When a folder that cannot be used was last tried.
+    pub(super) tried: Instant,
 }
 
 impl Writer {
     pub(super) fn run(mut self) {
         while let Some((batch, number)) = self.shared.next() {
+            if self.shared.is_without.load(Ordering::Relaxed) && !self.begins(&batch) {
+                self.succeed(batch, number);
+                self.look_for_folder();
+                continue;
+            }
             let result = match batch.is_empty() && self.book.is_some() {
                 true => Ok(()),
                 false => self.write(&batch),
@@ -248,6 +258,45 @@ impl Writer {
                 }
             }
             self.tidy();
+        }
+    }
+
+    /// Whether a store that had no folder so far has one from this batch on, as it is everything
+    /// that is held.
+    fn begins(&mut self, batch: &Batch) -> bool {
+        if !batch.is_all {
+            return false;
+        }
+        let path = &self.shared.config.path;
+        match replace(path) {
+            Ok(book) => {
+                let path = path.display();
+                log::info!("{path}: can be used now; sessions and retained messages are kept");
+                self.book = Some(book);
+                self.shared.is_without.store(false, Ordering::Relaxed);
+                true
+            }
+            Err(Failure::Damaged(detail) | Failure::System(detail)) => {
+                log::error!("{}: still cannot be used: {detail}", path.display());
+                false
+            }
+        }
+    }
+
+    /// Tries now and then whether a folder that could not be used can be. Then everything that is
+    /// held is asked for, and waited for: what changes meanwhile is written behind it.
+    fn look_for_folder(&mut self) {
+        if self.tried.elapsed() < RETRY_FOLDER {
+            return;
+        }
+        self.tried = Instant::now();
+        let path = &self.shared.config.path;
+        match make(path) {
+            Ok(_) | Err(Error::Damaged(_)) => {
+                self.shared.wants_all.store(true, Ordering::Release);
+                self.shared.wait_for_all();
+            }
+            Err(error) => log::debug!("{}: still cannot be used: {error}", path.display()),
         }
     }
 

@@ -47,6 +47,15 @@ impl Default for Listen {
 
 impl Listen {
     /// The listeners with an address, by their keys, in the order in which they are opened.
+    /// Whether other machines can connect.
+    pub(crate) fn is_on_network(&self) -> bool {
+        self.addressed().any(|(_, entry)| match entry.place {
+            Address::One(address) => !address.ip().is_loopback(),
+            Address::Port(_) => true,
+        })
+    }
+
+    /// The listeners that have an address, and the keys of them.
     pub(crate) fn addressed(&self) -> impl Iterator<Item = (&'static str, &Entry<Address>)> {
         [
             ("tcp", &self.tcp),

@@ -41,7 +41,7 @@ pub(crate) use serial::{Script, Serial};
 pub(crate) use source::Sources;
 pub(crate) use users::{check_user_name, text as users_text};
 
-use crate::yaml::{Mistake, Node, read};
+use crate::yaml::{Mark, Mistake, Node, read};
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug, PartialEq)]
@@ -235,6 +235,29 @@ pub(crate) fn users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
     };
     let named = main.root.get(&["broker", "users"]).and_then(Node::text);
     Ok(named.map(|file| beside(path, Path::new(file))))
+}
+
+/// The files that a configuration names for the broker, as it names them: key, place, file.
+///
+/// # Errors
+///
+/// Why the file cannot be read or parsed.
+pub(crate) fn files_of_broker(path: &Path) -> Result<Vec<(String, Mark, PathBuf)>, Report> {
+    const KEYS: [&[&str]; 4] = [
+        &["broker", "users"],
+        &["broker", "tls", "certificate"],
+        &["broker", "tls", "key"],
+        &["broker", "tls", "client_ca"],
+    ];
+    let mut report = Report::default();
+    let Some(main) = source::read(path, &mut report) else {
+        return Err(report);
+    };
+    let found = KEYS.into_iter().filter_map(|key| {
+        let file = main.root.get(key).and_then(Node::text)?;
+        Some((key.join("."), main.root.mark_of(key), file.into()))
+    });
+    Ok(found.collect())
 }
 
 /// A file that a configuration names.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use fieldgate_model::plain::Plain;
+
 use crate::yaml::Mark;
 
 /// One mistake: `gateway.yaml:12:5: devices.plc.unit: expected …`.
@@ -24,25 +26,10 @@ impl fmt::Display for Diagnostic {
             write!(f, "{}:{}:", mark.line, mark.column)?;
         }
         if !self.path.is_empty() {
-            write!(f, " {}:", OneLine(&self.path))?;
+            write!(f, " {}:", Plain(&self.path))?;
         }
-        write!(f, " {}", OneLine(&self.message))
-    }
-}
-
-/// Text that may quote the file, with control characters as escapes: a mistake is one line.
-struct OneLine<'t>(&'t str);
-
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                write!(f, "{character}")?;
-            }
-        }
-        Ok(())
+        // It may quote the file, and a mistake is one line.
+        write!(f, " {}", Plain(&self.message))
     }
 }
 

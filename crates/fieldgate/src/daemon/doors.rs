@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use fieldgate_broker::{Broker, Users};
 
 use crate::config::{self, Config, Report};
+use crate::journal::ANSWER;
 
 /// What the broker was told last, and where from.
 pub(crate) struct Doors {
     allow_anonymous: bool,
+    /// Others than programs on this machine can connect at all.
+    is_on_network: bool,
     users: Users,
     file: Option<PathBuf>,
     /// The state of the file that was read last; `None` before the first look.
@@ -24,6 +27,8 @@ impl Doors {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             allow_anonymous: config.allow_anonymous,
+            // A change of the listeners needs a restart.
+            is_on_network: config.listen.is_on_network(),
             users: config.users.clone(),
             file: config.users_file.clone(),
             // The file may have changed since it was read, so it is read again once.
@@ -69,7 +74,7 @@ impl Doors {
             Err(report) => {
                 log::error!("the users file has mistakes and changes nothing");
                 for diagnostic in report.iter() {
-                    log::error!("{diagnostic}");
+                    log::error!(target: ANSWER, "{diagnostic}");
                 }
             }
         }
@@ -91,7 +96,7 @@ impl Doors {
 
     /// Tells a person who cannot get in what to do about it.
     pub(crate) fn explain(&self) {
-        if self.allow_anonymous && self.users.anonymous.is_none() {
+        if self.allow_anonymous && self.users.anonymous.is_none() && self.is_on_network {
             log::warn!(
                 "everybody on the network may read and write everything: broker.allow_anonymous is true"
             );

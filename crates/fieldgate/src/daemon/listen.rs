@@ -15,10 +15,10 @@ use crate::stop::Stop;
 ///
 /// # Errors
 ///
-/// [`Stop::Listen`] with the address and the cause; [`Stop::Other`] if `state` cannot be used.
+/// [`Stop::Listen`] with the address and the cause; [`Stop::Other`] if another process uses `state`.
 pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec<Listener>), Stop> {
     let store = match state {
-        Some(folder) => Some(store(folder, config.store)?),
+        Some(folder) => Some(store(folder, config.store)),
         None => {
             log::info!(
                 "sessions and retained values end with this process; `--state DIR` keeps them"
@@ -63,18 +63,14 @@ pub(crate) fn own_topics(topics: &Topics, config: &Config) -> OwnTopics {
     OwnTopics::new(&topics.base(), names, topics.commands())
 }
 
-/// Where in `folder`, which is made if it is missing, the broker keeps its state.
-fn store(folder: &Path, times: StoreTimes) -> Result<StoreConfig, Stop> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        let message = format!("cannot make {}: {error}", folder.display());
-        Stop::Other(io::Error::new(error.kind(), message))
-    })?;
+/// Where in `folder` the broker keeps its state.
+fn store(folder: &Path, times: StoreTimes) -> StoreConfig {
     let usual = StoreConfig::new(folder.join("broker"));
-    Ok(StoreConfig {
+    StoreConfig {
         commit: times.commit.unwrap_or(usual.commit),
         retained_interval: times.retained.unwrap_or(usual.retained_interval),
         ..usual
-    })
+    }
 }
 
 fn listeners(config: &Config) -> Vec<Listener> {

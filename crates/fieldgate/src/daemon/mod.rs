@@ -33,6 +33,7 @@ use crate::control::{
     self,
     server::{Buses, Control},
 };
+use crate::journal::ANSWER;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use commands::Directory;
@@ -175,6 +176,7 @@ async fn serve(
     let mut look = tokio::time::interval(USERS_LOOK);
     let mut count = tokio::time::interval(stats::LOOK);
     let (mut has_changed, mut next_status) = (false, Instant::now());
+    let mut is_keeping = true;
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
@@ -188,13 +190,16 @@ async fn serve(
                 signals.notifier.ready();
             }
             _ = look.tick() => doors.look(broker).await,
-            _ = count.tick() => plant.publish_counters(),
+            _ = count.tick() => {
+                plant.publish_counters();
+                has_changed |= broker.is_keeping() != is_keeping;
+            }
             () = changed.notified() => has_changed = true,
             () = sleep_until(next_status), if has_changed => {
                 has_changed = false;
                 next_status = Instant::now() + STATUS_PAUSE;
-                let (online, all) = plant.count();
-                signals.notifier.status(&format!("{online} of {all} devices online"));
+                is_keeping = broker.is_keeping();
+                signals.notifier.status(&status(plant.count(), is_keeping));
             }
             _ = tick.tick(), if watchdog.is_some() => {
                 if broker.is_alive(interval / 2).await {
@@ -205,6 +210,15 @@ async fn serve(
             }
         }
     }
+}
+
+/// What `systemctl status` shows: how many devices are online, and what a person must know besides.
+fn status((online, all): (usize, usize), is_keeping: bool) -> String {
+    let kept = match is_keeping {
+        true => "",
+        false => "; NOTHING IS KEPT: the state folder cannot be used, the log says why",
+    };
+    format!("{online} of {all} devices online{kept}")
 }
 
 /// Lets tools use the buses. The gateway does its work without that, too.
@@ -231,7 +245,7 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doo
         Ok(Err(report)) => {
             log::error!("the configuration has mistakes and changes nothing");
             for diagnostic in report.iter() {
-                log::error!("{diagnostic}");
+                log::error!(target: ANSWER, "{diagnostic}");
             }
             return;
         }
@@ -247,7 +261,7 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doo
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {
             for key in &changes.need_restart {
-                log::warn!("{key} has changed and needs a restart");
+                log::warn!(target: ANSWER, "{key} has changed and needs a restart");
             }
             log::info!(
                 "reloaded: {} devices added, {} removed, {} restarted",

@@ -11,7 +11,7 @@ use fieldgate_bridge_serial::SerialCounts;
 
 /// How often the counters are looked at; those of faults are published when they have changed.
 pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_secs(10);
-/// Every so many looks all counters are published that have changed.
+/// After the first so many looks, all counters that have changed are published every so many.
 const LOOKS: u32 = 6;
 
 /// Counters of a bus or a device at one moment, in the order in which they are shown.
@@ -103,7 +103,8 @@ impl Stats {
     /// Which of these counters are to be published now.
     pub(crate) fn due(&mut self, now: BTreeMap<String, Figures>) -> BTreeMap<String, Figures> {
         self.looks = self.looks.wrapping_add(1);
-        let is_full = self.looks % LOOKS == 1;
+        // In the first minute the figures begin to move, and zeros beside living values mislead.
+        let is_full = self.looks <= LOOKS || self.looks % LOOKS == 1;
         self.last.retain(|topic, _| now.contains_key(topic));
         let mut due = BTreeMap::new();
         for (topic, figures) in now {
@@ -135,7 +136,17 @@ mod tests {
         let mut counts = Counts::default();
         let now = |counts: &Counts| BTreeMap::from([("t".to_owned(), counts.into())]);
         assert_eq!(stats.due(now(&counts)).len(), 1, "the first time");
-        for (look, want) in [(2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (7, 1), (8, 0)] {
+        for (look, want) in [
+            (2, 1),
+            (6, 1),
+            (7, 1),
+            (8, 0),
+            (9, 0),
+            (12, 0),
+            (13, 1),
+            (14, 0),
+        ] {
+            stats.looks = look - 1;
             counts.requests += 1;
             assert_eq!(stats.due(now(&counts)).len(), want, "look {look}");
         }
@@ -160,7 +171,7 @@ mod tests {
         );
         assert_eq!(modbus.faults.len(), Counts::default().faults().len());
         let serial = Tally::Port(Arc::default()).figures(&run).unwrap();
-        let want = "bytes frames unmatched unasked late too_long bad_check bad_length incomplete \
+        let want = "bytes frames unmatched unasked late floods too_long bad_check bad_length incomplete \
                     bad_escape garbage timeouts lost";
         assert_eq!(names(&serial).join(" "), want);
         let gpio = Tally::Lines(Arc::default()).figures(&run).unwrap();

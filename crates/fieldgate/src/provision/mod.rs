@@ -6,6 +6,7 @@
 //! it runs before the network and the gateway are started.
 
 mod apply;
+mod inside;
 mod plan;
 mod redact;
 mod report;
@@ -93,9 +94,12 @@ impl Run {
         let shown = format!("{FOLDER}/{name}");
         let mut bytes = Vec::new();
         let limit = BYTES_MAX as u64 + 1;
-        let file = match fs::File::open(&path) {
+        let file = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            other => other,
+            // A link would lead to a file of the board, of which the report could quote lines.
+            Ok(found) if !found.is_file() => Err(io::Error::other("this is no file")),
+            Ok(_) => fs::File::open(&path),
+            Err(error) => Err(error),
         };
         let read = file.and_then(|file| file.take(limit).read_to_end(&mut bytes));
         if let Err(error) = read {
@@ -208,8 +212,12 @@ impl Run {
             return Ok(None);
         };
         let current = self.root.join(ETC).join(GATEWAY);
-        let file = match config::users_file(staged.unwrap_or(&current)) {
-            Ok(Some(file)) => file,
+        let named = config::files_of_broker(staged.unwrap_or(&current)).map(|files| {
+            let mut files = files.into_iter();
+            files.find(|(key, ..)| key == "broker.users")
+        });
+        let file = match named {
+            Ok(Some((.., file))) => self.inside(&file).map_err(|why| ("mqtt", why))?,
             Ok(None) => {
                 let text = "gateway.yaml names no users file: write `users: users.yaml` below `broker:` there";
                 return Err(("mqtt", text.to_owned()));
@@ -271,11 +279,36 @@ impl Run {
         Ok(kept)
     }
 
+    /// A file that a mapping names, if it is the gateway's.
+    fn inside(&self, named: &Path) -> Result<PathBuf, String> {
+        inside::inside(&self.root, Path::new(ETC), named)
+    }
+
+    /// Whether a mapping from the card names files that are not the gateway's, which is refused.
+    fn names_strangers(&mut self, staged: &Path) -> bool {
+        // What cannot be parsed is told by the one who reads all of it.
+        let named = config::files_of_broker(staged).unwrap_or_default();
+        let mut is_refused = false;
+        for (key, mark, file) in named {
+            if let Err(why) = self.inside(&file) {
+                let shown = format!("{FOLDER}/{GATEWAY}");
+                self.refused.add(&shown, Some(mark), key, why);
+                is_refused = true;
+            }
+        }
+        is_refused
+    }
+
     /// Checks the staged mapping as the gateway will, and takes it.
     fn take_gateway(&mut self, staged: Option<Staged>) -> Result<(), Stop> {
         let Some(Staged { path: staged, text }) = staged else {
             return Ok(());
         };
+        // Before any of them is read: the report quotes what is wrong in them.
+        if self.names_strangers(&staged) {
+            self.story.add(GATEWAY, Became::Refused);
+            return apply::remove(&staged).map_err(Stop::Other);
+        }
         if let Err(report) = config::load_with_files(&staged) {
             let inner = staged.display().to_string();
             for mistake in report.iter() {

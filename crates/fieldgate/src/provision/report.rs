@@ -1,6 +1,7 @@
 //! What became of each file, for a person who puts the card into a PC. Pure but for the log.
 
 use crate::config::Report;
+use crate::journal::ANSWER;
 
 /// What became of one file.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Story {
                 Became::Taken(told) => {
                     log::info!("{name}: taken");
                     for line in told {
-                        log::info!("{name}: {line}");
+                        log::info!(target: ANSWER, "{name}: {line}");
                     }
                 }
                 Became::TakenBefore => log::info!("{name}: as it was taken before"),

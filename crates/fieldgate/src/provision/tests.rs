@@ -309,6 +309,63 @@ fn what_contradicts_the_board_is_refused() {
 }
 
 #[test]
+fn a_mapping_from_the_card_names_no_file_outside_of_the_gateway_s_folder() {
+    let user = "version: 1\nmqtt: {user: ann, password: secret}\n";
+    for (key, file) in [
+        ("users", "../../x"),
+        ("users", "/etc/shadow"),
+        ("users", "../shadow"),
+        (
+            "tls",
+            "{certificate: ../../../key.pem, key: ../../../key.pem}",
+        ),
+    ] {
+        let board = Board::new("outside");
+        board.put("root/etc/shadow", "root:secret-of-the-board:1\n");
+        board.put("key.pem", "secret-of-the-board");
+        let mapping = format!("version: 1\nbroker: {{{key}: {file}}}\n");
+        board.put("boot/fieldgate/gateway.yaml", &mapping);
+        board.put("boot/fieldgate/provision.yaml", user);
+        let refused = board.start();
+        assert!(
+            refused.contains("is not in /etc/fieldgate"),
+            "{file}: {refused}"
+        );
+        let place = "fieldgate/gateway.yaml:2:";
+        assert!(refused.contains(place), "{file}: {refused}");
+        let all = refused + &board.report();
+        assert!(!all.contains("secret-of-the-board"), "{file}: {all}");
+        assert!(!board.0.join("x").exists() && !board.0.join("root/x").exists());
+        let kept = board.get("root/etc/fieldgate/gateway.yaml");
+        assert_eq!(kept, "version: 1\nbroker: {users: users.yaml}\n");
+    }
+    // Neither does one that the board has already.
+    let board = Board::new("outside-before");
+    board.put(
+        "root/etc/fieldgate/gateway.yaml",
+        "version: 1\nbroker: {users: ../../x}\n",
+    );
+    board.put("boot/fieldgate/provision.yaml", user);
+    let refused = board.start();
+    assert!(
+        refused.contains("../../x is not in /etc/fieldgate"),
+        "{refused}"
+    );
+    assert!(!board.0.join("root/x").exists());
+}
+
+#[test]
+fn a_link_on_the_card_is_not_followed() {
+    let board = Board::new("link");
+    board.put("root/etc/shadow", "root:secret-of-the-board:1\n");
+    let link = board.0.join("boot/fieldgate/gateway.yaml");
+    std::os::unix::fs::symlink(board.0.join("root/etc/shadow"), link).unwrap();
+    let refused = board.start();
+    assert!(refused.contains("this is no file"), "{refused}");
+    assert!(!board.report().contains("secret-of-the-board"));
+}
+
+#[test]
 fn a_fixed_address_goes_when_dhcp_is_asked_for_and_keys_go_when_there_are_none() {
     let board = Board::new("back");
     for (text, is_there) in [

@@ -25,22 +25,20 @@ use crate::yaml::suggestion;
 pub(crate) async fn read(read: &ReadTable) -> Result<(), Stop> {
     let at = &read.at;
     let table = table(&at.table)?;
+    let point = point(at, table, false)?;
+    let width = point.as_ref().map_or(1, |point| point.kind.registers());
+    let count = read.count.unwrap_or(width);
     check(&Request::Read {
         table,
         address: at.address,
-        count: read.count,
+        count,
     })?;
-    let point = point(at, table, false)?;
-    let width = point.as_ref().map_or(1, |point| point.kind.registers());
-    if !read.count.is_multiple_of(width) {
-        let text = format!(
-            "COUNT: one value takes {width} registers, and {} are no multiple",
-            read.count
-        );
+    if !count.is_multiple_of(width) {
+        let text = format!("COUNT: one value takes {width} registers, and {count} are no multiple");
         return Err(Stop::Usage(text));
     }
     let mut line = Line::find(&at.on).await?;
-    let data = fetch(&mut line, at, table, read.count).await;
+    let data = fetch(&mut line, at, table, count).await;
     let way = line.way.clone();
     line.close().await?;
     let data = data?.map_err(|error| explained(&error))?;
@@ -50,7 +48,7 @@ pub(crate) async fn read(read: &ReadTable) -> Result<(), Stop> {
         at.on.bus,
         table.name(),
         if table.is_bits() { "bits" } else { "registers" },
-        read.count,
+        count,
         at.address
     );
     match (&point, &data) {

@@ -70,10 +70,32 @@ fn explain(info: &str, text: &str, at: &Marker) -> Fault {
                 column,
             })
         });
-    match tab {
-        Some(mark) => (mark, "a tab in the indent; YAML wants spaces".to_owned()),
+    if let Some(mark) = tab {
+        return (mark, "a tab in the indent; YAML wants spaces".to_owned());
+    }
+    match strange_blank(text) {
+        Some((mark, blank)) => {
+            let text = format!(
+                "a blank that is none in the indent ({}, as web pages have them); YAML wants spaces",
+                blank.escape_unicode()
+            );
+            (mark, text)
+        }
         None => (mark(at), info.to_owned()),
     }
+}
+
+/// The first blank of another kind in an indent: it looks like one, and the parser takes it for a
+/// letter.
+fn strange_blank(text: &str) -> Option<(Mark, char)> {
+    let is_strange = |c: char| c.is_whitespace() && !matches!(c, ' ' | '\t' | '\r');
+    text.lines().enumerate().find_map(|(index, line)| {
+        let mut indent = line.chars().take_while(|c| c.is_whitespace());
+        let column = indent.position(is_strange)? + 1;
+        let blank = line.chars().nth(column - 1)?;
+        let line = index + 1;
+        Some((Mark { line, column }, blank))
+    })
 }
 
 /// A container that is not closed yet.

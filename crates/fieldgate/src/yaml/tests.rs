@@ -258,6 +258,7 @@ fn broken_text_is_reported_at_its_line() {
     for (text, line, words) in [
         ("a: 1\nb: 2\na: 3", 3, "already at line 1"),
         ("a: 1\n\tb: 2", 2, "tab"),
+        ("a: 1\n \u{a0}b: 2\n", 2, "\\u{a0}, as web pages"),
         ("a: [1, 2", 1, "flow"),
         ("a: \"x", 1, "quote"),
         ("a: b: c", 1, "mapping values"),

@@ -10,7 +10,7 @@ use super::{Arbiter, Link};
 use crate::config::{BusConfig, Transport};
 use crate::link::rtu::{RtuLink, Timing};
 use crate::link::tcp::TcpLink;
-use crate::link::{connect, port};
+use crate::link::{Fault, connect, port};
 
 /// Failed attempts to connect that make an outage, the end of which is news to devices that are
 /// offline. A server that takes one connection only can refuse the one after a time limit; were
@@ -23,6 +23,9 @@ const RECONNECT_MAX: Duration = Duration::from_secs(5);
 pub(super) const SERIAL_GAP: Duration = Duration::from_millis(60);
 /// The same for a serial device server, with a network in between.
 const TCP_GAP: Duration = Duration::from_millis(250);
+/// A flood goes on for as long as the other end is not repaired: it is told no more often than so.
+const FLOOD_TOLD: Duration = Duration::from_secs(3600);
+
 /// The bus cannot be reached since the last attempt.
 pub(super) struct Outage {
     pub(super) detail: String,
@@ -40,8 +43,12 @@ impl Arbiter {
             Some(Link::Tcp(mut link)) if self.flights.is_empty() => {
                 // Lets bytes that the system has already come in.
                 tokio::task::yield_now().await;
-                if !link.is_stale() && link.is_usable(&self.ledger) {
-                    return Some(Ok(Link::Tcp(link)));
+                if !link.is_stale() {
+                    match link.sort_out(&self.ledger) {
+                        Ok(()) => return Some(Ok(Link::Tcp(link))),
+                        Err(Fault::Flood) => self.flooded(),
+                        Err(_) => {}
+                    }
                 }
                 self.hold_off();
             }
@@ -116,6 +123,22 @@ impl Arbiter {
                 Link::Rtu(RtuLink::new(stream, timing(character, gap), serial.echo))
             }
         })
+    }
+
+    /// The other end sends without end. That is counted, and told now and then.
+    pub(super) fn flooded(&mut self) {
+        self.ledger.bus(|counts| counts.floods += 1);
+        let now = Instant::now();
+        let is_told = |told: Instant| now.saturating_duration_since(told) < FLOOD_TOLD;
+        if !self.flood_told.is_some_and(is_told) {
+            self.flood_told = Some(now);
+            log::warn!(
+                BUS = self.name.as_str();
+                "{} sends what it was not asked for, without end; the connection is closed, and \
+                 made anew for the next request. `floods` counts how often",
+                self.config.transport
+            );
+        }
     }
 
     /// The link is of no use any more. If no usable answer ever came on it, the next one has to wait.

@@ -106,6 +106,18 @@ fn a_wrong_point_is_refused_by_key() {
         ),
         (r#"{"coil": 1, "order": "DCBA"}"#, "order: one bit"),
         (
+            r#"{"input": 1, "as": "u16", "enum": {"0-9": "low"}}"#,
+            "enum: `0-9` is no number",
+        ),
+        (
+            r#"{"holding": 1, "as": "u16", "enum": {"1": "a", "2": "a"}, "write": true}"#,
+            "enum: the label `a` is there twice",
+        ),
+        (
+            r#"{"input": 1, "as": "u32", "invalid": "0x80000000"}"#,
+            "invalid: remove the quotes: u32 needs the number 0x80000000",
+        ),
+        (
             r#"{"input": 1, "as": "u32", "order": "ACBD"}"#,
             "unknown variant `ACBD`",
         ),
