@@ -233,7 +233,12 @@ impl Row<'_> {
         if input.needs == Needs::LateDevice {
             setup.add_device(&gateway)?;
             match retained::of_late_device(gateway.address()) {
-                Ok(late) => figures.late = Some(late),
+                Ok((late, like)) => {
+                    let note =
+                        format!("{late} topics of the late device retained, {like} of a like one");
+                    figures.notes.push(note);
+                    figures.late = Some((late, like));
+                }
                 Err(error) => figures.notes.push(format!("retained: {error}")),
             }
         }
