@@ -258,7 +258,8 @@ pub fn run(name: &str, seconds: u64, from: Ipv4Addr) -> io::Result<()> {
     let timed = Arc::clone(&attack);
     thread::spawn(move || {
         thread::sleep(Duration::from_secs(seconds));
-        println!("{}", timed.summary());
+        // The bench may be gone: that must not keep the attack going.
+        let _ = writeln!(io::stdout(), "{}", timed.summary());
         process::exit(0);
     });
     (input.run)(&attack);
