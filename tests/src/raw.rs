@@ -82,8 +82,16 @@ impl Raw {
     /// The system's.
     pub fn open(address: SocketAddr, version: Version) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
-        stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+        Self::over(stream, version)
+    }
+
+    /// A connection that exists already. Its timeout for writes stays as it is.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn over(stream: TcpStream, version: Version) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
         Ok(Self {
             stream,
             version,

@@ -5,7 +5,7 @@
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -150,6 +150,24 @@ impl Process {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How the process has ended by itself; `None` as long as it runs.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// The resident set now, in bytes.
+    pub fn memory_now(&self) -> io::Result<u64> {
+        field_kib(&format!("/proc/{}/status", self.pid()), "VmRSS:")
+    }
+
+    /// Lets [`Self::memory_peak`] begin again from what is resident now.
+    pub fn forget_memory_peak(&self) -> io::Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")
     }
 
     /// CPU time of all threads so far. See [`cpu_of`].
