@@ -86,7 +86,7 @@ impl<S: Stream> Connection<S> {
         }
         for _ in 0..READS_AT_ONCE {
             let mut buffer = ReadBuf::new(&mut desk.read);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            let read = ready!(self.stream.poll_discard(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(End::Lost);
             }

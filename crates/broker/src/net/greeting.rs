@@ -172,10 +172,7 @@ impl<S: Stream> Connection<S> {
             clean_start: connect.clean_start,
             expiry: asked_expiry(connect, limits),
             peer: peer(connect, limits),
-            will: match &connect.will {
-                Some(will) => Some(kept_will(will, &self.worker.pot)),
-                None => None,
-            },
+            will: (connect.will.as_ref()).map(|will| kept_will(will, &self.worker.pot)),
             remote: self.origin.remote,
             owner: Owner::of(&principal, Some(network(self.origin.ip()))),
             standing: Standing { principal, rights },

@@ -1,6 +1,10 @@
 //! Streams of bytes to clients, of any kind, and what they take in memory.
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -14,6 +18,15 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
 
     /// What it has read and not handed on yet, in bytes, about.
     fn held(&self) -> usize;
+
+    /// Reads what will not be looked at, and keeps none of it.
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_read(cx, buffer)
+    }
 }
 
 impl Stream for TcpStream {
@@ -43,6 +56,14 @@ impl Stream for Box<dyn Stream> {
 
     fn held(&self) -> usize {
         (**self).held()
+    }
+
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        (**self).poll_discard(cx, buffer)
     }
 }
 

@@ -157,8 +157,8 @@ impl Matches {
         let members = self.groups.iter().flat_map(|group| &group.members);
         let all = self.plain.iter().chain(members);
         let one = |one: &Subscriber| {
-            let ids = one.terms.ids.as_slice().len();
-            size_of::<Subscriber>() + ids * size_of::<u32>()
+            let ids = size_of_val(one.terms.ids.as_slice());
+            size_of::<Subscriber>() + ids
         };
         size_of::<Self>() + all.map(one).sum::<usize>()
     }

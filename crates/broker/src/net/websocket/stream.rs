@@ -151,6 +151,15 @@ impl<S: net::Stream> net::Stream for WebSocket<S> {
         let stream = self.inner.get_ref();
         stream.read + self.rest.len() + stream.inner.held()
     }
+
+    /// Past the WebSocket, which would put a message together.
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(self.inner.get_mut()).poll_read(cx, buffer)
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
