@@ -12,7 +12,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::client::Client;
-use super::effort::Effort;
+use super::effort::{Effort, yield_turn};
 use super::end::End;
 use super::login::Login;
 use super::stream::Stream;
@@ -376,7 +376,7 @@ impl<S: Stream> Connection<S> {
                 break;
             }
         }
-        cx.waker().wake_by_ref();
+        yield_turn(cx);
         Poll::Pending
     }
 

@@ -10,6 +10,7 @@ use tokio::io::ReadBuf;
 use super::Desk;
 use super::client::Client;
 use super::connection::{Connection, READS_AT_ONCE, Stage, State};
+use super::effort::yield_turn;
 use super::stream::Stream;
 use crate::counters::add;
 use crate::hub::Departure;
@@ -91,7 +92,7 @@ impl<S: Stream> Connection<S> {
                 return Poll::Ready(End::Lost);
             }
         }
-        cx.waker().wake_by_ref();
+        yield_turn(cx);
         Poll::Pending
     }
 
