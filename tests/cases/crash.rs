@@ -149,14 +149,15 @@ fn killed_at_any_moment_the_gateway_loses_nothing_that_it_acknowledged_and_repea
     }
     println!(
         "{rounds} rounds, {kills} kills: {} messages published, {} of them acknowledged, {} delivered; \
-         {} lost, {} of QoS 2 repeated, {} of QoS 1 repeated as they may be, {} out of order, \
-         {} retained values wrong, {} other faults",
+         {} lost, {} of QoS 2 repeated, {} of QoS 1 repeated and {} late as they may be, \
+         {} out of order, {} retained values wrong, {} other faults",
         total.published,
         total.acknowledged,
         total.delivered,
         total.lost.len(),
         total.repeated_qos_2.len(),
         total.repeated_qos_1,
+        total.late,
         total.reordered.len(),
         total.retained_wrong.len(),
         total.others.len(),
@@ -297,7 +298,7 @@ fn a_client_that_subscribes_behind_a_message_gets_its_repetition_behind_later_on
         ..Publisher::default()
     };
     let verdict = verify(&[publisher], &[subscriber], &Found::new());
-    assert!(verdict.is_clean(), "{verdict:?}");
+    assert!(verdict.is_clean() && verdict.late == 1, "{verdict:?}");
 }
 
 /// Two messages of QoS 1 and two of QoS 2, two changes of a retained value, and a subscriber that has all.
@@ -399,6 +400,7 @@ fn the_verifier_lets_only_repetitions_of_what_was_before_the_subscription_come_l
         let case = format!("from {from}, repeated: {repeated}: {verdict:?}");
         assert_eq!(verdict.reordered.len(), reordered, "{case}");
         assert_eq!(verdict.faults().count(), reordered, "{case}");
+        assert_eq!(verdict.late, 1 - reordered, "{case}");
     }
     // Such a repetition excuses nothing that comes behind it.
     let (mut publisher, mut subscriber, found) = clean();

@@ -68,6 +68,8 @@ pub struct Verdict {
     /// Deliveries, and those of QoS 1 that were not the first, which MQTT allows.
     pub delivered: usize,
     pub repeated_qos_1: usize,
+    /// Messages of before a subscription that came behind later ones, as repetitions, which MQTT allows.
+    pub late: usize,
     /// Each line is a broken promise.
     pub lost: Vec<String>,
     pub repeated_qos_2: Vec<String>,
@@ -100,6 +102,7 @@ impl Verdict {
         self.acknowledged += other.acknowledged;
         self.delivered += other.delivered;
         self.repeated_qos_1 += other.repeated_qos_1;
+        self.late += other.late;
         self.lost.extend(other.lost);
         self.repeated_qos_2.extend(other.repeated_qos_2);
         self.reordered.extend(other.reordered);
@@ -203,6 +206,7 @@ fn received(publishers: &[Publisher], subscriber: &Subscriber, verdict: &mut Ver
         let before = last.get(&place).filter(|before| **before > number);
         if let Some(before) = before {
             if sent.is_some_and(|sent| was_missed(sent, number, subscriber.from.get(&publisher))) {
+                verdict.late += 1;
                 continue;
             }
             verdict.reordered.push(format!("{what}: after {before}"));
