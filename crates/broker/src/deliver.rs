@@ -174,7 +174,7 @@ fn deliver_run(
             hand_over(message, terms, (cell, inner), now, post);
         }
     }
-    keep_sent(store, inner, before, post);
+    keep_sent(store, before, post);
     finish(guard, cell, now, post);
 }
 
@@ -237,12 +237,11 @@ fn hand_over(
     }
 }
 
-/// Hands over the messages that are on their way to a client, before it can acknowledge them: changes
-/// must come to the store in the order in which they happened.
-fn keep_sent(store: Option<&Store>, inner: &Inner, before: usize, post: &mut Post) {
+/// Hands over the messages of one client under its lock, before it can acknowledge them: changes must come to the
+/// store in the order in which they happened. A client that is away may be back as soon as it is unlocked.
+fn keep_sent(store: Option<&Store>, before: usize, post: &mut Post) {
     if let Some(store) = store
         && post.journal.changes.len() > before
-        && matches!(inner.sink, Sink::Wire(_))
     {
         store.submit_sent(before, &mut post.journal);
     }
@@ -321,7 +320,7 @@ fn deliver_shared(
             now,
             post,
         );
-        keep_sent(store, &inner, before, post);
+        keep_sent(store, before, post);
         finish(inner, &member.cell, now, post);
     }
 }
