@@ -8,17 +8,22 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use fieldgate_mqtt::{
+    Packet, PacketId, Publish, PublishProperties, QoS, SubscriptionOptions, Version,
+};
 use fieldgate_tests::crash::ledger::{
     Found, Kept, Publisher, Received, Sent, Subscriber, Verdict, verify,
 };
 use fieldgate_tests::crash::{Daemon, Plan, rounds, run};
+use fieldgate_tests::raw::{Event, Raw, lasting};
 
 use harness::gateway::{configuration, fieldgate};
-use harness::{Folder, free_port, process::Process};
+use harness::{Folder, PATIENCE, free_port, process::Process};
 
 /// Kills under load in one run, that is between an empty state and a verdict.
 const KILLS_A_RUN: usize = 5;
@@ -144,14 +149,15 @@ fn killed_at_any_moment_the_gateway_loses_nothing_that_it_acknowledged_and_repea
     }
     println!(
         "{rounds} rounds, {kills} kills: {} messages published, {} of them acknowledged, {} delivered; \
-         {} lost, {} of QoS 2 repeated, {} of QoS 1 repeated as they may be, {} out of order, \
-         {} retained values wrong, {} other faults",
+         {} lost, {} of QoS 2 repeated, {} of QoS 1 repeated and {} late as they may be, \
+         {} out of order, {} retained values wrong, {} other faults",
         total.published,
         total.acknowledged,
         total.delivered,
         total.lost.len(),
         total.repeated_qos_2.len(),
         total.repeated_qos_1,
+        total.late,
         total.reordered.len(),
         total.retained_wrong.len(),
         total.others.len(),
@@ -197,12 +203,111 @@ fn after_every_kill_retained_values_deletions_wills_and_sessions_are_as_acknowle
     assert!(broken.is_clean(), "seed {seed}");
 }
 
+/// Sends messages `numbers`, each with its number as its payload.
+fn publish(client: &mut Raw, numbers: Range<u16>, dup: bool) {
+    for number in numbers {
+        client.put(&Packet::Publish(Publish {
+            dup,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            topic: "crash/order",
+            packet_id: PacketId::new(number + 1),
+            properties: PublishProperties::default(),
+            payload: number.to_string().as_bytes(),
+        }));
+    }
+    client.flush().expect("a connection");
+}
+
+/// The next packet that `pick` wants. Acknowledges nothing.
+fn wait<T>(client: &mut Raw, pick: impl Fn(&Event) -> Option<T>) -> T {
+    loop {
+        let event = client.next(PATIENCE).expect("a connection");
+        if let Some(found) = pick(&event.expect("something comes")) {
+            return found;
+        }
+    }
+}
+
+#[test]
+fn a_client_that_subscribes_behind_a_message_gets_its_repetition_behind_later_ones() {
+    let mut gateway = Gateway::new();
+    let address = SocketAddr::from(([127, 0, 0, 1], gateway.port));
+    let start = |gateway: &mut Gateway| {
+        gateway.start();
+        let process = gateway.process.as_ref();
+        process.expect("it was started").wait_line("MQTT on ");
+        ["subscriber", "publisher"].map(|name| {
+            let connect = lasting(Version::V4, name);
+            Raw::connect(address, &connect, PATIENCE)
+                .expect("it serves")
+                .0
+        })
+    };
+    let number = |event: &Event| match event {
+        Event::Publish(message) => str::from_utf8(&message.payload).ok()?.parse::<u64>().ok(),
+        _ => None,
+    };
+    let [mut subscriber, mut publisher] = start(&mut gateway);
+    publish(&mut publisher, 0..1, false);
+    // The broker has it. The publisher did not see this: the crash was before.
+    wait(&mut publisher, |event| {
+        matches!(event, Event::Ack(..)).then_some(())
+    });
+    subscriber.put_subscribe(
+        1,
+        &[("crash/order", SubscriptionOptions::new(QoS::AtLeastOnce))],
+    );
+    subscriber.flush().expect("a connection");
+    wait(&mut subscriber, |event| {
+        matches!(event, Event::SubAck(..)).then_some(())
+    });
+    publish(&mut publisher, 1..2, false);
+    let mut came = vec![wait(&mut subscriber, number)];
+    gateway.kill();
+    let [mut subscriber, mut publisher] = start(&mut gateway);
+    publish(&mut publisher, 0..2, true);
+    while !came.ends_with(&[0, 1]) {
+        came.push(wait(&mut subscriber, number));
+    }
+    // The second may have come once more, as it was not acknowledged.
+    assert!(
+        [&[1, 0, 1][..], &[1, 1, 0, 1]].contains(&&came[..]),
+        "{came:?}"
+    );
+    let received = |number| Received {
+        publisher: 0,
+        number,
+        topic: 0,
+        qos: 1,
+    };
+    let subscriber = Subscriber {
+        qos: 1,
+        from: BTreeMap::from([(0, 1)]),
+        received: came.into_iter().map(received).collect(),
+        ..Subscriber::default()
+    };
+    let sent = Sent {
+        topic: 0,
+        qos: 1,
+        acknowledged: true,
+        repeated: true,
+    };
+    let publisher = Publisher {
+        sent: vec![sent; 2],
+        ..Publisher::default()
+    };
+    let verdict = verify(&[publisher], &[subscriber], &Found::new());
+    assert!(verdict.is_clean() && verdict.late == 1, "{verdict:?}");
+}
+
 /// Two messages of QoS 1 and two of QoS 2, two changes of a retained value, and a subscriber that has all.
 fn clean() -> (Publisher, Subscriber, Found) {
     let sent = |topic, qos| Sent {
         topic,
         qos,
         acknowledged: true,
+        repeated: false,
     };
     let kept = |value, written| Kept {
         topic: 0,
@@ -282,6 +387,37 @@ fn the_verifier_knows_what_need_not_arrive() {
         let verdict = verify(&[publisher], &[subscriber], &found);
         assert!(verdict.is_clean(), "{case}: {verdict:?}");
     }
+}
+
+#[test]
+fn the_verifier_lets_only_repetitions_of_what_was_before_the_subscription_come_late() {
+    for (from, repeated, reordered) in [(1, true, 0), (1, false, 1), (0, true, 1), (0, false, 1)] {
+        let (mut publisher, mut subscriber, found) = clean();
+        publisher.sent[0].repeated = repeated;
+        subscriber.from.insert(0, from);
+        subscriber.received.swap(0, 2);
+        let verdict = verify(&[publisher], &[subscriber], &found);
+        let case = format!("from {from}, repeated: {repeated}: {verdict:?}");
+        assert_eq!(verdict.reordered.len(), reordered, "{case}");
+        assert_eq!(verdict.faults().count(), reordered, "{case}");
+        assert_eq!(verdict.late, 1 - reordered, "{case}");
+    }
+    // Such a repetition excuses nothing that comes behind it.
+    let (mut publisher, mut subscriber, found) = clean();
+    let later = publisher.sent[2];
+    publisher.sent.extend([later, later]);
+    publisher.sent[0].repeated = true;
+    subscriber.from.insert(0, 1);
+    subscriber.received = [5, 0, 4, 3, 2, 1]
+        .map(|number: usize| Received {
+            publisher: 0,
+            number: number as u64,
+            topic: publisher.sent[number].topic,
+            qos: publisher.sent[number].qos,
+        })
+        .into();
+    let verdict = verify(&[publisher], &[subscriber], &found);
+    assert_eq!(verdict.reordered.len(), 3, "{verdict:?}");
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn deliver_run(
         }
     }
     keep_within(sender.budget, inner, held, post);
-    keep_sent(sender.store, inner, before, post);
+    keep_sent(sender.store, before, post);
     finish(guard, cell, sender.now, post);
 }
 
@@ -265,12 +265,11 @@ fn keep_within(budget: &Budget, inner: &mut Inner, held: usize, post: &mut Post)
     }
 }
 
-/// Hands over the messages that are on their way to a client, before it can acknowledge them: changes
-/// must come to the store in the order in which they happened.
-fn keep_sent(store: Option<&Store>, inner: &Inner, before: usize, post: &mut Post) {
+/// Hands over the messages of one client under its lock, before it can acknowledge them: changes must come to the
+/// store in the order in which they happened. A client that is away may be back as soon as it is unlocked.
+fn keep_sent(store: Option<&Store>, before: usize, post: &mut Post) {
     if let Some(store) = store
         && post.journal.changes.len() > before
-        && matches!(inner.sink, Sink::Wire(_))
     {
         store.submit_sent(before, &mut post.journal);
     }
@@ -346,7 +345,7 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, sender: &Sender<'_>, post
             post,
         );
         keep_within(sender.budget, &mut inner, held, post);
-        keep_sent(sender.store, &inner, before, post);
+        keep_sent(sender.store, before, post);
         finish(inner, &member.cell, now, post);
     }
 }

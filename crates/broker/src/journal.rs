@@ -99,7 +99,7 @@ pub(crate) struct Journal {
     pub(crate) changes: Vec<Change>,
     /// Messages that may be sent only once they are on disk, and whose they are.
     pub(crate) awaited: Vec<(Arc<Cell>, u64)>,
-    /// Those that were handed over already.
+    /// Those that may be sent at once, and were handed over already.
     pub(crate) sent: Sent,
     /// An answer waits for these changes, or, if there are none, for those before.
     pub(crate) is_awaited: bool,

@@ -10,6 +10,8 @@ pub struct Sent {
     pub qos: u8,
     /// The publisher has seen PUBACK or PUBREC.
     pub acknowledged: bool,
+    /// The publisher has sent it again, on another connection.
+    pub repeated: bool,
 }
 
 /// A change of a retained value; `None` removes it. The store writes a topic at once when it has not been written since
@@ -66,6 +68,8 @@ pub struct Verdict {
     /// Deliveries, and those of QoS 1 that were not the first, which MQTT allows.
     pub delivered: usize,
     pub repeated_qos_1: usize,
+    /// Messages of before a subscription that came behind later ones, as repetitions, which MQTT allows.
+    pub late: usize,
     /// Each line is a broken promise.
     pub lost: Vec<String>,
     pub repeated_qos_2: Vec<String>,
@@ -98,6 +102,7 @@ impl Verdict {
         self.acknowledged += other.acknowledged;
         self.delivered += other.delivered;
         self.repeated_qos_1 += other.repeated_qos_1;
+        self.late += other.late;
         self.lost.extend(other.lost);
         self.repeated_qos_2.extend(other.repeated_qos_2);
         self.reordered.extend(other.reordered);
@@ -160,7 +165,17 @@ fn retained(number: usize, publisher: &Publisher, found: &Found, verdict: &mut V
     }
 }
 
-/// Everything at least once, QoS 2 exactly once, the first deliveries in order.
+/// Whether the first that a subscriber gets of a message may be a repetition, behind messages that are later.
+///
+/// A publisher that did not see an acknowledgement sends the message again (MQTT-4.4.0-1), and the broker delivers it again,
+/// as it may with QoS 1. The order that it has to keep is that in which messages come to it (MQTT-4.6.0-5), repetitions
+/// included: section 4.6 of MQTT 5.0 has 1, 2, 3, 2, 3, 4 for an example. Who subscribes behind the first 2 of these gets
+/// 3, 2, 3, 4. Who was subscribed before has to get the first 2 as well, so for it this is no excuse.
+fn was_missed(sent: &Sent, number: u64, from: Option<&u64>) -> bool {
+    sent.repeated && from.is_some_and(|from| number < *from)
+}
+
+/// Everything at least once, QoS 2 exactly once, the first deliveries in order, as far as the subscriber was there.
 fn received(publishers: &[Publisher], subscriber: &Subscriber, verdict: &mut Verdict) {
     let name = &subscriber.name;
     let mut seen: HashMap<(usize, u64), usize> = HashMap::new();
@@ -187,10 +202,16 @@ fn received(publishers: &[Publisher], subscriber: &Subscriber, verdict: &mut Ver
             }
             continue;
         }
-        let before = last.insert((publisher, got.topic), number);
-        if let Some(before) = before.filter(|before| *before > number) {
+        let place = (publisher, got.topic);
+        let before = last.get(&place).filter(|before| **before > number);
+        if let Some(before) = before {
+            if sent.is_some_and(|sent| was_missed(sent, number, subscriber.from.get(&publisher))) {
+                verdict.late += 1;
+                continue;
+            }
             verdict.reordered.push(format!("{what}: after {before}"));
         }
+        last.insert(place, number);
     }
     for (&publisher, &from) in &subscriber.from {
         let sent = publishers[publisher].sent.iter().enumerate();

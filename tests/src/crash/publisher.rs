@@ -104,6 +104,9 @@ impl Actor<'_> {
         let dup = present;
         for index in 0..self.underway.len() {
             let one = self.underway[index];
+            if let (What::Message(index), false) = (one.what, one.released) {
+                self.record.sent[index].repeated = true;
+            }
             match one.released {
                 true => client.put_ack(AckKind::PubRel, one.id),
                 false => self.put(client, one, dup),
@@ -173,6 +176,7 @@ impl Actor<'_> {
                     topic: half * 2 + qos - 1,
                     qos,
                     acknowledged: false,
+                    repeated: false,
                 });
                 sent.store(self.record.sent.len() as u64, Ordering::SeqCst);
                 What::Message(self.record.sent.len() - 1)

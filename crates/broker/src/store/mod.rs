@@ -265,8 +265,8 @@ impl Store {
         }
     }
 
-    /// Hands over those messages among the changes from `before` on that are on their way to their
-    /// client, under the client's lock.
+    /// Hands over those messages among the changes from `before` on that their client may get before
+    /// they are on disk, under the client's lock.
     pub(crate) fn submit_sent(&self, before: usize, journal: &mut Journal) {
         let is_sent = |change: &mut Change| match change {
             Change::Queued { entry, .. } => entry.qos == QoS::AtLeastOnce,

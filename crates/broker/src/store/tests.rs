@@ -2,6 +2,7 @@
 //! is no longer needed is never written.
 
 mod old;
+mod order;
 mod waits;
 
 use std::fs;

@@ -192,3 +192,15 @@ fn a_commit_leaves_readings_behind_that_will_be_acknowledged_and_takes_them_once
         assert_eq!(batch.due(&pace), left);
     }
 }
+
+#[test]
+fn a_commit_takes_all_messages_of_clients_so_that_none_is_on_disk_before_an_earlier_one() {
+    let now = Instant::now();
+    let mut batch = Batch::default();
+    let changes = vec![patient(1, 1, 60_000), queued(1, 2), patient(1, 3, 60_000)];
+    batch.add(changes, &mut Journal::default(), now);
+    let taken = batch.take(now);
+    let numbers: Vec<_> = taken.queue.keys().map(|(_, number)| *number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    assert!(batch.is_empty());
+}
