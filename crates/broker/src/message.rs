@@ -46,6 +46,11 @@ const ALLOCATION: usize = 16;
 /// A message without its topic name and payload, in bytes, about. Two counters come to its head.
 const OVERHEAD: usize = size_of::<Head>() + 2 * size_of::<usize>() + ALLOCATION;
 
+/// What an allocator takes for so many bytes: its sizes come in steps of an eighth, and its pages are seldom full.
+fn with_waste(len: usize) -> usize {
+    len + len / 4
+}
+
 impl Rare {
     /// `None` if there is nothing of that kind.
     fn of(from: &PublishProperties<'_>, expires: Option<Instant>) -> Option<Self> {
@@ -89,7 +94,7 @@ impl Message {
         bytes.extend_from_slice(topic);
         bytes.extend_from_slice(publish.payload);
         let rare = Rare::of(&publish.properties, expires).map(Box::new);
-        let mut weight = OVERHEAD + bytes.len();
+        let mut weight = OVERHEAD + with_waste(bytes.len());
         if rare.is_some() {
             weight += Rare::weight(&publish.properties);
         }
@@ -249,7 +254,7 @@ impl<'a> Routed<'a> {
             true => Rare::weight(properties),
             false => 0,
         };
-        OVERHEAD + self.publish.topic.len() + self.publish.payload.len() + rare
+        OVERHEAD + with_waste(self.publish.topic.len() + self.publish.payload.len()) + rare
     }
 }
 

@@ -116,6 +116,7 @@ impl Sys {
         };
         let backlog: usize = hub.cells().iter().map(|c| c.lock().session.backlog()).sum();
         [
+            ("heap/current", hub.budget.used()),
             ("clients/connected", online),
             ("clients/active", online),
             ("clients/disconnected", sessions - online),

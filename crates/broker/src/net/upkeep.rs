@@ -6,6 +6,7 @@ use super::connection::{Connection, Stage, State};
 use super::end::End;
 use super::stream::Stream;
 use crate::budget::{SMALL, Share};
+use crate::counters::add;
 
 /// A connection without anything in it, its task and its timer, in bytes, about.
 pub(super) const BARE: usize = 3 * 1024;
@@ -34,10 +35,10 @@ impl<S: Stream> Connection<S> {
                     .get_or_insert_with(|| Share::new(lobby.pot(0), 0));
                 share.resize(held);
                 if lobby.used() > lobby.max() {
-                    return Err(End::Fault {
-                        reason: ReasonCode::SERVER_BUSY,
-                        what: "too many clients send big packets before they have logged in",
-                    });
+                    add(&self.worker.counters.connections_refused, 1);
+                    self.worker.hub.note_refused_connections("memory", None);
+                    // At once: while it says goodbye it would hold what it has sent.
+                    return Err(End::Lost);
                 }
             }
             State::Client(client) => {

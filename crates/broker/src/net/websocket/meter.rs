@@ -1,4 +1,4 @@
-//! Counts what is read from a stream.
+//! Counts what is read from a stream, and bounds it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,16 +6,25 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::net::effort::yield_turn;
+
 /// A stream that knows how much was read from it.
 pub(super) struct Meter<S> {
     pub(super) inner: S,
     /// Bytes read since this was last set to zero.
     pub(super) read: usize,
+    /// Bytes that may still be read before the reader is to come back: it puts a whole message together, however long
+    /// that is, as long as there is something to read.
+    pub(super) allowance: usize,
 }
 
 impl<S> Meter<S> {
     pub(super) fn new(inner: S) -> Self {
-        Self { inner, read: 0 }
+        Self {
+            inner,
+            read: 0,
+            allowance: 0,
+        }
     }
 }
 
@@ -26,9 +35,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.allowance == 0 {
+            yield_turn(cx);
+            return Poll::Pending;
+        }
         let had = buffer.filled().len();
         let polled = Pin::new(&mut this.inner).poll_read(cx, buffer);
-        this.read += buffer.filled().len() - had;
+        let count = buffer.filled().len() - had;
+        this.read += count;
+        this.allowance = this.allowance.saturating_sub(count);
         polled
     }
 }

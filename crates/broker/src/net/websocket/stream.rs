@@ -23,6 +23,9 @@ use crate::net::stream as net;
 /// Bytes taken from the socket at once; each connection has a buffer of this size.
 const READ_SIZE: usize = 8 * 1024;
 
+/// Bytes taken from the socket before it is looked at what the connection holds.
+const READ_AT_ONCE: usize = 32 * 1024;
+
 /// What a message may hold beyond one packet: clients put several small ones into one.
 const MESSAGE_EXTRA: usize = 64 * 1024;
 
@@ -96,7 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         let mut scrap = [0; 512];
         for _ in 0..MESSAGES_AT_ONCE {
             let mut buffer = ReadBuf::new(&mut scrap);
-            let read = ready!(Pin::new(self.inner.get_mut()).poll_read(cx, &mut buffer));
+            let stream = &mut self.inner.get_mut().inner;
+            let read = ready!(Pin::new(stream).poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -111,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.inner.get_mut().allowance = READ_AT_ONCE;
         for _ in 0..MESSAGES_AT_ONCE {
             let count = self.rest.len().min(buffer.remaining());
             buffer.put_slice(&self.rest.split_to(count));
@@ -159,7 +164,7 @@ impl<S: net::Stream> net::Stream for WebSocket<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(self.inner.get_mut()).poll_read(cx, buffer)
+        Pin::new(&mut self.inner.get_mut().inner).poll_read(cx, buffer)
     }
 }
 
