@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
+use fieldgate_mqtt::{Connect, Packet, Version};
+use fieldgate_tests::raw::{Event, Raw, lasting};
 use serde_json::Value;
 
 use harness::{
-    Folder,
+    Folder, PATIENCE,
     gateway::{Gateway, configuration, fieldgate},
     modbus::Pymodbus,
     mqtt::{Broker, Subscriber},
@@ -279,5 +281,35 @@ devices:
     assert!(output.status.success(), "{output:?}");
     for part in ["first", "second", "8000", "3039", "-32768", "12345"] {
         assert!(said.contains(part), "{part} in:\n{said}");
+    }
+}
+
+#[test]
+fn clients_that_have_sent_in_time_outlive_a_process_that_stood_still() {
+    let gateway = Gateway::start("");
+    let address = ([127, 0, 0, 1], gateway.port).into();
+    let open = |number: usize| {
+        let id = format!("client {number}");
+        let connect = Connect {
+            keep_alive: 1,
+            ..lasting(Version::V5, &id)
+        };
+        Raw::connect(address, &connect, PATIENCE).unwrap().0
+    };
+    let mut clients: Vec<Raw> = (0..20).map(open).collect();
+    gateway.process.signal("STOP");
+    for client in &mut clients {
+        client.send(&Packet::PingReq).unwrap();
+    }
+    // Twice as long as a client may be silent.
+    std::thread::sleep(Duration::from_secs(3));
+    gateway.process.signal("CONT");
+    for client in &mut clients {
+        assert_eq!(client.next(PATIENCE).unwrap(), Some(Event::PingResp));
+    }
+    // Those that say nothing from now on are still found out.
+    for client in &mut clients {
+        let end = client.next(PATIENCE).unwrap();
+        assert_eq!(end, Some(Event::Disconnect(0x8D)));
     }
 }

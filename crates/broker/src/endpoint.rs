@@ -13,8 +13,23 @@ pub struct Listener {
     pub tls: Option<TlsSettings>,
     /// MQTT inside WebSocket (RFC 6455, subprotocol `mqtt`), at any path.
     pub websocket: bool,
+    /// Which web pages may connect, if it is WebSocket.
+    pub origins: Origins,
     /// Whether clients without a name are let in here; `None` as [`crate::Config`] says.
     pub allow_anonymous: Option<bool>,
+}
+
+/// Web pages whose scripts may connect. A browser says where a page is from, as `scheme://host` with a port if that is
+/// not the scheme's usual one. Other programs say nothing, and are not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origins {
+    /// Pages of the host that the browser connects to, from any port.
+    #[default]
+    SameHost,
+    /// Pages from these origins and no others; upper and lower case are alike.
+    These(Vec<String>),
+    /// All pages.
+    Any,
 }
 
 /// Something that can be listened on.
@@ -63,6 +78,7 @@ impl Listener {
             endpoint,
             tls: None,
             websocket: false,
+            origins: Origins::SameHost,
             allow_anonymous: None,
         }
     }

@@ -24,6 +24,7 @@ mod outbox;
 mod own;
 mod pause;
 mod relief;
+mod reserved;
 mod review;
 mod router;
 mod session;
@@ -50,7 +51,7 @@ pub use access::{
 };
 pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
-pub use endpoint::{ClientCa, Endpoint, Listener, TlsSettings};
+pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_mqtt::QoS;
 pub use link::{Delivery, Link, LinkError, Outgoing};
 pub use message::Message;
@@ -299,7 +300,9 @@ fn gate(listener: &Listener, known: &mut Vec<Arc<Certificates>>) -> Result<Gate,
     };
     Ok(Gate {
         tls,
-        websocket: listener.websocket,
+        websocket: listener
+            .websocket
+            .then(|| Arc::new(listener.origins.clone())),
         allow_anonymous: listener.allow_anonymous,
     })
 }

@@ -54,6 +54,17 @@ impl Hub {
         }
     }
 
+    /// A client was refused for the topic of its will.
+    pub(crate) fn note_will(&self, client: &str, topic: &str, is_own: bool) {
+        if is_own {
+            self.note_own(client, topic);
+        } else if self.access.is_first((client, topic)) {
+            let (client, topic) = (shown(client), shown(topic));
+            log::warn!(CLIENT = client.as_str(), TOPIC = topic.as_str(); "client {client}: refused, because it may not \
+                 publish to {topic}, the topic of its will");
+        }
+    }
+
     fn note_refused(&self, cell: &Arc<Cell>, topic: &str) {
         add(&self.own_counters().publish_refused, 1);
         self.note_own(cell.client_id(), topic);

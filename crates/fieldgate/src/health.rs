@@ -62,7 +62,7 @@ fn door(config: &Config) -> Option<Door> {
     let listen = &config.listen;
     let address = |key: &str| {
         let mut found = listen.addressed().filter(|(name, _)| *name == key);
-        found.next().map(|(_, entry)| local(entry.place))
+        found.next().map(|(_, entry)| local(entry.place.address))
     };
     let unix = || {
         listen

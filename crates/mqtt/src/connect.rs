@@ -2,7 +2,7 @@
 
 use core::num::{NonZeroU16, NonZeroU32};
 
-use crate::frame::{body, check_flags, kind};
+use crate::frame::{WRONG_FLAGS, body, check_flags, kind};
 use crate::property::{NOT_HERE, Property, PropertyReader, id};
 use crate::read::Reader;
 use crate::write::{put_field, put_u16, put_u32, put_with_length};
@@ -11,6 +11,8 @@ use crate::{DecodeError, EncodeError, QoS, ReasonCode, UserProperties, Version};
 const NAME: &[u8] = b"MQTT";
 /// The protocol name of MQTT 3.1.
 const NAME_V3: &[u8] = b"MQIsdp";
+/// It with its length in front.
+const FIELD_V3: &[u8] = b"\x00\x06MQIsdp";
 /// Added to the protocol level by mosquitto and others when the client is a bridge.
 const BRIDGE: u8 = 0x80;
 
@@ -134,11 +136,29 @@ pub fn decode_connect(
     if first >> 4 != kind::CONNECT {
         return Err(DecodeError::protocol("the first packet is not CONNECT"));
     }
-    check_flags(first, Version::V5)?;
+    // The flags mean nothing in MQTT 3.1. As long as the version is not known, the beginning must be one of that.
+    let has_flags = check_flags(first, Version::V5).is_err();
+    if has_flags && !may_be_v3(input) {
+        return Err(WRONG_FLAGS);
+    }
     let Some((body, len)) = body(input, max_packet_size)? else {
         return Ok(None);
     };
-    Ok(Some((Connect::decode(body)?, len)))
+    let connect = Connect::decode(body)?;
+    if has_flags && connect.version != Version::V3 {
+        return Err(WRONG_FLAGS);
+    }
+    Ok(Some((connect, len)))
+}
+
+/// Whether these bytes, as far as they have come, begin as a CONNECT of MQTT 3.1. So that a client of another protocol
+/// is found out before it has sent as much as its second byte happens to say.
+fn may_be_v3(input: &[u8]) -> bool {
+    let Ok(Some((_, len))) = crate::read::varint(input.get(1..).unwrap_or_default()) else {
+        return true;
+    };
+    let begun = input.get(1 + len..).unwrap_or_default();
+    begun.iter().zip(FIELD_V3).all(|(byte, want)| byte == want)
 }
 
 /// The version whose CONNACK the sender of this first packet understands, for a refusal: 5.0 for
@@ -319,8 +339,7 @@ impl<'a> Will<'a> {
         };
         let (topic, wildcard) = rest.topic()?;
         if wildcard || topic.is_empty() {
-            return Err(DecodeError::new(
-                ReasonCode::TOPIC_NAME_INVALID,
+            return Err(DecodeError::malformed(
                 "the topic name of the will is empty or has a wildcard",
             ));
         }

@@ -61,18 +61,23 @@ pub(crate) fn body(
 #[inline]
 pub(crate) fn check_flags(first: u8, version: Version) -> Result<(), DecodeError> {
     let flags = first & 0x0F;
-    let valid = match first >> 4 {
-        kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE => {
-            // MQTT 3.1 (section 2.1) sets DUP on these when it sends them again.
-            flags == 0b0010 || (version == Version::V3 && flags == 0b1010)
-        }
-        _ => flags == 0,
+    // What MQTT 3.1 (chapter 3) calls "not used" has no value there that would be wrong: RETAIN in PUBREL, SUBSCRIBE
+    // and UNSUBSCRIBE, whose DUP is set when they are sent again, and all flags of the other packets.
+    let used = match (version, first >> 4) {
+        (Version::V3, kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE) => 0b0110,
+        (Version::V3, _) => 0,
+        _ => 0b1111,
     };
-    if valid {
+    let wanted = match first >> 4 {
+        kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE => 0b0010,
+        _ => 0,
+    };
+    if flags & used == wanted {
         Ok(())
     } else {
-        Err(DecodeError::malformed(
-            "the fixed header's flags are wrong for the packet type",
-        ))
+        Err(WRONG_FLAGS)
     }
 }
+
+pub(crate) const WRONG_FLAGS: DecodeError =
+    DecodeError::malformed("the fixed header's flags are wrong for the packet type");

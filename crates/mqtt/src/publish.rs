@@ -7,9 +7,7 @@ use crate::property::{NOT_HERE, Property, PropertyReader, id};
 use crate::read::Reader;
 use crate::types::{MAX_FIELD, MAX_REMAINING_LENGTH};
 use crate::write::{field_len, put_id, put_u16, put_u32, put_varint, varint_len};
-use crate::{
-    DecodeError, EncodeError, PacketId, QoS, ReasonCode, SubscriptionIds, UserProperties, Version,
-};
+use crate::{DecodeError, EncodeError, PacketId, QoS, SubscriptionIds, UserProperties, Version};
 
 /// A message on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +63,8 @@ impl<'a> Publish<'a> {
         let mut rest = Reader::new(body);
         let (topic, wildcard) = rest.topic()?;
         if wildcard {
-            return Err(DecodeError::new(
-                ReasonCode::TOPIC_NAME_INVALID,
-                "the topic name has a wildcard",
-            ));
+            // Not Topic Name Invalid, which is for a name that is well formed and unwelcome (table 2-6).
+            return Err(DecodeError::malformed("the topic name has a wildcard"));
         }
         let packet_id = match qos {
             QoS::AtMostOnce => None,

@@ -5,10 +5,21 @@ use core::fmt;
 use crate::frame::kind;
 use crate::property::{NOT_HERE, Property, id};
 use crate::read::Reader;
-use crate::topic::SHARE_PREFIX;
+use crate::topic::{SHARE_PREFIX, is_well_formed};
 use crate::types::MAX_REMAINING_LENGTH;
 use crate::write::{put_field, put_id, put_varint, put_with_length};
 use crate::{DecodeError, EncodeError, PacketId, QoS, UserProperties, Version};
+
+/// Reads a topic filter. Topic Filter Invalid would be for one that is well formed and unwelcome (table 2-6).
+fn read_filter<'a>(rest: &mut Reader<'a>, version: Version) -> Result<&'a str, DecodeError> {
+    let filter = rest.string()?;
+    match is_well_formed(filter, version) {
+        true => Ok(filter),
+        false => Err(DecodeError::malformed(
+            "a topic filter is empty or has a wildcard in the wrong place",
+        )),
+    }
+}
 
 /// What a subscriber wants besides the filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,8 +118,9 @@ impl<'a> Subscribe<'a> {
         }
     }
 
-    /// The filters, at least one. They are UTF-8 without U+0000, and nothing else is checked: each
-    /// gets its own answer, so ask [`filter_is_valid`](crate::topic::filter_is_valid).
+    /// The filters, at least one. In a decoded packet each keeps the rules of its version. Those of MQTT 3.1 and 3.1.1
+    /// say nothing about `$share/`: ask [`filter_is_valid`](crate::topic::filter_is_valid) whether one of these makes a
+    /// shared subscription.
     #[inline]
     pub fn filters(&self) -> SubscribeFilters<'a> {
         self.filters
@@ -139,7 +151,7 @@ impl<'a> Subscribe<'a> {
             return Err(DecodeError::protocol("a SUBSCRIBE has no topic filter"));
         }
         while !rest.is_empty() {
-            let filter = rest.string()?;
+            let filter = read_filter(&mut rest, version)?;
             let options = SubscriptionOptions::from_byte(rest.u8()?, version)?;
             if options.no_local && filter.starts_with(SHARE_PREFIX) {
                 return Err(DecodeError::protocol(
@@ -259,7 +271,7 @@ impl<'a> Unsubscribe<'a> {
             return Err(DecodeError::protocol("an UNSUBSCRIBE has no topic filter"));
         }
         while !rest.is_empty() {
-            rest.string()?;
+            read_filter(&mut rest, version)?;
         }
         Ok(Self {
             packet_id,

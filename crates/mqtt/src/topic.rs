@@ -1,5 +1,6 @@
 //! Topic names and topic filters (section 4.7), and shared subscriptions (section 4.8.2).
 
+use crate::Version;
 use crate::read::Found;
 use crate::types::MAX_FIELD;
 
@@ -22,10 +23,15 @@ pub fn name_is_valid(name: &str) -> bool {
 /// Whether a client may subscribe to `filter`: 1 to 65,535 bytes, no U+0000, `+` alone in its
 /// level, `#` alone in the last level, and after `$share/` a group and a filter.
 pub fn filter_is_valid(filter: &str) -> bool {
+    is_well_formed(filter, Version::V5)
+}
+
+/// Whether `filter` keeps the rules of `version`. Before MQTT 5.0 `$share/` begins a filter like any other.
+pub(crate) fn is_well_formed(filter: &str, version: Version) -> bool {
     if !length_is_valid(filter) || Found::in_text(filter).nul {
         return false;
     }
-    if filter.starts_with(SHARE_PREFIX) {
+    if version == Version::V5 && filter.starts_with(SHARE_PREFIX) {
         return parse_share(filter).is_some_and(|(_, inner)| wildcards_are_valid(inner));
     }
     wildcards_are_valid(filter)

@@ -16,6 +16,13 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start() -> Self {
+        Self::start_with(
+            "set_tcp_nodelay true\nsys_interval 0\nmax_inflight_messages 0\nmax_queued_messages 0\n",
+        )
+    }
+
+    /// With its default settings, and these lines more in its configuration.
+    pub fn start_with(rest: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".mosquitto");
         let program = root.join("usr/sbin/mosquitto");
         assert!(
@@ -30,10 +37,7 @@ impl Mosquitto {
             .map(|folder| folder.path().into_os_string())
             .collect();
         let (port, folder) = (free_port(), Folder::new());
-        let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nsys_interval 0\nmax_inflight_messages 0\n\
-             max_queued_messages 0\nuser root\n"
-        );
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n{rest}");
         let file = folder.write("mosquitto.conf", &text);
         let mut command = Command::new(program);
         command

@@ -6,6 +6,7 @@ use fieldgate_mqtt::topic;
 
 use super::filter::{covers, overlap};
 use super::users::{Permission, Rule};
+use crate::reserved::is_brokers;
 
 /// The rights of one session. Cheap to copy; without rules there is nothing to look up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,10 +62,10 @@ impl Rights {
         self.0.is_some()
     }
 
-    /// Whether a message may be published to `topic`. `$` topics are the broker's own. Of a topic of the program's own
+    /// Whether a message may be published to `topic`. `$` topics are the broker's own, but for those of bridges. Of a topic of the program's own
     /// `own` tells how many levels a rule must name to permit it.
     pub(crate) fn may_write(&self, topic: &str, own: Option<usize>) -> bool {
-        !topic.starts_with('$') && self.may(topic, Wish::Write, own)
+        !is_brokers(topic) && self.may(topic, Wish::Write, own)
     }
 
     /// Whether messages of `topic` may be delivered.

@@ -12,6 +12,8 @@ use crate::session::AliasesIn;
 pub(super) struct Client {
     pub(super) attached: Attached,
     pub(super) version: Version,
+    /// It has marked itself as a bridge, which MQTT 3.1 and 3.1.1 have no other way to say.
+    pub(super) is_bridge: bool,
     /// Its CONNACK is on its way; before that nothing else may be said (MQTT-3.14.0-1).
     pub(super) greeted: bool,
     /// 1.5 times the keep-alive; `None` if the client may be silent for ever.

@@ -56,6 +56,8 @@ pub(super) struct Connection<S> {
     pub(super) armed: Option<Instant>,
     /// When the client last sent a whole packet, or a good part of one.
     pub(super) heard: Instant,
+    /// It seems to have been silent for too long; not believed before this.
+    pub(super) doubt: Option<Instant>,
     /// Bytes that came since, of a packet that is not whole.
     unheard: usize,
     pub(super) pause: Pause,
@@ -116,6 +118,7 @@ impl<S: Stream> Connection<S> {
             timer: Box::pin(tokio::time::sleep_until((since + timeout).into())),
             armed: None,
             heard: since,
+            doubt: None,
             unheard: 0,
             pause: Pause::default(),
             stage: Stage::Open,
@@ -294,6 +297,10 @@ impl<S: Stream> Connection<S> {
     fn hear(&mut self, now: Instant) {
         self.heard = now;
         self.unheard = 0;
+        // Part of a CONNECT buys no time.
+        if let State::Client(_) = self.state {
+            self.doubt = None;
+        }
     }
 
     /// Handles `data` as far as it is whole packets; returns how much that was.

@@ -15,6 +15,10 @@ use crate::counters::add;
 /// After this time without traffic all buffers are given back.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// How long a client is still listened to that seems to have been silent for too long. If it is this process that
+/// stood still, what the client has sent in time is in its socket, and the event loop has not looked there yet.
+const DOUBT: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy)]
 enum Deadline {
     Connect,
@@ -39,6 +43,8 @@ impl<S: Stream> Connection<S> {
                 .silence
                 .map(|silence| (self.heard + silence, Deadline::KeepAlive)),
         };
+        let believed = |at: Instant| self.doubt.map_or(at, |until| until.max(at));
+        let silence = silence.map(|(at, kind)| (believed(at), kind));
         let holds = self.writing.holds_buffer() && self.writing.is_done();
         let idle = holds.then(|| (self.heard + IDLE, Deadline::Idle));
         silence.into_iter().chain(idle).min_by_key(|(at, _)| *at)
@@ -67,6 +73,9 @@ impl<S: Stream> Connection<S> {
             match kind {
                 Deadline::Idle => self.give_back_buffers(desk),
                 Deadline::Linger => return Err(End::Lost),
+                Deadline::Connect | Deadline::KeepAlive if self.doubt.is_none() => {
+                    self.doubt = Some(now + DOUBT);
+                }
                 Deadline::Connect => {
                     add(&self.worker.counters.timeouts, 1);
                     return Err(End::Lost);
@@ -119,6 +128,7 @@ impl<S: Stream> Connection<S> {
         };
         // What the client sent meanwhile was not read, so it is not silent.
         self.heard = now;
+        self.doubt = None;
         self.wake_at(until, cx, now);
         true
     }

@@ -24,6 +24,7 @@ use crate::counters::{Counted, add};
 use crate::hub::Arrival;
 use crate::message::Message;
 use crate::origin::network;
+use crate::own::LINK;
 use crate::session::{AliasesIn, Peer};
 use crate::sessions::Owner;
 
@@ -72,9 +73,7 @@ impl<S: Stream> Connection<S> {
             version == Version::V5
                 || !matches!(
                     reason,
-                    ReasonCode::MALFORMED_PACKET
-                        | ReasonCode::PROTOCOL_ERROR
-                        | ReasonCode::TOPIC_NAME_INVALID
+                    ReasonCode::MALFORMED_PACKET | ReasonCode::PROTOCOL_ERROR
                 )
         };
         if let Some(version) = version.filter(|&version| named(version)) {
@@ -159,9 +158,7 @@ impl<S: Stream> Connection<S> {
         let own = |topic| own.levels_of(topic);
         let will = connect.will.as_ref().map(|will| will.topic);
         if let Some(topic) = will.filter(|topic| !rights.may_write(topic, own(topic))) {
-            if own(topic).is_some() {
-                hub.note_own(client_id, topic);
-            }
+            hub.note_will(client_id, topic, own(topic).is_some());
             return Err(Refusal {
                 reason: ReasonCode::NOT_AUTHORIZED,
                 what: "the client may not publish to the topic of its will",
@@ -202,6 +199,7 @@ impl<S: Stream> Connection<S> {
         Ok(Client {
             attached,
             version: connect.version,
+            is_bridge: connect.bridge,
             greeted: false,
             silence: (keep_alive > 0).then_some(silence),
             aliases: AliasesIn::new(limits.topic_aliases),
@@ -230,6 +228,13 @@ fn refusal_of(version: Version, reason: ReasonCode, reason_string: Option<&str>)
 /// An identifier for a client that has none. MQTT 3.1 clients must bring one; MQTT 3.1.1 clients
 /// only go without if they want no session.
 fn assigned_id(connect: &Connect<'_>) -> Result<Option<String>, Refusal> {
+    // What a client of the program retains and publishes counts as the program's.
+    if connect.client_id.starts_with(LINK) {
+        return Err(Refusal {
+            reason: ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+            what: "the client identifier begins as those of the program's own clients do",
+        });
+    }
     if !connect.client_id.is_empty() {
         return Ok(None);
     }

@@ -25,7 +25,7 @@ use crate::hub::Departure;
 use crate::journal::{Journal, Sent};
 use crate::message::Routed;
 use crate::router::{MatchCache, Stored};
-use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
+use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn, WrongAck};
 use crate::store::Store;
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
@@ -191,9 +191,11 @@ impl Client {
                         break Stop::End(end);
                     }
                 }
-                Packet::PubAck(ack) => session.puback(ack.packet_id, &mut turn),
-                Packet::PubRec(ack) => session.pubrec(ack.packet_id, ack.reason, &mut turn),
-                Packet::PubComp(ack) => session.pubcomp(ack.packet_id, &mut turn),
+                Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_) => {
+                    if let Err(end) = settle(&packet, session, &mut turn) {
+                        break Stop::End(end);
+                    }
+                }
                 Packet::PubRel(ack) => {
                     let reason = if session.complete(ack.packet_id, turn.journal) {
                         ReasonCode::SUCCESS
@@ -225,6 +227,19 @@ impl Client {
 }
 
 const PINGRESP: [u8; 2] = [0xD0, 0];
+
+/// An acknowledgement of what the client was sent.
+fn settle(packet: &Packet<'_>, session: &mut Session, turn: &mut Turn<'_>) -> Result<(), End> {
+    let settled = match packet {
+        Packet::PubAck(ack) => session.puback(ack.packet_id, turn),
+        Packet::PubRec(ack) => session.pubrec(ack.packet_id, ack.reason, turn),
+        Packet::PubComp(ack) => session.pubcomp(ack.packet_id, turn),
+        _ => Ok(()),
+    };
+    settled.map_err(|WrongAck| {
+        End::protocol("an acknowledgement of another kind than its message waits for")
+    })
+}
 
 impl<'w> Intake<'w> {
     /// Acknowledges `publish`, and adds it to `batch` if somebody gets it.

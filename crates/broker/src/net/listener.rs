@@ -11,15 +11,17 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::Worker;
 use super::bind::{Bound, SocketFile};
 use super::connection::{Connection, Fate};
 use super::stream::Stream;
 use super::tls::Certificates;
 use super::upkeep::BARE;
-use super::{Worker, websocket};
+use super::websocket::{self, ForeignOrigin};
 use crate::addresses::Ticket;
 use crate::budget::Share;
 use crate::counters::{Counted, add};
+use crate::endpoint::Origins;
 use crate::hub::Hub;
 use crate::origin::{Origin, Remote, network};
 
@@ -36,7 +38,8 @@ const EXHAUSTED_NEWS: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     pub(crate) tls: Option<Arc<Certificates>>,
-    pub(crate) websocket: bool,
+    /// Inside WebSocket, for pages from these origins.
+    pub(crate) websocket: Option<Arc<Origins>>,
     pub(crate) allow_anonymous: Option<bool>,
 }
 
@@ -137,7 +140,7 @@ fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
     };
     match socket {
         // By far the most, so the fewest layers.
-        Socket::Tcp(stream, _) if gate.tls.is_none() && !gate.websocket => {
+        Socket::Tcp(stream, _) if gate.tls.is_none() && gate.websocket.is_none() => {
             handle.spawn(async move {
                 match TcpStream::from_std(stream) {
                     Ok(stream) => {
@@ -238,7 +241,13 @@ async fn serve(
         }
         Ok(Err(error)) => {
             add(&worker.counters.connections_refused, 1);
-            log::info!("{origin}: connection refused: {error}");
+            let foreign = error.get_ref();
+            match foreign.and_then(|error| error.downcast_ref::<ForeignOrigin>()) {
+                // A page tries again and again.
+                Some(page) if !worker.hub.access.is_first(page) => {}
+                Some(page) => log::warn!("{origin}: connection refused: {page}"),
+                None => log::info!("{origin}: connection refused: {error}"),
+            }
         }
         Err(_) => add(&worker.counters.timeouts, 1),
     }
@@ -260,8 +269,8 @@ async fn open(
         stream = Box::new(encrypted);
         subject = name;
     }
-    if gate.websocket {
-        stream = Box::new(websocket::accept(stream, packet_size).await?);
+    if let Some(origins) = &gate.websocket {
+        stream = Box::new(websocket::accept(stream, packet_size, origins).await?);
     }
     Ok((stream, subject))
 }

@@ -36,6 +36,7 @@ impl Client {
         let mut codes = Vec::new();
         let mut wanted = Vec::new();
         for (filter, options) in subscribe.filters() {
+            let options = self.options(filter, options);
             match self.add(filter, options, id, (&mut guard, &mut post.journal), worker) {
                 Ok((grant, retained)) => {
                     codes.push(grant.qos as u8);
@@ -86,6 +87,17 @@ impl Client {
         Ok(())
     }
 
+    /// A bridge gets what MQTT 5 bridges ask for by options: nothing back of what it brought, and retain flags as they
+    /// were published.
+    fn options(&self, filter: &str, asked: SubscriptionOptions) -> SubscriptionOptions {
+        SubscriptionOptions {
+            // A shared subscription cannot be no-local (MQTT-3.8.3-4).
+            no_local: asked.no_local || (self.is_bridge && topic::parse_share(filter).is_none()),
+            retain_as_published: asked.retain_as_published || self.is_bridge,
+            ..asked
+        }
+    }
+
     /// Adds one subscription. Returns it, and whether retained messages go with it.
     fn add(
         &self,
@@ -98,6 +110,7 @@ impl Client {
         let hub = &worker.hub;
         let limits = &hub.config.limits;
         let cell = &self.attached.cell;
+        // Only of clients older than shared subscriptions, which may write so.
         if !topic::filter_is_valid(filter) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
@@ -172,9 +185,7 @@ impl Client {
         let mut inner = self.attached.cell.lock();
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
-            let code = if !topic::filter_is_valid(filter) {
-                ReasonCode::TOPIC_FILTER_INVALID
-            } else if inner.remove_subscription(filter) {
+            let code = if inner.remove_subscription(filter) {
                 let cell = &self.attached.cell;
                 worker.hub.router.unsubscribe(cell, filter);
                 if cell.is_stored() {

@@ -6,15 +6,27 @@ use super::inflight::Phase;
 use super::{Receipt, Session, Turn};
 use crate::journal::{Change, Journal};
 
+/// The acknowledgement is not one that its message waits for, as PUBCOMP for a message of QoS 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrongAck;
+
 impl Session {
     /// PUBACK from the client. An identifier that is not in use is ignored.
-    pub(crate) fn puback(&mut self, id: PacketId, turn: &mut Turn<'_>) {
-        self.finish(id, Phase::AwaitsAck, turn);
+    pub(crate) fn puback(&mut self, id: PacketId, turn: &mut Turn<'_>) -> Result<(), WrongAck> {
+        self.finish(id, Phase::AwaitsAck, turn)
     }
 
-    /// PUBREC from the client: releases the message, or ends it if `reason` is an error.
-    pub(crate) fn pubrec(&mut self, id: PacketId, reason: ReasonCode, turn: &mut Turn<'_>) {
-        let Some(peer) = self.peer else { return };
+    /// PUBREC from the client: releases the message, or ends it if `reason` is an error. It may come again.
+    pub(crate) fn pubrec(
+        &mut self,
+        id: PacketId,
+        reason: ReasonCode,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), WrongAck> {
+        let Some(peer) = self.peer else { return Ok(()) };
+        if self.inflight.phase(id) == Some(Phase::AwaitsAck) {
+            return Err(WrongAck);
+        }
         if reason.is_error() {
             return self.finish(id, Phase::AwaitsReceived, turn);
         }
@@ -30,6 +42,7 @@ impl Session {
         };
         turn.tally.replies += 1;
         self.pubrel(id, reason, peer.version, turn);
+        Ok(())
     }
 
     /// After its PUBREL a client takes the identifier for a new message. So the release has to be
@@ -49,17 +62,21 @@ impl Session {
         }
     }
 
-    /// PUBCOMP from the client.
-    pub(crate) fn pubcomp(&mut self, id: PacketId, turn: &mut Turn<'_>) {
-        self.finish(id, Phase::Released, turn);
+    /// PUBCOMP from the client. An identifier that is not in use is ignored.
+    pub(crate) fn pubcomp(&mut self, id: PacketId, turn: &mut Turn<'_>) -> Result<(), WrongAck> {
+        self.finish(id, Phase::Released, turn)
     }
 
-    fn finish(&mut self, id: PacketId, phase: Phase, turn: &mut Turn<'_>) {
+    fn finish(&mut self, id: PacketId, phase: Phase, turn: &mut Turn<'_>) -> Result<(), WrongAck> {
+        if self.inflight.phase(id).is_some_and(|is| is != phase) {
+            return Err(WrongAck);
+        }
         if let Some(number) = self.inflight.finish(id, phase) {
             self.patience.acknowledged(number, turn.now);
             self.note_gone(number, turn.journal);
             self.pump(turn);
         }
+        Ok(())
     }
 
     /// A QoS 2 message from the client; no more than `maximum` may be unfinished.

@@ -187,6 +187,11 @@ impl Inflight {
         Some((slot.phase, slot.kept.as_ref()))
     }
 
+    /// Where the message with this identifier stands, if there is one.
+    pub(crate) fn phase(&self, id: PacketId) -> Option<Phase> {
+        self.get(id).map(|(phase, _)| phase)
+    }
+
     /// All messages by their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Phase, Option<&Kept>)> {
         let numbered = (self.base..).zip(&self.slots);

@@ -27,6 +27,7 @@ use crate::message::{Message, Routed};
 use crate::outbox::{Outbox, SHARE_FROM};
 use crate::router::{Ids, Terms};
 
+pub(crate) use acks::WrongAck;
 use alias::AliasesOut;
 pub(crate) use alias::{AliasError, AliasesIn};
 use inflight::{Inflight, Kept, Phase, id_of};

@@ -78,7 +78,7 @@ impl Bench {
         self.turn(|session, turn| session.attach(peer, turn));
     }
 
-    fn turn(&mut self, step: impl FnOnce(&mut Session, &mut Turn<'_>)) {
+    fn turn<R>(&mut self, step: impl FnOnce(&mut Session, &mut Turn<'_>) -> R) -> R {
         let mut turn = Turn {
             now: self.now,
             out: &mut self.out,
@@ -86,7 +86,19 @@ impl Bench {
             journal: &mut self.journal,
             tally: &mut self.tally,
         };
-        step(&mut self.session, &mut turn);
+        step(&mut self.session, &mut turn)
+    }
+
+    fn puback(&mut self, number: u16) -> Result<(), WrongAck> {
+        self.turn(|session, turn| session.puback(id(number), turn))
+    }
+
+    fn pubrec(&mut self, number: u16, reason: ReasonCode) -> Result<(), WrongAck> {
+        self.turn(|session, turn| session.pubrec(id(number), reason, turn))
+    }
+
+    fn pubcomp(&mut self, number: u16) -> Result<(), WrongAck> {
+        self.turn(|session, turn| session.pubcomp(id(number), turn))
     }
 
     fn deliver(&mut self, payload: &str, qos: QoS) {
@@ -144,11 +156,11 @@ fn a_full_window_queues_and_every_acknowledgement_lets_one_go() {
             seen("zero", 0, false, 0)
         ]
     );
-    bench.turn(|session, turn| session.puback(id(2), turn));
+    assert_eq!(bench.puback(2), Ok(()));
     assert_eq!(bench.seen(), [seen("c", 1, false, 3)]);
-    bench.turn(|session, turn| session.puback(id(9), turn));
+    assert_eq!(bench.puback(9), Ok(()));
     assert_eq!(bench.seen(), []);
-    bench.turn(|session, turn| session.puback(id(1), turn));
+    assert_eq!(bench.puback(1), Ok(()));
     assert_eq!(bench.seen(), [seen("d", 1, false, 4)]);
 }
 
@@ -159,17 +171,17 @@ fn a_qos_2_message_holds_its_place_in_the_window_until_pubcomp() {
     bench.deliver("a", QoS::ExactlyOnce);
     bench.deliver("b", QoS::ExactlyOnce);
     assert_eq!(bench.seen(), [seen("a", 2, false, 1)]);
-    // A PUBACK or PUBCOMP at this point belongs to no exchange.
-    bench.turn(|session, turn| session.puback(id(1), turn));
-    bench.turn(|session, turn| session.pubcomp(id(1), turn));
+    // No PUBACK or PUBCOMP is due at this point.
+    assert_eq!(bench.puback(1), Err(WrongAck));
+    assert_eq!(bench.pubcomp(1), Err(WrongAck));
     assert_eq!(bench.seen(), []);
-    bench.turn(|session, turn| session.pubrec(id(1), ReasonCode::SUCCESS, turn));
-    bench.turn(|session, turn| session.pubrec(id(1), ReasonCode::SUCCESS, turn));
+    assert_eq!(bench.pubrec(1, ReasonCode::SUCCESS), Ok(()));
+    assert_eq!(bench.pubrec(1, ReasonCode::SUCCESS), Ok(()));
     assert_eq!(bench.seen(), [Seen::PubRel(1), Seen::PubRel(1)]);
-    bench.turn(|session, turn| session.pubcomp(id(1), turn));
+    assert_eq!(bench.pubcomp(1), Ok(()));
     assert_eq!(bench.seen(), [seen("b", 2, false, 2)]);
     // A PUBREC that is an error ends the exchange.
-    bench.turn(|session, turn| session.pubrec(id(2), ReasonCode::QUOTA_EXCEEDED, turn));
+    assert_eq!(bench.pubrec(2, ReasonCode::QUOTA_EXCEEDED), Ok(()));
     assert_eq!(bench.session.backlog(), 0);
 }
 
@@ -182,8 +194,8 @@ fn a_resumed_session_repeats_what_was_not_acknowledged_in_order_and_then_goes_on
     bench.deliver("c", QoS::ExactlyOnce);
     bench.deliver("d", QoS::AtLeastOnce);
     bench.seen();
-    bench.turn(|session, turn| session.pubrec(id(2), ReasonCode::SUCCESS, turn));
-    bench.turn(|session, turn| session.puback(id(1), turn));
+    assert_eq!(bench.pubrec(2, ReasonCode::SUCCESS), Ok(()));
+    assert_eq!(bench.puback(1), Ok(()));
     bench.seen();
     bench.session.detach();
     bench.deliver("away", QoS::AtLeastOnce);
@@ -219,7 +231,7 @@ fn a_resumed_session_respects_a_smaller_receive_maximum() {
         (3, vec![seen("new", 1, false, 4)]),
         (4, vec![]),
     ] {
-        bench.turn(|session, turn| session.puback(id(acknowledged), turn));
+        assert_eq!(bench.puback(acknowledged), Ok(()));
         assert_eq!(bench.seen(), next, "after {acknowledged}");
     }
     assert_eq!(bench.session.backlog(), 0);

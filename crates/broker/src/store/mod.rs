@@ -31,6 +31,7 @@ use fieldgate_mqtt::QoS;
 use fieldgate_spool::STAMP;
 
 use crate::journal::{Change, Journal};
+use crate::reserved::is_brokers;
 use crate::router::{Retained, Stored};
 
 use batch::Batch;
@@ -349,9 +350,9 @@ impl Store {
     }
 
     /// Whether the retained message of `topic` outlives the process: the broker's own figures are of
-    /// this run.
+    /// this run. What bridges say of themselves is theirs.
     pub(crate) fn lasts(topic: &str) -> bool {
-        !topic.starts_with("$SYS/")
+        !is_brokers(topic)
     }
 
     /// The retained message of `topic` has changed, as `stored` says. Returns whether an answer has

@@ -10,6 +10,26 @@ use fieldgate_mqtt::{Auth, Connect, ConnectProperties, Packet};
 use crate::support::*;
 
 #[test]
+fn the_identifiers_of_the_programs_own_clients_are_refused() {
+    let broker = broker();
+    for version in VERSIONS {
+        for (id, is_refused) in [
+            ("$link/$SYS", true),
+            ("$link/", true),
+            ("$link", false),
+            ("x$link/", false),
+        ] {
+            let client = Client::greet(&broker, &connect(version, id));
+            let want = match is_refused {
+                false => ReasonCode::SUCCESS.0,
+                true => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID.0,
+            };
+            assert_eq!(client.greeting.reason, want, "{id} in {version:?}");
+        }
+    }
+}
+
+#[test]
 fn clients_of_all_versions_meet_on_one_port_with_every_qos() {
     let broker = broker();
     for from in VERSIONS {
@@ -212,7 +232,7 @@ fn enhanced_authentication_is_refused_and_auth_alone_is_a_protocol_error() {
 fn a_client_identifier_may_be_of_any_characters() {
     let broker = broker();
     let long = "x".repeat(65_535);
-    for id in ["$link/x", "a/b/#", "ключ 🗝", " ", &long] {
+    for id in ["$SYS/x", "a/b/#", "ключ 🗝", " ", &long] {
         for version in VERSIONS {
             let mut client = Client::open(&broker, &connect(version, id));
             client.nothing_more();

@@ -87,6 +87,66 @@ fn acknowledgements_of_nothing_are_answered_or_ignored_and_harm_nothing() {
 }
 
 #[test]
+fn an_acknowledgement_of_the_wrong_kind_is_a_protocol_error_and_leaves_the_message() {
+    use AckKind::{PubAck, PubComp, PubRec};
+    let broker = broker();
+    let mut publisher = Client::v5(&broker, "publisher");
+    // What the client answers with, in turn; the last is wrong.
+    for (qos, answers) in [
+        (QoS::AtLeastOnce, &[PubRec][..]),
+        (QoS::AtLeastOnce, &[PubComp]),
+        (QoS::ExactlyOnce, &[PubAck]),
+        (QoS::ExactlyOnce, &[PubComp]),
+        (QoS::ExactlyOnce, &[PubRec, PubAck]),
+    ] {
+        for version in VERSIONS {
+            let lasting = Connect {
+                clean_start: false,
+                ..match version {
+                    Version::V5 => connect_v5("c", 60),
+                    _ => connect(version, "c"),
+                }
+            };
+            let mut client = Client::open(&broker, &lasting);
+            client.subscribe("t", QoS::ExactlyOnce);
+            publisher.publish("t", "x", qos);
+            let got = client.message();
+            for &answer in answers {
+                client.ack(answer, got.id);
+                if answers.len() > 1 && answer == PubRec {
+                    assert_eq!(client.next(), Event::Ack(AckKind::PubRel, got.id, 0));
+                }
+            }
+            if version == Version::V5 {
+                assert_eq!(
+                    client.next(),
+                    Event::Disconnect(0x82),
+                    "{qos:?} {answers:?}"
+                );
+            }
+            assert_eq!(
+                client.next(),
+                Event::Closed,
+                "{qos:?} {answers:?} {version:?}"
+            );
+            let mut client = Client::open(&broker, &lasting);
+            let want = match answers.len() {
+                1 => "x",
+                _ => "PUBREL",
+            };
+            let again = match client.next() {
+                Event::Publish(again) => again.text().to_owned(),
+                Event::Ack(AckKind::PubRel, ..) => "PUBREL".to_owned(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(again, want);
+            client.leave();
+            Client::open(&broker, &connect(version, "c")).leave();
+        }
+    }
+}
+
+#[test]
 fn a_client_that_exceeds_the_brokers_receive_maximum_is_disconnected() {
     let broker = broker_with(Limits {
         receive_maximum: 2,

@@ -7,6 +7,7 @@
 )]
 
 mod alias;
+mod bridge;
 mod chaos;
 mod connect;
 mod flow;

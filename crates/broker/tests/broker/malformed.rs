@@ -39,10 +39,30 @@ fn a_broken_packet_ends_the_connection_with_the_reason_that_the_specification_na
             malformed,
         ),
         ("topic with U+0000", &[0x30, 4, 0, 1, 0, 0], malformed),
+        ("wildcard in a topic", &[0x30, 4, 0, 1, b'#', 0], malformed),
+        ("no topic and no alias", &[0x30, 3, 0, 0, 0], protocol),
+        ("empty filter", &[0x82, 6, 0, 1, 0, 0, 0, 0], malformed),
         (
-            "wildcard in a topic",
-            &[0x30, 4, 0, 1, b'#', 0],
-            ReasonCode::TOPIC_NAME_INVALID,
+            "filter with # in front",
+            &[0x82, 9, 0, 1, 0, 0, 3, b'#', b'/', b'a', 0],
+            malformed,
+        ),
+        (
+            "shared filter without a group",
+            &[
+                0x82, 15, 0, 1, 0, 0, 9, b'$', b's', b'h', b'a', b'r', b'e', b'/', b'/', b'a', 0,
+            ],
+            malformed,
+        ),
+        (
+            "empty filter to unsubscribe",
+            &[0xA2, 5, 0, 1, 0, 0, 0],
+            malformed,
+        ),
+        (
+            "filter with + in a level to unsubscribe",
+            &[0xA2, 7, 0, 1, 0, 0, 2, b'a', b'+'],
+            malformed,
         ),
         (
             "packet identifier 0",
@@ -129,11 +149,39 @@ fn a_client_of_an_older_version_is_only_disconnected() {
         ("empty topic", &[0x30, 2, 0, 0]),
         ("DISCONNECT with a body", &[0xE0, 1, 0]),
         ("no-local in MQTT 3.1.1", &[0x82, 6, 0, 1, 0, 1, b'a', 4]),
+        ("empty filter", &[0x82, 5, 0, 1, 0, 0, 0]),
+        ("filter a#", &[0x82, 7, 0, 1, 0, 2, b'a', b'#', 0]),
+        ("empty filter to unsubscribe", &[0xA2, 4, 0, 1, 0, 0]),
+        (
+            "filter +a to unsubscribe",
+            &[0xA2, 6, 0, 1, 0, 2, b'+', b'a'],
+        ),
     ] {
-        let mut client = Client::open(&broker, &connect(Version::V4, "c"));
-        client.send_bytes(bytes);
-        assert_eq!(client.next(), Event::Closed, "{name}");
+        for version in [Version::V3, Version::V4] {
+            let mut client = Client::open(&broker, &connect(version, "c"));
+            client.send_bytes(bytes);
+            assert_eq!(client.next(), Event::Closed, "{name} in {version:?}");
+        }
     }
+}
+
+#[test]
+fn what_mqtt_3_1_does_not_use_of_the_first_byte_does_not_matter() {
+    let broker = broker();
+    for flags in 0..16 {
+        let mut client = Client::raw(&broker, Version::V3);
+        let mut bytes = Vec::new();
+        let packet = fieldgate_mqtt::Packet::Connect(Box::new(connect(Version::V3, "c")));
+        packet.encode(Version::V3, &mut bytes).unwrap();
+        bytes[0] |= flags;
+        client.send_bytes(&bytes);
+        assert!(matches!(client.next(), Event::ConnAck(greeting) if greeting.reason == 0));
+        client.send_bytes(&[0xC0 | flags, 0]);
+        assert_eq!(client.next(), Event::PingResp, "{flags:04b}");
+        client.send_bytes(&[0xE0 | flags, 0]);
+        assert_eq!(client.next(), Event::Closed, "{flags:04b}");
+    }
+    assert_eq!(broker.totals().protocol_errors, 0);
 }
 
 #[test]

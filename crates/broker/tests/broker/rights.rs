@@ -17,6 +17,7 @@ fn a_refused_publication_is_answered_as_the_version_can_and_reaches_nobody() {
         ("ann", &[("own/%c", Write)]),
         ("all", &[("#", Read)]),
     ]));
+    let state = "$SYS/broker/connection/w1/state";
     let mut reader = enter(&broker, Version::V5, "reader", "all");
     reader.subscribe("#", QoS::ExactlyOnce);
     let mut refused = 0;
@@ -27,7 +28,7 @@ fn a_refused_publication_is_answered_as_the_version_can_and_reaches_nobody() {
                 Version::V5 if qos > QoS::AtMostOnce => ReasonCode::NOT_AUTHORIZED,
                 _ => ReasonCode::SUCCESS,
             };
-            for topic in ["own/w2", "own", "own/w1/x", "$SYS/x"] {
+            for topic in ["own/w2", "own", "own/w1/x", "$SYS/x", state] {
                 assert_eq!(
                     writer.publish(topic, "no", qos),
                     want.0,
@@ -69,12 +70,15 @@ fn a_client_identifier_with_wildcards_or_slashes_opens_nothing() {
 
 #[test]
 fn a_will_must_be_one_that_the_client_may_publish() {
-    let broker = broker_for(people(&[("ann", &[("state/%u", Write)])]));
+    let bridge = "$SYS/broker/connection/%c/state";
+    let broker = broker_for(people(&[("ann", &[("state/%u", Write), (bridge, Write)])]));
     for version in VERSIONS {
         for (topic, want) in [
             ("state/ann", ReasonCode::SUCCESS),
             ("state/bob", ReasonCode::NOT_AUTHORIZED),
             ("$SYS/x", ReasonCode::NOT_AUTHORIZED),
+            ("$SYS/broker/connection/c/state", ReasonCode::SUCCESS),
+            ("$SYS/broker/connection/d/state", ReasonCode::NOT_AUTHORIZED),
         ] {
             let connect = Connect {
                 password: Some(b"nna"),

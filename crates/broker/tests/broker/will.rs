@@ -217,9 +217,9 @@ fn a_will_to_a_topic_that_clients_may_not_publish_to_is_refused() {
     let broker = broker();
     for (topic, want) in [
         ("$SYS/x", ReasonCode::NOT_AUTHORIZED),
-        ("a/+", ReasonCode::TOPIC_NAME_INVALID),
-        ("a/#", ReasonCode::TOPIC_NAME_INVALID),
-        ("", ReasonCode::TOPIC_NAME_INVALID),
+        ("a/+", ReasonCode::MALFORMED_PACKET),
+        ("a/#", ReasonCode::MALFORMED_PACKET),
+        ("", ReasonCode::MALFORMED_PACKET),
     ] {
         let connect = Connect {
             will: Some(will(topic, "x", 0)),

@@ -64,6 +64,7 @@ impl Stage {
                 endpoint: Endpoint::Unix(path.clone()),
                 tls: None,
                 websocket: false,
+                origins: Default::default(),
                 allow_anonymous: None,
             }],
             workers: 2,

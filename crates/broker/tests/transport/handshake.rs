@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fieldgate_broker::{Broker, Limits, Listener};
+use fieldgate_broker::{Broker, Limits, Listener, Origins};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -123,4 +123,51 @@ async fn a_browser_that_asks_for_a_page_is_told_what_this_is() {
         "{answer}"
     );
     assert!(answer.ends_with("MQTT over WebSocket\n"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_of_another_host_is_refused_and_counted_unless_the_listener_names_it() {
+    let listener = |origins| Listener {
+        websocket: true,
+        origins,
+        ..Listener::tcp(any_port())
+    };
+    let named = Origins::These(vec!["http://panel.example".to_owned()]);
+    let broker = start(vec![
+        listener(Origins::SameHost),
+        listener(named),
+        listener(Origins::Any),
+    ]);
+    let mut refused = 0;
+    for (origin, want) in [
+        ("X: y", [true, true, true]),
+        ("Origin: http://127.0.0.1", [true, false, true]),
+        ("Origin: http://panel.example", [false, true, true]),
+        ("Origin: http://evil.example", [false, false, true]),
+    ] {
+        for (address, is_let_in) in broker.local_addrs().iter().zip(want) {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!(
+                "GET / HTTP/1.1\r\nHost: {address}\r\n{origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut status = [0; 12];
+            let read = timeout(PATIENCE, stream.read_exact(&mut status)).await;
+            assert!(matches!(read, Ok(Ok(_))), "{read:?}");
+            let want: &[u8] = match is_let_in {
+                true => b"HTTP/1.1 101",
+                false => b"HTTP/1.1 403",
+            };
+            assert_eq!(status, want, "{origin} at {address}");
+            refused += u64::from(!is_let_in);
+        }
+    }
+    let counted = async {
+        while broker.totals().connections_refused != refused {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(PATIENCE, counted).await.is_ok());
 }

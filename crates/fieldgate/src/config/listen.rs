@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use fieldgate_broker::{ClientCa, TlsSettings};
+use fieldgate_broker::{ClientCa, Origins, TlsSettings};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -22,9 +22,9 @@ pub(crate) struct Listen {
     #[serde(default)]
     pub(crate) tls: Option<Entry<Address>>,
     #[serde(default)]
-    pub(crate) websocket: Option<Entry<Address>>,
+    pub(crate) websocket: Option<Entry<Pages>>,
     #[serde(default)]
-    pub(crate) websocket_tls: Option<Entry<Address>>,
+    pub(crate) websocket_tls: Option<Entry<Pages>>,
     #[serde(default)]
     pub(crate) unix: Option<Entry<SocketPath>>,
 }
@@ -46,25 +46,31 @@ impl Default for Listen {
 }
 
 impl Listen {
-    /// The listeners with an address, by their keys, in the order in which they are opened.
     /// Whether other machines can connect.
     pub(crate) fn is_on_network(&self) -> bool {
-        self.addressed().any(|(_, entry)| match entry.place {
-            Address::One(address) => !address.ip().is_loopback(),
-            Address::Port(_) => true,
-        })
+        self.addressed()
+            .any(|(_, entry)| match entry.place.address {
+                Address::One(address) => !address.ip().is_loopback(),
+                Address::Port(_) => true,
+            })
     }
 
-    /// The listeners that have an address, and the keys of them.
-    pub(crate) fn addressed(&self) -> impl Iterator<Item = (&'static str, &Entry<Address>)> {
+    /// The listeners with an address, by their keys, in the order in which they are opened.
+    pub(crate) fn addressed(&self) -> impl Iterator<Item = (&'static str, Entry<Pages>)> {
+        let plain = |entry: &Option<Entry<Address>>| {
+            entry.as_ref().map(|entry| Entry {
+                place: Pages::of(entry.place),
+                allow_anonymous: entry.allow_anonymous,
+            })
+        };
         [
-            ("tcp", &self.tcp),
-            ("tls", &self.tls),
-            ("websocket", &self.websocket),
-            ("websocket_tls", &self.websocket_tls),
+            ("tcp", plain(&self.tcp)),
+            ("tls", plain(&self.tls)),
+            ("websocket", self.websocket.clone()),
+            ("websocket_tls", self.websocket_tls.clone()),
         ]
         .into_iter()
-        .filter_map(|(key, entry)| Some((key, entry.as_ref()?)))
+        .filter_map(|(key, entry)| Some((key, entry?)))
     }
 }
 
@@ -155,6 +161,93 @@ impl Place for Address {
             place,
             allow_anonymous,
         })
+    }
+}
+
+/// Where to listen, and for which web pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pages {
+    pub(crate) address: Address,
+    pub(crate) origins: Origins,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PagesDetails {
+    port: Option<u16>,
+    address: Option<SocketText>,
+    allow_anonymous: Option<bool>,
+    origins: Option<Vec<OriginText>>,
+}
+
+impl Pages {
+    /// For pages of the same host.
+    fn of(address: Address) -> Self {
+        Self {
+            address,
+            origins: Origins::SameHost,
+        }
+    }
+}
+
+impl Place for Pages {
+    type Details = PagesDetails;
+
+    const EXPECTED: &'static str = "a port 0..=65535 or \"address:port\" such as \"127.0.0.1:8083\" or \"[::1]:8083\", \
+         or a mapping of port or address, allow_anonymous and origins";
+
+    fn of_port(port: u64) -> Option<Self> {
+        Address::of_port(port).map(Self::of)
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        Address::of_text(text).map(Self::of)
+    }
+
+    fn of_details(details: PagesDetails) -> Result<Entry<Self>, &'static str> {
+        let entry = Address::of_details(AddressDetails {
+            port: details.port,
+            address: details.address,
+            allow_anonymous: details.allow_anonymous,
+        })?;
+        let origins = details.origins.map(|list| {
+            let list: Vec<String> = list.into_iter().map(|OriginText(text)| text).collect();
+            match list.iter().any(|origin| origin == "*") {
+                true => Origins::Any,
+                false => Origins::These(list),
+            }
+        });
+        Ok(Entry {
+            place: Self {
+                address: entry.place,
+                origins: origins.unwrap_or_default(),
+            },
+            allow_anonymous: entry.allow_anonymous,
+        })
+    }
+}
+
+/// What a browser sends as `Origin`, or `*`.
+struct OriginText(String);
+
+impl<'de> Deserialize<'de> for OriginText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
+            let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+            let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+            !scheme.is_empty()
+                && scheme.chars().all(is_scheme)
+                && !host.is_empty()
+                && host.chars().all(is_host)
+        });
+        if is_origin || text == "*" || text == "null" {
+            return Ok(Self(text));
+        }
+        let found = de::Unexpected::Str(&text);
+        let expected = "an origin as browsers send it, such as \"https://panel.example\" or \
+            \"http://192.168.1.20:8080\", without a path, or \"*\" for all";
+        Err(de::Error::invalid_value(found, &expected))
     }
 }
 

@@ -193,12 +193,14 @@ impl Main<'_> {
                 let message = "needs broker.tls with a certificate and a key";
                 self.wrong(&path, message, report);
             }
-            let other = before.iter().find(|(_, at)| at.collides(entry.place));
+            let other = before
+                .iter()
+                .find(|(_, at)| at.collides(entry.place.address));
             if let Some((other, _)) = other {
                 let message = format!("\"{other}\" already listens there");
                 self.wrong(&path, &message, report);
             }
-            before.push((key, entry.place));
+            before.push((key, entry.place.address));
         }
     }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use std::path::Path;
 
+use fieldgate_broker::Origins;
+
 use super::report::Report;
 use super::source::{Sources, file};
 use super::{Address, Changes, Config, diff, document, resolve};
@@ -216,7 +218,21 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {websocket: {prot: 8083}}}"),
-            ":2:31: broker.listen.websocket.prot: unknown key; expected one of port, address, allow_anonymous; did you mean \"port\"?",
+            ":2:31: broker.listen.websocket.prot: unknown key; expected one of port, address, allow_anonymous, origins; did you mean \"port\"?",
+        ),
+        (
+            file("broker: {listen: {tcp: {port: 1, origins: []}}}"),
+            ":2:34: broker.listen.tcp.origins: unknown key; expected one of port, address, allow_anonymous",
+        ),
+        (
+            file(
+                "broker: {listen: {websocket: {port: 8083, origins: [\"https://a.example\", \"b.example\"]}}}",
+            ),
+            ":2:74: broker.listen.websocket.origins[1]: \"b.example\" does not fit: expected an origin as browsers send it, such as \"https://panel.example\" or \"http://192.168.1.20:8080\", without a path, or \"*\" for all",
+        ),
+        (
+            file("broker: {listen: {websocket: {port: 8083, origins: [\"https://a.example/\"]}}}"),
+            ":2:53: broker.listen.websocket.origins[0]: \"https://a.example/\" does not fit: expected an origin as browsers send it, such as \"https://panel.example\" or \"http://192.168.1.20:8080\", without a path, or \"*\" for all",
         ),
         (
             file("broker: {listen: {tcp: {allow_anonymous: true}}}"),
@@ -439,7 +455,7 @@ broker:
   listen:
     tcp: {address: "127.0.0.1:1883"}
     tls: 8883
-    websocket: {port: 8083, allow_anonymous: true}
+    websocket: {port: 8083, allow_anonymous: true, origins: ["https://a.example", "http://[::1]:8080", "null"]}
     websocket_tls: "[::1]:8084"
     unix: {path: /run/fieldgate/mqtt.sock, allow_anonymous: false}
   tls: {certificate: broker.pem, key: /etc/key.pem, client_ca: ca.pem, client_certificates: optional}
@@ -448,16 +464,28 @@ broker:
     let listeners: Vec<_> = config
         .listen
         .addressed()
-        .map(|(key, entry)| (key, entry.place, entry.allow_anonymous))
+        .map(|(key, entry)| {
+            (
+                key,
+                entry.place.address,
+                entry.allow_anonymous,
+                entry.place.origins,
+            )
+        })
         .collect();
     let one = |text: &str| Address::One(text.parse().unwrap());
+    let named = ["https://a.example", "http://[::1]:8080", "null"];
+    let named = Origins::These(named.map(String::from).into());
     let want = [
-        ("tcp", one("127.0.0.1:1883"), None),
-        ("tls", Address::Port(8883), None),
-        ("websocket", Address::Port(8083), Some(true)),
-        ("websocket_tls", one("[::1]:8084"), None),
+        ("tcp", one("127.0.0.1:1883"), None, Origins::SameHost),
+        ("tls", Address::Port(8883), None, Origins::SameHost),
+        ("websocket", Address::Port(8083), Some(true), named),
+        ("websocket_tls", one("[::1]:8084"), None, Origins::SameHost),
     ];
     assert_eq!(listeners, want);
+    let any = text.replace("\"null\"]", "\"*\"]");
+    let any = load(&any, &[]).unwrap().listen.websocket.unwrap();
+    assert_eq!(any.place.origins, Origins::Any);
     let unix = config.listen.unix.unwrap();
     assert_eq!(unix.place.0, Path::new("/run/fieldgate/mqtt.sock"));
     assert_eq!(unix.allow_anonymous, Some(false));

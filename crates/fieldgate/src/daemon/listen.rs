@@ -76,10 +76,11 @@ fn store(folder: &Path, times: StoreTimes) -> StoreConfig {
 fn listeners(config: &Config) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for (key, entry) in config.listen.addressed() {
-        for address in addresses(entry.place) {
+        for address in addresses(entry.place.address) {
             listeners.push(Listener {
                 tls: config.tls.clone().filter(|_| key.ends_with("tls")),
                 websocket: key.starts_with("websocket"),
+                origins: entry.place.origins.clone(),
                 allow_anonymous: entry.allow_anonymous,
                 ..Listener::tcp(address)
             });

@@ -104,12 +104,15 @@ fn the_first_packet_must_be_connect() {
         (b"\x00", PROTOCOL),
         (b"GET / HTTP/1.1\r\n\r\n", PROTOCOL),
         (b"\x16\x03\x01", MALFORMED), // A TLS client.
-        (b"\x11", MALFORMED),
+        (b"\x11\x0C\x00\x04", MALFORMED),
+        (b"\x11\x0E\x00\x06MQIsdq", MALFORMED),
     ] {
         let error = decode_connect(bytes, 100).unwrap_err();
         assert_eq!(error.reason, want, "{bytes:02x?}");
     }
-    assert_eq!(decode_connect(b"", 100), Ok(None));
+    for begun in [&b""[..], b"\x11", b"\x11\x80", b"\x1F\x0E\x00\x06MQI"] {
+        assert_eq!(decode_connect(begun, 100), Ok(None), "{begun:02x?}");
+    }
     let error = decode_connect(&connect(4, 2, &[&field([b'x'; 100])]), 100).unwrap_err();
     assert_eq!(error.reason, ReasonCode::PACKET_TOO_LARGE);
 }
@@ -124,6 +127,27 @@ fn a_connect_that_is_not_the_first_packet_has_no_version_to_choose() {
         let error = decode(&bytes, version, MAX_PACKET_SIZE).unwrap_err();
         assert_eq!(error.reason, MALFORMED);
     }
+}
+
+#[test]
+fn dup_qos_and_retain_of_connect_mean_nothing_in_mqtt_3_1_and_are_malformed_later() {
+    for flags in 0..=15 {
+        for version in [3, 4, 5] {
+            let mut bytes = connect(version, 2, &[&field("c")]);
+            bytes[0] |= flags;
+            let want = match version == 3 || flags == 0 {
+                true => Ok("c"),
+                false => Err(MALFORMED),
+            };
+            let found = connect_outcome(&bytes).map(|connect| connect.client_id);
+            assert_eq!(found, want, "version {version}, flags {flags:04b}");
+        }
+    }
+    // The name of MQTT 3.1 with a level that it does not have.
+    let mut bytes = connect(3, 2, &[&field("c")]);
+    bytes[0] |= 8;
+    bytes[10] = 4;
+    assert_eq!(connect_outcome(&bytes).map(|_| ()), Err(VERSION));
 }
 
 #[test]
@@ -212,7 +236,7 @@ fn every_string_is_utf_8_without_nul_and_binary_fields_are_free() {
 
 #[test]
 fn the_topic_of_a_will_is_a_topic_name() {
-    let invalid = Err(ReasonCode::TOPIC_NAME_INVALID);
+    let invalid = Err(MALFORMED);
     for (topic, want) in [
         ("a/b", Ok(())),
         ("/", Ok(())),

@@ -14,11 +14,10 @@ fn the_flags_of_every_type_are_fixed_except_those_of_publish() {
                 (0, _) => false,
                 (3, flags) => flags & 0b0110 != 0b0110 && flags & 0b1110 != 0b1000,
                 (6 | 8 | 10, 0b0010) => true,
-                // MQTT 3.1 sets DUP on these.
-                (6 | 8 | 10, 0b1010) => version == Version::V3,
-                (6 | 8 | 10, _) => false,
-                (15, 0) => version == Version::V5,
-                (_, flags) => flags == 0,
+                // MQTT 3.1 sets DUP on these, and does not use RETAIN.
+                (6 | 8 | 10, flags) => version == Version::V3 && flags & 0b0110 == 0b0010,
+                (15, flags) => version == Version::V5 && flags == 0,
+                (_, flags) => version == Version::V3 || flags == 0,
             };
             if first >> 4 == 3 {
                 let publish = packet(first, &[b"\x00\x01a\x00\x01\x00"]);

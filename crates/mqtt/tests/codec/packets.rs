@@ -57,6 +57,21 @@ fn topic() -> impl Strategy<Value = &'static str> {
     chars(&['\0', '+', '#'], 1)
 }
 
+/// Levels without wildcards, `+` and at the end perhaps `#`. No share name, which has rules of its own.
+fn filter() -> impl Strategy<Value = &'static str> {
+    let level = prop_oneof![chars(&['\0', '+', '#', '/', '$'], 1), Just("+"), Just("")];
+    (topic(), vec(level, 0..4), any::<bool>()).prop_map(|(first, rest, all)| {
+        let first = first.trim_start_matches('$');
+        let end = all.then_some("#");
+        let levels = [first].into_iter().chain(rest).chain(end);
+        let filter: Vec<_> = levels.collect();
+        match &*filter.join("/").leak() {
+            "" => "/",
+            filter => filter,
+        }
+    })
+}
+
 fn bytes() -> impl Strategy<Value = &'static [u8]> {
     vec(any::<u8>(), 0..40).prop_map(|bytes| &*bytes.leak())
 }
@@ -340,7 +355,7 @@ fn subscribe(v5: bool) -> impl Strategy<Value = Subscribe<'static>> {
         packet_id(),
         if_v5(v5, option::of(1..=268_435_455u32)),
         if_v5(v5, user_properties()),
-        vec((text(), options(v5)), 1..4),
+        vec((filter(), options(v5)), 1..4),
     )
         .prop_map(|(id, subscription_id, user_properties, filters)| {
             let mut subscribe = Subscribe::new(id, filters.leak());
@@ -351,13 +366,16 @@ fn subscribe(v5: bool) -> impl Strategy<Value = Subscribe<'static>> {
 }
 
 fn unsubscribe(v5: bool) -> impl Strategy<Value = Unsubscribe<'static>> {
-    (packet_id(), if_v5(v5, user_properties()), vec(text(), 1..4)).prop_map(
-        |(id, user_properties, filters)| {
+    (
+        packet_id(),
+        if_v5(v5, user_properties()),
+        vec(filter(), 1..4),
+    )
+        .prop_map(|(id, user_properties, filters)| {
             let mut unsubscribe = Unsubscribe::new(id, filters.leak());
             unsubscribe.user_properties = user_properties;
             unsubscribe
-        },
-    )
+        })
 }
 
 fn codes(allowed: &'static [u8]) -> impl Strategy<Value = &'static [u8]> {

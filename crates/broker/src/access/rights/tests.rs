@@ -73,7 +73,13 @@ fn a_topic_of_the_programs_own_needs_a_rule_that_names_its_levels() {
 #[test]
 fn without_rules_everything_but_the_brokers_own_topics_is_permitted() {
     let all = Rights::all();
-    for (topic, read, write) in [("a", true, true), ("$SYS/x", true, false)] {
+    for (topic, read, write) in [
+        ("a", true, true),
+        ("$SYS/x", true, false),
+        ("$SYS/broker/connection", true, false),
+        ("$SYS/broker/connection/b/state", true, true),
+        ("$sys/broker/connection/b/state", true, false),
+    ] {
         assert_eq!(
             (all.may_read(topic), all.may_write(topic, None)),
             (read, write)

@@ -8,10 +8,13 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::{self, Error};
 
+use super::origin::may_connect;
 use super::stream::WebSocket;
+use crate::endpoint::Origins;
+use crate::shown::shown;
 
 /// The longest request. Browsers send less than 2 KiB, unless they have cookies.
 const HEAD_MAX: usize = 8 * 1024;
@@ -30,18 +33,29 @@ struct Refusal {
     /// More headers.
     headers: &'static str,
     what: &'static str,
+    /// Where the web page is from, if that is the reason.
+    page: Option<ForeignOrigin>,
 }
+
+/// A web page from elsewhere wanted to connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("a web page from \"{0}\" may not connect; `origins` of the listener says which pages may")]
+pub(crate) struct ForeignOrigin(String);
 
 /// Answers the request, at whatever path it is. The caller bounds the time.
 ///
 /// # Errors
 /// What was wrong with the request, after the client has been told.
-pub(crate) async fn accept<S>(mut stream: S, packet_size: u32) -> io::Result<WebSocket<S>>
+pub(crate) async fn accept<S>(
+    mut stream: S,
+    packet_size: u32,
+    origins: &Origins,
+) -> io::Result<WebSocket<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let answered = match read_head(&mut stream).await? {
-        Ok((head, rest)) => answer(&head).map(|answer| (answer, rest)),
+        Ok((head, rest)) => answer(&head, origins).map(|answer| (answer, rest)),
         Err(refusal) => Err(refusal),
     };
     match answered {
@@ -52,7 +66,10 @@ where
         }
         Err(refusal) => {
             refuse(&mut stream, &refusal).await?;
-            Err(io::Error::new(io::ErrorKind::InvalidData, refusal.what))
+            Err(match refusal.page {
+                Some(page) => io::Error::new(io::ErrorKind::PermissionDenied, page),
+                None => io::Error::new(io::ErrorKind::InvalidData, refusal.what),
+            })
         }
     }
 }
@@ -82,19 +99,21 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<He
                 status: "431 Request Header Fields Too Large",
                 headers: "",
                 what: "the request is too long",
+                page: None,
             }));
         }
     }
 }
 
 /// The answer to a request that is as it should be.
-fn answer(head: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn answer(head: &[u8], origins: &Origins) -> Result<Vec<u8>, Refusal> {
     let request = match Request::try_parse(head) {
         Ok(Some((_, request))) => request,
         Ok(None) => return Err(bad("the request is not whole")),
         Err(error) => return Err(refusal(&error)),
     };
     let mut response = create_response(&request).map_err(|error| refusal(&error))?;
+    check_origin(&request, origins)?;
     let asked = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let asked = asked
         .iter()
@@ -111,11 +130,30 @@ fn answer(head: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
+/// Only browsers say where they have a page from, and all of them do (RFC 6455 section 10.2).
+fn check_origin(request: &Request, origins: &Origins) -> Result<(), Refusal> {
+    let headers = request.headers();
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    for origin in headers.get_all(ORIGIN) {
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        if !may_connect(origins, &origin, host) {
+            return Err(Refusal {
+                status: "403 Forbidden",
+                headers: "",
+                what: "pages from there may not connect here",
+                page: Some(ForeignOrigin(shown(&origin).as_str().to_owned())),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn bad(what: &'static str) -> Refusal {
     Refusal {
         status: "400 Bad Request",
         headers: "",
         what,
+        page: None,
     }
 }
 
@@ -124,12 +162,14 @@ fn refusal(error: &tungstenite::Error) -> Refusal {
         status: "426 Upgrade Required",
         headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
         what,
+        page: None,
     };
     match error {
         Error::Protocol(ProtocolError::WrongHttpMethod) => Refusal {
             status: "405 Method Not Allowed",
             headers: "Allow: GET\r\n",
             what: "only GET begins a WebSocket",
+            page: None,
         },
         Error::Protocol(
             ProtocolError::MissingConnectionUpgradeHeader
@@ -151,6 +191,7 @@ where
         status,
         headers,
         what,
+        page: _,
     } = refusal;
     let length = what.len() + 1;
     let answer = format!(

@@ -3,9 +3,10 @@
 
 mod handshake;
 mod meter;
+mod origin;
 mod stream;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) use handshake::accept;
+pub(super) use handshake::{ForeignOrigin, accept};

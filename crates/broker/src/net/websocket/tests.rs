@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::accept;
 use super::stream::WebSocket;
+use crate::endpoint::Origins;
 
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -279,6 +280,21 @@ fn a_request_is_answered_with_an_upgrade_or_with_the_reason() {
         (REQUEST.to_owned(), "101 Switching Protocols"),
         (REQUEST.replace("chat, mqtt", "mqttv3.1"), "101 "),
         (
+            REQUEST.replace("Host: board", "Host: board\r\nOrigin: http://board:80"),
+            "101 ",
+        ),
+        (
+            REQUEST.replace("Host: board", "Host: board\r\nOrigin: http://elsewhere"),
+            "403 Forbidden",
+        ),
+        (
+            REQUEST.replace(
+                "Host: board",
+                "Host: board\r\nOrigin: http://board\r\nOrigin: null",
+            ),
+            "403 Forbidden",
+        ),
+        (
             without("Connection: keep-alive, Upgrade"),
             "426 Upgrade Required",
         ),
@@ -300,7 +316,7 @@ fn a_request_is_answered_with_an_upgrade_or_with_the_reason() {
         let (mut client, server) = duplex(1 << 16);
         block_on(async {
             client.write_all(request.as_bytes()).await.unwrap();
-            let accepted = accept(server, 1000).await;
+            let accepted = accept(server, 1000, &Origins::SameHost).await;
             let is_upgrade = want.starts_with("101");
             assert_eq!(accepted.is_ok(), is_upgrade, "{request}");
             drop(accepted);
@@ -332,7 +348,7 @@ fn the_newer_name_of_the_subprotocol_wins_whatever_the_order() {
         block_on(async {
             let request = REQUEST.replace("chat, mqtt", offer);
             client.write_all(request.as_bytes()).await.unwrap();
-            drop(accept(server, 1000).await.unwrap());
+            drop(accept(server, 1000, &Origins::SameHost).await.unwrap());
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
             let want = format!("sec-websocket-protocol: {want}");
@@ -347,7 +363,10 @@ fn a_client_that_leaves_during_the_request_is_an_error() {
     block_on(async {
         client.write_all(b"GET / HT").await.unwrap();
         drop(client);
-        let error = accept(server, 1000).await.err().unwrap();
+        let error = accept(server, 1000, &Origins::SameHost)
+            .await
+            .err()
+            .unwrap();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     });
 }
