@@ -191,21 +191,10 @@ impl Client {
                         break Stop::End(end);
                     }
                 }
-                Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_) => {
-                    if let Err(end) = settle(&packet, session, &mut turn) {
+                Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_) | Packet::PubRel(_) => {
+                    if let Err(end) = intake.settle(&packet, session, &mut turn) {
                         break Stop::End(end);
                     }
-                }
-                Packet::PubRel(ack) => {
-                    let reason = if session.complete(ack.packet_id, turn.journal) {
-                        ReasonCode::SUCCESS
-                    } else {
-                        ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
-                    };
-                    // After its PUBCOMP a client takes the identifier for a new message, which must
-                    // not look like this one again.
-                    let hold = session.is_stored();
-                    intake.answer((AckKind::PubComp, ack.packet_id, reason), hold, &mut turn);
                 }
                 Packet::PingReq => {
                     turn.out.bytes.extend_from_slice(&PINGRESP);
@@ -228,20 +217,36 @@ impl Client {
 
 const PINGRESP: [u8; 2] = [0xD0, 0];
 
-/// An acknowledgement of what the client was sent.
-fn settle(packet: &Packet<'_>, session: &mut Session, turn: &mut Turn<'_>) -> Result<(), End> {
-    let settled = match packet {
-        Packet::PubAck(ack) => session.puback(ack.packet_id, turn),
-        Packet::PubRec(ack) => session.pubrec(ack.packet_id, ack.reason, turn),
-        Packet::PubComp(ack) => session.pubcomp(ack.packet_id, turn),
-        _ => Ok(()),
-    };
-    settled.map_err(|WrongAck| {
-        End::protocol("an acknowledgement of another kind than its message waits for")
-    })
-}
-
 impl<'w> Intake<'w> {
+    /// Takes an acknowledgement of what the client was sent, or the release of what it has sent.
+    fn settle(
+        &mut self,
+        packet: &Packet<'_>,
+        session: &mut Session,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), End> {
+        let settled = match packet {
+            Packet::PubAck(ack) => session.puback(ack.packet_id, turn),
+            Packet::PubRec(ack) => session.pubrec(ack.packet_id, ack.reason, turn),
+            Packet::PubComp(ack) => session.pubcomp(ack.packet_id, turn),
+            Packet::PubRel(ack) => {
+                let reason = match session.complete(ack.packet_id, turn.journal) {
+                    true => ReasonCode::SUCCESS,
+                    false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+                };
+                // After its PUBCOMP a client takes the identifier for a new message, which must
+                // not look like this one again.
+                let hold = session.is_stored();
+                self.answer((AckKind::PubComp, ack.packet_id, reason), hold, turn);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        settled.map_err(|WrongAck| {
+            End::protocol("an acknowledgement of another kind than its message waits for")
+        })
+    }
+
     /// Acknowledges `publish`, and adds it to `batch` if somebody gets it.
     fn publish<'a>(
         &mut self,

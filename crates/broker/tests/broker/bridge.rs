@@ -45,7 +45,7 @@ fn a_marked_bridge_gets_nothing_back_and_retain_flags_as_they_were_published() {
                 assert_eq!(got.retain, retain && is_marked, "{version:?} {is_marked}");
             }
             client.nothing_more();
-            // In a group somebody has to take what its own members publish.
+            // A group takes what its own members publish.
             client.subscribe("$share/g/s", QoS::AtMostOnce);
             client.publish("s", "shared", QoS::AtMostOnce);
             assert_eq!(client.message().text(), "shared");
