@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::system::sysinfo;
 
 use crate::config::Machine;
 
 /// Finds out. Raises the limit of open files as far as it may.
 pub(crate) fn machine() -> Machine {
     Machine {
-        memory: memory(Path::new("/proc/meminfo"), Path::new("/sys/fs/cgroup")),
+        memory: memory(Path::new("/sys/fs/cgroup")),
         files: files(),
     }
 }
@@ -28,19 +29,20 @@ fn files() -> Option<u64> {
 }
 
 /// The memory of the machine, or the limit of this process's control group if that is less, in bytes.
-fn memory(meminfo: &Path, cgroups: &Path) -> Option<u64> {
-    let text = fs::read_to_string(meminfo).ok();
-    let total = text.as_deref().and_then(total);
+fn memory(cgroups: &Path) -> Option<u64> {
+    // Not from /proc/meminfo, which a service that sees only processes does not have.
+    let machine = sysinfo();
+    let unit = u64::from(machine.mem_unit).max(1);
+    // It is narrower on machines of 32 bits.
+    #[allow(clippy::useless_conversion)]
+    let count = u64::from(machine.totalram);
+    let total = total(count, unit);
     let limit = limit_of_group(cgroups);
     total.into_iter().chain(limit).min()
 }
 
-fn total(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
+fn total(count: u64, unit: u64) -> Option<u64> {
+    count.checked_mul(unit).filter(|total| *total > 0)
 }
 
 /// The smallest limit of the group and of those that it is in.
@@ -75,15 +77,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_of_the_machine_is_read_or_unknown() {
-        for (text, want) in [
-            ("MemTotal:        1000 kB\nMemFree: 5 kB\n", Some(1_024_000)),
-            ("MemFree: 5 kB\n", None),
-            ("MemTotal: many kB\n", None),
-            ("", None),
-        ] {
-            assert_eq!(total(text), want, "{text:?}");
-        }
+    fn the_memory_of_the_machine_is_known() {
+        assert_eq!(total(3, 4096), Some(12_288));
+        assert_eq!(total(u64::MAX, 2), None);
+        assert_eq!(total(0, 1), None);
         assert!(machine().memory.is_some_and(|memory| memory > 1 << 20));
+        assert!(machine().files.is_some_and(|files| files > 0));
+    }
+
+    #[test]
+    fn the_smallest_limit_of_the_groups_above_counts() {
+        let folder = std::env::temp_dir().join(format!("fieldgate-groups-{}", std::process::id()));
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        // With version 2 of control groups, the path is behind "0::".
+        if let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) {
+            let inner = folder.join(path).join("inner");
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(folder.join(path).join("memory.max"), "max\n").unwrap();
+            assert_eq!(limit_of_group(&folder), None);
+            fs::write(folder.join(path).join("memory.max"), "300000000\n").unwrap();
+            assert_eq!(limit_of_group(&folder), Some(300_000_000));
+            fs::remove_dir_all(&folder).unwrap();
+        }
     }
 }
