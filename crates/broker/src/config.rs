@@ -140,6 +140,11 @@ impl Default for Limits {
 const LOBBY_MIN: usize = 256 * 1024;
 
 impl Limits {
+    /// Bytes that are given out. The rest is for what the allocator has not given back yet.
+    pub(crate) fn counted(&self) -> usize {
+        self.memory / 5 * 4
+    }
+
     /// Bytes that retained messages of clients may take: the rest is for sessions.
     pub(crate) fn retained(&self) -> usize {
         self.memory / 8 * 3

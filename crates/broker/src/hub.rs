@@ -107,7 +107,7 @@ impl Hub {
     /// Also reads back what a store holds from before.
     pub(crate) fn new(config: Config, workers: usize) -> Result<Self, StoreError> {
         let limits = &config.limits;
-        let budget = Budget::new(limits.memory, workers + 2);
+        let budget = Budget::new(limits.counted(), workers + 2);
         let lobby = Budget::new(limits.lobby(), 1);
         let retained = Retained::new(limits.retained(), budget.pot(0), budget.own());
         let retained = Arc::new(Mutex::new(retained));
