@@ -37,7 +37,8 @@ fn memory(cgroups: &Path) -> Option<u64> {
     #[allow(clippy::useless_conversion)]
     let count = u64::from(machine.totalram);
     let total = total(count, unit);
-    let limit = limit_of_group(cgroups);
+    let own = fs::read_to_string("/proc/self/cgroup").ok();
+    let limit = own.and_then(|own| limit_of_group(&own, cgroups));
     total.into_iter().chain(limit).min()
 }
 
@@ -46,8 +47,7 @@ fn total(count: u64, unit: u64) -> Option<u64> {
 }
 
 /// The smallest limit of the group and of those that it is in.
-fn limit_of_group(cgroups: &Path) -> Option<u64> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+fn limit_of_group(own: &str, cgroups: &Path) -> Option<u64> {
     // Version 2 of control groups: one line, "0::/path". Version 1 names the memory controller.
     let (root, path) = own.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -87,17 +87,20 @@ mod tests {
 
     #[test]
     fn the_smallest_limit_of_the_groups_above_counts() {
-        let folder = std::env::temp_dir().join(format!("fieldgate-groups-{}", std::process::id()));
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
-        // With version 2 of control groups, the path is behind "0::".
-        if let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) {
-            let inner = folder.join(path).join("inner");
-            fs::create_dir_all(&inner).unwrap();
-            fs::write(folder.join(path).join("memory.max"), "max\n").unwrap();
-            assert_eq!(limit_of_group(&folder), None);
-            fs::write(folder.join(path).join("memory.max"), "300000000\n").unwrap();
-            assert_eq!(limit_of_group(&folder), Some(300_000_000));
-            fs::remove_dir_all(&folder).unwrap();
+        let root = std::env::temp_dir().join(format!("fieldgate-groups-{}", std::process::id()));
+        for (own, folder, file) in [
+            ("0::/a/b\n", "a", "memory.max"),
+            ("0::/a/b\n", "a/b", "memory.max"),
+            ("4:memory:/a/b\n0::/\n", "memory/a", "memory.limit_in_bytes"),
+        ] {
+            let folder = root.join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            assert_eq!(limit_of_group(own, &root), None, "{own}");
+            fs::write(folder.join(file), "max\n").unwrap();
+            assert_eq!(limit_of_group(own, &root), None, "{own}");
+            fs::write(folder.join(file), "300000000\n").unwrap();
+            assert_eq!(limit_of_group(own, &root), Some(300_000_000), "{own}");
+            fs::remove_dir_all(&root).unwrap();
         }
     }
 }
