@@ -40,7 +40,7 @@ fn server(is_rtu: bool, flood: Option<Flood>) -> String {
 }
 
 fn serve(mut stream: TcpStream, is_rtu: bool, flood: Option<Flood>) {
-    // Register 0 of unit 1 holds 7; the other frame is of unit 9, or of a transaction nobody made.
+    // Register 0 of unit 1 holds 7; the other frame is of unit 9, or of a transaction that was never begun.
     let (length, other): (usize, &[u8]) = match is_rtu {
         true => (8, &[9, 3, 2, 0, 7, 0x18, 0x47]),
         false => (12, &[0xFF, 0xFE, 0, 0, 0, 5, 1, 3, 2, 0, 7]),

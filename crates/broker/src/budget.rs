@@ -22,7 +22,7 @@ pub(crate) struct Budget {
     pots: Box<[Arc<Pot>]>,
     /// What is in the pots and is not clients': the program's retained messages.
     own: Arc<Pot>,
-    /// Somebody went past the mark from which on room is made.
+    /// Clients hold more than the mark from which on room is made.
     pub(crate) short: Notify,
 }
 
@@ -65,7 +65,7 @@ impl Budget {
         if sum > usize::MAX / 2 { 0 } else { sum }
     }
 
-    /// Whether somebody who holds `held` bytes may hold `more`.
+    /// Whether a client that holds `held` bytes may hold `more`.
     pub(crate) fn admits(&self, held: usize, more: usize) -> bool {
         let used = self.used() + more;
         if used <= self.max / 8 * 7 {

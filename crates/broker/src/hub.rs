@@ -1,6 +1,5 @@
 //! What all connections share: the sessions by client identifier, the router, retained messages.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
@@ -14,17 +13,14 @@ use crate::budget::{Budget, Pot};
 use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
-use crate::deliver::{Batch, Post, Sender, deliver};
 use crate::journal::{Change, Journal};
-use crate::message::{Message, Routed};
 use crate::net::Worker;
 use crate::origin::Remote;
 use crate::outbox::Outbox;
 use crate::relief::{NO_MEMORY, NO_ROOM};
-use crate::router::{MatchCache, Retained, Router, Stored};
+use crate::router::{Retained, Router};
 use crate::session::{Peer, Tally, Turn};
 use crate::sessions::{Owner, Sessions};
-use crate::shown::shown;
 use crate::store::{Store, StoreError};
 use crate::timers::{Due, Task, Timers};
 
@@ -454,16 +450,6 @@ impl Hub {
         }
     }
 
-    /// What `deliver` needs to know of the session with number `publisher` that sends.
-    pub(crate) fn sender(&self, publisher: u64, now: Instant) -> Sender<'_> {
-        Sender {
-            session: publisher,
-            now,
-            store: self.store.as_ref(),
-            budget: &self.budget,
-        }
-    }
-
     /// Takes the subscriptions of a session that has ended out of the router. Many are left to the thread that has time:
     /// nothing is delivered to the session any more.
     fn drop_subscriptions(&self, cell: &Arc<Cell>, mut filters: Vec<Box<str>>) {
@@ -481,75 +467,6 @@ impl Hub {
         });
     }
 
-    /// Publishes messages that no connection is sending now. Nothing waits for subscribers that cannot keep up.
-    pub(crate) fn publish(
-        &self,
-        messages: &[Message],
-        (publisher, source): (&Cell, Source),
-        cache: &mut MatchCache,
-        now: Instant,
-    ) {
-        let counters = self.own_counters();
-        add(&counters.publish_received, messages.len() as u64);
-        let bytes: usize = messages.iter().map(|m| m.payload().len()).sum();
-        add(&counters.publish_bytes_received, bytes as u64);
-        let mut post = Post::default();
-        post.journal.is_late = source == Source::Gateway;
-        self.retain(messages, publisher, &mut post.journal);
-        let mut batch = Batch::default();
-        for message in messages {
-            let matches = cache.matches(&self.router, message.topic());
-            if !matches.is_empty() {
-                batch.push(Routed::kept(message), matches);
-            }
-        }
-        deliver(&batch, &self.sender(publisher.id(), now), &mut post);
-        self.keep(&mut post.journal);
-        counters.add(&post.tally);
-    }
-
-    /// Keeps those messages that ask for it.
-    fn retain(&self, messages: &[Message], publisher: &Cell, journal: &mut Journal) {
-        let asking = || messages.iter().filter(|message| message.retain());
-        if asking().next().is_none() {
-            return;
-        }
-        let mut retained = self.retained();
-        let stored = asking().map(|message| retained.store(message, publisher.name()));
-        let stored: Vec<Stored> = stored.collect();
-        drop(retained);
-        for (message, stored) in asking().zip(stored) {
-            if stored == Stored::Full {
-                self.note_retained_full(message.topic());
-            }
-            if let Some(store) = &self.store {
-                store.retained_changed(message.topic(), stored, false, journal);
-            }
-        }
-    }
-
-    /// Publishes a will or a `$SYS` value, for which nobody waits.
-    pub(crate) fn publish_kept(&self, message: &Message, publisher: &Cell, now: Instant) {
-        let mut cache = MatchCache::default();
-        let message = std::slice::from_ref(message);
-        self.publish(message, (publisher, Source::Client), &mut cache, now);
-    }
-
-    /// Says, once for each address and limit, that connections are refused.
-    pub(crate) fn note_refused_connections(&self, key: &str, address: Option<IpAddr>) {
-        if !self.access.is_first((key, address)) {
-            return;
-        }
-        match address {
-            Some(address) => log::warn!(
-                "connections of {address} are refused: it has as many as broker.limits.{key} allows"
-            ),
-            None => log::warn!(
-                "connections are refused: there is no room for more within broker.limits.{key}"
-            ),
-        }
-    }
-
     /// From now on clients whose packets take long go to `worker`.
     pub(crate) fn set_slow_worker(&self, handle: &Handle, worker: &Arc<Worker>) {
         // It is set once, when the broker starts.
@@ -559,35 +476,5 @@ impl Hub {
     pub(crate) fn slow_worker(&self) -> Option<(Handle, Arc<Worker>)> {
         let (handle, worker) = self.slow.get()?;
         Some((handle.clone(), worker.upgrade()?))
-    }
-
-    /// Another connection brings the identifier of a client that is connected. Two devices that both have it do that to
-    /// each other for ever, so the log says where they are, once.
-    fn note_takeover(&self, cell: &Cell, old: Remote, new: Remote) {
-        let client = cell.client_id();
-        if old.ip() != new.ip() && self.access.is_first((client, old.ip(), new.ip())) {
-            let client = shown(client);
-            log::warn!(CLIENT = client.as_str(); "client {client} was connected from {old}, and now comes from {new}: \
-                 the older connection ends. If it goes on, two devices have the same client identifier");
-        }
-    }
-
-    /// A client met a limit, which `key` sets. Of each client and limit the log hears once.
-    pub(crate) fn note_limit(&self, cell: &Cell, topic: &str, key: &str) {
-        let client = cell.client_id();
-        if self.access.is_first((key, client)) {
-            let (client, topic) = (shown(client), shown(topic));
-            log::warn!(TOPIC = topic.as_str(); "client {client}: refused on {topic}: it has reached broker.limits.{key}");
-        }
-    }
-
-    /// A message was published, but could not be retained.
-    pub(crate) fn note_retained_full(&self, topic: &str) {
-        let refused = &self.own_counters().retained_refused;
-        if refused.fetch_add(1, Ordering::Relaxed) == 0 {
-            let topic = shown(topic);
-            log::warn!(TOPIC = topic.as_str(); "{topic}: not retained: retained messages take as much memory as they may, \
-                 three eighths of broker.limits.memory");
-        }
     }
 }

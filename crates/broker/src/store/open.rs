@@ -71,8 +71,8 @@ pub(super) struct Opened {
     pub(super) recovered: Recovered,
 }
 
-/// Opens the store in the folder `path`. What is damaged is set aside. A folder that cannot be used
-/// keeps nobody from starting: what can be read of it counts, and it is tried again later.
+/// Opens the store in the folder `path`. What is damaged is set aside. The broker starts without a
+/// folder that cannot be used: what can be read of it counts, and it is tried again later.
 ///
 /// Only a store that another process has open is an error.
 pub(super) fn open(path: &Path, pot: &Arc<Pot>) -> Result<Opened, String> {

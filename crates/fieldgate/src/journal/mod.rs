@@ -184,7 +184,7 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         let line = line(record, Timestamp::now());
-        // Whoever closed standard error does not read it.
+        // Standard error may be closed: then there is no reader.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 

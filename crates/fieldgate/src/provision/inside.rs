@@ -1,6 +1,6 @@
 //! Which files a mapping on the card may name.
 //!
-//! Anybody can write to the card. A mapping from it must not make this write, or quote in its
+//! The card is open to every PC. A mapping from it must not make this write, or quote in its
 //! report, a file that is none of the gateway's.
 
 use std::io;

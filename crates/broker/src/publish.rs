@@ -1,0 +1,77 @@
+//! Messages that no connection sends: those of links, wills, the broker's own figures.
+
+use std::time::Instant;
+
+use crate::cell::Cell;
+use crate::counters::add;
+use crate::deliver::{Batch, Post, Sender, deliver};
+use crate::hub::{Hub, Source};
+use crate::journal::Journal;
+use crate::message::{Message, Routed};
+use crate::router::{MatchCache, Stored};
+
+impl Hub {
+    /// What `deliver` needs to know of the session with number `publisher` that sends.
+    pub(crate) fn sender(&self, publisher: u64, now: Instant) -> Sender<'_> {
+        Sender {
+            session: publisher,
+            now,
+            store: self.store.as_ref(),
+            budget: &self.budget,
+        }
+    }
+
+    /// Publishes messages that no connection is sending now. Nothing waits for subscribers that cannot keep up.
+    pub(crate) fn publish(
+        &self,
+        messages: &[Message],
+        (publisher, source): (&Cell, Source),
+        cache: &mut MatchCache,
+        now: Instant,
+    ) {
+        let counters = self.own_counters();
+        add(&counters.publish_received, messages.len() as u64);
+        let bytes: usize = messages.iter().map(|m| m.payload().len()).sum();
+        add(&counters.publish_bytes_received, bytes as u64);
+        let mut post = Post::default();
+        post.journal.is_late = source == Source::Gateway;
+        self.retain(messages, publisher, &mut post.journal);
+        let mut batch = Batch::default();
+        for message in messages {
+            let matches = cache.matches(&self.router, message.topic());
+            if !matches.is_empty() {
+                batch.push(Routed::kept(message), matches);
+            }
+        }
+        deliver(&batch, &self.sender(publisher.id(), now), &mut post);
+        self.keep(&mut post.journal);
+        counters.add(&post.tally);
+    }
+
+    /// Keeps those messages that ask for it.
+    fn retain(&self, messages: &[Message], publisher: &Cell, journal: &mut Journal) {
+        let asking = || messages.iter().filter(|message| message.retain());
+        if asking().next().is_none() {
+            return;
+        }
+        let mut retained = self.retained();
+        let stored = asking().map(|message| retained.store(message, publisher.name()));
+        let stored: Vec<Stored> = stored.collect();
+        drop(retained);
+        for (message, stored) in asking().zip(stored) {
+            if stored == Stored::Full {
+                self.note_retained_full(message.topic());
+            }
+            if let Some(store) = &self.store {
+                store.retained_changed(message.topic(), stored, false, journal);
+            }
+        }
+    }
+
+    /// Publishes a will or a `$SYS` value, for which nobody waits.
+    pub(crate) fn publish_kept(&self, message: &Message, publisher: &Cell, now: Instant) {
+        let mut cache = MatchCache::default();
+        let message = std::slice::from_ref(message);
+        self.publish(message, (publisher, Source::Client), &mut cache, now);
+    }
+}
