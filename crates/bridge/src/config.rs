@@ -9,6 +9,9 @@ use std::time::Duration;
 use fieldgate_model::Decimal;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 
+/// Baud rates of a serial port. Drivers take fewer: a chip of Prolific ends at 6,000,000, one of FTDI at 12,000,000.
+pub const BAUDS: std::ops::RangeInclusive<u32> = 50..=12_000_000;
+
 /// A length of time above zero: `300ms`, `1s`, `1.5s`, `5m`, `12h`. At most 30 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(Duration);

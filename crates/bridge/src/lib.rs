@@ -14,7 +14,7 @@ mod kept;
 pub mod late;
 mod run;
 
-pub use config::{Backoff, Deadband, Defaults, Period, Poll, Publish};
+pub use config::{BAUDS, Backoff, Deadband, Defaults, Period, Poll, Publish};
 pub use counters::{Counters, Snapshot};
 pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Session, Settings};
 pub use error::{Cause, DriverError};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use fieldgate_bridge::BAUDS;
 use log::LevelFilter;
 
 /// Turns a Linux board into an MQTT gateway: an MQTT broker and the field-bus devices whose
@@ -105,7 +106,7 @@ pub(crate) struct Scan {
     #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub(crate) timeout: u32,
     /// Speeds to try on a serial line instead of the configured one.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(50..=4_000_000))]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(i64::from(*BAUDS.start())..=i64::from(*BAUDS.end())))]
     pub(crate) baud: Vec<u32>,
     /// Parities to try on a serial line instead of the configured one.
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -278,7 +279,7 @@ pub(crate) struct Monitor {
     #[arg(value_name = "PORT")]
     pub(crate) port: PathBuf,
     /// Its speed.
-    #[arg(long, default_value_t = 9600, value_parser = clap::value_parser!(u32).range(50..=4_000_000))]
+    #[arg(long, default_value_t = 9600, value_parser = clap::value_parser!(u32).range(i64::from(*BAUDS.start())..=i64::from(*BAUDS.end())))]
     pub(crate) baud: u32,
     /// Bits of a byte.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(5..=8))]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fieldgate_bridge::Period;
+use fieldgate_bridge::{BAUDS, Period};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
@@ -92,7 +92,6 @@ enum Level {
 }
 
 const BAUD: u32 = 9_600;
-const BAUDS: std::ops::RangeInclusive<u32> = 50..=12_000_000;
 const DELAY_MAX: Duration = Duration::from_millis(100);
 /// Above this rate the specification fixes the silence instead of counting characters.
 const FAST: u32 = 19_200;
@@ -110,7 +109,7 @@ impl TryFrom<RawSerial> for SerialConfig {
         }
         let baud = raw.baud.unwrap_or(BAUD);
         if !BAUDS.contains(&baud) {
-            return Err(format!("baud: {baud} is outside 50..=12000000"));
+            return Err(format!("baud: {baud} is outside {BAUDS:?}"));
         }
         for (key, bits, allowed) in [
             ("data_bits", raw.data_bits.unwrap_or(8), 7..=8),

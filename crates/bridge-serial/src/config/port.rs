@@ -1,5 +1,6 @@
 //! `serial:` of a device: the port and how it is set.
 
+use fieldgate_bridge::BAUDS;
 use serde::Deserialize;
 
 /// A serial port and its settings.
@@ -8,7 +9,7 @@ use serde::Deserialize;
 pub struct PortConfig {
     /// The path, best one below `/dev/serial/by-id` or `by-path`.
     pub port: String,
-    /// In baud, 50 to 4,000,000.
+    /// In baud, within [`BAUDS`].
     pub baud: u32,
     /// 5 to 8.
     pub data_bits: u8,
@@ -107,8 +108,8 @@ impl TryFrom<RawPort> for PortConfig {
             );
         }
         let baud = raw.baud.unwrap_or(BAUD);
-        if !(50..=4_000_000).contains(&baud) {
-            return Err(format!("baud: {baud} is outside 50..=4000000"));
+        if !BAUDS.contains(&baud) {
+            return Err(format!("baud: {baud} is outside {BAUDS:?}"));
         }
         let data_bits = raw.data_bits.unwrap_or(8);
         if !(5..=8).contains(&data_bits) {

@@ -113,7 +113,7 @@ fn a_wrong_device_is_refused_by_key() {
             r#"{"serial": {"port": "COM1"}, "points": {"p": {}}}"#.to_owned(),
             "port: expected a path",
         ),
-        (port(r#""baud": 10"#), "baud: 10 is outside 50..=4000000"),
+        (port(r#""baud": 10"#), "baud: 10 is outside 50..=12000000"),
         (port(r#""data_bits": 9"#), "data_bits: 9 is outside 5..=8"),
         (port(r#""stop_bits": 3"#), "stop_bits: expected 1 or 2"),
         (port(r#""parity": "evn""#), "unknown variant `evn`"),
