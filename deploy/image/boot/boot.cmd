@@ -1,12 +1,5 @@
-# Starts the kernel of the slot that deploy/boot/slots.cmd, in front of this, has picked.
-
-# What the owner may set in fieldgate/boot.txt: console (a kernel console), extra (kernel options).
-setenv console
-setenv extra
-if test -e ${devtype} ${devnum}:1 fieldgate/boot.txt; then
-  load ${devtype} ${devnum}:1 ${kernel_addr_r} fieldgate/boot.txt
-  env import -t ${kernel_addr_r} ${filesize} console extra
-fi
+# Starts the kernel of the slot that deploy/boot/slots.cmd has picked, with what deploy/boot/options.cmd has read:
+# both are in front of this.
 setenv consoles "console=ttyS1,115200 console=ttyAMA0,115200 console=tty1"
 test -z "${console}" || setenv consoles "console=${console}"
 
