@@ -96,7 +96,7 @@ def packages():
     group = Recipe("recipes-fieldgate/packagegroups/packagegroup-fieldgate.bb")
     image = Recipe("recipes-fieldgate/images/fieldgate-image.bb")
     system = Recipe(next(LAYER.glob("recipes-fieldgate/fieldgate-system/*.bb")))
-    optional = set(group.words("FIELDGATE_FIREWALL"))
+    optional = set(re.findall(r"'networking-layer', '([\w-]+)'", image.value("IMAGE_INSTALL")))
     named = set(group.words("RDEPENDS") + group.words("RRECOMMENDS") + image.words("IMAGE_INSTALL")) | {"rauc-service"}
     if "fieldgate-system" in named:
         named |= set(system.words("RDEPENDS"))

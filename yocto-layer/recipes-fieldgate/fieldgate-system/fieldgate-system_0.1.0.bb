@@ -42,7 +42,7 @@ SYSTEMD_SERVICE:${PN} = "boot-firmware.mount fieldgate-firewall.service fieldgat
 
 # The development image goes without.
 PACKAGE_BEFORE_PN = "${PN}-ssh"
-FILES:${PN}-ssh = "${sysconfdir}/ssh ${systemd_system_unitdir}/sshd.service.d"
+FILES:${PN}-ssh += "${sysconfdir}/ssh ${systemd_system_unitdir}/sshd.service.d"
 FILES:${PN} += "${nonarch_libdir} /boot /data"
 RDEPENDS:${PN} = "e2fsprogs-e2fsck e2fsprogs-resize2fs kmod util-linux-agetty util-linux-findmnt util-linux-mount \
     util-linux-mountpoint util-linux-partx util-linux-sfdisk"

@@ -7,6 +7,7 @@ inherit core-image features_check
 REQUIRED_DISTRO_FEATURES = "rauc systemd usrmerge"
 
 # The boot script counts starts. Where nothing calls one good, the slots would take turns.
+# nooelint: oelint.task.noanonpython
 python () {
     if 'rauc' not in d.getVar('BBFILE_COLLECTIONS').split():
         raise bb.parse.SkipRecipe('it needs the layer meta-rauc: without the updater no start ever counts as good')
@@ -16,6 +17,8 @@ IMAGE_FEATURES += "overlayfs-etc read-only-rootfs ssh-server-openssh"
 IMAGE_INSTALL = "packagegroup-core-boot packagegroup-fieldgate fieldgate-system-ssh kernel-modules ${CORE_IMAGE_EXTRA_INSTALL}"
 # U-Boot loads the kernel of the chosen slot, so it belongs into the root.
 IMAGE_INSTALL += "kernel-image"
+# Only the layer meta-networking has what loads the firewall's rules.
+IMAGE_INSTALL += "${@bb.utils.contains('BBFILE_COLLECTIONS', 'networking-layer', 'nftables', '', d)}"
 IMAGE_LINGUAS = ""
 NO_RECOMMENDATIONS ?= "0"
 # It tells the boot loader that a start was good without asking the gateway.
@@ -47,11 +50,12 @@ WICVARS:append = " FIELDGATE_SLOT_SIZE FIELDGATE_DATA_SIZE"
 fieldgate_over() {
     sh ${FIELDGATE_SRC}/deploy/install-files yocto-over ${IMAGE_ROOTFS}
     build="${@(d.getVar('BB_TASKHASH') or '')[:16]}"
-    [ -n "$build" ] || bbfatal "this build has no name"
-    printf 'IMAGE_ID=fieldgate\nIMAGE_VERSION=%s\nBUILD_ID=%s\n' "${DISTRO_VERSION}" "$build" >> ${IMAGE_ROOTFS}${nonarch_libdir}/os-release
+    release=${IMAGE_ROOTFS}${nonarch_libdir}/os-release
+    [ -n "$build" ] && [ -f "$release" ] || bbfatal "this build has no name"
+    printf 'IMAGE_ID=fieldgate\nIMAGE_VERSION=%s\nBUILD_ID=%s\n' "${DISTRO_VERSION}" "$build" >> "$release"
     # Where sshd's own configuration does not read the folder with ours.
     grep -q '^Include .*/sshd_config.d/' ${IMAGE_ROOTFS}${sysconfdir}/ssh/sshd_config ||
-        sed -i '1i Include /etc/ssh/sshd_config.d/*.conf' ${IMAGE_ROOTFS}${sysconfdir}/ssh/sshd_config
+        sed -i '1i Include ${sysconfdir}/ssh/sshd_config.d/*.conf' ${IMAGE_ROOTFS}${sysconfdir}/ssh/sshd_config
 }
 ROOTFS_POSTPROCESS_COMMAND += "fieldgate_over"
 do_rootfs[file-checksums] += "${FIELDGATE_SRC}/deploy/MANIFEST:True ${FIELDGATE_SRC}/deploy/install-files:True \

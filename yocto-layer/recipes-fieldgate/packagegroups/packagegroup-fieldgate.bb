@@ -9,13 +9,11 @@ inherit packagegroup
 
 PACKAGES = "${PN} ${PN}-dev-tools"
 
-# Only the rauc layer has the updater, and only meta-networking the firewall's tool.
+# Only the rauc layer has the updater.
 FIELDGATE_UPDATER = "${@bb.utils.contains('BBFILE_COLLECTIONS', 'rauc', 'libubootenv-bin rauc', '', d)}"
-FIELDGATE_FIREWALL = "${@bb.utils.contains('BBFILE_COLLECTIONS', 'networking-layer', 'nftables', '', d)}"
 
 RDEPENDS:${PN} = " \
     ${@bb.utils.contains('DISTRO_FEATURES', 'rauc', '${FIELDGATE_UPDATER}', '', d)} \
-    ${FIELDGATE_FIREWALL} \
     ca-certificates \
     fieldgate \
     fieldgate-doc \
