@@ -58,5 +58,8 @@ fieldgate_over() {
         sed -i '1i Include ${sysconfdir}/ssh/sshd_config.d/*.conf' ${IMAGE_ROOTFS}${sysconfdir}/ssh/sshd_config
 }
 ROOTFS_POSTPROCESS_COMMAND += "fieldgate_over"
-do_rootfs[file-checksums] += "${FIELDGATE_SRC}/deploy/MANIFEST:True ${FIELDGATE_SRC}/deploy/install-files:True \
-    ${FIELDGATE_SRC}/deploy/boot:True ${FIELDGATE_SRC}/deploy/console:True ${OVERLAYFS_ETC_INIT_TEMPLATE}:True"
+do_rootfs[file-checksums] += "${FIELDGATE_SRC}/deploy/MANIFEST:True"
+do_rootfs[file-checksums] += "${FIELDGATE_SRC}/deploy/install-files:True"
+do_rootfs[file-checksums] += "${FIELDGATE_SRC}/deploy/boot:True"
+do_rootfs[file-checksums] += "${FIELDGATE_SRC}/deploy/console:True"
+do_rootfs[file-checksums] += "${OVERLAYFS_ETC_INIT_TEMPLATE}:True"
