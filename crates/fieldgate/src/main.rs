@@ -18,6 +18,7 @@ mod simulate;
 mod stop;
 mod talker;
 mod tools;
+mod update;
 mod users;
 mod yaml;
 
@@ -60,6 +61,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Test(test) => block_on(commands::test(&test)),
         Command::Health(health) => health::check(&health),
         Command::Provision(provision) => provision::act(&provision),
+        Command::Update(update) => update::act(&update),
         Command::User(user) => users::act(&user),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
         Command::Read(read) => block_on(tools::words::read(&read)),
