@@ -29,6 +29,7 @@ BROKEN = [
     ("starts", MARK, 'kill -KILL "$program"', ":", "a program that hangs is ended"),
     ("commands", SYSTEM, "util-linux-sfdisk", "", "sfdisk: the image has no such command; util-linux-sfdisk would"),
     ("commands", "deploy/console/fieldgate-show", "agetty --reload", "trap 'paste -sd, /dev/null' EXIT", "paste: the image has no such command"),
+    ("commands", GROUP, "'libubootenv-bin rauc'", "'rauc'", "fw_printenv: the image has no such command; libubootenv-bin would"),
     ("commands", "deploy/udev/60-fieldgate.rules", "/bin/chgrp -hR", "/usr/bin/setfacl -R", "setfacl: the image has no such command"),
     # No Wi-Fi.
     ("product", GROUP, "d.getVar('MACHINE_EXTRA_RRECOMMENDS').split()", "[]", "does not recommend linux-firmware-rpidistro-bcm43455"),
@@ -85,7 +86,7 @@ BROKEN = [
 
 
 def copy(folder):
-    for name in ("yocto-layer", "deploy", "config"):
+    for name in ("yocto-layer", "deploy", "config", "crates/update/src"):
         shutil.copytree(SOURCE / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "Cargo.toml", "Cargo.lock", "LICENSE", "crates/fieldgate/Cargo.toml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Whether the image has every command that our scripts, units and udev rules run. Needs tree-sitter and its grammar of shells."""
+"""Whether the image has every command that our scripts, units, udev rules and programs run. Needs tree-sitter and its grammar of
+shells."""
 import pathlib
 import re
 
 import tree_sitter
 import tree_sitter_bash
 
-from layer import LAYER, commands, finish, manifest, on_yocto, packages, table, units
+from layer import LAYER, SOURCE, commands, finish, manifest, on_yocto, packages, table, units
 
 PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
 BUILTIN = set(
@@ -104,6 +105,10 @@ def main():
             for command in re.findall(r'(?:RUN|PROGRAM|IMPORT\{program\})\+?=+"(\S+)', text):
                 count += 1
                 judge(f"deploy/{line.source}", command)
+    for path in sorted(SOURCE.glob("crates/*/src/**/*.rs")):
+        for command in re.findall(r'\bCommand::new\("([^"]+)"\)', path.read_text()):
+            count += 1
+            judge(path.relative_to(SOURCE), command)
     for number, command in called(preinit()):
         count += 1
         judge(f"files/overlay/preinit.sh.in:{number}", command)
