@@ -33,6 +33,10 @@ SRC_URI = " \
 "
 require ${BPN}-crates.inc
 
+# The commit for `fieldgate --version`, as the build folder has no git: README.md says how to give it.
+FIELDGATE_COMMIT ?= ""
+export FIELDGATE_COMMIT
+
 # Only the workspace's lock file, never one of a vendored crate.
 CARGO_LOCK_SRC_DIR = "${S}"
 CARGO_BUILD_FLAGS += "--package fieldgate"
