@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A build without git, such as Yocto's, gets the commit here: 7 to 40 hexadecimal digits.
+/// A build without git, such as Yocto's, gets the commit here: 7 to 40 hexadecimal digits, then `-dirty` if files were changed.
 const COMMIT: &str = "FIELDGATE_COMMIT";
 /// How much of a commit is shown. A length by git would depend on what else a clone holds.
 const SHOWN: usize = 7;
@@ -46,15 +46,7 @@ pub(crate) fn version(
     given: &str,
 ) -> Result<(String, Vec<PathBuf>), String> {
     if !given.is_empty() {
-        let digits = given.bytes().all(|byte| byte.is_ascii_hexdigit());
-        return match given.get(..SHOWN) {
-            Some(shown) if digits && given.len() <= 40 => {
-                Ok((format!("{package} ({})", shown.to_lowercase()), Vec::new()))
-            }
-            _ => Err(format!(
-                "{COMMIT}: \"{given}\" is no commit; expected 7 to 40 hexadecimal digits"
-            )),
-        };
+        return Ok((named(package, given)?, Vec::new()));
     }
     let git = |arguments: &[&str]| git(root, arguments);
     let own = git(&["rev-parse", "--show-toplevel"]).is_some_and(|top| same(Path::new(&top), root));
@@ -87,6 +79,23 @@ pub(crate) fn version(
         .map(|path| root.join(path))
         .filter(|path| path.exists());
     Ok((version, watched.collect()))
+}
+
+/// The version with a commit as `git describe --always --dirty --abbrev=40 --exclude='*'` prints it.
+fn named(package: &str, given: &str) -> Result<String, String> {
+    let (commit, modified) = match given.strip_suffix("-dirty") {
+        Some(commit) => (commit, ", modified"),
+        None => (given, ""),
+    };
+    let digits = commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match commit.get(..SHOWN) {
+        Some(shown) if digits && commit.len() <= 40 => {
+            Ok(format!("{package} ({}{modified})", shown.to_lowercase()))
+        }
+        _ => Err(format!(
+            "{COMMIT}: \"{given}\" is no commit; expected 7 to 40 hexadecimal digits, then -dirty if files were changed"
+        )),
+    }
 }
 
 /// What the program is compiled from, relative to the workspace's folder.

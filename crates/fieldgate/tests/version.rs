@@ -176,9 +176,11 @@ fn a_commit_from_the_environment_is_shown_and_anything_else_there_is_refused() {
             "A789852DF0A789852DF0A789852DF0A789852DF0",
             Some("1.2.3 (a789852)"),
         ),
+        ("a789852df0-dirty", Some("1.2.3 (a789852, modified)")),
         ("a78985", None),
         ("a789852df0a789852df0a789852df0a789852df0a", None),
         ("a789852 dirty", None),
+        ("a78985-dirty", None),
         ("äääääää", None),
     ] {
         let said = build::version(&archive.0, "1.2.3", given).map(|(version, _)| version);
