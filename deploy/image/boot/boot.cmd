@@ -7,7 +7,7 @@ if test -e ${devtype} ${devnum}:1 fieldgate/boot.txt; then
   load ${devtype} ${devnum}:1 ${kernel_addr_r} fieldgate/boot.txt
   env import -t ${kernel_addr_r} ${filesize} console extra
 fi
-setenv consoles "console=ttyS1,115200 console=ttyAMA0,115200 console=tty1"
+setenv consoles "console=ttyS1,115200 console=ttyAMA0,115200 console=ttyAMA10,115200 console=tty1"
 test -z "${console}" || setenv consoles "console=${console}"
 
 # The firmware's device tree with its overlays on a Raspberry Pi; elsewhere U-Boot's own.
