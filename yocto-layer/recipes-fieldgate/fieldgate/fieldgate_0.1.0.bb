@@ -27,6 +27,7 @@ SRC_URI = " \
     file://deploy/README.md;subdir=${BP} \
     file://deploy/image.md;subdir=${BP} \
     file://deploy/install.md;subdir=${BP} \
+    file://deploy/release.md;subdir=${BP} \
     file://deploy/security.md;subdir=${BP} \
     file://deploy/config;subdir=${BP} \
     file://deploy/systemd;subdir=${BP} \
@@ -38,6 +39,10 @@ SRC_URI = " \
     file://tests/src;subdir=${BP} \
 "
 require ${BPN}-crates.inc
+
+# The commit for `fieldgate --version`, as the build folder has no git: README.md says how to give it.
+FIELDGATE_COMMIT ?= ""
+export FIELDGATE_COMMIT
 
 # Only the workspace's lock file, never one of a vendored crate.
 CARGO_LOCK_SRC_DIR = "${S}"
