@@ -177,7 +177,8 @@ def others():
             spoken = "".join(path.read_text() for path in places if path.is_file())
             file = pathlib.Path(line.source)
             folder_of = "/".join(file.parent.parts[-2:])
-            if not any(word in spoken for word in (file.name, f"/{folder_of}/*", f"/{folder_of}\"", f"deploy/{folder_of}:")):
+            name_of = file.stem if file.suffix == ".dts" else file.name
+            if not any(word in spoken for word in (name_of, f"/{folder_of}/*", f"/{folder_of}\"", f"deploy/{folder_of}:")):
                 wrong.append(f"deploy/MANIFEST: {line.source}: {image}: {name} does not name it")
 
 
