@@ -57,7 +57,7 @@ BROKEN = [
     # The boot partition.
     ("product", "deploy/card/boot-firmware.mount", "Options=ro,", "Options=sync,", "is always writable"),
     ("manifest", IMAGE, 'IMAGE_BOOT_FILES:append = " fieldgate-card/*;fieldgate/"', "", "the card's folder fieldgate: README.txt: is missing"),
-    # Nobody can log into the development image.
+    # There is no way into the development image.
     ("product", DEV, 'IMAGE_INSTALL:remove = "fieldgate-system-ssh"', "", "sshd takes keys only"),
     ("product", DEV, "inherit testimage", "", "does not inherit testimage"),
     # Two builds of one version.

@@ -58,7 +58,7 @@ def updater():
             skipped = True
         must(skipped == skips, f"fieldgate-image.bb: with the layers \"{layers}\" it is {'skipped' if skipped else 'built'}")
     must("rauc" in image.value("REQUIRED_DISTRO_FEATURES").split(), "fieldgate-image.bb: does not require the distribution's feature rauc")
-    must("rauc-mark-good" in image.value("BAD_RECOMMENDATIONS"), "fieldgate-image.bb: installs rauc-mark-good, which asks nobody")
+    must("rauc-mark-good" in image.value("BAD_RECOMMENDATIONS"), "fieldgate-image.bb: installs rauc-mark-good, which does not ask the gateway")
 
 
 def wifi():
