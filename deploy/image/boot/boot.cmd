@@ -10,8 +10,9 @@ part uuid ${devtype} ${devnum}:${slot_part} root_uuid
 part uuid ${devtype} ${devnum}:4 data_uuid
 # panic: a kernel that cannot go on starts again, which uses up an attempt.
 setenv bootargs "root=PARTUUID=${root_uuid} ro rootwait fieldgate.data=PARTUUID=${data_uuid} rauc.slot=${slot} panic=10 loglevel=4 systemd.ssh_auto=no ${consoles} ${extra}"
-# A kernel of 50 MB reaches into U-Boot's own place for the initramfs, on a Raspberry Pi 39 MB behind its beginning.
-setexpr ramdisk_addr_r ${kernel_addr_r} + 0x6000000
+# A kernel of 50 MB reaches into U-Boot's own place for the initramfs, on a Raspberry Pi 38 MB behind its beginning. The
+# build checks that both have room: kernel, initramfs, then the device tree at 128 MB, where QEMU puts it.
+setexpr ramdisk_addr_r ${kernel_addr_r} + 0x4000000
 if load ${devtype} ${devnum}:${slot_part} ${kernel_addr_r} /boot/vmlinuz && load ${devtype} ${devnum}:${slot_part} ${ramdisk_addr_r} /boot/initrd.img; then
   booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}
 fi
