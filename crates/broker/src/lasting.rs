@@ -104,12 +104,10 @@ impl Hub {
         }
     }
 
-    /// Hands over everything, for a store whose files were removed while it was in use.
+    /// Hands over everything, for a store whose files were removed while it was in use. The store
+    /// writes nothing before the last part.
     pub(crate) fn keep_everything(&self) {
-        let mut journal = Journal {
-            is_all: true,
-            ..Journal::default()
-        };
+        let mut journal = Journal::default();
         for cell in self.cells() {
             let inner = cell.lock();
             let Some(record) = self.record(&cell, &inner).filter(|_| !inner.dead) else {
@@ -127,12 +125,17 @@ impl Hub {
                 }
             }));
             inner.session.put_all(changes);
+            // Under the lock: an acknowledgement that comes next must not be undone by what was before.
+            self.keep(&mut journal);
         }
+        journal.is_all = true;
         let topics = self.retained().topics();
         let lasting = topics.into_iter().filter(|topic| Store::lasts(topic));
         let retained = lasting.map(|topic| Change::Retained { topic });
         journal.changes.extend(retained);
-        self.keep(&mut journal);
+        if let Some(store) = &self.store {
+            store.submit(&mut journal);
+        }
     }
 
     /// Publishes the will of a session that is no more, if its user may still do that.

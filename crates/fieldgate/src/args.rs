@@ -26,7 +26,8 @@ const EXIT_CODES: &str = "Exit codes:
   1  the configuration is wrong; every mistake was printed with its line
   2  the command line is wrong
   3  an address cannot be listened on
-  4  `test`: the device did not answer, or refused; `health`: the broker did not answer
+  4  `test`: the device did not answer, or refused; `health`: the broker did not answer;
+     `update`: the bundle was refused
   5  anything else that stops the program";
 
 /// Where the image keeps the configuration.
@@ -67,6 +68,11 @@ pub(crate) enum Command {
     /// Files are checked, taken as a whole or refused, and taken again when they change. What
     /// became of them is in `fieldgate/REPORT.txt` beside them. Needs root.
     Provision(Provision),
+    /// Look at, check and install updates of the SD image.
+    ///
+    /// An update is a signed bundle (NAME.raucb) for the slot that does not run. Needs root.
+    #[command(subcommand)]
+    Update(Update),
     /// Ask which units of a bus answer, and what they are.
     ///
     /// Goes through the running gateway, if there is one, when the bus has nothing else to do.
@@ -204,6 +210,47 @@ pub(crate) struct Provision {
     /// The root of the system to provision.
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Update {
+    /// Show what runs, what the slots hold, and what the next start does.
+    Status(Shown),
+    /// Check the signature of bundles and compare them with what runs. Nothing is changed.
+    Check(CheckUpdate),
+    /// Install a bundle into the slot that does not run. The gateway goes on meanwhile.
+    ///
+    /// Of several bundles the newest is taken. After the next start the new system has three starts
+    /// to come up, or the old one runs again.
+    Install(InstallUpdate),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Shown {
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckUpdate {
+    /// A bundle, a folder with bundles, or an http or https address of a bundle. By default the card's first
+    /// partition and /data.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InstallUpdate {
+    /// A bundle, a folder with bundles, or an http or https address of a bundle. By default the card's first
+    /// partition and /data.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// Restart the board when it is installed.
+    #[arg(long)]
+    pub(crate) restart: bool,
+    #[command(flatten)]
+    pub(crate) shown: Shown,
 }
 
 #[derive(Args, Debug)]

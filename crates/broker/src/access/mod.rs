@@ -16,6 +16,7 @@ mod users;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::ReasonCode;
 
@@ -37,13 +38,38 @@ pub(crate) struct Access {
     pub(crate) logins: Logins,
     takeover: Takeover,
     own: RwLock<Arc<OwnTopics>>,
-    /// What clients were refused, as hashes: names may be long.
-    refused: Mutex<HashSet<u64>>,
+    refused: Mutex<Refused>,
     hasher: RandomState,
+}
+
+/// What clients were refused and the log has said.
+#[derive(Debug, Default)]
+struct Refused {
+    /// As hashes: names may be long.
+    seen: HashSet<u64>,
+    /// When the first of them was.
+    since: Option<Instant>,
 }
 
 /// Refusals that are logged. Others are only counted.
 const REFUSED_MAX: usize = 1_000;
+
+/// How long the log is silent after so many: a client that is refused for names without end must not keep the
+/// refusals of others out of the log for good.
+const SILENCE: Duration = Duration::from_secs(3_600);
+
+impl Refused {
+    fn is_first(&mut self, what: u64, now: Instant) -> bool {
+        let is_full = self.seen.len() >= REFUSED_MAX;
+        if is_full && self.since.is_some_and(|since| now - since >= SILENCE) {
+            *self = Self::default();
+        } else if is_full {
+            return false;
+        }
+        self.since.get_or_insert(now);
+        self.seen.insert(what)
+    }
+}
 
 impl Access {
     pub(crate) fn new(config: &Config) -> Self {
@@ -71,7 +97,7 @@ impl Access {
     pub(crate) fn is_first(&self, what: impl Hash) -> bool {
         let hash = self.hasher.hash_one(what);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.len() < REFUSED_MAX && refused.insert(hash)
+        refused.is_first(hash, Instant::now())
     }
 
     /// Whether a client may have the session that has its identifier. `comer` has proven who it is.

@@ -151,3 +151,17 @@ fn rights_end_with_the_user_and_with_its_password() {
         assert_eq!(policy.rights(&principal, "c"), want, "{users:?}");
     }
 }
+
+#[test]
+fn refusals_are_said_once_and_a_flood_of_them_silences_the_log_for_an_hour_only() {
+    let mut refused = Refused::default();
+    let start = Instant::now();
+    assert!(refused.is_first(0, start));
+    assert!(!refused.is_first(0, start + 9 * SILENCE));
+    for what in 1..REFUSED_MAX as u64 {
+        assert!(refused.is_first(what, start));
+    }
+    assert!(!refused.is_first(u64::MAX, start + SILENCE - Duration::from_millis(1)));
+    assert!(refused.is_first(u64::MAX, start + SILENCE));
+    assert!(!refused.is_first(u64::MAX, start + SILENCE));
+}

@@ -75,6 +75,7 @@ impl Batch {
             && self.received.is_empty()
             && self.retained.is_empty()
             && !self.restamp
+            && !self.is_all
     }
 
     /// Whether something waits for the disk, or did until what it waited for became nothing.
@@ -143,7 +144,10 @@ impl Batch {
         now: Instant,
     ) -> Vec<Waker> {
         let mut woken = Vec::new();
-        self.is_all |= std::mem::take(&mut journal.is_all);
+        if std::mem::take(&mut journal.is_all) {
+            self.is_all = true;
+            self.firm(now);
+        }
         self.awaited.append(&mut journal.awaited);
         for change in changes {
             self.apply(change, journal, now, &mut woken);

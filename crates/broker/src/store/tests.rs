@@ -475,3 +475,17 @@ fn a_store_that_is_damaged_while_it_is_used_asks_for_everything_again() {
     let (_store, recovered) = open(&folder.store());
     assert_eq!(recovered.sessions.len(), 1);
 }
+
+#[test]
+fn a_broker_that_holds_nothing_begins_a_store_anew_too() {
+    let mut all = Journal {
+        is_all: true,
+        ..Journal::default()
+    };
+    let now = Instant::now();
+    let mut batch = super::batch::Batch::default();
+    batch.add(Vec::new(), &mut all, now);
+    assert!(batch.take(now).is_all);
+    batch.add(Vec::new(), &mut Journal::default(), now);
+    assert!(batch.is_empty());
+}

@@ -239,7 +239,8 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn run(mut self) {
         while let Some((batch, number)) = self.shared.next() {
-            if self.shared.is_without.load(Ordering::Relaxed) && !self.begins(&batch) {
+            let was_without = self.shared.is_without.load(Ordering::Relaxed);
+            if was_without && !self.begins(&batch) {
                 self.succeed(batch, number);
                 self.look_for_folder();
                 continue;
@@ -249,7 +250,15 @@ impl Writer {
                 false => self.write(&batch),
             };
             match result {
-                Ok(()) => self.succeed(batch, number),
+                Ok(()) => {
+                    if was_without {
+                        let path = self.shared.config.path.display();
+                        log::info!(
+                            "{path}: can be used now; sessions and retained messages are kept"
+                        );
+                    }
+                    self.succeed(batch, number);
+                }
                 Err(failure) => {
                     self.fail(batch, number, &failure);
                     if self.shared.inbox().stop {
@@ -270,8 +279,6 @@ impl Writer {
         let path = &self.shared.config.path;
         match replace(path) {
             Ok(book) => {
-                let path = path.display();
-                log::info!("{path}: can be used now; sessions and retained messages are kept");
                 self.book = Some(book);
                 self.shared.is_without.store(false, Ordering::Relaxed);
                 true

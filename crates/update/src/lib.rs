@@ -1,0 +1,23 @@
+//! Updates of the appliance: signed bundles for two slots.
+//!
+//! RAUC checks and writes bundles, the boot loader counts starts. This crate asks RAUC with its own
+//! program, which talks to its service, and says in plain words what it found: which release runs, what a
+//! bundle holds, why one was refused, and what happens at the next start. It decides nothing about trust.
+
+mod bundle;
+mod install;
+mod outlook;
+mod rauc;
+mod refusal;
+mod release;
+mod source;
+mod status;
+
+pub use bundle::{Bundle, Fit};
+pub use install::Progress;
+pub use outlook::Outlook;
+pub use rauc::{Error, Updater};
+pub use refusal::Refusal;
+pub use release::Release;
+pub use source::{PLACES, Source};
+pub use status::{Slot, Status};

@@ -1,0 +1,185 @@
+//! Why a bundle was not taken, in words that say what to do.
+
+use serde::Serialize;
+
+/// Why RAUC did not take a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// In our words.
+    pub reason: String,
+    /// What a person does about it.
+    pub remedy: String,
+    /// In RAUC's.
+    pub detail: String,
+}
+
+/// What RAUC says, some of it at least with anything in the place of `…`, and what that means.
+const KNOWN: [(&[&str], &str, &str); 14] = [
+    (
+        &["not yet valid"],
+        "its certificate is not valid yet by the clock of this board",
+        "set the clock (`timedatectl`), and install again",
+    ),
+    (
+        &["certificate has expired"],
+        "the certificate that signed it has expired",
+        "get a bundle that was signed with a newer one, or set the clock if it is wrong",
+    ),
+    (
+        &["signature verification failed", "Verify error"],
+        "it is signed with another key than this system trusts",
+        "get the bundle from where this system came from",
+    ),
+    (
+        &["Compatible mismatch", "incompatible"],
+        "it is for another kind of board",
+        "get the one for this board",
+    ),
+    (
+        &["already processing", "Already processing"],
+        "another update is being installed",
+        "wait until that one is done: `fieldgate update status`",
+    ),
+    (
+        &["Failed updating slot…No space left"],
+        "it does not fit into the slot",
+        "flash the card with an image of that release",
+    ),
+    (
+        &["No space left"],
+        "the data partition is full",
+        "delete what you put below /data, and install again",
+    ),
+    (
+        &["Input/output error", "Failed to copy data", "verity"],
+        "it is damaged inside",
+        "copy it again, and install it again: the other slot is half written now, and the system that runs is untouched",
+    ),
+    (
+        &[
+            "Invalid bundle format",
+            "Signature size",
+            "Failed to identify",
+            "too small",
+            "not a valid bundle",
+        ],
+        "it is cut, or was never signed",
+        "copy it again",
+    ),
+    (
+        &["range requests"],
+        "its server does not serve parts of a file",
+        "use another server (nginx, Apache and Caddy do), or copy the bundle to /data",
+    ),
+    (
+        &["HTTP error", "response code 404", "returned error"],
+        "the server does not have it",
+        "look whether the address is right",
+    ),
+    (
+        &["resolve host", "Could not resolve", "Couldn't resolve"],
+        "the server's name is not known",
+        "look whether the name is right and the board has a DNS server (`resolvectl`)",
+    ),
+    (
+        &[
+            "Connection refused",
+            "Couldn't connect",
+            "Could not connect",
+            "timed out",
+            "Timeout was reached",
+        ],
+        "the server does not answer",
+        "look whether it is reached from this board",
+    ),
+    (
+        &["No such file", "Failed to open"],
+        "it is not there",
+        "look whether the name is right",
+    ),
+];
+
+impl Refusal {
+    /// What `detail`, RAUC's words, means.
+    pub(crate) fn of(detail: &str) -> Self {
+        let means = |(words, ..): &&(&[&str], _, _)| {
+            words
+                .iter()
+                .any(|word| word.split('…').all(|part| detail.contains(part)))
+        };
+        let (reason, remedy) = match KNOWN.iter().find(means) {
+            Some((_, reason, remedy)) => (*reason, *remedy),
+            None => (
+                "RAUC does not take it",
+                "`journalctl -u rauc` has the whole story",
+            ),
+        };
+        Self {
+            reason: reason.to_owned(),
+            remedy: remedy.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            reason,
+            remedy,
+            detail,
+        } = self;
+        write!(f, "{reason}; {remedy} (RAUC: {detail})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As RAUC 1.8 and 1.13 say it.
+    #[test]
+    fn what_rauc_says_is_told_with_what_to_do() {
+        for (detail, want) in [
+            (
+                "signature verification failed: Verify error: self-signed certificate",
+                "another key",
+            ),
+            (
+                "signature verification failed: Verify error: unable to get local issuer certificate",
+                "another key",
+            ),
+            (
+                "signature verification failed: Verify error: certificate is not yet valid",
+                "the clock",
+            ),
+            (
+                "Compatible mismatch: Expected 'fieldgate-arm64' but bundle manifest has 'toaster'",
+                "another kind of board",
+            ),
+            (
+                "Invalid bundle format: Signature size (7234) exceeds bundle size",
+                "it is cut",
+            ),
+            (
+                "Installation error: Failed updating slot rootfs.1: Failed to copy data: Error reading from file: Input/output error",
+                "damaged inside",
+            ),
+            (
+                "Installation error: Error while writing status file: Failed to write file “/data/rauc/x”: write() failed: No space left on device",
+                "data partition is full",
+            ),
+            (
+                "Installation error: Failed updating slot rootfs.0: Failed splicing data: Error writing to file descriptor: No space left on device",
+                "does not fit",
+            ),
+            ("Something new", "RAUC does not take it"),
+        ] {
+            let refusal = Refusal::of(detail).to_string();
+            assert!(
+                refusal.contains(want) && refusal.contains(detail),
+                "{refusal}"
+            );
+        }
+    }
+}
