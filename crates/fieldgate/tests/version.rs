@@ -1,5 +1,8 @@
 //! `fieldgate --version` names the commit that the program was built from.
 
+// Test code may unwrap: a panic here is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
