@@ -46,6 +46,8 @@ struct Candidate {
 /// What one pass took away.
 #[derive(Debug, Default)]
 struct Taken {
+    /// What connections hold that were told to end, in bytes: it is given back as they end.
+    underway: usize,
     messages: u64,
     sessions: u64,
     clients: u64,
@@ -95,7 +97,7 @@ impl Hub {
         candidates.for_each(|candidates| candidates.sort_by_cached_key(by_rank));
         let mut taken = Taken::default();
         let mut loser = None;
-        while self.budget.excess() > 0 {
+        while self.budget.excess() > taken.underway {
             let most = owners.iter_mut().max_by_key(|(_, (weight, _))| *weight);
             let Some((owner, (weight, candidates))) = most else {
                 break;
@@ -139,6 +141,7 @@ impl Hub {
             drop(inner);
             cell.kick(ReasonCode::QUOTA_EXCEEDED);
             taken.clients += 1;
+            taken.underway += candidate.weight;
             return;
         }
         drop(inner);
@@ -153,6 +156,7 @@ impl Hub {
             messages,
             sessions,
             clients,
+            ..
         } = taken;
         let max = self.budget.max() / (1 << 20);
         log::warn!(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fieldgate_mqtt::Version;
 
+use super::subscribe::Listed;
 use crate::counters::Counted;
 use crate::hub::Attached;
 use crate::session::AliasesIn;
@@ -19,6 +20,8 @@ pub(super) struct Client {
     /// 1.5 times the keep-alive; `None` if the client may be silent for ever.
     pub(super) silence: Option<Duration>,
     pub(super) aliases: AliasesIn,
+    /// A packet that was taken in in part.
+    pub(super) listed: Option<Box<Listed>>,
     /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
     pub(super) explain: bool,
     /// The biggest packet that it takes, in bytes.

@@ -232,7 +232,7 @@ impl<S: Stream> Connection<S> {
         if std::mem::take(&mut self.leftover) {
             let data = std::mem::take(&mut self.partial);
             let used = self.take_in(&data, cache, post, now)?;
-            self.partial = data[used..].into();
+            self.partial = if used == 0 { data } else { data[used..].into() };
             return Poll::Ready(Ok(()));
         }
         let had = self.partial.len();

@@ -203,6 +203,7 @@ impl<S: Stream> Connection<S> {
             greeted: false,
             silence: (keep_alive > 0).then_some(silence),
             aliases: AliasesIn::new(limits.topic_aliases),
+            listed: None,
             explain: connect.properties.request_problem_information,
             max_packet: peer(connect, limits).max_packet,
             _serving: Counted::one_of(&hub.serving),

@@ -41,8 +41,8 @@ enum Stop<'a> {
     Incomplete,
     /// There may be more.
     Enough,
-    /// A packet that must see the effects of all before it.
-    Packet(Packet<'a>),
+    /// A packet of this length that must see the effects of all before it.
+    Packet(Packet<'a>, usize),
     /// The next packet, not taken in yet, sets a topic alias.
     Alias(NonZeroU16, &'a str),
     End(End),
@@ -115,7 +115,17 @@ impl Client {
                 Stop::Alias(alias, topic) => {
                     self.aliases.set(alias, topic).map_err(alias_fault)?;
                 }
-                Stop::Packet(packet) => self.handle(&packet, worker, post, now)?,
+                Stop::Packet(packet, len) => {
+                    let done = self.handle(&packet, worker, post, (now, begun));
+                    if done != Ok(false) {
+                        add(&worker.counters.packets_received, 1);
+                    }
+                    if !done? {
+                        post.is_late = true;
+                        break;
+                    }
+                    used += len;
+                }
             }
             if !post.congested.is_empty() {
                 break;
@@ -200,11 +210,7 @@ impl Client {
                     turn.out.bytes.extend_from_slice(&PINGRESP);
                     turn.tally.replies += 1;
                 }
-                packet => {
-                    used += len;
-                    packets += 1;
-                    break Stop::Packet(packet);
-                }
+                packet => break Stop::Packet(packet, len),
             }
             used += len;
             packets += 1;
@@ -434,11 +440,11 @@ impl Client {
         packet: &Packet<'_>,
         worker: &Worker,
         post: &mut Post,
-        now: Instant,
-    ) -> Result<(), End> {
+        (now, begun): (Instant, &Begun),
+    ) -> Result<bool, End> {
         match packet {
-            Packet::Subscribe(subscribe) => self.subscribe(subscribe, worker, post, now),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, worker, post),
+            Packet::Subscribe(subscribe) => self.subscribe(subscribe, worker, post, (now, begun)),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(unsubscribe, worker, post, begun),
             Packet::Disconnect(disconnect) => Err(self.disconnect(disconnect, worker)),
             Packet::Connect(_) => Err(End::protocol("a second CONNECT")),
             Packet::Auth(_) => Err(End::protocol("AUTH without an authentication method")),

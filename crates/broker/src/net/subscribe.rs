@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 sections 3.8 to 3.11).
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use fieldgate_mqtt::{
@@ -9,82 +11,164 @@ use fieldgate_mqtt::{
 
 use super::Worker;
 use super::client::Client;
+use super::effort::Begun;
 use super::end::End;
 use crate::cell::{Inner, Wire, filter_weight};
 use crate::deliver::Post;
 use crate::journal::{Change, Journal};
 use crate::router::{Grant, Kept, Terms};
-use crate::session::Turn;
+use crate::session::{Session, Turn};
 
 /// What MQTT 3.1.1 answers for a filter that it refuses.
 const FAILURE_V4: u8 = 0x80;
 
+/// How many filters are taken in between two looks at the clock.
+const AT_ONCE: usize = 16;
+
+/// How far a packet of filters has been taken in, whose client's turn has ended meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// The answer so far: a code for each filter that was taken in.
+    codes: Vec<u8>,
+    /// Retained messages go with these, by their place in the packet.
+    wanted: VecDeque<(usize, Grant)>,
+    is_answered: bool,
+}
+
+/// Ends a turn among the filters of a packet when its time is over.
+struct Slice<'b> {
+    begun: &'b Begun,
+    taken: usize,
+}
+
+impl Slice<'_> {
+    /// One more filter was taken in. Returns whether the rest has to wait.
+    fn is_over(&mut self) -> bool {
+        self.taken += 1;
+        self.taken.is_multiple_of(AT_ONCE) && self.begun.is_over()
+    }
+}
+
 impl Client {
+    /// Takes in a SUBSCRIBE, or as much of it as the turn has time for. Returns whether that was all; if not, it
+    /// has to be given again.
     pub(super) fn subscribe(
         &mut self,
         subscribe: &Subscribe<'_>,
         worker: &Worker,
         post: &mut Post,
-        now: Instant,
-    ) -> Result<(), End> {
-        let hub = &worker.hub;
-        let id = subscribe.subscription_id.unwrap_or(0);
-        let mut guard = self.attached.cell.lock();
+        (now, begun): (Instant, &Begun),
+    ) -> Result<bool, End> {
+        let mut listed = self.listed.take().unwrap_or_default();
+        let mut slice = Slice { begun, taken: 0 };
+        let cell = Arc::clone(&self.attached.cell);
+        let mut guard = cell.lock();
         if guard.wire(self.attached.epoch).is_none() {
             return Err(End::TakenOver);
         }
-        let mut codes = Vec::new();
-        let mut wanted = Vec::new();
-        for (filter, options) in subscribe.filters() {
-            let options = self.options(filter, options);
-            match self.add(filter, options, id, (&mut guard, &mut post.journal), worker) {
-                Ok((grant, retained)) => {
-                    codes.push(grant.qos as u8);
-                    wanted.extend(retained.then_some((filter, grant)));
-                }
-                Err(_) if self.version < Version::V5 => codes.push(FAILURE_V4),
-                Err(reason) => codes.push(reason.0),
-            }
-        }
+        let is_whole = self.add_all(
+            subscribe,
+            &mut listed,
+            (&mut guard, post),
+            worker,
+            &mut slice,
+        );
         let Some((session, wire)) = guard.wire(self.attached.epoch) else {
             return Err(End::TakenOver);
         };
-        let suback = Packet::SubAck(SubAck {
-            packet_id: subscribe.packet_id,
-            codes: &codes,
-            properties: AckProperties::default(),
-        });
-        let promised = subscribe.filters().map(|(filter, _)| filter.len()).sum();
-        let held = session.is_stored().then_some(promised);
-        self.answer(&suback, wire, held, post)?;
-        let mut turn = Turn {
+        if is_whole && !listed.is_answered {
+            let suback = Packet::SubAck(SubAck {
+                packet_id: subscribe.packet_id,
+                codes: &listed.codes,
+                properties: AckProperties::default(),
+            });
+            let promised = subscribe.filters().map(|(filter, _)| filter.len()).sum();
+            let held = session.is_stored().then_some(promised);
+            self.answer(&suback, wire, held, post)?;
+            listed.is_answered = true;
+        }
+        let turn = Turn {
             now,
             out: &mut wire.out,
             held: &mut wire.held,
             journal: &mut post.journal,
             tally: &mut post.tally,
         };
+        let is_done = is_whole
+            && self.send_retained(subscribe, &mut listed, (session, turn), worker, &mut slice);
+        post.journal.await_those_after(0, &self.attached.cell);
+        worker.hub.keep_all(&mut post.journal, &mut wire.held);
+        guard.recount();
+        drop(guard);
+        if !is_done {
+            self.listed = Some(listed);
+        }
+        Ok(is_done)
+    }
+
+    /// Adds the subscriptions of a packet. Returns whether none is left.
+    fn add_all(
+        &self,
+        subscribe: &Subscribe<'_>,
+        listed: &mut Listed,
+        (inner, post): (&mut Inner, &mut Post),
+        worker: &Worker,
+        slice: &mut Slice<'_>,
+    ) -> bool {
+        let id = subscribe.subscription_id.unwrap_or(0);
+        let before = listed.codes.len();
+        for (place, (filter, options)) in subscribe.filters().enumerate().skip(before) {
+            let options = self.options(filter, options);
+            match self.add(filter, options, id, (inner, &mut post.journal), worker) {
+                Ok((grant, retained)) => {
+                    listed.codes.push(grant.qos as u8);
+                    listed.wanted.extend(retained.then_some((place, grant)));
+                }
+                Err(_) if self.version < Version::V5 => listed.codes.push(FAILURE_V4),
+                Err(reason) => listed.codes.push(reason.0),
+            }
+            if slice.is_over() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sends the retained messages of the subscriptions that were added. Returns whether none is left.
+    fn send_retained(
+        &self,
+        subscribe: &Subscribe<'_>,
+        listed: &mut Listed,
+        (session, mut turn): (&mut Session, Turn<'_>),
+        worker: &Worker,
+        slice: &mut Slice<'_>,
+    ) -> bool {
         let rights = self.attached.cell.rights();
-        for (filter, grant) in wanted {
-            let retained = hub.retained();
+        let mut filters = subscribe.filters().enumerate();
+        while let Some((place, grant)) = listed.wanted.pop_front() {
+            let Some((_, (filter, _))) = filters.find(|(at, _)| *at == place) else {
+                break;
+            };
+            let retained = worker.hub.retained();
             if !session.takes_retained(retained.count()) {
                 turn.tally.dropped += 1;
                 continue;
             }
-            let mut messages = retained.matching(filter, now);
+            let mut messages = retained.matching(filter, turn.now);
             drop(retained);
             messages.retain(|kept| {
                 let own = grant.no_local && *kept.publisher == *self.attached.cell.client_id();
                 !own && rights.may_read(kept.message.topic())
             });
+            let is_much = messages.len() > AT_ONCE;
             for Kept { message, .. } in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
             }
+            if slice.is_over() || (is_much && slice.begun.is_over()) {
+                return listed.wanted.is_empty();
+            }
         }
-        post.journal.await_those_after(0, &self.attached.cell);
-        hub.keep_all(&mut post.journal, &mut wire.held);
-        guard.recount();
-        Ok(())
+        true
     }
 
     /// A bridge gets what MQTT 5 bridges ask for by options: nothing back of what it brought, and retain flags as they
@@ -176,15 +260,20 @@ impl Client {
         Ok(())
     }
 
+    /// Takes in an UNSUBSCRIBE, or as much of it as the turn has time for, as `subscribe` does.
     pub(super) fn unsubscribe(
         &mut self,
         unsubscribe: &Unsubscribe<'_>,
         worker: &Worker,
         post: &mut Post,
-    ) -> Result<(), End> {
+        begun: &Begun,
+    ) -> Result<bool, End> {
+        let mut listed = self.listed.take().unwrap_or_default();
+        let mut slice = Slice { begun, taken: 0 };
         let mut inner = self.attached.cell.lock();
-        let mut codes = Vec::new();
-        for filter in unsubscribe.filters() {
+        let before = listed.codes.len();
+        let mut is_done = true;
+        for filter in unsubscribe.filters().skip(before) {
             let code = if inner.remove_subscription(filter) {
                 let cell = &self.attached.cell;
                 worker.hub.router.unsubscribe(cell, filter);
@@ -198,21 +287,31 @@ impl Client {
             } else {
                 ReasonCode::NO_SUBSCRIPTION_EXISTED
             };
-            codes.push(code.0);
+            listed.codes.push(code.0);
+            if slice.is_over() {
+                is_done = false;
+                break;
+            }
         }
         let Some((session, wire)) = inner.wire(self.attached.epoch) else {
             return Err(End::TakenOver);
         };
-        let unsuback = Packet::UnsubAck(UnsubAck {
-            packet_id: unsubscribe.packet_id,
-            codes: &codes,
-            properties: AckProperties::default(),
-        });
-        let promised = unsubscribe.filters().map(str::len).sum();
-        let held = session.is_stored().then_some(promised);
-        self.answer(&unsuback, wire, held, post)?;
+        if is_done {
+            let unsuback = Packet::UnsubAck(UnsubAck {
+                packet_id: unsubscribe.packet_id,
+                codes: &listed.codes,
+                properties: AckProperties::default(),
+            });
+            let promised = unsubscribe.filters().map(str::len).sum();
+            let held = session.is_stored().then_some(promised);
+            self.answer(&unsuback, wire, held, post)?;
+        }
         worker.hub.keep_all(&mut post.journal, &mut wire.held);
         inner.recount();
-        Ok(())
+        drop(inner);
+        if !is_done {
+            self.listed = Some(listed);
+        }
+        Ok(is_done)
     }
 }

@@ -7,6 +7,7 @@ use super::end::End;
 use super::stream::Stream;
 use crate::budget::{SMALL, Share};
 use crate::counters::add;
+use crate::session::AliasesIn;
 
 /// A connection without anything in it, its task and its timer, in bytes, about.
 pub(super) const BARE: usize = 3 * 1024;
@@ -21,8 +22,14 @@ impl<S: Stream> Connection<S> {
     /// Counts what the connection holds now.
     pub(super) fn recount(&mut self) -> Result<(), End> {
         if !matches!(self.stage, Stage::Open) {
-            self.partial = Vec::new(); // It is not read any more.
+            // Nothing more is read.
+            self.partial = Vec::new();
             self.lobby = None;
+            if let State::Client(client) = &mut self.state {
+                client.aliases = AliasesIn::default();
+            }
+            self.share
+                .follow(BARE + self.stream.base() + self.stream.held());
             return Ok(());
         }
         let held = self.partial.capacity() + self.stream.held();

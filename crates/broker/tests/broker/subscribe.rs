@@ -264,3 +264,45 @@ fn a_retain_handling_of_3_and_a_qos_of_3_are_protocol_errors() {
     client.send(&Packet::Unsubscribe(Unsubscribe::new(id, &[])));
     client.disconnected_with(ReasonCode::PROTOCOL_ERROR);
 }
+
+#[test]
+fn a_packet_of_thousands_of_filters_takes_many_turns_and_has_one_answer() {
+    const FILTERS: usize = 4_000;
+    let broker = broker_with(Limits {
+        subscriptions: FILTERS,
+        ..Limits::default()
+    });
+    let mut publisher = Client::v5(&broker, "publisher");
+    let deep = "x/".repeat(40);
+    let filters: Vec<String> = (0..FILTERS).map(|at| format!("{at}/{deep}")).collect();
+    // Each tenth has a retained message.
+    for filter in filters.iter().step_by(10) {
+        publisher.retain(filter, filter);
+    }
+    let mut client = Client::v5(&broker, "c");
+    let wanted: Vec<_> = filters
+        .iter()
+        .map(|filter| (filter.as_str(), options(QoS::AtMostOnce)))
+        .collect();
+    let codes = client.subscribe_to(None, &wanted);
+    assert_eq!(codes, vec![0; FILTERS]);
+    for filter in filters.iter().step_by(10) {
+        assert_eq!(client.message().topic, *filter);
+    }
+    // The second time each of this half is no more.
+    let (half, _) = filters.split_at(FILTERS / 2);
+    let mut list: Vec<&str> = half.iter().map(String::as_str).collect();
+    list.extend(half.iter().map(String::as_str));
+    let codes = client.unsubscribe(&list);
+    let want: Vec<u8> = [vec![0; FILTERS / 2], vec![0x11; FILTERS / 2]].concat();
+    assert_eq!(codes, want);
+    for (at, want) in [
+        (0, 0x10),
+        (FILTERS / 2 - 1, 0x10),
+        (FILTERS / 2, 0),
+        (FILTERS - 1, 0),
+    ] {
+        let answer = publisher.publish(&filters[at], "x", QoS::AtLeastOnce);
+        assert_eq!(answer, want, "{at}");
+    }
+}
