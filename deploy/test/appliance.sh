@@ -4,12 +4,12 @@
 step "provisioning, at a start of the board"
 halt
 boot_folder=$root/boot/firmware/fieldgate
-mkdir -p "$boot_folder" "$root/usr/lib/fieldgate"
-cp deploy/provision/fieldgate-provision.service deploy/health/fieldgate-mark-good.service "$root/etc/systemd/system/"
-cp deploy/provision/fieldgate-growdata deploy/health/fieldgate-mark-good "$root/usr/lib/fieldgate/"
-ln -s ../fieldgate-provision.service "$root/etc/systemd/system/sysinit.target.wants/" 2>/dev/null ||
-    { mkdir -p "$root/etc/systemd/system/sysinit.target.wants" &&
-        ln -s ../fieldgate-provision.service "$root/etc/systemd/system/sysinit.target.wants/"; }
+mkdir -p "$boot_folder"
+deploy/install-files debian "$root"
+units=$root/usr/lib/systemd/system
+# There is no boot partition here, no card, and no slot.
+rm "$units/fieldgate-provision.service.d/writable.conf" "$units/boot-firmware.mount"
+systemctl --quiet --root "$root" enable fieldgate-provision
 cat >"$boot_folder/provision.yaml" <<'YAML'
 version: 1
 hostname: plant7
@@ -83,7 +83,6 @@ led=$root/root/leds/class/leds/ACT
 mkdir -p "$led" "$root/etc/systemd/system/fieldgate.service.d"
 echo 255 >"$led/max_brightness"
 echo 0 | tee "$led/brightness" >"$led/trigger"
-cp deploy/console/fieldgate-show "$root/usr/lib/fieldgate/"
 sed 's,=-+,&/usr/bin/env FIELDGATE_SYS=/root/leds ,' deploy/console/show.conf >"$root/etc/systemd/system/fieldgate.service.d/show.conf"
 inside systemctl daemon-reload
 shows() { inside grep -qx "$1" /run/issue.d/fieldgate.issue && [ "$(paste -d, "$led/trigger" "$led/brightness")" = "$2" ]; }

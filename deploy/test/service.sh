@@ -6,6 +6,17 @@ config=$root/etc/fieldgate/gateway.yaml
 
 install_package() { inside dpkg -i "/root/$1"; }
 check "the package installs" install_package fieldgate.deb
+holds_what_manifest_says() {
+    rm -rf "$work/manifest"
+    deploy/install-files package "$work/manifest"
+    diff <(cd "$work/manifest" && find . -type f | sort) \
+        <(dpkg-deb -c "$package" | awk '$1 ~ /^-/ && $6 !~ /(bin\/fieldgate|copyright)$/ { print $6 }' | sort) || return 1
+    (cd "$work/manifest" && find . -type f) | while read -r file; do
+        case $file in *.md | *.gz) continue ;; esac
+        cmp "$work/manifest/$file" "$root/$file" || return 1
+    done
+}
+check "it holds what deploy/MANIFEST says, and nothing else" holds_what_manifest_says
 check "the service is ready within 20 seconds" within 20 active
 check "it runs as its own user" eval '[ "$(inside stat -c %U "/proc/$(show fieldgate MainPID)")" = fieldgate ]'
 check "its exposure is at most 2.0" inside systemd-analyze security --no-pager --threshold=20 fieldgate

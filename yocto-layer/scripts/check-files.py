@@ -1,27 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Whether the local files that recipes name, and those that they install, are in the repository."""
-import pathlib
+"""Whether the local files that recipes name are in the repository, at the places where the recipe itself looks."""
 import re
-import sys
 
-layer = pathlib.Path(__file__).resolve().parent.parent
-source = layer.parent
-wrong = []
-count = 0
-for recipe in sorted(layer.rglob("*.bb")):
-    text = recipe.read_text()
-    for name in re.findall(r"file://([^;\s\"$]+)", text):
-        places = [source, layer / "files/boot", source / "deploy/boot", recipe.parent / "files", recipe.parent / recipe.name.split("_")[0]]
+from layer import LAYER, SOURCE, Recipe, finish
+
+wrong, count = [], 0
+
+
+def places(recipe):
+    """FILESEXTRAPATHS, and the folders that BitBake looks into by itself."""
+    text = recipe.value("FILESEXTRAPATHS")
+    text = text.replace("${FIELDGATE_SRC}", str(SOURCE)).replace("${THISDIR}", str(recipe.path.parent))
+    name = recipe.path.name.split("_")[0].split(".")[0]
+    return [recipe.path.parent / "files", recipe.path.parent / name, *(SOURCE / place for place in text.split(":") if place)]
+
+
+for path in sorted([*LAYER.rglob("*.bb"), *LAYER.rglob("*.bbappend")]):
+    recipe = Recipe(path)
+    sources = re.findall(r"file://([^;\s]+)", recipe.value("SRC_URI"))
+    for name in sources:
         count += 1
-        if "COMMON_LICENSE" not in name and not any((place / name).exists() for place in places):
-            wrong.append(f"{recipe}: file://{name}: there is no such file")
-    named = re.findall(r"file://([^;\s\"$]+);subdir", text)
-    for path in re.findall(r"\$\{S\}/([^\s;']+)", text):
+        if not any((place / name).exists() for place in places(recipe)):
+            wrong.append(f"{path}: file://{name}: there is no such file where the recipe looks")
+    unpacked = [re.escape(name) for name in sources]
+    for name in re.findall(r"\$\{(?:S|UNPACKDIR)\}/([^\s;'\"$]+)", "".join(recipe.functions.values())):
         count += 1
-        if not list(source.glob(path)) and path not in ("boot.cmd.in", "slots.cmd", "slots.env"):
-            wrong.append(f"{recipe}: ${{S}}/{path}: there is no such file")
-        elif named and not any(path == n or path.startswith(n + "/") for n in named):
-            wrong.append(f"{recipe}: ${{S}}/{path}: is not in SRC_URI")
-print("\n".join(wrong) if wrong else f"{count} names")
-sys.exit(bool(wrong))
+        if not any(re.match(rf"{source}(/|$)", name) for source in unpacked) and name not in ("boot.cmd.in",):
+            wrong.append(f"{path}: {name}: is not in SRC_URI")
+finish(wrong, f"{count} names")

@@ -10,7 +10,7 @@ use log::LevelFilter;
 /// Turns a Linux board into an MQTT gateway: an MQTT broker and the field-bus devices whose
 /// points it publishes, in one daemon.
 #[derive(Debug, Parser)]
-#[command(name = "fieldgate", version, after_help = EXIT_CODES)]
+#[command(name = "fieldgate", version = VERSION, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -18,6 +18,9 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
     pub(crate) log: LevelFilter,
 }
+
+/// Version and commit, from the build script.
+const VERSION: &str = env!("FIELDGATE_VERSION");
 
 const EXIT_CODES: &str = "Exit codes:
   0  done

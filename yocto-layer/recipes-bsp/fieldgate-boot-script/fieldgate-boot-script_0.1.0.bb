@@ -11,6 +11,7 @@ DEPENDS = "u-boot-mkimage-native"
 FILESEXTRAPATHS:prepend := "${FIELDGATE_SRC}/yocto-layer/files/boot:${FIELDGATE_SRC}/deploy/boot:"
 SRC_URI = " \
     file://boot.cmd.in \
+    file://options.cmd \
     file://slots.cmd \
 "
 S = "${UNPACKDIR}"
@@ -24,7 +25,7 @@ do_configure[noexec] = "1"
 do_install[noexec] = "1"
 
 do_compile() {
-    sed -e '/^@@SLOTS@@$/r ${S}/slots.cmd' -e '/^@@SLOTS@@$/d' \
+    sed -e '/^@@SLOTS@@$/r ${S}/slots.cmd' -e '/^@@SLOTS@@$/r ${S}/options.cmd' -e '/^@@SLOTS@@$/d' \
         -e 's/@@KERNEL_IMAGETYPE@@/${KERNEL_IMAGETYPE}/' -e 's/@@KERNEL_BOOTCMD@@/booti/' \
         ${S}/boot.cmd.in > ${B}/boot.cmd
     mkimage -A arm -T script -C none -n "Boot script" -d ${B}/boot.cmd ${B}/boot.scr

@@ -22,6 +22,13 @@ SRC_URI = " \
     file://README.md;subdir=${BP} \
     file://config;subdir=${BP} \
     file://crates;subdir=${BP} \
+    file://deploy/MANIFEST;subdir=${BP} \
+    file://deploy/install-files;subdir=${BP} \
+    file://deploy/README.md;subdir=${BP} \
+    file://deploy/image.md;subdir=${BP} \
+    file://deploy/install.md;subdir=${BP} \
+    file://deploy/release.md;subdir=${BP} \
+    file://deploy/security.md;subdir=${BP} \
     file://deploy/config;subdir=${BP} \
     file://deploy/systemd;subdir=${BP} \
     file://deploy/tmpfiles.d;subdir=${BP} \
@@ -33,23 +40,22 @@ SRC_URI = " \
 "
 require ${BPN}-crates.inc
 
+# The commit for `fieldgate --version`, as the build folder has no git: README.md says how to give it.
+FIELDGATE_COMMIT ?= ""
+export FIELDGATE_COMMIT
+
 # Only the workspace's lock file, never one of a vendored crate.
 CARGO_LOCK_SRC_DIR = "${S}"
 CARGO_BUILD_FLAGS += "--package fieldgate"
 
 do_install() {
-    install -d ${D}${bindir} ${D}${systemd_system_unitdir} ${D}${nonarch_libdir}/tmpfiles.d \
-        ${D}${nonarch_libdir}/udev/rules.d ${D}${sysconfdir}/fieldgate/types
+    install -d ${D}${bindir}
     install -m 0755 ${B}/target/${CARGO_TARGET_SUBDIR}/fieldgate ${D}${bindir}/
-    install -m 0644 ${S}/deploy/systemd/fieldgate.service ${D}${systemd_system_unitdir}/
-    install -m 0644 ${S}/deploy/tmpfiles.d/fieldgate.conf ${D}${nonarch_libdir}/tmpfiles.d/
-    install -m 0644 ${S}/deploy/udev/60-fieldgate.rules ${D}${nonarch_libdir}/udev/rules.d/
-    install -m 0644 ${S}/deploy/config/gateway.yaml ${D}${sysconfdir}/fieldgate/
-    install -m 0644 ${S}/config/types/*.yaml ${D}${sysconfdir}/fieldgate/types/
+}
 
-    install -d ${D}${docdir}/fieldgate/config
-    install -m 0644 ${S}/README.md ${D}${docdir}/fieldgate/
-    install -m 0644 ${S}/config/*.md ${S}/config/*.yaml ${D}${docdir}/fieldgate/config/
+# The rest is what the Debian package holds, by deploy/MANIFEST.
+do_install:append:class-target() {
+    sh ${S}/deploy/install-files yocto-daemon ${D}
 }
 
 # The same user as deploy/sysusers.d makes where packages are installed on the board.

@@ -6,7 +6,7 @@ LICENSE = "MIT"
 inherit bundle
 
 # The keys are the builder's: set RAUC_KEY_FILE, RAUC_CERT_FILE and
-# RAUC_KEYRING_FILE in site.conf; they are never part of this layer.
+# RAUC_KEYRING_FILE as README.md says; they are never part of this layer.
 RAUC_BUNDLE_FORMAT = "verity"
 RAUC_BUNDLE_COMPATIBLE = "fieldgate-${MACHINE}"
 RAUC_BUNDLE_VERSION = "${DISTRO_VERSION}"

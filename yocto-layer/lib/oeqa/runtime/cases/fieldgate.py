@@ -15,6 +15,12 @@ class FieldgateTest(OERuntimeTestCase):
         self.assertEqual(status, 0, msg=out)
 
     @OETestDepends(["ssh.SSHTest.test_ssh"])
-    def test_etc_is_kept_on_the_data_partition(self):
-        status, out = self.target.run("findmnt -no FSTYPE /etc | grep -qx overlay && findmnt -no TARGET /data")
+    def test_etc_and_var_are_laid_over_the_root(self):
+        for tree in ("/etc", "/var"):
+            status, out = self.target.run(f"findmnt -no FSTYPE {tree} | grep -qx overlay && findmnt -no TARGET /data")
+            self.assertEqual(status, 0, msg=out)
+
+    @OETestDepends(["ssh.SSHTest.test_ssh"])
+    def test_the_board_has_its_name_and_the_build_its_own(self):
+        status, out = self.target.run("hostname | grep -qx fieldgate && grep -q '^BUILD_ID=.' /etc/os-release")
         self.assertEqual(status, 0, msg=out)
