@@ -21,11 +21,24 @@ pub(super) struct Client {
     pub(super) silence: Option<Duration>,
     pub(super) aliases: AliasesIn,
     /// A packet that was taken in in part.
-    pub(super) listed: Option<Box<Listed>>,
+    pub(super) listed: Option<Listed>,
     /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
     pub(super) explain: bool,
     /// The biggest packet that it takes, in bytes.
     pub(super) max_packet: usize,
     /// Counts it among those that a shutdown waits for.
     pub(super) _serving: Counted,
+}
+
+impl Client {
+    /// What it makes the connection hold beside what was read, in bytes.
+    pub(super) fn holds(&self) -> usize {
+        self.aliases.bytes() + self.listed.as_ref().map_or(0, Listed::bytes)
+    }
+
+    /// Nothing more is read: what only reading needs goes.
+    pub(super) fn stop_reading(&mut self) {
+        self.aliases = AliasesIn::default();
+        self.listed = None;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{
     AckProperties, Packet, ReasonCode, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
@@ -11,7 +11,7 @@ use fieldgate_mqtt::{
 
 use super::Worker;
 use super::client::Client;
-use super::effort::Begun;
+use super::effort::{Begun, TURN};
 use super::end::End;
 use crate::cell::{Inner, Wire, filter_weight};
 use crate::deliver::Post;
@@ -35,17 +35,41 @@ pub(super) struct Listed {
     is_answered: bool,
 }
 
+impl Listed {
+    /// What it takes in memory, in bytes. A filter may be there any number of times, so that the limit of
+    /// subscriptions is none for this.
+    pub(super) fn bytes(&self) -> usize {
+        self.codes.capacity() + self.wanted.capacity() * size_of::<(usize, Grant)>()
+    }
+}
+
 /// Ends a turn among the filters of a packet when its time is over.
-struct Slice<'b> {
-    begun: &'b Begun,
+struct Slice {
+    since: Instant,
+    limit: Duration,
     taken: usize,
 }
 
-impl Slice<'_> {
+impl Slice {
+    /// A packet is decoded anew in each turn. What is done with it may take as long as that, so that a big one does not
+    /// cost a multiple of what it would at once.
+    fn new(begun: &Begun) -> Self {
+        let since = Instant::now();
+        Self {
+            since,
+            limit: TURN.max(since - begun.at),
+            taken: 0,
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.since.elapsed() > self.limit
+    }
+
     /// One more filter was taken in. Returns whether the rest has to wait.
     fn is_over(&mut self) -> bool {
         self.taken += 1;
-        self.taken.is_multiple_of(AT_ONCE) && self.begun.is_over()
+        self.taken.is_multiple_of(AT_ONCE) && self.is_late()
     }
 }
 
@@ -60,7 +84,7 @@ impl Client {
         (now, begun): (Instant, &Begun),
     ) -> Result<bool, End> {
         let mut listed = self.listed.take().unwrap_or_default();
-        let mut slice = Slice { begun, taken: 0 };
+        let mut slice = Slice::new(begun);
         let cell = Arc::clone(&self.attached.cell);
         let mut guard = cell.lock();
         if guard.wire(self.attached.epoch).is_none() {
@@ -113,7 +137,7 @@ impl Client {
         listed: &mut Listed,
         (inner, post): (&mut Inner, &mut Post),
         worker: &Worker,
-        slice: &mut Slice<'_>,
+        slice: &mut Slice,
     ) -> bool {
         let id = subscribe.subscription_id.unwrap_or(0);
         let before = listed.codes.len();
@@ -141,7 +165,7 @@ impl Client {
         listed: &mut Listed,
         (session, mut turn): (&mut Session, Turn<'_>),
         worker: &Worker,
-        slice: &mut Slice<'_>,
+        slice: &mut Slice,
     ) -> bool {
         let rights = self.attached.cell.rights();
         let mut filters = subscribe.filters().enumerate();
@@ -164,7 +188,7 @@ impl Client {
             for Kept { message, .. } in messages {
                 session.deliver_retained(&message, &Terms::of(grant), &mut turn);
             }
-            if slice.is_over() || (is_much && slice.begun.is_over()) {
+            if slice.is_over() || (is_much && slice.is_late()) {
                 return listed.wanted.is_empty();
             }
         }
@@ -269,7 +293,7 @@ impl Client {
         begun: &Begun,
     ) -> Result<bool, End> {
         let mut listed = self.listed.take().unwrap_or_default();
-        let mut slice = Slice { begun, taken: 0 };
+        let mut slice = Slice::new(begun);
         let mut inner = self.attached.cell.lock();
         let before = listed.codes.len();
         let mut is_done = true;

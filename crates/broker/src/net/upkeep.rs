@@ -7,7 +7,6 @@ use super::end::End;
 use super::stream::Stream;
 use crate::budget::{SMALL, Share};
 use crate::counters::add;
-use crate::session::AliasesIn;
 
 /// A connection without anything in it, its task and its timer, in bytes, about.
 pub(super) const BARE: usize = 3 * 1024;
@@ -26,7 +25,7 @@ impl<S: Stream> Connection<S> {
             self.partial = Vec::new();
             self.lobby = None;
             if let State::Client(client) = &mut self.state {
-                client.aliases = AliasesIn::default();
+                client.stop_reading();
             }
             self.share
                 .follow(BARE + self.stream.base() + self.stream.held());
@@ -50,7 +49,7 @@ impl<S: Stream> Connection<S> {
             }
             State::Client(client) => {
                 self.lobby = None;
-                let held = held + client.aliases.bytes();
+                let held = held + client.holds();
                 if held.abs_diff(self.told) >= QUANTUM {
                     self.told = held;
                     let mut inner = client.attached.cell.lock();
@@ -60,11 +59,11 @@ impl<S: Stream> Connection<S> {
                 }
             }
         }
-        let aliases = match &self.state {
-            State::Client(client) => client.aliases.bytes(),
-            State::Waiting { .. } => 0,
-        };
-        let held = held + aliases;
+        let held = held
+            + match &self.state {
+                State::Client(client) => client.holds(),
+                State::Waiting { .. } => 0,
+            };
         let is_more = BARE + held > self.share.bytes();
         self.share.follow(BARE + self.stream.base() + held);
         let budget = &self.worker.hub.budget;

@@ -1,7 +1,7 @@
 //! SUBSCRIBE, UNSUBSCRIBE, and what a subscription's options change.
 
 use fieldgate_broker::Limits;
-use fieldgate_mqtt::{Packet, PacketId, Publish, SubscriptionOptions, Unsubscribe};
+use fieldgate_mqtt::{Packet, PacketId, Publish, Subscribe, SubscriptionOptions, Unsubscribe};
 
 use crate::support::*;
 
@@ -305,4 +305,22 @@ fn a_packet_of_thousands_of_filters_takes_many_turns_and_has_one_answer() {
         let answer = publisher.publish(&filters[at], "x", QoS::AtLeastOnce);
         assert_eq!(answer, want, "{at}");
     }
+}
+
+#[test]
+fn one_filter_named_again_and_again_in_a_packet_counts_as_memory() {
+    let broker = broker_with(Limits {
+        memory: 4 << 20,
+        ..Limits::default()
+    });
+    let mut client = Client::v5(&broker, "c");
+    let many = vec![("a", options(QoS::AtMostOnce)); 240_000];
+    let packet_id = PacketId::new(1).unwrap();
+    client.send(&Packet::Subscribe(Subscribe::new(packet_id, &many)));
+    assert_eq!(client.next(), Event::Disconnect(0x97));
+    let mut other = Client::v5(&broker, "other");
+    assert_eq!(
+        other.subscribe_to(None, &[("a", options(QoS::AtMostOnce))]),
+        [0]
+    );
 }
