@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec;
 
 use fieldgate_mqtt::{
     AckProperties, Packet, ReasonCode, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
@@ -32,14 +33,30 @@ pub(super) struct Listed {
     codes: Vec<u8>,
     /// Retained messages go with these, by their place in the packet.
     wanted: VecDeque<(usize, Grant)>,
+    /// Those that are left of one of them.
+    found: Option<Found>,
     is_answered: bool,
+}
+
+/// The retained messages of a subscription, as they were when it was made.
+#[derive(Debug)]
+struct Found {
+    grant: Grant,
+    left: vec::IntoIter<Kept>,
+    /// The session was unlocked since, and may have been sent what has come meanwhile. An older message must not come
+    /// after that.
+    is_old: bool,
 }
 
 impl Listed {
     /// What it takes in memory, in bytes. A filter may be there any number of times, so that the limit of
     /// subscriptions is none for this.
     pub(super) fn bytes(&self) -> usize {
-        self.codes.capacity() + self.wanted.capacity() * size_of::<(usize, Grant)>()
+        // The messages count themselves.
+        let found = self.found.as_ref().map_or(0, |found| found.left.len());
+        self.codes.capacity()
+            + self.wanted.capacity() * size_of::<(usize, Grant)>()
+            + found * size_of::<Kept>()
     }
 }
 
@@ -66,7 +83,7 @@ impl Slice {
         self.since.elapsed() > self.limit
     }
 
-    /// One more filter was taken in. Returns whether the rest has to wait.
+    /// One more filter was taken in, or one more message sent. Returns whether the rest has to wait.
     fn is_over(&mut self) -> bool {
         self.taken += 1;
         self.taken.is_multiple_of(AT_ONCE) && self.is_late()
@@ -167,32 +184,60 @@ impl Client {
         worker: &Worker,
         slice: &mut Slice,
     ) -> bool {
-        let rights = self.attached.cell.rights();
         let mut filters = subscribe.filters().enumerate();
-        while let Some((place, grant)) = listed.wanted.pop_front() {
+        loop {
+            if let Some(found) = &mut listed.found {
+                if !self.send_found(found, (session, &mut turn), worker, slice) {
+                    found.is_old = true;
+                    return false;
+                }
+                listed.found = None;
+            }
+            let Some((place, grant)) = listed.wanted.pop_front() else {
+                return true;
+            };
             let Some((_, (filter, _))) = filters.find(|(at, _)| *at == place) else {
-                break;
+                return true;
             };
             let retained = worker.hub.retained();
             if !session.takes_retained(retained.count()) {
                 turn.tally.dropped += 1;
                 continue;
             }
-            let mut messages = retained.matching(filter, turn.now);
-            drop(retained);
-            messages.retain(|kept| {
-                let own = grant.no_local && *kept.publisher == *self.attached.cell.client_id();
-                !own && rights.may_read(kept.message.topic())
+            listed.found = Some(Found {
+                grant,
+                left: retained.matching(filter, turn.now).into_iter(),
+                is_old: false,
             });
-            let is_much = messages.len() > AT_ONCE;
-            for Kept { message, .. } in messages {
-                session.deliver_retained(&message, &Terms::of(grant), &mut turn);
+        }
+    }
+
+    /// Sends what was found for a subscription. Returns whether none is left.
+    fn send_found(
+        &self,
+        found: &mut Found,
+        (session, turn): (&mut Session, &mut Turn<'_>),
+        worker: &Worker,
+        slice: &mut Slice,
+    ) -> bool {
+        let rights = self.attached.cell.rights();
+        let terms = Terms::of(found.grant);
+        for kept in found.left.by_ref() {
+            let now = match found.is_old {
+                true => worker.hub.retained().get(kept.message.topic()).cloned(),
+                false => Some(kept),
+            };
+            if let Some(Kept { message, publisher }) = now {
+                let own = found.grant.no_local && *publisher == *self.attached.cell.client_id();
+                if !own && rights.may_read(message.topic()) {
+                    session.deliver_retained(&message, &terms, turn);
+                }
             }
-            if slice.is_over() || (is_much && slice.is_late()) {
-                return listed.wanted.is_empty();
+            if slice.is_over() {
+                return false;
             }
         }
-        true
+        !slice.is_over()
     }
 
     /// A bridge gets what MQTT 5 bridges ask for by options: nothing back of what it brought, and retain flags as they

@@ -1,5 +1,7 @@
 //! SUBSCRIBE, UNSUBSCRIBE, and what a subscription's options change.
 
+use std::collections::HashSet;
+
 use fieldgate_broker::Limits;
 use fieldgate_mqtt::{Packet, PacketId, Publish, Subscribe, SubscriptionOptions, Unsubscribe};
 
@@ -304,6 +306,45 @@ fn a_packet_of_thousands_of_filters_takes_many_turns_and_has_one_answer() {
     ] {
         let answer = publisher.publish(&filters[at], "x", QoS::AtLeastOnce);
         assert_eq!(answer, want, "{at}");
+    }
+}
+
+#[test]
+fn no_retained_message_comes_after_a_newer_one_of_its_topic() {
+    const TOPICS: usize = 20_000;
+    let broker = broker();
+    let topics: Vec<String> = (0..TOPICS).map(|at| format!("t/{at}")).collect();
+    let write = |client: &mut Client, payload: &'static [u8]| {
+        for topic in &topics {
+            let publish = client.publication(topic, payload, QoS::AtMostOnce);
+            client.send(&Packet::Publish(Publish {
+                retain: true,
+                ..publish
+            }));
+        }
+        client.nothing_more();
+    };
+    let mut publisher = Client::v5(&broker, "publisher");
+    write(&mut publisher, b"old");
+    let mut client = Client::v5(&broker, "c");
+    let packet_id = PacketId::new(1).unwrap();
+    let filters = [("t/+", options(QoS::AtMostOnce))];
+    client.send(&Packet::Subscribe(Subscribe::new(packet_id, &filters)));
+    let mut renewed = HashSet::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| write(&mut publisher, b"new"));
+        assert!(matches!(client.next(), Event::SubAck(..)));
+        while renewed.len() < TOPICS {
+            let got = client.message();
+            match got.text() {
+                "new" => drop(renewed.insert(got.topic)),
+                _ => assert!(!renewed.contains(&got.topic), "{}", got.topic),
+            }
+        }
+    });
+    client.send(&Packet::PingReq);
+    while let Event::Publish(got) = client.next() {
+        assert_eq!(got.text(), "new", "{}", got.topic);
     }
 }
 
