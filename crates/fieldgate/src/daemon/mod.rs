@@ -187,6 +187,8 @@ async fn serve(
                 broker.reload_certificates();
                 reload(path, broker, plant, doors).await;
                 buses.set(plant.handles());
+                // A new device has all its topics as soon as one that was there from the start.
+                count.reset_immediately();
                 signals.notifier.ready();
             }
             _ = look.tick() => doors.look(broker).await,
