@@ -18,7 +18,7 @@ mod session;
 mod sim;
 pub mod store;
 
-pub use config::{Fault, GpioConfig, GpioEntry, Kind, PointConfig};
+pub use config::{GpioConfig, GpioEntry, Kind, PointConfig};
 pub use counts::{GpioCounts, GpioSnapshot};
 pub use keeper::Keeper;
 pub use kernel::Kernel;

@@ -7,7 +7,6 @@ mod absence;
 mod device;
 mod finder;
 mod frame;
-mod names;
 mod parse;
 mod point;
 mod port;
@@ -20,34 +19,6 @@ pub use parse::{ParseConfig, Pattern};
 pub use point::{Kind, PointConfig, PointEntry, Reading, Units};
 pub use port::{Flow, Parity, PortConfig};
 pub use write::WriteConfig;
-
-/// Parts that do not fit each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The keys that lead to it, from the device on.
-    pub path: Vec<String>,
-    /// What is wrong.
-    pub message: String,
-    /// If it is an unknown name: what names there are.
-    pub known: Option<(String, Vec<String>)>,
-}
-
-impl Fault {
-    fn new(path: &[&str], message: impl Into<String>) -> Self {
-        Self {
-            path: path.iter().map(|key| (*key).to_owned()).collect(),
-            message: message.into(),
-            known: None,
-        }
-    }
-
-    fn unknown(path: &[&str], what: &str, name: &str, known: Vec<String>) -> Self {
-        Self {
-            known: Some((name.to_owned(), known)),
-            ..Self::new(path, format!("unknown {what} \"{}\"", name.escape_debug()))
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

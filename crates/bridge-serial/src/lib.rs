@@ -20,7 +20,7 @@ mod question;
 mod session;
 pub mod template;
 
-pub use config::{Fault, PointConfig, PortConfig, SerialConfig, SerialEntry};
+pub use config::{PointConfig, PortConfig, SerialConfig, SerialEntry};
 pub use counts::{SerialCounts, SerialSnapshot};
 pub use port::Port;
 pub use probe::{Probe, Seen, probe};

@@ -12,6 +12,8 @@ mod error;
 pub mod filter;
 mod kept;
 pub mod late;
+mod misfit;
+pub mod names;
 mod run;
 
 pub use config::{BAUDS, Backoff, Deadband, Defaults, Period, Poll, Publish};
@@ -19,4 +21,5 @@ pub use counters::{Counters, Snapshot};
 pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Session, Settings};
 pub use error::{Cause, DriverError};
 pub use filter::{Filter, Rule};
+pub use misfit::{Claim, Misfit};
 pub use run::run;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use fieldgate_bridge::{Backoff, Defaults, Period, Settings};
+use fieldgate_bridge::names::points;
+use fieldgate_bridge::{Backoff, Claim, Defaults, Misfit, Period, Settings};
 use fieldgate_model::Point;
 use serde::Deserialize;
 
-use super::names::points;
-use super::{Fault, Kind, LineRef, PointConfig, PointEntry};
+use super::{Kind, LineRef, PointConfig, PointEntry};
 
 /// A device as written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -105,21 +105,21 @@ impl GpioEntry {
     /// # Errors
     ///
     /// All parts that do not fit each other.
-    pub fn resolve(&self, name: &str, defaults: &Defaults) -> Result<GpioConfig, Vec<Fault>> {
+    pub fn resolve(&self, name: &str, defaults: &Defaults) -> Result<GpioConfig, Vec<Misfit>> {
         let raw = &self.raw;
-        let mut faults = Vec::new();
+        let mut misfits = Vec::new();
         let mut resolved = Vec::with_capacity(raw.points.len());
         for (point, entry) in &raw.points {
-            if let Some(config) = entry.resolve(point, &raw.points, defaults, &mut faults) {
+            if let Some(config) = entry.resolve(point, &raw.points, defaults, &mut misfits) {
                 resolved.push((point.clone(), config));
             }
         }
-        if faults.is_empty() {
-            self.check_lines(&resolved, &mut faults);
-            check_initials(&resolved, &mut faults);
+        if misfits.is_empty() {
+            self.check_lines(&resolved, &mut misfits);
+            check_initials(&resolved, &mut misfits);
         }
-        if !faults.is_empty() {
-            return Err(faults);
+        if !misfits.is_empty() {
+            return Err(misfits);
         }
         let (min, max) = BACKOFF_SECONDS;
         let seconds = |seconds| Period::new(std::time::Duration::from_secs(seconds));
@@ -138,47 +138,32 @@ impl GpioEntry {
         })
     }
 
-    /// A line is there once, and one by its number needs a chip.
-    fn check_lines(&self, points: &[(String, PointConfig)], faults: &mut Vec<Fault>) {
-        for (index, (name, point)) in points.iter().enumerate() {
-            let (Some(line), key) = (point.kind.line(), point.kind.key()) else {
-                continue;
-            };
-            let path = ["points", name.as_str(), key];
-            if matches!(line.line, LineRef::Offset(_)) && self.raw.gpio.0.chip.is_none() {
+    /// What only one device can have: its lines and channels.
+    pub fn claims(&self) -> Vec<Claim> {
+        let RawGpio {
+            chip, simulated, ..
+        } = &self.raw.gpio.0;
+        let points = self.raw.points.iter();
+        points
+            .filter_map(|(name, point)| point.claim(name, chip.as_deref(), *simulated))
+            .collect()
+    }
+
+    /// A line by its number needs a chip.
+    fn check_lines(&self, points: &[(String, PointConfig)], misfits: &mut Vec<Misfit>) {
+        for (name, point) in points {
+            let line = point.kind.line().map(|line| &line.line);
+            if matches!(line, Some(LineRef::Offset(_))) && self.raw.gpio.0.chip.is_none() {
                 let message = "a line by its number needs `gpio.chip`, the label of its chip";
-                faults.push(Fault::new(&path, message));
-            }
-            let mut before = points.iter().take(index);
-            let other = before.find(|(_, other)| {
-                other
-                    .kind
-                    .line()
-                    .is_some_and(|other| other.line == line.line)
-            });
-            if let Some((other, _)) = other {
-                let message = format!("the point \"{other}\" has this line already");
-                faults.push(Fault::new(&path, message));
-            }
-        }
-        let channel = |point: &PointConfig| match &point.kind {
-            Kind::Pwm(pwm) => Some(pwm.channel),
-            _ => None,
-        };
-        for (index, (name, point)) in points.iter().enumerate() {
-            let mut before = points.iter().take(index);
-            if let Some(own) = channel(point)
-                && let Some((other, _)) = before.find(|(_, other)| channel(other) == Some(own))
-            {
-                let message = format!("the point \"{other}\" has this channel already");
-                faults.push(Fault::new(&["points", name, "pwm"], message));
+                let path = ["points", name.as_str(), point.kind.key()];
+                misfits.push(Misfit::new(&path, message));
             }
         }
     }
 }
 
 /// Outputs that exclude each other are not switched on together at the start or at the end.
-fn check_initials(points: &[(String, PointConfig)], faults: &mut Vec<Fault>) {
+fn check_initials(points: &[(String, PointConfig)], misfits: &mut Vec<Misfit>) {
     for (name, point) in points {
         let Kind::Out(out) = &point.kind else {
             continue;
@@ -195,7 +180,7 @@ fn check_initials(points: &[(String, PointConfig)], faults: &mut Vec<Fault>) {
             ] {
                 if own == Some(true) && others == Some(true) && name < other {
                     let message = format!("the interlocked output \"{other}\" is then on too");
-                    faults.push(Fault::new(&["points", name, key], message));
+                    misfits.push(Misfit::new(&["points", name, key], message));
                 }
             }
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use fieldgate_bridge::{Deadband, Defaults, Period, Publish, Rule};
+use fieldgate_bridge::{Claim, Deadband, Defaults, Misfit, Period, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Value};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::line::DEBOUNCE_MAX;
-use super::{Drive, Edge, Fault, LineConfig, LineRef, Pull};
+use super::{Drive, Edge, LineConfig, LineRef, Pull};
 
 /// A point as written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -304,19 +304,45 @@ impl RawPoint {
 }
 
 impl PointEntry {
+    /// The line or the channel that no other point can have. `name` is the point's.
+    pub(super) fn claim(&self, name: &str, chip: Option<&str>, simulated: bool) -> Option<Claim> {
+        let raw = &self.raw;
+        let lines = [("in", &raw.input), ("count", &raw.count), ("out", &raw.out)];
+        let mut lines = lines.into_iter();
+        if let Some((key, line)) = lines.find_map(|(key, line)| Some((key, line.as_ref()?))) {
+            let what = if simulated { "simulated line" } else { "line" };
+            // A name may look like a number.
+            let line = match line {
+                LineRef::Name(name) => name.clone(),
+                LineRef::Offset(offset) => format!("number {offset}"),
+            };
+            return Some(Claim {
+                within: chip.map(str::to_owned),
+                ..Claim::new(&["points", name, key], what, line)
+            });
+        }
+        let what = if simulated {
+            "simulated PWM channel"
+        } else {
+            "PWM channel"
+        };
+        raw.pwm
+            .map(|channel| Claim::new(&["points", name, "pwm"], what, channel.to_string()))
+    }
+
     /// Decides everything; other points are found by name among `points`.
     pub(super) fn resolve(
         &self,
         name: &str,
         points: &[(String, Self)],
         defaults: &Defaults,
-        faults: &mut Vec<Fault>,
+        misfits: &mut Vec<Misfit>,
     ) -> Option<PointConfig> {
         let raw = &self.raw;
         let mut finder = Finder {
             point: name,
             points,
-            faults,
+            misfits,
         };
         Some(PointConfig {
             kind: raw.kind(&mut finder)?,
@@ -383,7 +409,7 @@ impl RawPoint {
 struct Finder<'a> {
     point: &'a str,
     points: &'a [(String, PointEntry)],
-    faults: &'a mut Vec<Fault>,
+    misfits: &'a mut Vec<Misfit>,
 }
 
 impl<'a> Finder<'a> {
@@ -407,13 +433,8 @@ impl<'a> Finder<'a> {
             .by_ref()
             .map(|(_, (name, _))| name.clone())
             .collect();
-        self.faults.push(Fault {
-            known: Some((name.to_owned(), known)),
-            ..Fault::new(
-                &["points", self.point, key],
-                format!("unknown {what} \"{}\"", name.escape_debug()),
-            )
-        });
+        let path = ["points", self.point, key];
+        self.misfits.push(Misfit::unknown(&path, what, name, known));
         None
     }
 

@@ -12,13 +12,14 @@ fn device(json: &str) -> Result<GpioEntry, String> {
     serde_json::from_str(json).map_err(|error| error.to_string())
 }
 
-fn faults(points: &str) -> Vec<String> {
+fn misfits(points: &str) -> Vec<String> {
     let resolved = entry(points)
         .unwrap()
         .resolve("panel", &Defaults::default());
-    let faults = resolved.map_or_else(|faults| faults, |_| Vec::new());
-    let text = |fault: Fault| format!("{}: {}", fault.path.join("."), fault.message);
-    faults.into_iter().map(text).collect()
+    let misfits = resolved.map_or_else(|misfits| misfits, |_| Vec::new());
+    let text =
+        |misfit: fieldgate_bridge::Misfit| format!("{}: {}", misfit.path.join("."), misfit.message);
+    misfits.into_iter().map(text).collect()
 }
 
 #[test]
@@ -158,23 +159,50 @@ fn points_that_do_not_fit_each_other_are_told_all_at_once() {
             r#"{"a": {"out": 1, "initial": 1}, "b": {"out": 2, "initial": 1, "interlock": ["a"]}}"#,
             &["points.a.initial: the interlocked output \"b\""],
         ),
-        (
-            r#"{"a": {"out": 1}, "b": {"in": 1}}"#,
-            &["points.b.in: the point \"a\" has this line"],
-        ),
     ] {
-        let faults = faults(points);
-        assert_eq!(faults.len(), want.len(), "{points}: {faults:?}");
-        for (fault, want) in faults.iter().zip(want) {
-            assert!(fault.starts_with(want), "{fault}");
+        let misfits = misfits(points);
+        assert_eq!(misfits.len(), want.len(), "{points}: {misfits:?}");
+        for (misfit, want) in misfits.iter().zip(want) {
+            assert!(misfit.starts_with(want), "{misfit}");
         }
     }
     let no_chip = device(r#"{"gpio": {}, "points": {"a": {"in": 3}}}"#).unwrap();
-    let faults = no_chip.resolve("panel", &Defaults::default()).unwrap_err();
+    let misfits = no_chip.resolve("panel", &Defaults::default()).unwrap_err();
     assert!(
-        faults[0].message.contains("needs `gpio.chip`"),
-        "{faults:?}"
+        misfits[0].message.contains("needs `gpio.chip`"),
+        "{misfits:?}"
     );
+}
+
+#[test]
+fn a_device_claims_its_lines_and_channels() {
+    let points = r#"{"a": {"out": 1}, "b": {"rate": "c"}, "c": {"count": "1"},
+        "d": {"pwm": 2, "frequency": 100}}"#;
+    for (gpio, prefix, within) in [
+        (r#"{"chip": "x"}"#, "", Some("x")),
+        (r#"{"simulated": true}"#, "simulated ", None),
+    ] {
+        let json = format!(r#"{{"gpio": {gpio}, "points": {points}}}"#);
+        let claims = device(&json).unwrap().claims();
+        let shown = claims.iter().map(|claim| {
+            (
+                claim.path.join("."),
+                claim.what.to_owned(),
+                claim.name.as_str(),
+            )
+        });
+        let want = [
+            ("points.a.out", "line", "number 1"),
+            ("points.c.count", "line", "1"),
+            ("points.d.pwm", "PWM channel", "2"),
+        ];
+        let want =
+            want.map(|(path, what, name)| (path.to_owned(), format!("{prefix}{what}"), name));
+        assert_eq!(shown.collect::<Vec<_>>(), want);
+        assert_eq!(claims[0].within.as_deref(), within);
+        // There is one set of channels.
+        assert_eq!(claims[2].within, None);
+    }
 }
 
 #[test]

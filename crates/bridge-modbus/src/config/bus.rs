@@ -5,7 +5,7 @@ mod keys;
 use std::fmt;
 use std::time::Duration;
 
-use fieldgate_bridge::{Backoff, Period};
+use fieldgate_bridge::{Backoff, Claim, Period};
 use serde::Deserialize;
 
 use super::SerialConfig;
@@ -276,6 +276,16 @@ impl fmt::Display for Transport {
 }
 
 impl BusConfig {
+    /// What only one device or bus can have: a serial port.
+    pub fn claims(&self) -> Vec<Claim> {
+        match &self.transport {
+            Transport::Serial(serial) => {
+                vec![Claim::new(&["serial", "port"], "port", &*serial.port)]
+            }
+            Transport::Tcp(_) | Transport::RtuOverTcp(_) => Vec::new(),
+        }
+    }
+
     /// The silence between an answer and the next request.
     pub fn silence(&self) -> Duration {
         self.pause.unwrap_or_else(|| match &self.transport {

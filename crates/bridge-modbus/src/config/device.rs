@@ -1,16 +1,15 @@
 //! Device types and devices.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fieldgate_bridge::{Defaults, Period, Settings};
+use fieldgate_bridge::{Defaults, Misfit, Period, Settings, names};
 use fieldgate_model::check_name;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::Deserializer;
 
 use super::bus::SETTLE_MAX;
-use super::{Offline, Order, PointEntry, Points};
+use super::{Offline, Order, PointConfig, PointEntry, Points};
 
 /// A shared register map.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -188,14 +187,15 @@ impl DeviceEntry {
     ///
     /// # Errors
     ///
-    /// If a point is longer than a request may be, or there is no point.
+    /// All parts that do not fit each other. Those about points that come from its type have the keys that they have
+    /// there.
     pub fn resolve(
         &self,
         name: &str,
         unit: u8,
         kind: Option<&TypeConfig>,
         defaults: &Defaults,
-    ) -> Result<DeviceConfig, String> {
+    ) -> Result<DeviceConfig, Vec<Misfit>> {
         let layout = self
             .modbus
             .or(kind.map(|kind| kind.modbus).unwrap_or_default());
@@ -212,22 +212,19 @@ impl DeviceEntry {
         }
         let added = self.points.iter().map(|(name, point)| (name, point));
         entries.extend(added.filter(|(name, _)| own.contains_key(name.as_str())));
+        let mut misfits = Vec::new();
         for (name, entry) in &entries {
             let mut point = entry.resolve(&layout, defaults);
-            point.scale_from = factor(name, entry, &entries)?;
+            point.scale_from = factor(name, entry, &entries, &mut misfits);
             points.push(((*name).clone(), point));
         }
         let max_registers = layout.max_registers.unwrap_or(REGISTERS_MAX);
-        for (name, point) in &points {
-            let needed = point.kind.registers();
-            if !point.table.is_bits() && needed > max_registers {
-                return Err(format!(
-                    "points: `{name}` needs {needed} registers, more than max_registers {max_registers}"
-                ));
-            }
-        }
+        self.check_lengths(&points, max_registers, &mut misfits);
         if points.is_empty() {
-            return Err("points: expected at least one point".into());
+            misfits.push(Misfit::new(&["points"], "expected at least one point"));
+        }
+        if !misfits.is_empty() {
+            return Err(misfits);
         }
         Ok(DeviceConfig {
             name: name.to_owned(),
@@ -242,6 +239,36 @@ impl DeviceEntry {
             points: Points::new(points),
         })
     }
+
+    /// A request has to hold each point.
+    fn check_lengths(
+        &self,
+        points: &[(String, PointConfig)],
+        max_registers: u16,
+        misfits: &mut Vec<Misfit>,
+    ) {
+        for (name, point) in points {
+            let needed = point.kind.registers();
+            if point.table.is_bits() || needed <= max_registers {
+                continue;
+            }
+            let is_own = self.points.iter().any(|(own, _)| own == name);
+            // A device may set a limit that is too low for a point of its type.
+            let misfit = match self.modbus.max_registers {
+                Some(_) if !is_own => {
+                    let message = format!("the point `{name}` needs {needed} registers");
+                    Misfit::new(&["modbus", "max_registers"], message)
+                }
+                _ => {
+                    let message = format!(
+                        "needs {needed} registers, more than max_registers {max_registers}"
+                    );
+                    Misfit::new(&["points", name, "as"], message)
+                }
+            };
+            misfits.push(misfit);
+        }
+    }
 }
 
 /// Where the point is that scales this one.
@@ -249,20 +276,25 @@ fn factor(
     name: &str,
     entry: &PointEntry,
     entries: &[(&String, &PointEntry)],
-) -> Result<Option<usize>, String> {
-    let Some(wanted) = entry.scale_from() else {
-        return Ok(None);
+    misfits: &mut Vec<Misfit>,
+) -> Option<usize> {
+    let wanted = entry.scale_from()?;
+    let path = ["points", name, "scale_from"];
+    let Some(index) = entries.iter().position(|(other, _)| *other == wanted) else {
+        let able = entries.iter();
+        let able = able.filter(|(other, entry)| *other != name && entry.can_scale());
+        let known = able.map(|(other, _)| (*other).clone()).collect();
+        misfits.push(Misfit::unknown(&path, "point", wanted, known));
+        return None;
     };
-    let index = entries.iter().position(|(other, _)| *other == wanted);
-    match index.and_then(|index| entries.get(index)) {
-        None => Err(format!(
-            "points: `{name}` has scale_from `{wanted}`, which is no point of the device"
-        )),
-        Some((_, other)) if !other.can_scale() => Err(format!(
-            "points: `{name}` has scale_from `{wanted}`, which is no plain integer"
-        )),
-        Some(_) => Ok(index),
+    if entries
+        .get(index)
+        .is_some_and(|(_, other)| !other.can_scale())
+    {
+        let message = format!("`{wanted}` is no plain integer");
+        misfits.push(Misfit::new(&path, message));
     }
+    Some(index)
 }
 
 impl Layout {
@@ -293,34 +325,11 @@ impl DeviceConfig {
     }
 }
 
-/// Reads a map of points, in order; a name that is no topic level or is there twice is an error
-/// at its place.
+/// Reads a mapping of points, in order.
 fn points<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, PointEntry)>, D::Error> {
-    deserializer.deserialize_map(PointsVisitor)
-}
-
-struct PointsVisitor;
-
-impl<'de> Visitor<'de> for PointsVisitor {
-    type Value = Vec<(String, PointEntry)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table of points")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut names = BTreeSet::new();
-        let mut points = Vec::new();
-        while let Some(PointName(name)) = map.next_key()? {
-            if !names.insert(name.clone()) {
-                return Err(de::Error::custom(format!("`{name}` is there twice")));
-            }
-            points.push((name, map.next_value()?));
-        }
-        Ok(points)
-    }
+    names::ordered::<PointName, _, _>(deserializer, "a table of points")
 }
 
 #[derive(Deserialize)]
@@ -338,6 +347,12 @@ impl TryFrom<String> for PointName {
             Ok(()) => Ok(Self(name)),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+impl From<PointName> for String {
+    fn from(name: PointName) -> Self {
+        name.0
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use fieldgate_bridge::{Backoff, Defaults, Period, Poll, Settings};
+use fieldgate_bridge::names::points;
+use fieldgate_bridge::{Backoff, Claim, Defaults, Misfit, Period, Poll, Settings};
 use fieldgate_model::Point;
 use serde::Deserialize;
 
 use super::frame::FrameEntry;
-use super::names::points;
 use super::parse::Pattern;
-use super::{Fault, ParseConfig, PointConfig, PointEntry, PortConfig};
+use super::{ParseConfig, PointConfig, PointEntry, PortConfig};
 use crate::bytes::Escaped;
 use crate::frame::FrameConfig;
 
@@ -209,9 +209,13 @@ impl RawRequest {
 }
 
 impl SerialEntry {
-    /// The path of its port.
-    pub fn port(&self) -> &str {
-        &self.raw.serial.port
+    /// What only one device or bus can have: its port.
+    pub fn claims(&self) -> Vec<Claim> {
+        vec![Claim::new(
+            &["serial", "port"],
+            "port",
+            &*self.raw.serial.port,
+        )]
     }
 
     /// Decides everything.
@@ -219,7 +223,7 @@ impl SerialEntry {
     /// # Errors
     ///
     /// All parts that do not fit each other.
-    pub fn resolve(&self, name: &str, defaults: &Defaults) -> Result<SerialConfig, Vec<Fault>> {
+    pub fn resolve(&self, name: &str, defaults: &Defaults) -> Result<SerialConfig, Vec<Misfit>> {
         let raw = &self.raw;
         let parse = raw.parse.clone().unwrap_or_default();
         let single = raw.request.iter().map(|request| ("", request));
@@ -231,26 +235,26 @@ impl SerialEntry {
             .chain(several)
             .map(|(name, request)| request.resolve(name, &parse, defaults))
             .collect();
-        let mut faults = Vec::new();
+        let mut misfits = Vec::new();
         let mut resolved = Vec::with_capacity(raw.points.len());
         for (point, entry) in &raw.points {
-            if let Some(config) = entry.resolve(point, &requests, &parse, defaults, &mut faults) {
+            if let Some(config) = entry.resolve(point, &requests, &parse, defaults, &mut misfits) {
                 resolved.push((point.clone(), config));
             }
         }
         let is_polled = !requests.is_empty();
         for (at, request) in requests.iter().enumerate() {
             let is_used = resolved.iter().any(|(_, point)| point.request == Some(at));
-            if !is_used && faults.is_empty() {
+            if !is_used && misfits.is_empty() {
                 let path: &[&str] = match request.name.as_str() {
                     "" => &["request"],
                     name => &["requests", name],
                 };
-                faults.push(Fault::new(path, "no point shows what it answers"));
+                misfits.push(Misfit::new(path, "no point shows what it answers"));
             }
         }
-        if !faults.is_empty() {
-            return Err(faults);
+        if !misfits.is_empty() {
+            return Err(misfits);
         }
         // Silence and unplugging are told at once: a streaming device has had its time by then.
         let after = if is_polled { 3 } else { 1 };

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use super::Fault;
 use super::parse::ParseConfig;
 use crate::parse::{FieldRef, NmeaField, Parser, nmea};
+use fieldgate_bridge::Misfit;
 
 /// What a point shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) struct Finder<'a> {
     pub(super) point: &'a str,
     pub(super) sentence: Option<&'a str>,
     pub(super) parse: &'a ParseConfig,
-    pub(super) faults: &'a mut Vec<Fault>,
+    pub(super) misfits: &'a mut Vec<Misfit>,
 }
 
 impl Finder<'_> {
@@ -36,7 +36,8 @@ impl Finder<'_> {
         let message = match (&self.parse.parser, self.sentence) {
             (Parser::Nmea, None) => {
                 let text = "expected `sentence`, such as GGA, or GNGGA for one talker only";
-                self.faults.push(Fault::new(&["points", self.point], text));
+                self.misfits
+                    .push(Misfit::new(&["points", self.point], text));
                 return None;
             }
             (Parser::Nmea, Some(sentence)) => {
@@ -51,7 +52,7 @@ impl Finder<'_> {
             (_, Some(_)) => "only with `parse: nmea`",
             (_, None) => return Some(()),
         };
-        self.faults.push(Fault::new(&path, message));
+        self.misfits.push(Misfit::new(&path, message));
         None
     }
 
@@ -66,8 +67,8 @@ impl Finder<'_> {
         };
         if found.is_none() {
             let path: Vec<&str> = ["points", self.point].iter().chain(key).copied().collect();
-            self.faults
-                .push(Fault::unknown(&path, "field", name, self.known()));
+            self.misfits
+                .push(Misfit::unknown(&path, "field", name, self.known()));
         }
         found
     }
@@ -92,8 +93,8 @@ impl Finder<'_> {
                     "" => "expected `field`".to_owned(),
                     known => format!("expected `field`, one of {known}"),
                 };
-                self.faults
-                    .push(Fault::new(&["points", self.point], message));
+                self.misfits
+                    .push(Misfit::new(&["points", self.point], message));
                 return None;
             }
         };

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use fieldgate_bridge::names;
 use fieldgate_model::Encoding;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::names::some_entries;
 use crate::bytes::Escaped;
 use crate::check::ByteOrder;
 use crate::number::NumberFormat;
@@ -42,6 +42,13 @@ struct RawParse {
     decimal: Option<char>,
     thousands: Option<char>,
     encoding: Option<Encoding>,
+}
+
+/// Reads a mapping with any names, where its key may be left out.
+fn some_entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<(String, T)>>, D::Error> {
+    names::entries(deserializer).map(Some)
 }
 
 #[derive(Default, Deserialize)]

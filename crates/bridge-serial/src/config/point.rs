@@ -1,15 +1,15 @@
 //! One point: which field of a frame it shows, as what, and how it is set.
 
-use fieldgate_bridge::{Deadband, Defaults, Period, Publish, Rule};
+use fieldgate_bridge::names::entries;
+use fieldgate_bridge::{Deadband, Defaults, Misfit, Period, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Point, Value};
 use serde::Deserialize;
 
+use super::RequestConfig;
 use super::absence::Absence;
 use super::finder::{Finder, Name, Source};
-use super::names::entries;
 use super::parse::ParseConfig;
 use super::write::{RawWrite, WriteConfig};
-use super::{Fault, RequestConfig};
 use crate::parse::{BinaryKind, FieldRef, Parser};
 
 /// A point as written.
@@ -210,7 +210,7 @@ impl RawPoint {
         &self,
         name: &str,
         source: Option<&Source>,
-        faults: &mut Vec<Fault>,
+        misfits: &mut Vec<Misfit>,
     ) -> Option<()> {
         let fields: Vec<&FieldRef> = match source {
             None => Vec::new(),
@@ -227,7 +227,7 @@ impl RawPoint {
                     (None, Some(key)) => key,
                     (None, None) => "unit",
                 };
-                faults.push(Fault::new(&["points", name, key], wrong));
+                misfits.push(Misfit::new(&["points", name, key], wrong));
                 return None;
             }
         }
@@ -239,7 +239,7 @@ impl RawPoint {
         name: &str,
         source: Option<&Source>,
         parser: &Parser,
-        faults: &mut Vec<Fault>,
+        misfits: &mut Vec<Misfit>,
     ) -> Option<()> {
         if self.absent.is_none() {
             return Some(());
@@ -251,7 +251,7 @@ impl RawPoint {
         } else {
             return Some(());
         };
-        faults.push(Fault::new(&["points", name, "absent"], message));
+        misfits.push(Misfit::new(&["points", name, "absent"], message));
         None
     }
 }
@@ -276,10 +276,10 @@ impl PointEntry {
         requests: &[RequestConfig],
         parse: &ParseConfig,
         defaults: &Defaults,
-        faults: &mut Vec<Fault>,
+        misfits: &mut Vec<Misfit>,
     ) -> Option<PointConfig> {
         let raw = &self.raw;
-        let request = self.request(name, requests, faults)?;
+        let request = self.request(name, requests, misfits)?;
         let parse = request
             .and_then(|at| requests.get(at))
             .map_or(parse, |request| &request.parse);
@@ -287,7 +287,7 @@ impl PointEntry {
             point: name,
             sentence: raw.sentence.as_deref(),
             parse,
-            faults,
+            misfits,
         };
         finder.check_sentence()?;
         let source = finder.source(
@@ -295,8 +295,8 @@ impl PointEntry {
             raw.fields.as_deref(),
             raw.write.is_some(),
         )?;
-        raw.check_types(name, source.as_ref(), finder.faults)?;
-        raw.check_absence(name, source.as_ref(), &parse.parser, finder.faults)?;
+        raw.check_types(name, source.as_ref(), finder.misfits)?;
+        raw.check_absence(name, source.as_ref(), &parse.parser, finder.misfits)?;
         let units = match &raw.unit_from {
             None => None,
             Some(units) => Some(Units {
@@ -331,7 +331,7 @@ impl PointEntry {
         &self,
         name: &str,
         requests: &[RequestConfig],
-        faults: &mut Vec<Fault>,
+        misfits: &mut Vec<Misfit>,
     ) -> Option<Option<usize>> {
         let path = ["points", name, "request"];
         let names = || {
@@ -348,13 +348,13 @@ impl PointEntry {
             (None, _) => {
                 let names: Vec<String> = names();
                 let message = format!("expected `request`, one of {}", names.join(", "));
-                faults.push(Fault::new(&["points", name], message));
+                misfits.push(Misfit::new(&["points", name], message));
                 None
             }
             (Some(wanted), requests) => {
                 let found = requests.iter().position(|request| request.name == *wanted);
                 if found.is_none() {
-                    faults.push(Fault::unknown(&path, "request", wanted, names()));
+                    misfits.push(Misfit::unknown(&path, "request", wanted, names()));
                 }
                 found.map(Some)
             }

@@ -6,19 +6,19 @@ fn read(json: &str) -> Result<SerialEntry, String> {
     serde_json::from_str(json).map_err(|error| error.to_string())
 }
 
-fn faults(json: &str) -> Vec<String> {
+fn misfits(json: &str) -> Vec<String> {
     let entry = read(json).unwrap_or_else(|error| panic!("{json}: {error}"));
-    let faults = entry.resolve("d", &Defaults::default()).expect_err(json);
-    let text = |fault: Fault| {
-        let known = fault.known.map(|(_, known)| known.join(" "));
+    let misfits = entry.resolve("d", &Defaults::default()).expect_err(json);
+    let text = |misfit: fieldgate_bridge::Misfit| {
+        let known = misfit.known.map(|(_, known)| known.join(" "));
         format!(
             "{}: {} [{}]",
-            fault.path.join("."),
-            fault.message,
+            misfit.path.join("."),
+            misfit.message,
             known.unwrap_or_default()
         )
     };
-    faults.into_iter().map(text).collect()
+    misfits.into_iter().map(text).collect()
 }
 
 #[test]
@@ -261,6 +261,6 @@ fn what_does_not_fit_together_is_told_all_at_once_with_the_names_that_there_are(
             vec!["requests.i: no point shows what it answers []"],
         ),
     ] {
-        assert_eq!(faults(&json), want, "{json}");
+        assert_eq!(misfits(&json), want, "{json}");
     }
 }

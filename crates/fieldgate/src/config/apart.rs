@@ -3,16 +3,27 @@
 
 use std::collections::BTreeMap;
 
+use fieldgate_bridge::Misfit;
 use fieldgate_model::check_name;
 use serde::de::DeserializeOwned;
 
 use super::report::Report;
 use super::source::File;
-use crate::yaml::{Mistake, Node, Pruned, read, suggestion};
+use crate::yaml::{Entry, Mistake, Node, Pruned, read, suggestion};
 
-/// What a bridge says does not fit together: the keys from the device on, the message, and of an
-/// unknown name what names there are.
-pub(super) type Misfit = (Vec<String>, String, Option<(String, Vec<String>)>);
+/// Leaves out the device that the file broke off in, if nothing says yet which bridge's it is.
+pub(super) fn leave_unclear(file: &mut File) {
+    let Some(devices) = file.root.entry_mut("devices").filter(|_| file.is_cut) else {
+        return;
+    };
+    for device in devices.value.entries_mut() {
+        let is_cut = |entry: &Entry| entry.pruned == Some(Pruned::Cut);
+        let is_clear = ["bus", "serial", "gpio"].map(|key| device.value.entry(key).is_some());
+        if device.value.entries().iter().any(is_cut) && is_clear == [false; 3] {
+            device.pruned = Some(Pruned::Cut);
+        }
+    }
+}
 
 /// Takes the devices that have one of `keys` out of the main file, and reports what is wrong in
 /// each.
@@ -95,22 +106,22 @@ pub(super) fn names<T>(
 }
 
 /// Reports what does not fit together in a device.
-pub(super) fn misfits(
-    file: &File,
-    name: &str,
-    misfits: impl Iterator<Item = Misfit>,
-    report: &mut Report,
-) {
+pub(super) fn misfits(file: &File, name: &str, misfits: Vec<Misfit>, report: &mut Report) {
     let device = ["devices", name];
     // What is missing because it was wrong has been reported.
     if !file.root.get(&device).is_some_and(Node::is_whole) {
         return;
     }
-    for (keys, message, known) in misfits {
-        let nearest = known.map(|(name, known)| suggestion(&name, &known));
-        let keys = keys.iter().map(String::as_str);
-        let path: Vec<&str> = device.into_iter().chain(keys).collect();
-        let message = message + &nearest.unwrap_or_default();
-        wrong(file, &path, &message, report);
+    for misfit in misfits {
+        misplaced(file, &device, misfit, report);
     }
+}
+
+/// Reports what does not fit together below a path.
+pub(super) fn misplaced(file: &File, owner: &[&str], misfit: Misfit, report: &mut Report) {
+    let nearest = misfit.known.map(|(name, known)| suggestion(&name, &known));
+    let keys = misfit.path.iter().map(String::as_str);
+    let path: Vec<&str> = owner.iter().copied().chain(keys).collect();
+    let message = misfit.message + &nearest.unwrap_or_default();
+    wrong(file, &path, &message, report);
 }

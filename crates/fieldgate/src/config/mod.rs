@@ -4,6 +4,7 @@
 //! [`Config`], `expand` writes it down again, and `diff` says what a reload has to do.
 
 mod apart;
+mod claims;
 mod diff;
 mod expand;
 mod gpio;
@@ -205,7 +206,7 @@ pub(crate) fn read_document<T: serde::de::DeserializeOwned>(
     let mut file = source::file(name, text, report)?;
     let mut mistakes = Vec::new();
     let document = read(&mut file.root, &[], &mut mistakes);
-    let is_whole = mistakes.is_empty();
+    let is_whole = mistakes.is_empty() && file.root.is_whole();
     add(name, mistakes, report);
     Some((document.filter(|_| is_whole)?, file.root))
 }
@@ -234,6 +235,9 @@ pub(crate) fn users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
         return Err(report);
     };
     let named = main.root.get(&["broker", "users"]).and_then(Node::text);
+    if named.is_none() && main.is_cut {
+        return Err(report);
+    }
     Ok(named.map(|file| beside(path, Path::new(file))))
 }
 
@@ -253,6 +257,9 @@ pub(crate) fn files_of_broker(path: &Path) -> Result<Vec<(String, Mark, PathBuf)
     let Some(main) = source::read(path, &mut report) else {
         return Err(report);
     };
+    if main.is_cut {
+        return Err(report);
+    }
     let found = KEYS.into_iter().filter_map(|key| {
         let file = main.root.get(key).and_then(Node::text)?;
         Some((key.join("."), main.root.mark_of(key), file.into()))

@@ -1,21 +1,22 @@
 //! Puts the parts of a configuration together: references, patterns, types and defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use fieldgate_bridge::{Defaults, Period};
+use fieldgate_bridge::{Defaults, Misfit, Period};
 use fieldgate_bridge_modbus::{BusConfig, DeviceConfig, DeviceEntry, Points, TypeConfig};
 use fieldgate_broker::Users;
 use fieldgate_model::{Topics, check_name};
 use serde::Deserialize;
 
+use super::claims::Claims;
 use super::listen::Address;
 use super::raw::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
 use super::units::UNIT;
-use super::{Bus, Config, Place, StoreTimes, gpio, own, serial, unavailable};
+use super::{Bus, Config, Place, StoreTimes, apart, gpio, own, serial, unavailable};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
 /// A publisher that waits longer for its acknowledgement sends the message again.
@@ -46,6 +47,7 @@ struct Document {
 
 /// Makes a configuration of the files. What it returns counts only while the report is empty.
 pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Config> {
+    apart::leave_unclear(&mut sources.main);
     unavailable::refuse(&mut sources.main, report);
     let simulated = own::take(&mut sources.main, report);
     let on_lines = gpio::take(&mut sources.main, report);
@@ -66,14 +68,20 @@ pub(crate) fn resolve(mut sources: Sources, report: &mut Report) -> Option<Confi
         let simulated = simulated.get(&name).copied();
         buses.insert(name, Bus { config, simulated });
     }
-    main.simulators(&buses, report);
-    main.listeners(&document.broker, report);
+    main.listeners(&document.broker, &buses, report);
     main.store(&document.broker.store, report);
     main.references(report);
     main.units(&document.devices, &buses, report);
     let devices = main.devices(&document.devices, &types, &document.defaults, report);
-    let serial = serial::resolve(main.file, &on_ports, &document.defaults, report);
-    let gpio = gpio::resolve(main.file, &on_lines, &document.defaults, report);
+    let defaults = &document.defaults;
+    let mut claims = Claims::new(main.file);
+    // A simulated bus has a line or an address of its own.
+    for (name, bus) in buses.iter().filter(|(_, bus)| bus.simulated.is_none()) {
+        claims.add(["buses", name], bus.config.claims());
+    }
+    let serial = serial::resolve(main.file, &on_ports, defaults, &mut claims, report);
+    let gpio = gpio::resolve(main.file, &on_lines, defaults, &mut claims, report);
+    claims.compare(report);
     let apart = serial.keys().chain(gpio.keys());
     for name in apart.filter(|name| devices.contains_key(*name)) {
         main.wrong(
@@ -161,7 +169,7 @@ impl Main<'_> {
                 self.wrong(&["version"], &message, report);
             }
             // A version that could not be read has been reported.
-            None if self.file.root.get(&["version"]).is_some() => {}
+            None if self.file.is_cut || self.file.root.get(&["version"]).is_some() => {}
             None => {
                 let message =
                     format!("the key \"version\" is missing; expected version: {VERSION}");
@@ -182,25 +190,32 @@ impl Main<'_> {
         }
     }
 
-    /// Listeners that encrypt have a certificate, and no two listen at one place.
-    fn listeners(&self, broker: &Broker, report: &mut Report) {
+    /// Listeners that encrypt have a certificate, and no two sockets listen at one place.
+    fn listeners(&self, broker: &Broker, buses: &BTreeMap<String, Bus>, report: &mut Report) {
         // What could not be read has been reported.
-        let has_tls = self.file.root.get(&["broker", "tls"]).is_some();
-        let mut before: Vec<(&str, Address)> = Vec::new();
+        let has_tls = self.file.root.get(&["broker", "tls"]).is_some() || self.file.is_cut;
+        let mut sockets: Vec<(Vec<&str>, Address)> = Vec::new();
         for (key, entry) in broker.listen.addressed() {
-            let path = ["broker", "listen", key];
+            let path = vec!["broker", "listen", key];
             if key.ends_with("tls") && !has_tls {
                 let message = "needs broker.tls with a certificate and a key";
                 self.wrong(&path, message, report);
             }
-            let other = before
-                .iter()
-                .find(|(_, at)| at.collides(entry.place.address));
-            if let Some((other, _)) = other {
-                let message = format!("\"{other}\" already listens there");
-                self.wrong(&path, &message, report);
+            sockets.push((path, entry.place.address));
+        }
+        for (name, bus) in buses {
+            if let Some(Place::Listen(address)) = bus.simulated {
+                sockets.push((vec!["buses", name, "tcp"], Address::One(address)));
             }
-            before.push((key, entry.place.address));
+        }
+        sockets.sort_by_key(|(path, _)| self.file.root.mark_of(path));
+        for (index, (path, address)) in sockets.iter().enumerate() {
+            let mut before = sockets.iter().take(index);
+            if let Some((other, _)) = before.find(|(_, other)| other.collides(*address)) {
+                let line = self.file.root.mark_of(other).line;
+                let message = format!("{} at line {line} already listens there", other.join("."));
+                self.wrong(path, &message, report);
+            }
         }
     }
 
@@ -241,21 +256,6 @@ impl Main<'_> {
         }
     }
 
-    /// Two simulated buses cannot listen on one address.
-    fn simulators(&self, buses: &BTreeMap<String, Bus>, report: &mut Report) {
-        let mut taken = BTreeMap::new();
-        for (name, bus) in buses {
-            let address = match bus.simulated {
-                Some(Place::Listen(address)) if address.port() != 0 => address,
-                _ => continue,
-            };
-            if let Some(other) = taken.insert(address, name) {
-                let message = format!("the simulated bus \"{other}\" already listens there");
-                self.wrong(&["buses", name, "tcp"], &message, report);
-            }
-        }
-    }
-
     fn devices(
         &self,
         entries: &BTreeMap<String, DeviceEntry>,
@@ -280,7 +280,6 @@ impl Main<'_> {
                 self.wrong(&path, &message, report);
                 continue;
             }
-            let mut seen = BTreeSet::new();
             let is_whole = self.is_whole(pattern, entry);
             for unit in &entry.units {
                 let name = pattern.replace(UNIT, &unit.to_string());
@@ -306,16 +305,37 @@ impl Main<'_> {
                         latest.insert(kind, device.points.clone());
                         devices.insert(name, device);
                     }
-                    // The units of one entry differ in nothing else: once is enough. And what
-                    // is missing because it was wrong has been reported.
-                    Err(message) if is_whole && seen.insert(message.clone()) => {
-                        self.wrong(&path, &message, report);
+                    Err(misfits) if is_whole => {
+                        for misfit in misfits {
+                            self.misfit(pattern, entry, misfit, report);
+                        }
                     }
+                    // What is missing because it was wrong has been reported.
                     Err(_) => {}
                 }
             }
         }
         devices
+    }
+
+    /// Reports what does not fit together in a device, in its type where that has the point.
+    fn misfit(&self, pattern: &str, entry: &DeviceEntry, misfit: Misfit, report: &mut Report) {
+        let device = ["devices", pattern];
+        let is_of_type = match misfit.path.as_slice() {
+            [section, point, ..] if section == "points" => {
+                entry.points.iter().all(|(own, _)| own != point)
+            }
+            _ => false,
+        };
+        let kind = entry.kind.as_deref().filter(|_| is_of_type);
+        let (file, owner) = match kind {
+            None => (self.file, &device[..]),
+            Some(kind) => match self.sources.types.get(kind) {
+                Some(file) => (file, &[][..]),
+                None => (self.file, &["types", kind][..]),
+            },
+        };
+        apart::misplaced(file, owner, misfit, report);
     }
 
     /// Whether nothing of a device and of its type was left out for being wrong.
@@ -329,6 +349,10 @@ impl Main<'_> {
     /// Buses and types that no one wrote down. Names of what was written, but could not be
     /// read, are known; and a device that could not be read has references too.
     fn references(&self, report: &mut Report) {
+        // What the rest of the file names is not known.
+        if self.file.is_cut {
+            return;
+        }
         let names = |section: &str| -> Vec<&str> {
             let node = self.file.root.get(&[section]);
             let entries = node.map(Node::entries).unwrap_or_default();

@@ -10,6 +10,7 @@ use fieldgate_bridge_serial::{SerialConfig, SerialEntry};
 use serde::Deserialize;
 
 use super::apart;
+use super::claims::Claims;
 use super::report::Report;
 use super::source::File;
 use crate::yaml::{Pruned, read};
@@ -105,27 +106,22 @@ pub(crate) fn resolve(
     file: &File,
     Entries { entries, scripts }: &Entries,
     defaults: &Defaults,
+    claims: &mut Claims<'_>,
     report: &mut Report,
 ) -> BTreeMap<String, Serial> {
     let mut devices = BTreeMap::new();
-    let mut ports: BTreeMap<&str, &str> = BTreeMap::new();
     apart::names(file, entries, "serial device", report);
     for (name, entry) in entries {
-        if let Some(other) = ports.insert(entry.port(), name) {
-            let message = format!("the device \"{other}\" has this port already");
-            let path = ["devices", name, "serial", "port"];
-            apart::wrong(file, &path, &message, report);
+        let simulated = scripts.get(name).cloned();
+        // A simulated instrument has a port of its own in the place of this one.
+        if simulated.is_none() {
+            claims.add(["devices", name], entry.claims());
         }
         match entry.resolve(name, defaults) {
             Ok(config) => {
-                let simulated = scripts.get(name).cloned();
                 devices.insert(name.clone(), Serial { config, simulated });
             }
-            Err(faults) => {
-                let faults = faults.into_iter();
-                let faults = faults.map(|fault| (fault.path, fault.message, fault.known));
-                apart::misfits(file, name, faults, report);
-            }
+            Err(misfits) => apart::misfits(file, name, misfits, report),
         }
     }
     devices

@@ -14,6 +14,8 @@ pub(crate) struct File {
     /// As messages name it.
     pub(crate) name: String,
     pub(crate) root: Node,
+    /// The rest of it could not be parsed, and that has been reported.
+    pub(crate) is_cut: bool,
 }
 
 /// All files of a configuration.
@@ -120,18 +122,15 @@ pub(crate) fn read(path: &Path, report: &mut Report) -> Option<File> {
 
 /// Parses a text that stands for a file.
 pub(crate) fn file(name: &str, text: &str, report: &mut Report) -> Option<File> {
-    match parse(text) {
-        Ok(root) => Some(File {
-            name: name.to_owned(),
-            root,
-        }),
-        Err(faults) => {
-            for (mark, message) in faults {
-                report.add(name, Some(mark), "", message);
-            }
-            None
-        }
+    let parsed = parse(text);
+    for (mark, message) in parsed.faults {
+        report.add(name, Some(mark), "", message);
     }
+    Some(File {
+        name: name.to_owned(),
+        root: parsed.root?,
+        is_cut: parsed.is_cut,
+    })
 }
 
 /// Where the next character after a text would stand.

@@ -79,12 +79,16 @@ fn is_consequence(node: &Node, problem: &Problem) -> bool {
             entries.iter().any(|entry| match &entry.pruned {
                 Some(Pruned::Value) => entry.key.text() == Some(missing),
                 Some(Pruned::Misspelt(meant)) => meant == missing,
+                Some(Pruned::Cut) => true,
                 _ => false,
             })
         }
-        (Kind::Map(entries), _) => entries
-            .iter()
-            .any(|entry| matches!(entry.pruned, Some(Pruned::Value | Pruned::Misspelt(_)))),
+        (Kind::Map(entries), _) => entries.iter().any(|entry| {
+            matches!(
+                entry.pruned,
+                Some(Pruned::Value | Pruned::Misspelt(_) | Pruned::Cut)
+            )
+        }),
         (Kind::List(items), _) => items.iter().any(|item| item.pruned),
         _ => false,
     }

@@ -17,5 +17,5 @@ mod tests;
 
 pub(crate) use collect::{Mistake, Others, read, suggestion};
 pub(crate) use parse::{BYTES_MAX, parse};
-pub(crate) use tree::{Item, Kind, Mark, Node, Pruned, Step, path_text};
+pub(crate) use tree::{Entry, Item, Kind, Mark, Node, Pruned, Step, path_text};
 pub(crate) use write::to_value;

@@ -8,7 +8,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
 use super::collect::{MISTAKES_MAX, MORE};
 use super::scalar;
-use super::tree::{Entry, Item, Kind, Mark, Node};
+use super::tree::{Entry, Item, Kind, Mark, Node, Pruned};
 
 /// A mapping of thousands of points is some hundred kilobytes.
 pub(crate) const BYTES_MAX: usize = 4 << 20;
@@ -17,14 +17,37 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// Values in a document after the aliases are expanded.
 pub(crate) const NODES_MAX: usize = 400_000;
 
+/// In the place of what could not be read.
+const NOTHING: Node = Node {
+    mark: Mark { line: 1, column: 1 },
+    kind: Kind::Null,
+};
+
 /// A place and what is wrong there.
 pub(crate) type Fault = (Mark, String);
 
-/// Reads one document. Duplicate keys are all reported; anything worse ends the reading.
-pub(crate) fn parse(text: &str) -> Result<Node, Vec<Fault>> {
+/// What could be read of a document.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// What stands before the first fault that ends the reading. None if that is nothing.
+    pub(crate) root: Option<Node>,
+    /// Whether a fault ended the reading. Containers that it broke off are marked so.
+    pub(crate) is_cut: bool,
+    /// In the order of the file.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Reads one document. Of duplicate keys the first one counts and the others are reported; anything worse ends the
+/// reading.
+pub(crate) fn parse(text: &str) -> Parsed {
+    let start = Mark { line: 1, column: 1 };
     if text.len() > BYTES_MAX {
         let message = format!("the file is larger than {} MiB", BYTES_MAX >> 20);
-        return Err(vec![(Mark { line: 1, column: 1 }, message)]);
+        return Parsed {
+            root: None,
+            is_cut: true,
+            faults: vec![(start, message)],
+        };
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::default();
@@ -35,16 +58,22 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Fault>> {
         };
         if let Err(fault) = taken {
             builder.faults.push(fault);
-            return Err(builder.faults);
+            return Parsed {
+                root: builder.cut(),
+                is_cut: true,
+                faults: builder.faults,
+            };
         }
     }
-    if !builder.faults.is_empty() {
-        return Err(builder.faults);
-    }
-    Ok(builder.root.unwrap_or(Node {
-        mark: Mark { line: 1, column: 1 },
+    let empty = Node {
+        mark: start,
         kind: Kind::Null,
-    }))
+    };
+    Parsed {
+        root: Some(builder.root.unwrap_or(empty)),
+        is_cut: false,
+        faults: builder.faults,
+    }
 }
 
 fn mark(marker: &Marker) -> Mark {
@@ -112,8 +141,14 @@ enum Content {
         entries: Vec<Entry>,
         /// Keys seen so far, to find a duplicate without comparing all pairs.
         seen: BTreeMap<String, Mark>,
-        key: Option<Node>,
+        key: Option<Key>,
     },
+}
+
+/// A key whose value has not come yet.
+struct Key {
+    node: Node,
+    is_duplicate: bool,
 }
 
 #[derive(Default)]
@@ -212,6 +247,46 @@ impl Builder {
         self.close(node, open.anchor, open.nodes)
     }
 
+    /// Closes what is open where the reading broke off, and returns the whole. A second document is none of it.
+    fn cut(&mut self) -> Option<Node> {
+        if self.documents > 1 {
+            return self.root.take();
+        }
+        let mut inner: Option<Node> = None;
+        while let Some(open) = self.open.pop() {
+            let mut content = open.content;
+            match &mut content {
+                Content::List(items) => items.push(Item {
+                    value: inner.take().unwrap_or(NOTHING),
+                    pruned: true,
+                }),
+                Content::Map { entries, key, .. } => {
+                    if let (Some(key), Some(value)) = (key.take(), inner.take()) {
+                        entries.push(Entry {
+                            key: key.node,
+                            value,
+                            pruned: key.is_duplicate.then_some(Pruned::Refused),
+                        });
+                    }
+                    entries.push(Entry {
+                        key: NOTHING,
+                        value: NOTHING,
+                        pruned: Some(Pruned::Cut),
+                    });
+                }
+            }
+            let kind = match content {
+                Content::List(items) => Kind::List(items),
+                Content::Map { entries, .. } => Kind::Map(entries),
+            };
+            inner = Some(Node {
+                mark: open.mark,
+                kind,
+            });
+        }
+        inner.or_else(|| self.root.take())
+    }
+
     /// Puts a complete value into the container around it.
     fn close(&mut self, node: Node, anchor: usize, nodes: usize) -> Result<(), Fault> {
         if anchor > 0 {
@@ -238,7 +313,9 @@ impl Builder {
                         Kind::Text(text) => format!("\"{text}\""),
                         _ => node.to_string(),
                     };
-                    if let Some(first) = seen.get(&name) {
+                    let first = seen.get(&name);
+                    let is_duplicate = first.is_some();
+                    if let Some(first) = first {
                         let message = format!(
                             "the key {node} is already at line {}; a key may be there once",
                             first.line
@@ -250,12 +327,15 @@ impl Builder {
                     } else {
                         seen.insert(name, node.mark);
                     }
-                    *key = Some(node);
+                    *key = Some(Key { node, is_duplicate });
                 }
-                Some(key) => entries.push(Entry {
+                Some(Key {
+                    node: key,
+                    is_duplicate,
+                }) => entries.push(Entry {
                     key,
                     value: node,
-                    pruned: None,
+                    pruned: is_duplicate.then_some(Pruned::Refused),
                 }),
             },
         }

@@ -85,19 +85,17 @@ fn mistakes_of(text: &str) -> (Option<Sample>, Vec<String>) {
         } = mistake;
         format!("{}:{}: {path}: {message}", mark.line, mark.column)
     };
-    match parse(text) {
-        Err(faults) => {
-            let lines = faults
-                .iter()
-                .map(|(mark, why)| format!("{}:{}: {why}", mark.line, mark.column));
-            (None, lines.collect())
-        }
-        Ok(mut root) => {
-            let mut mistakes = Vec::new();
-            let value = read(&mut root, &[(&[], &["extra"])], &mut mistakes);
-            (value, mistakes.iter().map(line).collect())
-        }
-    }
+    let parsed = parse(text);
+    let faults = parsed.faults.iter();
+    let faults = faults.map(|(mark, why)| format!("{}:{}: {why}", mark.line, mark.column));
+    let mut lines: Vec<String> = faults.collect();
+    let value = parsed.root.and_then(|mut root| {
+        let mut mistakes = Vec::new();
+        let value = read(&mut root, &[(&[], &["extra"])], &mut mistakes);
+        lines.extend(mistakes.iter().map(line));
+        value
+    });
+    (value, lines)
 }
 
 #[test]
@@ -249,6 +247,31 @@ map:
 }
 
 #[test]
+fn what_stands_before_a_fault_or_beside_a_duplicate_key_is_still_read() {
+    for (text, want) in [
+        // The first one counts, and the other one is not looked at.
+        (
+            "unit: many\nunit: 5\nmap: {a: {min: x, max: 1}}\nname: n",
+            &["2:1: the key", "1:7: unit: ", "3:16: map.a.min: "][..],
+        ),
+        // What is missing may come behind the fault.
+        (
+            "unit: many\nmap:\n  a: {min: x}\n  b: {min: 1, max: [",
+            &["5:", "1:7: unit", "3:12: map.a.min"],
+        ),
+        ("list: [1, -1, 2\nunit: x: y", &["", "1:11: list[1]: "]),
+        ("unit: many\n---\nunit: 3", &["", "1:7: unit: "]),
+        ("]", &[""]),
+    ] {
+        let (_, mistakes) = mistakes_of(text);
+        assert_eq!(mistakes.len(), want.len(), "{text}: {mistakes:#?}");
+        for (mistake, want) in mistakes.iter().zip(want) {
+            assert!(mistake.starts_with(want), "{text}: {mistakes:#?}");
+        }
+    }
+}
+
+#[test]
 fn broken_text_is_reported_at_its_line() {
     let deep = format!("{}{}", "[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1));
     let laughs = (1..9).fold("l0: &l0 [x]\n".to_owned(), |text, level| {
@@ -272,7 +295,7 @@ fn broken_text_is_reported_at_its_line() {
         (&laughs, 6, "values"),
         (&" ".repeat(BYTES_MAX + 1), 1, "larger"),
     ] {
-        let faults = parse(text).expect_err(words);
+        let faults = parse(text).faults;
         let (mark, message) = faults.last().unwrap();
         assert!(message.contains(words), "{words:?} not in {message:?}");
         assert!(mark.line >= line, "{words}: {mark:?} {message}");
@@ -294,7 +317,7 @@ fn shipped_files_read_the_same_as_with_the_reference_reader() {
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         let want: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        let got = to_value(&parse(&text).unwrap());
+        let got = to_value(&parse(&text).root.unwrap());
         assert_eq!(got, want, "{}", path.display());
     }
 }
@@ -305,8 +328,7 @@ fn a_file_full_of_mistakes_is_cut_short_and_says_so() {
     let wrong = format!("list: [{}]", vec!["x"; 1000].join(", "));
     let doubled = "unit: 1\n".repeat(1000);
     for text in [unknown, wrong, doubled] {
-        let (value, mistakes) = mistakes_of(&text);
-        assert!(value.is_none());
+        let (_, mistakes) = mistakes_of(&text);
         assert_eq!(mistakes.len(), 101);
         let last = mistakes.last().unwrap();
         assert!(
@@ -452,15 +474,15 @@ proptest! {
         let text = write(&document, 0, false) + "\n";
         let theirs: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
         let ours = parse(&text);
-        prop_assert!(ours.is_ok(), "{:?}\n{}", ours, text);
-        prop_assert_eq!(to_value(&ours.unwrap()), theirs, "{}", text);
+        prop_assert!(ours.faults.is_empty(), "{:?}\n{}", ours, text);
+        prop_assert_eq!(to_value(&ours.root.unwrap()), theirs, "{}", text);
     }
 
     #[test]
     fn what_the_reference_writes_is_read_back_equal(value in values()) {
         let text = serde_yaml::to_string(&value).unwrap();
         let ours = parse(&text);
-        prop_assert!(ours.is_ok(), "{:?}\n{}", ours, text);
-        prop_assert_eq!(to_value(&ours.unwrap()), value, "{}", text);
+        prop_assert!(ours.faults.is_empty(), "{:?}\n{}", ours, text);
+        prop_assert_eq!(to_value(&ours.root.unwrap()), value, "{}", text);
     }
 }

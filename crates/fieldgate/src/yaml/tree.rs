@@ -58,6 +58,8 @@ pub(crate) enum Pruned {
     Taken,
     /// Nothing in it is to be looked at.
     Refused,
+    /// In its place the reading broke off: there may be more keys.
+    Cut,
 }
 
 /// One step from a node to a value inside it: the index of an entry or of an element.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Table, Type};
+use serde::de;
 use std::time::Duration;
 
 fn read<T: de::DeserializeOwned>(json: &str) -> Result<T, String> {
@@ -153,37 +154,57 @@ fn a_factor_is_found_by_name_also_if_the_device_replaces_it() {
         ),
         (
             r#"{"power": {"input": 0, "as": "i16", "scale_from": "fs"}}"#,
-            Err("points: `power` has scale_from `fs`, which is no point of the device"),
+            Err("points.power.scale_from: unknown point \"fs\""),
         ),
         (
             r#"{"power": {"input": 0, "as": "i16", "scale_from": "text"}}"#,
-            Err("points: `power` has scale_from `text`, which is no plain integer"),
+            Err("points.power.scale_from: `text` is no plain integer"),
         ),
         (
             r#"{"power": {"input": 0, "as": "i16", "scale_from": "power"}}"#,
-            Err("points: `power` has scale_from `power`, which is no plain integer"),
+            Err("points.power.scale_from: `power` is no plain integer"),
         ),
     ] {
         let json = format!(r#"{{"type": "m", "bus": "b", "unit": 1, "points": {own}}}"#);
         let entry: DeviceEntry = read(&json).unwrap();
         let device = entry.resolve("d", 1, Some(&meter), &Defaults::default());
         let found = device.map(|device| device.points[0].1.scale_from);
-        assert_eq!(found, want.map_err(String::from), "{own}");
+        let want = want.map_err(|text: &str| vec![text.to_owned()]);
+        assert_eq!(found.map_err(texts), want, "{own}");
     }
 }
 
 #[test]
-fn a_point_that_no_request_can_hold_is_refused() {
-    let entry: DeviceEntry = read(
-        r#"{"bus": "b", "unit": 1, "modbus": {"max_registers": 3},
-            "points": {"serial": {"holding": 0, "as": "u64"}}}"#,
+fn all_parts_that_do_not_fit_are_told_at_once() {
+    let meter: TypeConfig = read(
+        r#"{"points": {"serial": {"holding": 0, "as": "u64"},
+            "power": {"input": 0, "as": "i16", "scale_from": "sf"}}}"#,
     )
     .unwrap();
-    let error = entry
-        .resolve("d", 1, None, &Defaults::default())
+    let entry: DeviceEntry = read(
+        r#"{"type": "m", "bus": "b", "unit": 1, "modbus": {"max_registers": 3}, "points": {
+            "a": {"holding": 0, "as": "u64"}, "b": {"input": 0, "as": "i16", "scale_from": "a"},
+            "c": {"input": 0, "as": "i16", "scale_from": "b"}, "d": {"input": 0, "as": "u16"}}}"#,
+    )
+    .unwrap();
+    let misfits = entry
+        .resolve("d", 1, Some(&meter), &Defaults::default())
         .unwrap_err();
+    let known = misfits[0].known.clone().unwrap();
+    let names = ["serial", "a", "d"].map(str::to_owned);
+    assert_eq!(known, ("sf".to_owned(), names.into()));
     assert_eq!(
-        error,
-        "points: `serial` needs 4 registers, more than max_registers 3"
+        texts(misfits),
+        [
+            "points.power.scale_from: unknown point \"sf\"",
+            "points.c.scale_from: `b` is no plain integer",
+            "modbus.max_registers: the point `serial` needs 4 registers",
+            "points.a.as: needs 4 registers, more than max_registers 3",
+        ]
     );
+}
+
+fn texts(misfits: Vec<Misfit>) -> Vec<String> {
+    let text = |misfit: Misfit| format!("{}: {}", misfit.path.join("."), misfit.message);
+    misfits.into_iter().map(text).collect()
 }

@@ -220,13 +220,13 @@ fn a_type_that_a_field_never_has_is_a_mistake() {
             "points.p.as: the field is a float",
         ),
     ] {
-        let error = faults(BINARY, point);
+        let error = misfits(BINARY, point);
         assert!(error.contains(want), "{point}: {error}");
     }
 }
 
 /// What is wrong with a device.
-fn faults(parse: &str, point: &str) -> String {
+fn misfits(parse: &str, point: &str) -> String {
     let json = format!(
         r#"{{"serial": {{"port": "/dev/x"}}, "parse": {parse}, "points": {{"p": {point}}}}}"#
     );
@@ -234,9 +234,11 @@ fn faults(parse: &str, point: &str) -> String {
         Ok(entry) => entry,
         Err(error) => return error.to_string(),
     };
-    let faults = entry.resolve("d", &Defaults::default()).expect_err(&json);
-    let text = |fault: &crate::Fault| format!("{}: {}", fault.path.join("."), fault.message);
-    faults.iter().map(text).collect::<Vec<_>>().join("; ")
+    let misfits = entry.resolve("d", &Defaults::default()).expect_err(&json);
+    let text = |misfit: &fieldgate_bridge::Misfit| {
+        format!("{}: {}", misfit.path.join("."), misfit.message)
+    };
+    misfits.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
 #[test]
@@ -282,7 +284,7 @@ fn absence_means_what_the_point_says() {
         ),
         ("\"nmea\"", nmea, "points.p.absent: not with `parse: nmea`"),
     ] {
-        let error = faults(parse, point);
+        let error = misfits(parse, point);
         assert!(error.contains(want), "{point}: {error}");
     }
 }

@@ -126,11 +126,11 @@ fn every_kind_of_mistake_has_its_words_and_its_place() {
         ),
         (
             format!("a: {{{chip}, points: {{p: {{in: 3}}}}}}\n  b: {{{chip}, points: {{q: {{out: 3}}}}}}"),
-            ":4:37: devices.b.points.q.out: the device \"a\" has this line already",
+            ":4:37: devices.b.points.q.out: this line is already in use by devices.a.points.p.in at line 3",
         ),
         (
             "a: {gpio: {}, points: {p: {pwm: 0, frequency: 9}}}\n  b: {gpio: {}, points: {q: {pwm: 0, frequency: 9}}}".to_owned(),
-            ":4:30: devices.b.points.q.pwm: the device \"a\" has this channel already",
+            ":4:30: devices.b.points.q.pwm: this PWM channel is already in use by devices.a.points.p.pwm at line 3",
         ),
     ] {
         let text = format!("version: 1\ndevices:\n  {devices}");
@@ -156,7 +156,7 @@ devices:
     for (line, want) in lines.iter().zip([
         "gateway.yaml:3:44: devices.a.points.p.pul: unknown key",
         "gateway.yaml:4:54: devices.b.points.p.initial: expected 0 or 1, found 2",
-        "gateway.yaml:5:49: devices.c.points.q.in: the point \"p\" has this line already",
+        "gateway.yaml:5:49: devices.c.points.q.in: this line is already in use by devices.c.points.p.in at line 5",
         "3 mistakes",
     ]) {
         assert!(line.starts_with(want), "{error}");

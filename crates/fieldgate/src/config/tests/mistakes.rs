@@ -100,7 +100,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tcp: 1883, websocket: {address: \"127.0.0.1:1883\"}}}"),
-            ":2:30: broker.listen.websocket: \"tcp\" already listens there",
+            ":2:30: broker.listen.websocket: broker.listen.tcp at line 2 already listens there",
         ),
         (
             file("broker: {listen: {unix: mqtt.sock}}"),
@@ -272,7 +272,7 @@ fn every_kind_of_mistake_has_its_words() {
             device(
                 "a: {serial: {port: /dev/x}, points: {w: {}}}\n  b: {serial: {port: /dev/x}, points: {w: {}}}",
             ),
-            ":5:16: devices.b.serial.port: the device \"a\" has this port already",
+            ":5:16: devices.b.serial.port: this port is already in use by devices.a.serial.port at line 4",
         ),
         (
             device("a: {serial: {port: /dev/x}, frame: {line: \"\\xFF\"}, points: {w: {}}}"),
@@ -323,4 +323,114 @@ fn an_empty_type_is_a_mistake_even_when_nobody_uses_it() {
     let error = load("version: 1", &[("em3", "# nothing")]).unwrap_err();
     let want = "types/em3.yaml:1:1: the key \"points\" is missing\n1 mistake";
     assert_eq!(error, want);
+}
+
+#[test]
+fn what_two_want_is_found_over_all_bridges_with_both_places() {
+    let port = "{port: /dev/ttyUSB0}";
+    let text = format!(
+        r#"version: 1
+broker: {{listen: {{tcp: 1883}}}}
+buses:
+  first: {{serial: {port}, modbus: rtu}}
+  second: {{serial: {port}, modbus: rtu}}
+  played: {{serial: {port}, modbus: rtu, simulated: true}}
+  near: {{tcp: "127.0.0.1:1883", modbus: tcp, simulated: true}}
+  any: {{tcp: "127.0.0.1:0", modbus: tcp, simulated: true}}
+  other: {{tcp: "127.0.0.1:0", modbus: tcp, simulated: true}}
+devices:
+  scale: {{serial: {port}, points: {{w: {{}}}}}}
+  drill: {{serial: {port}, simulated: {{says: [x]}}, points: {{w: {{}}}}}}
+  panel: {{gpio: {{}}, points: {{a: {{in: GPIO17}}, b: {{in: GPIO17}}}}}}
+  board: {{gpio: {{chip: x}}, points: {{a: {{out: GPIO17}}, b: {{in: GPIO18}}}}}}
+  apart: {{gpio: {{simulated: true}}, points: {{a: {{in: GPIO17}}}}}}
+"#
+    );
+    let want = "gateway.yaml:5:21: buses.second.serial.port: this port is already in use by buses.first.serial.port at line 4
+gateway.yaml:7:10: buses.near.tcp: broker.listen.tcp at line 2 already listens there
+gateway.yaml:11:20: devices.scale.serial.port: this port is already in use by buses.first.serial.port at line 4
+gateway.yaml:13:51: devices.panel.points.b.in: this line is already in use by devices.panel.points.a.in at line 13
+gateway.yaml:14:41: devices.board.points.a.out: this line is already in use by devices.panel.points.a.in at line 13
+5 mistakes";
+    assert_eq!(load(&text, &[]).unwrap_err(), want);
+}
+
+#[test]
+fn all_that_does_not_fit_in_a_modbus_device_is_told_at_once_each_at_its_line() {
+    let kind = "points:
+  power: {input: 1, as: i16, scale_from: fs}
+  energy: {input: 2, as: u64}
+  sf: {input: 9, as: i16}
+";
+    let text = r#"version: 1
+buses: {net: {tcp: "h:1"}}
+types:
+  inline: {points: {a: {input: 1, as: i16, scale_from: b}}}
+devices:
+  "m{unit}":
+    {type: em3, bus: net, units: 1-3, modbus: {max_registers: 2}}
+  plc:
+    bus: net
+    unit: 1
+    modbus: {max_registers: 3}
+    points:
+      a: {input: 0, as: i16, scale_from: bb}
+      b: {input: 1, as: f32}
+      c: {input: 0, as: i16, scale_from: b}
+      d: {holding: 0, as: string(8)}
+  tank: {type: inline, bus: net, unit: 9}
+"#;
+    let want = r#"gateway.yaml:4:44: types.inline.points.a.scale_from: unknown point "b"
+gateway.yaml:7:48: devices.m{unit}.modbus.max_registers: the point `energy` needs 4 registers
+gateway.yaml:13:30: devices.plc.points.a.scale_from: unknown point "bb"
+gateway.yaml:15:30: devices.plc.points.c.scale_from: `b` is no plain integer
+gateway.yaml:16:23: devices.plc.points.d.as: needs 4 registers, more than max_registers 3
+types/em3.yaml:2:30: points.power.scale_from: unknown point "fs"; expected one of energy, sf; did you mean "sf"?
+6 mistakes"#;
+    assert_eq!(load(text, &[("em3", kind)]).unwrap_err(), want);
+}
+
+#[test]
+fn a_duplicate_key_or_a_broken_line_hides_none_of_the_mistakes_before_it() {
+    let good = "version: 1
+gateway: {name: a/b}
+buses: {net: {tcp: nowhere}}
+types: {tank: {points: {p: {input: 0, as: u17}}}}
+devices:
+  plc:
+    bus: net
+    unit: 300
+    points:
+      pump: {discrete: 0, write: true}
+";
+    let places = [":2:17:", ":3:20:", ":4:43:", ":8:11:", ":10:34:"];
+    for (more, own) in [
+        (
+            "  plc: {bus: net}\n",
+            vec![":11:3: the key \"plc\" is already at line 6"],
+        ),
+        (
+            "    unit: 4\n",
+            vec![":11:5: the key \"unit\" is already at line 8"],
+        ),
+        // Where the file breaks off, nothing is missed: not a bus, a point, a version or a bridge's own key.
+        ("  a: {bus: later, unit: 1, points: {p: {", vec![":12:"]),
+        ("  a: {timeout: 1s, serial\n  b: c: d\n", vec![":12:"]),
+        ("broker: {listen: {tls: 8883}, \n", vec![":12:"]),
+        ("  scale: {serial: {port: 5}\n", vec![":12:", ":11:26:"]),
+    ] {
+        let error = load(&format!("{good}{more}"), &[]).unwrap_err();
+        let mut want: Vec<&str> = places.into_iter().chain(own).collect();
+        let lines: Vec<&str> = error.lines().collect();
+        want.retain(|want| {
+            !lines
+                .iter()
+                .any(|line| line.starts_with(&format!("gateway.yaml{want}")))
+        });
+        assert_eq!(want, [""; 0], "{more}: {error}");
+        let count = places.len() + if more.contains("scale") { 2 } else { 1 };
+        assert_eq!(lines.len(), count + 1, "{more}: {error}");
+    }
+    let error = load("buses: {a: {tcp: nowhere}}\nversion: 1: 2", &[]).unwrap_err();
+    assert!(error.ends_with("2 mistakes"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Mappings whose order counts, and names.
+//! Mappings whose order counts, such as points, and the names in them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,24 +31,42 @@ impl From<TopicName> for String {
 }
 
 /// Reads a mapping of points, in order.
-pub(super) fn points<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+///
+/// # Errors
+///
+/// A name that cannot be a level of a topic, or a duplicate one, at its place.
+pub fn points<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, T)>, D::Error> {
-    deserializer.deserialize_map(Entries::<TopicName, T>("a table of points", PhantomData))
+    ordered::<TopicName, T, D>(deserializer, "a table of points")
 }
 
 /// Reads a mapping with any names, in order.
-pub(super) fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+///
+/// # Errors
+///
+/// A duplicate name, at its place.
+pub fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, T)>, D::Error> {
-    deserializer.deserialize_map(Entries::<String, T>("a table of names", PhantomData))
+    ordered::<String, T, D>(deserializer, "a table of names")
 }
 
-/// As [`entries`], where the key may be left out.
-pub(super) fn some_entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// Reads a mapping with names of a kind, in order. `expected` says what it is in a message.
+///
+/// # Errors
+///
+/// A name that is wrong or duplicate, at its place.
+pub fn ordered<'de, K, T, D>(
     deserializer: D,
-) -> Result<Option<Vec<(String, T)>>, D::Error> {
-    entries(deserializer).map(Some)
+    expected: &'static str,
+) -> Result<Vec<(String, T)>, D::Error>
+where
+    K: Deserialize<'de> + Into<String>,
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_map(Entries::<K, T>(expected, PhantomData))
 }
 
 struct Entries<K, T>(&'static str, PhantomData<(K, T)>);
