@@ -59,6 +59,8 @@ pub(crate) struct Held {
     packets: usize,
     /// The ticket for which the connection's waker was left with the store.
     asked: Option<Ticket>,
+    /// The client has brought changes since that was last taken, whether or not it waits for them.
+    has_brought: bool,
 }
 
 /// Messages that could not be kept, and so were refused.
@@ -73,6 +75,17 @@ pub(crate) struct Refused {
 impl Held {
     pub(crate) fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// The client has brought changes for the store.
+    pub(crate) fn brings(&mut self) {
+        self.has_brought = true;
+    }
+
+    /// Whether the client has a part in what waits to be written: an answer, or what it has brought since this was last
+    /// asked.
+    pub(crate) fn take_part(&mut self) -> bool {
+        std::mem::take(&mut self.has_brought) || !self.is_empty()
     }
 
     /// Whether there are answers without a ticket.

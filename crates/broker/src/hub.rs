@@ -206,6 +206,39 @@ impl Hub {
         Some(replaced.id())
     }
 
+    /// The session that a client goes on with, if any, of the one that has its identifier now.
+    fn resumable(
+        &self,
+        arrival: &Arrival<'_>,
+        old: Option<&Arc<Cell>>,
+    ) -> Result<Option<Arc<Cell>>, Denial> {
+        let comer = &arrival.standing.principal;
+        if let Some(old) = old {
+            self.access.may_take_over(&old.principal(), comer)?;
+        }
+        // A session without an expiry interval ends with its connection, which ends now.
+        let outlives = |cell: &&Arc<Cell>| cell.lock().expiry != Some(Duration::ZERO);
+        // A user does not inherit the messages of another.
+        let owned = |cell: &&Arc<Cell>| cell.principal().user() == comer.user();
+        let wanted = old.filter(|_| !arrival.clean_start).filter(owned);
+        Ok(wanted.filter(outlives).cloned())
+    }
+
+    /// Ends the other connection of a session, if there is one. Returns what wakes it up.
+    fn displace(&self, cell: &Cell, inner: &mut Inner, remote: Remote) -> Option<Waker> {
+        match std::mem::replace(&mut inner.sink, Sink::Away) {
+            Sink::Wire(wire) => {
+                inner.session.detach();
+                self.note_takeover(cell, wire.remote, remote);
+                wire.waker
+            }
+            Sink::Link(_) | Sink::Away => {
+                self.online.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
     /// Gives a client its session, a new one or the one that it had, and ends any other
     /// connection of it (MQTT-3.1.4-3). `greet` writes the CONNACK, told whether a session was
     /// present, before anything else is sent.
@@ -218,17 +251,7 @@ impl Hub {
         self.make_place(arrival.client_id, &arrival.owner, now);
         let mut sessions = self.sessions();
         let old = sessions.get(arrival.client_id).cloned();
-        if let Some(old) = &old {
-            let (owner, comer) = (old.principal(), &arrival.standing.principal);
-            self.access.may_take_over(&owner, comer)?;
-        }
-        // A session without an expiry interval ends with its connection, which ends now.
-        let outlives = |cell: &&Arc<Cell>| cell.lock().expiry != Some(Duration::ZERO);
-        // Nobody inherits the messages of somebody else.
-        let owned =
-            |cell: &&Arc<Cell>| cell.principal().user() == arrival.standing.principal.user();
-        let wanted = old.as_ref().filter(|_| !arrival.clean_start).filter(owned);
-        let resumed = wanted.filter(outlives).cloned();
+        let resumed = self.resumable(&arrival, old.as_ref())?;
         let cell = match &resumed {
             Some(cell) => Arc::clone(cell),
             None => {
@@ -243,17 +266,7 @@ impl Hub {
         let mut inner = cell.lock();
         // Whoever ends a session takes it out of the map first, so this one is alive.
         drop(sessions);
-        let displaced = match std::mem::replace(&mut inner.sink, Sink::Away) {
-            Sink::Wire(wire) => {
-                inner.session.detach();
-                self.note_takeover(&cell, wire.remote, arrival.remote);
-                wire.waker
-            }
-            Sink::Link(_) | Sink::Away => {
-                self.online.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        };
+        let displaced = self.displace(&cell, &mut inner, arrival.remote);
         let waiting = inner.relieve();
         self.timers.cancel(&mut inner.timers);
         // A will whose delay has not passed is void, now that the client is back (3.1.3.2.2).

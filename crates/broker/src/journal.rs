@@ -64,6 +64,9 @@ pub(crate) enum Change {
     },
 }
 
+/// What a topic takes in a batch beside its name, in bytes, about.
+const RETAINED: usize = 96;
+
 impl Change {
     /// What it holds in memory until it is written, in bytes, about. What may become nothing before that is not counted.
     pub(crate) fn weight(&self) -> usize {
@@ -78,7 +81,7 @@ impl Change {
                 record.client_id.len() + will
             }
             Self::Subscribed { filter, .. } | Self::Unsubscribed { filter, .. } => filter.len(),
-            Self::Retained { topic } => topic.len(),
+            Self::Retained { topic } => topic.len() + RETAINED,
             _ => 0,
         }
     }

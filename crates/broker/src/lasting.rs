@@ -16,6 +16,9 @@ impl Hub {
     pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut Held) {
         journal.is_awaited |= held.is_open();
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
+            if !journal.changes.is_empty() {
+                held.brings();
+            }
             held.seal(store.submit(journal));
         }
     }

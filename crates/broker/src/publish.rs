@@ -59,7 +59,7 @@ impl Hub {
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {
-            if stored == Stored::Full {
+            if stored.is_refused() {
                 self.note_retained_full(message.topic());
             }
             if let Some(store) = &self.store {

@@ -26,7 +26,7 @@ use subject::Kind;
     about = "Bytes written to the card a day, and how long an acknowledgement takes"
 )]
 struct Args {
-    /// How long each load is measured; the broker writes retained values every 30 s
+    /// How long each load is measured; the broker writes retained values every minute
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
     /// How long each load runs before it is measured: the first values of all topics come then, and commits that

@@ -13,6 +13,8 @@
 //!
 //! Each message carries its publisher and a sequence number, so that loss and repetition are counted and never assumed.
 
+mod figures;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
@@ -28,38 +30,13 @@ use super::process::{Process, cpu_of};
 use super::stats::percentile;
 use super::wire::{self, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Stamp, Template};
 
+pub use figures::{Measured, Options};
+
 const READ_BYTES: usize = 64 * 1024;
 const STALL: Duration = Duration::from_millis(20);
 /// After this long without a delivery, what has not arrived is lost.
 const DRAINED: Duration = Duration::from_millis(300);
 const DRAIN_MAX: Duration = Duration::from_secs(5);
-
-/// How long and how hard.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    pub warm_up: Duration,
-    pub measure: Duration,
-    /// For [`Pace::Lead`]: messages, of all publishers together.
-    pub lead: u64,
-    /// For [`Pace::Lead`]: what one write of a publisher holds at most, but at least one message.
-    pub write_bytes: usize,
-}
-
-/// What one flow through one broker gave.
-#[derive(Clone, Copy, Debug)]
-pub struct Measured {
-    /// Broker CPU per delivered message, in microseconds.
-    pub cpu_us: f64,
-    /// End to end, 99th percentile, in milliseconds; of [`Pace::PerSecond`] alone.
-    pub p99_ms: Option<f64>,
-    pub delivered_per_s: f64,
-    /// Cores that the broker and the generator kept busy.
-    pub broker_cores: f64,
-    pub generator_cores: f64,
-    /// Deliveries that were due from the first message to the last and did not come, and those that came again.
-    pub lost: u64,
-    pub repeated: u64,
-}
 
 /// Runs one load to its end, and measures between the warm-up and the drain.
 ///

@@ -399,7 +399,7 @@ impl<S: Stream> Connection<S> {
         let Some((_, wire)) = inner.wire(client.attached.epoch) else {
             return false;
         };
-        let (is_full, has_part) = (wire.held.is_full(), !wire.held.is_empty());
+        let (is_full, has_part) = (wire.held.is_full(), wire.held.take_part());
         drop(inner);
         is_full || (has_part && is_behind())
     }

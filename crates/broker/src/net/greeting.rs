@@ -17,11 +17,11 @@ use super::end::End;
 use super::login::Login;
 use super::stream::Stream;
 use crate::Limits;
-use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question};
+use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question, Rights};
 use crate::budget::Pot;
 use crate::cell::{self, Standing};
 use crate::counters::{Counted, add};
-use crate::hub::Arrival;
+use crate::hub::{Arrival, Hub};
 use crate::message::Message;
 use crate::origin::network;
 use crate::own::LINK;
@@ -154,15 +154,8 @@ impl<S: Stream> Connection<S> {
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         let policy = hub.access.policy();
         let rights = policy.rights(&principal, client_id)?;
-        let own = hub.access.own();
-        let own = |topic| own.levels_of(topic);
-        let will = connect.will.as_ref().map(|will| will.topic);
-        if let Some(topic) = will.filter(|topic| !rights.may_write(topic, own(topic))) {
-            hub.note_will(client_id, topic, own(topic).is_some());
-            return Err(Refusal {
-                reason: ReasonCode::NOT_AUTHORIZED,
-                what: "the client may not publish to the topic of its will",
-            });
+        if let Some(will) = &connect.will {
+            check_will(will.topic, client_id, &rights, hub)?;
         }
         let arrival = Arrival {
             client_id,
@@ -209,6 +202,20 @@ impl<S: Stream> Connection<S> {
             _serving: Counted::one_of(&hub.serving),
         })
     }
+}
+
+/// What a client may not say itself, its will may not say either.
+fn check_will(topic: &str, client_id: &str, rights: &Rights, hub: &Hub) -> Result<(), Refusal> {
+    let own = hub.access.own();
+    let own = own.levels_of(topic);
+    if rights.may_write(topic, own) {
+        return Ok(());
+    }
+    hub.note_will(client_id, topic, own.is_some());
+    Err(Refusal {
+        reason: ReasonCode::NOT_AUTHORIZED,
+        what: "the client may not publish to the topic of its will",
+    })
 }
 
 fn refusal_of(version: Version, reason: ReasonCode, reason_string: Option<&str>) -> Vec<u8> {

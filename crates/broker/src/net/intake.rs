@@ -337,6 +337,28 @@ impl<'w> Intake<'w> {
         }
     }
 
+    /// Keeps a message as its topic's last. Returns whether there was room, and whether its acknowledgement has to wait
+    /// for the store.
+    fn retain(&self, routed: &Routed<'_>, promised: bool, journal: &mut Journal) -> (Stored, bool) {
+        let (hub, topic) = (&self.worker.hub, routed.publish.topic);
+        let stored = hub.retained().store(&routed.message(), self.publisher);
+        let hold = hub
+            .store
+            .as_ref()
+            .is_some_and(|store| store.retained_changed(topic, stored, promised, journal));
+        journal.bytes += if hold { routed.weight() } else { 0 };
+        if stored.is_refused() {
+            hub.note_retained_full(topic);
+        }
+        (stored, hold)
+    }
+
+    /// Whether something of it would have to be in the store before it is acknowledged.
+    fn would_be_kept(&mut self, publish: &Publish<'_>, session: &Session) -> bool {
+        let matches = self.cache.matches(&self.worker.hub.router, publish.topic);
+        publish.retain || matches.stored || (session.is_stored() && publish.qos == QoS::ExactlyOnce)
+    }
+
     /// Finds who gets `publish`. Returns what to acknowledge it with, and whether that has to wait
     /// for the store.
     fn route<'a>(
@@ -370,19 +392,12 @@ impl<'w> Intake<'w> {
         let promised = publish.qos > QoS::AtMostOnce;
         let store = hub.store.as_ref();
         let failing = promised && store.is_some_and(Store::is_failing);
-        if failing {
-            let matches = self.cache.matches(&hub.router, publish.topic);
-            let kept = publish.retain
-                || matches.stored
-                || (session.is_stored() && publish.qos == QoS::ExactlyOnce);
-            match self.version {
-                Version::V5 if kept => return refuse(ReasonCode::QUOTA_EXCEEDED),
-                Version::V3 | Version::V4 if kept => {
-                    add(&self.worker.counters.publish_refused, 1);
-                    return Err(End::NOT_KEPT);
-                }
-                _ => {}
+        if failing && self.would_be_kept(&publish, session) {
+            if self.version == Version::V5 {
+                return refuse(ReasonCode::QUOTA_EXCEEDED);
             }
+            add(&self.worker.counters.publish_refused, 1);
+            return Err(End::NOT_KEPT);
         }
         let mut hold = false;
         // Kept before it is matched: whoever subscribes in between gets it one way or the other.
@@ -391,17 +406,11 @@ impl<'w> Intake<'w> {
             self.disputed.push(publish.topic.to_owned());
         }
         if publish.retain && !is_disputed {
-            let stored = hub.retained().store(&routed.message(), self.publisher);
-            if let Some(store) = store {
-                hold = store.retained_changed(publish.topic, stored, promised, journal);
-                journal.bytes += if hold { routed.weight() } else { 0 };
-            }
-            if stored == Stored::Full {
-                hub.note_retained_full(publish.topic);
-                // Whoever can be told may try again; for the others, subscribers get it at least.
-                if promised && self.version == Version::V5 {
-                    return refuse(ReasonCode::QUOTA_EXCEEDED);
-                }
+            let stored;
+            (stored, hold) = self.retain(&routed, promised, journal);
+            // A client that can be told may try again; for the others, subscribers get it at least.
+            if stored.is_refused() && promised && self.version == Version::V5 {
+                return refuse(ReasonCode::QUOTA_EXCEEDED);
             }
         }
         if batch.ends_with(routed.publish.topic) {

@@ -99,6 +99,15 @@ pub(crate) enum Stored {
     Absent,
     /// There is no room for it. What the topic had is gone: it is not the last message any more.
     Full,
+    /// There is no room for it, and the topic had none.
+    Refused,
+}
+
+impl Stored {
+    /// Whether there was no room for it.
+    pub(crate) fn is_refused(self) -> bool {
+        matches!(self, Self::Full | Self::Refused)
+    }
 }
 
 impl Retained {
@@ -183,8 +192,10 @@ impl Retained {
             };
             let wanted = self.bytes_of_clients() - freed + kept.weight() + grown;
             if wanted > self.max_bytes {
-                self.remove(topic);
-                return Stored::Full;
+                return match self.remove(topic) {
+                    true => Stored::Full,
+                    false => Stored::Refused,
+                };
             }
         }
         if let Some((was_own, weight)) = old {
@@ -404,7 +415,7 @@ mod tests {
         let mut retained = Retained::new(2 * each, &Arc::default(), &Arc::default());
         assert_eq!(store(&mut retained, message("a", b"1")), Stored::New);
         assert_eq!(store(&mut retained, message("b", b"1")), Stored::New);
-        assert_eq!(store(&mut retained, message("c", b"1")), Stored::Full);
+        assert_eq!(store(&mut retained, message("c", b"1")), Stored::Refused);
         assert_eq!(store(&mut retained, message("a", b"2")), Stored::Replaced);
         // Links always have room.
         let own = retained.store(&message("c", b"1"), &format!("{LINK}x").into());

@@ -4,6 +4,9 @@
 //! The model knows nothing of how the session works. It reads every packet that the session
 //! sends, plays a correct client, and knows which acknowledgements are owed.
 
+mod disk;
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -13,8 +16,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::Limits as Config;
 use crate::held::Held;
-use crate::journal::Entry;
 use crate::message::testing::message_with;
+
+use disk::Disk;
+use steps::{Step, limits, step};
 
 /// Above every window and identifier in use here.
 const IDS: u16 = 40;
@@ -24,64 +29,6 @@ const TERMS: Terms = Terms {
     retain_as_published: false,
     ids: Ids::None,
 };
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// A message of this QoS, big or small, that expires after so many seconds, if ever.
-    Deliver {
-        qos: QoS,
-        big: bool,
-        expiry: Option<u8>,
-    },
-    /// So many big retained messages of QoS 0 at once: more than the outbox takes.
-    Retained(u8),
-    /// The transport takes everything.
-    Flush,
-    /// The client looks at so many of the packets that reached it.
-    See(u8),
-    /// The client sends one of the acknowledgements that it owes, not always the oldest.
-    Acknowledge {
-        which: u8,
-        refuse: bool,
-    },
-    /// An acknowledgement that is not owed.
-    Stray {
-        kind: u8,
-        id: u16,
-    },
-    Lose,
-    Connect {
-        window: u16,
-    },
-    /// Everything so far is on disk.
-    Commit,
-    /// The process ends, and begins again with what is on disk.
-    Crash,
-    Pass {
-        seconds: u8,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let qos = prop::sample::select(vec![QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce]);
-    let expiry = prop::option::weighted(0.1, 1..5_u8);
-    let deliver = (qos, prop::bool::weighted(0.1), expiry);
-    let deliver = deliver.prop_map(|(qos, big, expiry)| Step::Deliver { qos, big, expiry });
-    prop_oneof![
-        8 => deliver,
-        1 => (1..40_u8).prop_map(Step::Retained),
-        3 => Just(Step::Flush),
-        4 => (1..6_u8).prop_map(Step::See),
-        6 => (any::<u8>(), prop::bool::weighted(0.05))
-            .prop_map(|(which, refuse)| Step::Acknowledge { which, refuse }),
-        1 => (0..3_u8, 1..IDS).prop_map(|(kind, id)| Step::Stray { kind, id }),
-        1 => Just(Step::Lose),
-        2 => (1..8_u16).prop_map(|window| Step::Connect { window }),
-        3 => Just(Step::Commit),
-        1 => Just(Step::Crash),
-        1 => (0..4_u8).prop_map(|seconds| Step::Pass { seconds }),
-    ]
-}
 
 /// What the session waits for, told from its packets and from what was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,53 +82,6 @@ struct Model {
     newest: [Option<usize>; 3],
     /// QoS 0 messages that were never promised anything: to an absent client, or cut off.
     unpromised: usize,
-}
-
-/// What a store makes of a session's changes.
-#[derive(Default)]
-struct Disk {
-    queue: BTreeMap<u64, Option<Entry>>,
-}
-
-impl Disk {
-    /// Returns the messages that are new.
-    fn take(&mut self, journal: &mut Journal) -> Vec<u64> {
-        let mut new = Vec::new();
-        for change in journal.changes.drain(..) {
-            match change {
-                Change::Queued { number, entry, .. } => {
-                    new.push(number);
-                    self.queue.insert(number, Some(entry));
-                }
-                Change::Released { number, .. } => {
-                    self.queue.insert(number, None);
-                }
-                Change::Gone { number, .. } => {
-                    self.queue.remove(&number);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        new
-    }
-
-    /// Forgets what it has not taken yet. Returns which of the publisher's messages were among it
-    /// that are nowhere else.
-    fn lose(&self, journal: &mut Journal) -> Vec<usize> {
-        let mut lost = BTreeMap::new();
-        for change in journal.changes.drain(..) {
-            match change {
-                Change::Queued { number, entry, .. } => {
-                    lost.insert(number, number_in(entry.message.payload()));
-                }
-                Change::Gone { number, .. } => {
-                    lost.remove(&number);
-                }
-                _ => {}
-            }
-        }
-        lost.into_values().collect()
-    }
 }
 
 /// The number that a message says.
@@ -547,23 +447,6 @@ impl Model {
             }
         }
     }
-}
-
-fn limits() -> impl Strategy<Value = Config> {
-    let outbox = prop::sample::select(vec![2_000, 4 << 20]);
-    (
-        1..30_usize,
-        1..8_u16,
-        outbox,
-        prop::sample::select(vec![20_000, 8 << 20]),
-    )
-        .prop_map(|(queued, inflight, outbox_bytes, queued_bytes)| Config {
-            queued,
-            queued_bytes,
-            inflight,
-            outbox_bytes,
-            ..Config::default()
-        })
 }
 
 proptest! {

@@ -7,6 +7,7 @@
 mod batch;
 mod clock;
 mod coalesce;
+mod config;
 mod index;
 mod load;
 mod old;
@@ -20,7 +21,6 @@ mod ticket;
 mod writer;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -41,6 +41,7 @@ use pace::Pace;
 use writer::Writer;
 
 pub(crate) use clock::{Clock, StoreTime};
+pub use config::{StoreConfig, StoreError};
 pub(crate) use load::{Recovered, RecoveredSession};
 pub(crate) use record::SessionRecord;
 pub(crate) use ticket::{Outcome, Part, Ticket};
@@ -54,42 +55,6 @@ const LOST_MAX: usize = 1_024;
 
 /// Bytes that wait to be written, from which on those who bring more have to wait.
 const BACKLOG: usize = 4 << 20;
-
-/// Where a broker keeps what outlives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreConfig {
-    /// The folder, made with its parents where they are missing. Damaged stores are set aside beside
-    /// it.
-    pub path: PathBuf,
-    /// Changes that something waits for are written together once in this time, so that they do not
-    /// wear out an SD card. Those of a short burst are written at once.
-    pub commit: Duration,
-    /// The retained message of a topic that nothing waits for (the gateway's own readings, and QoS 0)
-    /// is written once in this time at most. A crash may bring back one that is so old.
-    pub retained_interval: Duration,
-}
-
-impl StoreConfig {
-    /// The folder `path`, 20 ms between commits under load, and half a minute between writes of a
-    /// retained message that nothing waits for.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            commit: Duration::from_millis(20),
-            retained_interval: Duration::from_secs(30),
-        }
-    }
-}
-
-/// The store is in use by another process, or its thread cannot be started.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot keep sessions in {}: {detail}", path.display())]
-pub struct StoreError {
-    /// The folder that was asked for.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub detail: String,
-}
 
 /// The store's side that everybody sees.
 #[derive(Debug)]
@@ -371,7 +336,7 @@ impl Store {
             return false;
         }
         let at_once = match stored {
-            Stored::Absent => return awaited,
+            Stored::Absent | Stored::Refused => return awaited,
             Stored::Replaced => awaited,
             Stored::New | Stored::Removed | Stored::Full => true,
         };

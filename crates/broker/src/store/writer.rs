@@ -189,10 +189,23 @@ pub(super) fn encode(
             None => Op::Unsubscribed { session, filter },
         });
     }
+    encode_queue(batch, &mut encoder, clock);
+    for (&(session, id), fate) in &batch.received {
+        let id = id.get();
+        encoder.push(&match fate.value {
+            Some(()) => Op::Received { session, id },
+            None => Op::Completed { session, id },
+        });
+    }
+    frames.push(encoder.bytes);
+    frames
+}
+
+fn encode_queue(batch: &Batch, encoder: &mut Encoder, clock: &Clock) {
     for (&(session, number), fate) in &batch.queue {
         match &fate.value {
             Some(Queued::Whole(entry)) => {
-                let message = put_message(&entry.message, &mut encoder, clock);
+                let message = put_message(&entry.message, encoder, clock);
                 let (flags, ids) = &entry_parts(entry);
                 encoder.push(&Op::Queued {
                     session,
@@ -206,15 +219,6 @@ pub(super) fn encode(
             None => encoder.push(&Op::Gone { session, number }),
         }
     }
-    for (&(session, id), fate) in &batch.received {
-        let id = id.get();
-        encoder.push(&match fate.value {
-            Some(()) => Op::Received { session, id },
-            None => Op::Completed { session, id },
-        });
-    }
-    frames.push(encoder.bytes);
-    frames
 }
 
 fn put_message<'a>(message: &Message, encoder: &mut Encoder, clock: &Clock) -> Body<'a> {

@@ -177,7 +177,7 @@ fn a_retained_message_expires_and_says_how_long_it_has_left() {
 }
 
 #[test]
-fn thousands_of_retained_messages_all_arrive_whatever_the_qos_and_before_what_comes_later() {
+fn thousands_of_retained_messages_all_arrive_whatever_the_qos() {
     const COUNT: usize = 20_000;
     let broker = broker();
     let mut publisher = Client::v5(&broker, "publisher");
@@ -195,14 +195,14 @@ fn thousands_of_retained_messages_all_arrive_whatever_the_qos_and_before_what_co
         let mut client = Client::v5(&broker, "c");
         client.subscribe("many/#", qos);
         publisher.publish("many/live", "live", QoS::AtMostOnce);
+        // They are sent in turns, so that what comes meanwhile may be among them.
         let mut topics = BTreeSet::new();
-        while topics.len() < COUNT + 1 {
+        while topics.len() < COUNT + 2 {
             let message = client.message();
-            assert!(message.retain, "{message:?} overtook retained ones");
+            assert_eq!(message.retain, message.text() != "live", "{message:?}");
             client.acknowledge(&message);
             assert!(topics.insert(message.topic));
         }
-        assert_eq!(client.message().text(), "live");
         client.nothing_more();
     }
     assert_eq!(broker.totals().publish_dropped, 0);

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_broker::{Broker, QoS};
+use fieldgate_broker::{Broker, Link, LinkError, QoS};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -74,13 +74,8 @@ pub(crate) async fn run(
     let (mut broker, listeners) = listen::open(&config, state)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
-    publisher
-        .leave_will()
-        .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    for filter in config.topics.commands() {
-        link.subscribe(&filter, QoS::AtLeastOnce)
-            .map_err(|error| Stop::Other(io::Error::other(error)))?;
-    }
+    let introduced = introduce(&publisher, &link, &config);
+    introduced.map_err(|error| Stop::Other(io::Error::other(error)))?;
     // Before anybody can read it.
     publisher.take_over(&config).await;
     broker.serve();
@@ -131,13 +126,26 @@ pub(crate) async fn run(
     publisher.gateway_state(false).await;
     link.close();
     drop((link, publisher));
+    end(broker).await;
+    Ok(())
+}
+
+/// Leaves the gateway's will, and asks for commands.
+fn introduce(publisher: &Publisher, link: &Link, config: &config::Config) -> Result<(), LinkError> {
+    publisher.leave_will()?;
+    for filter in config.topics.commands() {
+        link.subscribe(&filter, QoS::AtLeastOnce)?;
+    }
+    Ok(())
+}
+
+async fn end(broker: Broker) {
     // In a task of its own: ending the threads of a broker that hangs would block for ever.
     let end = tokio::spawn(broker.shutdown());
     if tokio::time::timeout(BROKER_END, end).await.is_err() {
         log::warn!("the broker did not stop within {BROKER_END:?}");
     }
     log::info!("stopped");
-    Ok(())
 }
 
 /// What whoever started the process says by signals, and what it is told.

@@ -1,0 +1,142 @@
+//! The rules of the house that no compiler keeps: sizes of files and functions, and which crate may know which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const FILE_MAX: usize = 500;
+/// Of product code. A test may hold a long table.
+const FUNCTION_MAX: usize = 70;
+
+fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The Rust files of the project, as they are named from its top, with their lines.
+fn sources() -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![top().join("crates"), top().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let name = path.strip_prefix(top()).unwrap().display().to_string();
+                found.push((name, text.lines().map(str::to_owned).collect()));
+            }
+        }
+    }
+    assert!(found.len() > 100, "{}", found.len());
+    found
+}
+
+fn is_product(name: &str) -> bool {
+    let is_test = [
+        "tests/",
+        "/tests/",
+        "tests.rs",
+        "/fuzz/",
+        "/benches/",
+        "/model/",
+    ];
+    !is_test.iter().any(|part| name.contains(part)) && !name.ends_with("/model.rs")
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let sources = sources();
+    let long = sources.iter().filter(|(_, lines)| lines.len() > FILE_MAX);
+    let long: Vec<_> = long.map(|(name, lines)| (name, lines.len())).collect();
+    assert!(long.is_empty(), "over {FILE_MAX} lines: {long:#?}");
+}
+
+#[test]
+fn no_function_of_the_product_is_too_long() {
+    let mut long = Vec::new();
+    for (name, lines) in sources().iter().filter(|(name, _)| is_product(name)) {
+        // The tests of a file stand at its end.
+        let end = lines.iter().position(|line| line == "#[cfg(test)]");
+        let lines = &lines[..end.unwrap_or(lines.len())];
+        for (at, line) in lines.iter().enumerate() {
+            let body = line.trim_start();
+            let indent = &line[..line.len() - body.len()];
+            let words: Vec<&str> = body.split_whitespace().take(5).collect();
+            let is_function = words.contains(&"fn") && !body.starts_with("//");
+            // The formatter puts the end of a body under its beginning, and that of a declaration too.
+            let (end, declared) = (format!("{indent}}}"), format!("{indent})"));
+            let is_end = |line: &String| {
+                *line == end || (line.starts_with(&declared) && line.ends_with(';'))
+            };
+            let length = lines[at..].iter().position(is_end);
+            if is_function
+                && !body.ends_with(';')
+                && length.is_some_and(|length| length >= FUNCTION_MAX)
+            {
+                long.push(format!("{name}:{}: {}", at + 1, body));
+            }
+        }
+    }
+    assert!(long.is_empty(), "over {FUNCTION_MAX} lines: {long:#?}");
+}
+
+/// Which crates of the project each of them depends on, tests left out.
+fn arrows() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
+        .current_dir(top())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let metadata: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let short = |name: &str| name.strip_prefix("fieldgate-").unwrap_or(name).to_owned();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let arrows = packages.map(|package| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        let own = all.filter(|used| !used["path"].is_null() && used["kind"].is_null());
+        let own = own.map(|used| short(used["name"].as_str().unwrap()));
+        (short(package["name"].as_str().unwrap()), own.collect())
+    });
+    arrows.filter(|(name, _)| name != "tests").collect()
+}
+
+#[test]
+fn the_table_of_crates_names_all_and_whom_each_knows() {
+    let readme = fs::read_to_string(top().join("crates/README.md")).unwrap();
+    let section = readme.split("## Who knows whom").nth(1).unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with("|--"));
+    let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+    let told: BTreeMap<String, BTreeSet<String>> = rows
+        .map(|row| {
+            let mut cells = row.trim_matches('|').split('|').map(str::trim);
+            let (name, knows) = (cells.next().unwrap(), cells.next().unwrap());
+            let knows = knows.split(", ").filter(|name| *name != "—");
+            (name.to_owned(), knows.map(str::to_owned).collect())
+        })
+        .collect();
+    assert_eq!(told, arrows());
+}
+
+#[test]
+fn no_bridge_knows_mqtt_or_another_bridge() {
+    for (name, knows) in arrows() {
+        let is_foreign = |other: &&String| {
+            other.starts_with("bridge-")
+                || ["mqtt", "broker", "fieldgate"].contains(&other.as_str())
+        };
+        let foreign: Vec<_> = knows.iter().filter(is_foreign).collect();
+        if name.starts_with("bridge") || name == "model" {
+            assert!(foreign.is_empty(), "{name}: {foreign:?}");
+        }
+    }
+}
