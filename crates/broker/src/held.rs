@@ -208,3 +208,17 @@ impl Held {
         self.groups.push_front((None, told)); // To leave at once.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_brings_changes_has_a_part_in_what_is_written_until_it_was_asked() {
+        let mut held = Held::default();
+        assert!(!held.take_part());
+        held.brings();
+        assert!(held.take_part());
+        assert!(!held.take_part());
+    }
+}
