@@ -14,7 +14,7 @@ pub struct Refusal {
 }
 
 /// What RAUC says, some of it at least with anything in the place of `…`, and what that means.
-const KNOWN: [(&[&str], &str, &str); 14] = [
+const KNOWN: [(&[&str], &str, &str); 16] = [
     (
         &["not yet valid"],
         "its certificate is not valid yet by the clock of this board",
@@ -49,6 +49,16 @@ const KNOWN: [(&[&str], &str, &str); 14] = [
         &["No space left"],
         "the data partition is full",
         "delete what you put below /data, and install again",
+    ),
+    (
+        &["Unexpected dm-verity status"],
+        "the RAUC of this system cannot use the dm-verity of its kernel",
+        "get a bundle whose format is plain",
+    ),
+    (
+        &["streaming mode"],
+        "a bundle of the format plain is not installed from an address",
+        "copy it to /data, and install it from there",
     ),
     (
         &["Input/output error", "Failed to copy data", "verity"],
@@ -172,6 +182,14 @@ mod tests {
             (
                 "Installation error: Failed updating slot rootfs.0: Failed splicing data: Error writing to file descriptor: No space left on device",
                 "does not fit",
+            ),
+            (
+                "Failed mounting bundle: Unexpected dm-verity status 'V -' (instead of '\\0')",
+                "cannot use the dm-verity",
+            ),
+            (
+                "Bundle format 'plain' not supported in streaming mode",
+                "not installed from an address",
             ),
             ("Something new", "RAUC does not take it"),
         ] {
