@@ -319,7 +319,7 @@ fn a_mistake_in_a_type_is_reported_with_the_types_file_and_once() {
 }
 
 #[test]
-fn an_empty_type_is_a_mistake_even_when_nobody_uses_it() {
+fn an_empty_type_is_a_mistake_even_if_no_device_uses_it() {
     let error = load("version: 1", &[("em3", "# nothing")]).unwrap_err();
     let want = "types/em3.yaml:1:1: the key \"points\" is missing\n1 mistake";
     assert_eq!(error, want);
