@@ -21,7 +21,7 @@ pub(super) struct Client {
     pub(super) silence: Option<Duration>,
     pub(super) aliases: AliasesIn,
     /// A packet that was taken in in part.
-    pub(super) listed: Option<Listed>,
+    pub(super) listed: Option<Box<Listed>>,
     /// Reason strings are only for clients that want them (MQTT-3.1.2-29).
     pub(super) explain: bool,
     /// The biggest packet that it takes, in bytes.
@@ -33,7 +33,7 @@ pub(super) struct Client {
 impl Client {
     /// What it makes the connection hold beside what was read, in bytes.
     pub(super) fn holds(&self) -> usize {
-        self.aliases.bytes() + self.listed.as_ref().map_or(0, Listed::bytes)
+        self.aliases.bytes() + self.listed.as_ref().map_or(0, |listed| listed.bytes())
     }
 
     /// Nothing more is read: what only reading needs goes.

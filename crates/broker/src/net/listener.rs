@@ -144,7 +144,8 @@ fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
             handle.spawn(async move {
                 match TcpStream::from_std(stream) {
                     Ok(stream) => {
-                        run(Connection::new(stream, origin, since, worker), counted).await
+                        let connection = Connection::new(stream, origin, since, worker);
+                        run(Box::new(connection), counted).await
                     }
                     Err(error) => log::warn!("{origin}: {error}"),
                 }
@@ -193,7 +194,9 @@ fn admit(socket: &Socket, hub: &Hub) -> Option<Option<Ticket>> {
 }
 
 /// Serves a connection to its end, here or among the slow ones.
-async fn run<S: Stream + 'static>(mut connection: Connection<S>, mut tickets: Tickets) {
+///
+/// The connection is on the heap, as a future holds what it was given twice.
+async fn run<S: Stream + 'static>(mut connection: Box<Connection<S>>, mut tickets: Tickets) {
     let hub = Arc::clone(&connection.worker.hub);
     loop {
         if (&mut connection).await == Fate::Over {
@@ -207,14 +210,13 @@ async fn run<S: Stream + 'static>(mut connection: Connection<S>, mut tickets: Ti
             add(&hub.own_counters().slow_publishers, 1);
             tickets.worker = Counted::one_of(&worker.connections);
             connection.worker = worker;
-            let rest = Box::pin(finish(connection, tickets));
-            handle.spawn(rest);
+            handle.spawn(finish(connection, tickets));
             return;
         }
     }
 }
 
-async fn finish<S: Stream>(connection: Connection<S>, _tickets: Tickets) {
+async fn finish<S: Stream>(connection: Box<Connection<S>>, _tickets: Tickets) {
     connection.await;
 }
 
@@ -237,7 +239,8 @@ async fn serve(
     match opened {
         Ok(Ok((stream, subject))) => {
             origin.subject = subject;
-            run(Connection::new(stream, origin, since, worker), counted).await;
+            let connection = Connection::new(stream, origin, since, worker);
+            run(Box::new(connection), counted).await;
         }
         Ok(Err(error)) => {
             add(&worker.counters.connections_refused, 1);

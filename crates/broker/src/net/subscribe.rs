@@ -100,7 +100,7 @@ impl Client {
         post: &mut Post,
         (now, begun): (Instant, &Begun),
     ) -> Result<bool, End> {
-        let mut listed = self.listed.take().unwrap_or_default();
+        let mut listed = self.listed.take().map_or_else(Listed::default, |listed| *listed);
         let mut slice = Slice::new(begun);
         let cell = Arc::clone(&self.attached.cell);
         let mut guard = cell.lock();
@@ -142,7 +142,7 @@ impl Client {
         guard.recount();
         drop(guard);
         if !is_done {
-            self.listed = Some(listed);
+            self.listed = Some(Box::new(listed));
         }
         Ok(is_done)
     }
@@ -337,7 +337,7 @@ impl Client {
         post: &mut Post,
         begun: &Begun,
     ) -> Result<bool, End> {
-        let mut listed = self.listed.take().unwrap_or_default();
+        let mut listed = self.listed.take().map_or_else(Listed::default, |listed| *listed);
         let mut slice = Slice::new(begun);
         let mut inner = self.attached.cell.lock();
         let before = listed.codes.len();
@@ -379,7 +379,7 @@ impl Client {
         inner.recount();
         drop(inner);
         if !is_done {
-            self.listed = Some(listed);
+            self.listed = Some(Box::new(listed));
         }
         Ok(is_done)
     }
