@@ -14,6 +14,7 @@ use super::effort::yield_turn;
 use super::stream::Stream;
 use crate::counters::add;
 use crate::hub::Departure;
+use crate::session::WrongAck;
 use crate::shown::shown;
 
 /// How long a client that is being disconnected may take to read why.
@@ -67,6 +68,12 @@ impl From<fieldgate_mqtt::DecodeError> for End {
             reason: error.reason,
             what: error.what,
         }
+    }
+}
+
+impl From<WrongAck> for End {
+    fn from(WrongAck: WrongAck) -> Self {
+        Self::protocol("an acknowledgement of another kind than its message waits for")
     }
 }
 

@@ -25,7 +25,7 @@ use crate::hub::Departure;
 use crate::journal::{Journal, Sent};
 use crate::message::Routed;
 use crate::router::{MatchCache, Stored};
-use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn, WrongAck};
+use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
 use crate::store::Store;
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
@@ -188,7 +188,7 @@ impl Client {
                 journal: &mut post.journal,
                 tally: &mut post.tally,
             };
-            match packet {
+            let taken = match packet {
                 Packet::Publish(publish) => {
                     if let Some(alias) = self.aliases.set_by(&publish) {
                         break Stop::Alias(alias, publish.topic);
@@ -196,21 +196,28 @@ impl Client {
                     if packets == 0 {
                         batch.expect(data.len(), AT_ONCE);
                     }
-                    let taken = intake.publish(publish, &self.aliases, session, turn, batch);
-                    if let Err(end) = taken {
-                        break Stop::End(end);
-                    }
+                    intake.publish(publish, &self.aliases, session, turn, batch)
                 }
-                Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_) | Packet::PubRel(_) => {
-                    if let Err(end) = intake.settle(&packet, session, &mut turn) {
-                        break Stop::End(end);
-                    }
+                Packet::PubAck(ack) => session.puback(ack.packet_id, &mut turn).map_err(End::from),
+                Packet::PubRec(ack) => session
+                    .pubrec(ack.packet_id, ack.reason, &mut turn)
+                    .map_err(End::from),
+                Packet::PubComp(ack) => {
+                    session.pubcomp(ack.packet_id, &mut turn).map_err(End::from)
+                }
+                Packet::PubRel(ack) => {
+                    intake.release(ack.packet_id, session, &mut turn);
+                    Ok(())
                 }
                 Packet::PingReq => {
                     turn.out.bytes.extend_from_slice(&PINGRESP);
                     turn.tally.replies += 1;
+                    Ok(())
                 }
                 packet => break Stop::Packet(packet, len),
+            };
+            if let Err(end) = taken {
+                break Stop::End(end);
             }
             used += len;
             packets += 1;
@@ -224,33 +231,15 @@ impl Client {
 const PINGRESP: [u8; 2] = [0xD0, 0];
 
 impl<'w> Intake<'w> {
-    /// Takes an acknowledgement of what the client was sent, or the release of what it has sent.
-    fn settle(
-        &mut self,
-        packet: &Packet<'_>,
-        session: &mut Session,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), End> {
-        let settled = match packet {
-            Packet::PubAck(ack) => session.puback(ack.packet_id, turn),
-            Packet::PubRec(ack) => session.pubrec(ack.packet_id, ack.reason, turn),
-            Packet::PubComp(ack) => session.pubcomp(ack.packet_id, turn),
-            Packet::PubRel(ack) => {
-                let reason = match session.complete(ack.packet_id, turn.journal) {
-                    true => ReasonCode::SUCCESS,
-                    false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
-                };
-                // After its PUBCOMP a client takes the identifier for a new message, which must
-                // not look like this one again.
-                let hold = session.is_stored();
-                self.answer((AckKind::PubComp, ack.packet_id, reason), hold, turn);
-                Ok(())
-            }
-            _ => Ok(()),
+    /// Takes the release of a message of QoS 2 that the client has sent.
+    fn release(&mut self, id: PacketId, session: &mut Session, turn: &mut Turn<'_>) {
+        let reason = match session.complete(id, turn.journal) {
+            true => ReasonCode::SUCCESS,
+            false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
         };
-        settled.map_err(|WrongAck| {
-            End::protocol("an acknowledgement of another kind than its message waits for")
-        })
+        // After its PUBCOMP a client takes the identifier for a new message, which must not look like this one again.
+        let hold = session.is_stored();
+        self.answer((AckKind::PubComp, id, reason), hold, turn);
     }
 
     /// Acknowledges `publish`, and adds it to `batch` if somebody gets it.

@@ -100,7 +100,10 @@ impl Client {
         post: &mut Post,
         (now, begun): (Instant, &Begun),
     ) -> Result<bool, End> {
-        let mut listed = self.listed.take().map_or_else(Listed::default, |listed| *listed);
+        let mut listed = self
+            .listed
+            .take()
+            .map_or_else(Listed::default, |listed| *listed);
         let mut slice = Slice::new(begun);
         let cell = Arc::clone(&self.attached.cell);
         let mut guard = cell.lock();
@@ -337,7 +340,10 @@ impl Client {
         post: &mut Post,
         begun: &Begun,
     ) -> Result<bool, End> {
-        let mut listed = self.listed.take().map_or_else(Listed::default, |listed| *listed);
+        let mut listed = self
+            .listed
+            .take()
+            .map_or_else(Listed::default, |listed| *listed);
         let mut slice = Slice::new(begun);
         let mut inner = self.attached.cell.lock();
         let before = listed.codes.len();

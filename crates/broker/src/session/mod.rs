@@ -350,28 +350,41 @@ impl Session {
             properties.message_expiry = routed.expires.map(|at| seconds_left(at, turn.now));
             properties.subscription_ids = SubscriptionIds::from_list(form.ids.as_slice());
         }
-        let len = fieldgate_mqtt::publish_len(peer.version, &publish);
-        if len > peer.max_packet {
-            turn.tally.oversize += 1;
-            return false;
-        }
-        let aliases = self.aliases.as_mut();
-        if let Some(aliases) = aliases.filter(|_| len + ALIAS_LEN <= peer.max_packet) {
-            let (alias, known) = aliases.of(publish.topic);
-            publish.properties.topic_alias = alias;
-            if known {
-                publish.topic = "";
+        let bytes = &mut turn.out.bytes;
+        let small = publish.payload.len() < SHARE_FROM;
+        if small && self.aliases.is_none() {
+            // By far the most: measured once, as it is written.
+            let before = bytes.len();
+            fieldgate_mqtt::encode_publish(bytes, peer.version, &publish);
+            let len = bytes.len() - before;
+            if len == 0 || len > peer.max_packet {
+                bytes.truncate(before);
+                turn.tally.oversize += 1;
+                return false;
+            }
+        } else {
+            let len = fieldgate_mqtt::publish_len(peer.version, &publish);
+            if len > peer.max_packet {
+                turn.tally.oversize += 1;
+                return false;
+            }
+            let aliases = self.aliases.as_mut();
+            if let Some(aliases) = aliases.filter(|_| len + ALIAS_LEN <= peer.max_packet) {
+                let (alias, known) = aliases.of(publish.topic);
+                publish.properties.topic_alias = alias;
+                if known {
+                    publish.topic = "";
+                }
+            }
+            if small {
+                fieldgate_mqtt::encode_publish(bytes, peer.version, &publish);
+            } else {
+                fieldgate_mqtt::encode_publish_head(bytes, peer.version, &publish);
+                turn.out.share_payload(routed.message());
             }
         }
         turn.tally.sent += 1;
         turn.tally.sent_bytes += publish.payload.len() as u64;
-        let bytes = &mut turn.out.bytes;
-        if publish.payload.len() >= SHARE_FROM {
-            fieldgate_mqtt::encode_publish_head(bytes, peer.version, &publish);
-            turn.out.share_payload(routed.message());
-        } else {
-            fieldgate_mqtt::encode_publish(bytes, peer.version, &publish);
-        }
         true
     }
 
