@@ -1,11 +1,12 @@
 //! Polls Modbus devices, writes to them, and emits samples.
 //!
 //! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `steps` are pure.
-//! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. Nothing
-//! here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
+//! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. `simulate` makes up units for
+//! a mapping, and `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
 
 mod bisect;
 mod breaker;
+mod bridge;
 mod bus;
 pub mod config;
 mod counters;
@@ -23,9 +24,11 @@ mod plan;
 mod probe;
 mod queue;
 mod session;
+mod simulate;
 mod steps;
 pub mod wire;
 
+pub use bridge::Buses;
 pub use bus::{BusHandle, Priority};
 pub use config::{
     BusConfig, DeviceConfig, DeviceEntry, Offline, Order, PointConfig, PointEntry, Points,
@@ -40,3 +43,4 @@ pub use load::{Load, THINKS, load};
 pub use plan::{Breaks, plan};
 pub use probe::{Exchange, probe};
 pub use session::ModbusDriver;
+pub use simulate::Simulator;

@@ -1,9 +1,10 @@
 //! Reads serial instruments, asks them, sets them, and emits samples.
 //!
 //! `frame`, `check`, `parse`, `number`, `template`, `point` and `config` are pure. Only `port`
-//! opens a port; `session` reads and writes it. Nothing here knows MQTT or YAML: topics are built
+//! opens a port; `session` reads and writes it; `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built
 //! in `model`, and the file is read in `fieldgate`.
 
+mod bridge;
 pub mod bytes;
 pub mod check;
 pub mod config;
@@ -18,10 +19,14 @@ mod port;
 mod probe;
 mod question;
 mod session;
+mod show;
+mod talker;
 pub mod template;
 
+pub use bridge::{Instrument, Instruments};
 pub use config::{PointConfig, PortConfig, SerialConfig, SerialEntry};
 pub use counts::{SerialCounts, SerialSnapshot};
 pub use port::Port;
 pub use probe::{Probe, Seen, probe};
 pub use session::{SerialDriver, SerialSession};
+pub use talker::Script;

@@ -1,6 +1,6 @@
 //! The seam between devices and the gateway.
 //!
-//! A bridge implements [`Driver`] and [`Session`]; [`run()`] keeps one device running: it opens,
+//! A bridge implements [`Bridge`], which is what the gateway knows of it, and [`Driver`] and [`Session`]; [`run()`] keeps one device running: it opens,
 //! polls, applies commands, backs off, and tells whether the device is online. [`filter`],
 //! [`backoff`] and [`late`] are pure. Nothing here knows a field bus, MQTT or YAML.
 
@@ -11,15 +11,21 @@ mod driver;
 mod error;
 pub mod filter;
 mod kept;
+mod kind;
 pub mod late;
 mod misfit;
 pub mod names;
 mod run;
+pub mod show;
 
 pub use config::{BAUDS, Backoff, Deadband, Defaults, Period, Poll, Publish};
 pub use counters::{Counters, Snapshot};
 pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Session, Settings};
 pub use error::{Cause, DriverError};
 pub use filter::{Filter, Rule};
+pub use kind::{
+    Bridge, Bus, Change, Device, Figures, Part, Place, Places, Simulated, Started, Tallied, Tell,
+    Untested, Whose, Work,
+};
 pub use misfit::{Claim, Misfit};
 pub use run::run;

@@ -259,7 +259,7 @@ impl Transport {
     /// If it speaks to all units, so that none answers.
     pub fn check_unit(&self, unit: u8) -> Result<(), String> {
         if self.is_rtu() && unit == 0 {
-            return Err("unit: 0 speaks to all units of a line, and none answers".into());
+            return Err("0 speaks to all units of a line, and none answers".into());
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::parse::Pattern;
 use super::{ParseConfig, PointConfig, PointEntry, PortConfig};
 use crate::bytes::Escaped;
 use crate::frame::FrameConfig;
+use crate::talker::Script;
 
 /// A device as written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -95,6 +96,7 @@ struct RawDevice {
     offline: RawOffline,
     #[serde(default)]
     raw: bool,
+    simulated: Option<Script>,
     #[serde(default, deserialize_with = "points")]
     points: Vec<(String, PointEntry)>,
 }
@@ -216,6 +218,11 @@ impl SerialEntry {
             "port",
             &*self.raw.serial.port,
         )]
+    }
+
+    /// What it says if it is simulated, in the place of its port.
+    pub fn simulated(&self) -> Option<&Script> {
+        self.raw.simulated.as_ref()
     }
 
     /// Decides everything.

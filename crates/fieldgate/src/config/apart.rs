@@ -1,5 +1,4 @@
-//! Devices that are on no bus: taken out of the main file, because their keys are not those of a
-//! device on a bus, so that their own bridge reads them.
+//! What a bridge reads of the files: single entries, taken out, so that the rest is read without them.
 
 use std::collections::BTreeMap;
 
@@ -9,63 +8,75 @@ use serde::de::DeserializeOwned;
 
 use super::report::Report;
 use super::source::File;
-use crate::yaml::{Entry, Mistake, Node, Pruned, read, suggestion};
+use crate::kinds::KINDS;
+use crate::yaml::{Entry, Mistake, Node, Others, Pruned, read, suggestion};
 
 /// Leaves out the device that the file broke off in, if nothing says yet which bridge's it is.
 pub(super) fn leave_unclear(file: &mut File) {
     let Some(devices) = file.root.entry_mut("devices").filter(|_| file.is_cut) else {
         return;
     };
+    let keys = KINDS.iter().flat_map(|kind| kind.keys());
+    let telling: Vec<&str> = keys.copied().chain(["bus"]).collect();
     for device in devices.value.entries_mut() {
         let is_cut = |entry: &Entry| entry.pruned == Some(Pruned::Cut);
-        let is_clear = ["bus", "serial", "gpio"].map(|key| device.value.entry(key).is_some());
-        if device.value.entries().iter().any(is_cut) && is_clear == [false; 3] {
+        let is_clear = telling.iter().any(|key| device.value.entry(key).is_some());
+        if device.value.entries().iter().any(is_cut) && !is_clear {
             device.pruned = Some(Pruned::Cut);
         }
     }
 }
 
-/// Takes the devices that have one of `keys` out of the main file, and reports what is wrong in
-/// each.
-pub(super) fn take<T: DeserializeOwned>(
-    keys: &[&str],
+/// Takes the entries of a section that are `mine` out of the main file, and reports what is wrong in
+/// each. One whose name cannot be a part of a topic stays, and is complained of there.
+pub(crate) fn take<T: DeserializeOwned>(
+    section: &str,
+    others: Others,
     file: &mut File,
+    mine: impl Fn(&str) -> bool,
     report: &mut Report,
 ) -> BTreeMap<String, T> {
     let mut found = BTreeMap::new();
-    let devices = match file.root.entry_mut("devices") {
-        Some(devices) => devices.value.entries_mut(),
+    let entries = match file.root.entry_mut(section) {
+        Some(entries) => entries.value.entries_mut(),
         None => &mut [],
     };
     let mut wrong = Vec::new();
-    for device in devices.iter_mut().filter(|device| device.pruned.is_none()) {
-        let Some(name) = device.key.text().map(str::to_owned) else {
+    for entry in entries.iter_mut().filter(|entry| entry.pruned.is_none()) {
+        let Some(name) = entry.key.text().map(str::to_owned) else {
             continue;
         };
-        if !keys.iter().any(|key| device.value.entry(key).is_some()) {
+        // The names of devices may be patterns.
+        if !mine(&name) || (section != "devices" && check_name(&name).is_err()) {
             continue;
         }
-        device.pruned = Some(Pruned::Taken);
+        entry.pruned = Some(Pruned::Taken);
         let mut mistakes = Vec::new();
-        let entry: Option<T> = read(&mut device.value, &[], &mut mistakes);
+        let value: Option<T> = read(&mut entry.value, others, &mut mistakes);
         for mistake in mistakes {
-            let mut mistake = below(&format!("devices.{name}"), &device.value, mistake);
-            // What is wrong with the device as a whole is shown at its name.
-            if mistake.mark == device.value.mark {
-                mistake.mark = device.key.mark;
+            let mut mistake = below(&format!("{section}.{name}"), &entry.value, mistake);
+            // What is wrong with the whole is shown at its name.
+            if mistake.mark == entry.value.mark {
+                mistake.mark = entry.key.mark;
             }
             wrong.push(mistake);
         }
-        if let Some(entry) = entry {
-            found.insert(name, entry);
-        }
+        found.extend(value.map(|value| (name, value)));
     }
     super::add(&file.name, wrong, report);
     found
 }
 
+/// Reads a file that is one entry, such as a device type.
+pub(crate) fn whole<T: DeserializeOwned>(file: &mut File, report: &mut Report) -> Option<T> {
+    let mut mistakes = Vec::new();
+    let value = read(&mut file.root, super::own::TYPE_KEYS, &mut mistakes);
+    super::add(&file.name, mistakes, report);
+    value
+}
+
 /// A mistake in a mapping at `path`; a message about it as a whole may begin with one of its keys.
-pub(super) fn below(path: &str, node: &Node, mistake: Mistake) -> Mistake {
+fn below(path: &str, node: &Node, mistake: Mistake) -> Mistake {
     let (mark, key, message) = match mistake.path.as_str() {
         "" => {
             let (mark, keys, message) = node.place(&[], &mistake.message);
@@ -82,43 +93,13 @@ pub(super) fn below(path: &str, node: &Node, mistake: Mistake) -> Mistake {
 }
 
 /// Reports what is wrong with a key.
-pub(super) fn wrong(file: &File, path: &[&str], message: &str, report: &mut Report) {
+pub(crate) fn wrong(file: &File, path: &[&str], message: &str, report: &mut Report) {
     let (mark, path, message) = file.root.place(path, message);
     report.add(&file.name, Some(mark), path, message);
 }
 
-/// Such devices have names without patterns; `what` they are.
-pub(super) fn names<T>(
-    file: &File,
-    entries: &BTreeMap<String, T>,
-    what: &str,
-    report: &mut Report,
-) {
-    for name in entries.keys() {
-        let path = ["devices", name.as_str()];
-        if let Err(error) = check_name(name) {
-            wrong(file, &path, &error.to_string(), report);
-        } else if name.contains(['{', '}']) {
-            let message = format!("a {what} has a name without placeholders");
-            wrong(file, &path, &message, report);
-        }
-    }
-}
-
-/// Reports what does not fit together in a device.
-pub(super) fn misfits(file: &File, name: &str, misfits: Vec<Misfit>, report: &mut Report) {
-    let device = ["devices", name];
-    // What is missing because it was wrong has been reported.
-    if !file.root.get(&device).is_some_and(Node::is_whole) {
-        return;
-    }
-    for misfit in misfits {
-        misplaced(file, &device, misfit, report);
-    }
-}
-
 /// Reports what does not fit together below a path.
-pub(super) fn misplaced(file: &File, owner: &[&str], misfit: Misfit, report: &mut Report) {
+pub(crate) fn misplaced(file: &File, owner: &[&str], misfit: Misfit, report: &mut Report) {
     let nearest = misfit.known.map(|(name, known)| suggestion(&name, &known));
     let keys = misfit.path.iter().map(String::as_str);
     let path: Vec<&str> = owner.iter().copied().chain(keys).collect();

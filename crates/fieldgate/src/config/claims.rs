@@ -9,7 +9,7 @@ use super::source::File;
 use crate::yaml::Mark;
 
 /// All claims of the main file.
-pub(super) struct Claims<'f> {
+pub(crate) struct Claims<'f> {
     file: &'f File,
     made: Vec<Made>,
 }
@@ -21,7 +21,7 @@ struct Made {
 }
 
 impl<'f> Claims<'f> {
-    pub(super) fn new(file: &'f File) -> Self {
+    pub(crate) fn new(file: &'f File) -> Self {
         Self {
             file,
             made: Vec::new(),
@@ -29,7 +29,7 @@ impl<'f> Claims<'f> {
     }
 
     /// Adds those of a device or a bus, which stands at `owner`.
-    pub(super) fn add(&mut self, owner: [&str; 2], claims: Vec<Claim>) {
+    pub(crate) fn add(&mut self, owner: [&str; 2], claims: Vec<Claim>) {
         for claim in claims {
             let keys = claim.path.iter().map(String::as_str);
             let path: Vec<&str> = owner.into_iter().chain(keys).collect();
@@ -42,7 +42,7 @@ impl<'f> Claims<'f> {
     }
 
     /// Reports what is claimed twice, at the later place.
-    pub(super) fn compare(mut self, report: &mut Report) {
+    pub(crate) fn compare(mut self, report: &mut Report) {
         self.made.sort_by_key(|made| made.mark);
         let mut before: BTreeMap<(&str, &str), Vec<&Made>> = BTreeMap::new();
         for made in &self.made {

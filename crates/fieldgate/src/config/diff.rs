@@ -23,14 +23,6 @@ impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    /// Takes in a device that shares nothing with others.
-    fn compare<D: PartialEq>(&mut self, name: &str, new: &D, old: Option<&D>) {
-        match old {
-            None => self.added.insert(name.to_owned()),
-            Some(old) => old != new && self.changed.insert(name.to_owned()),
-        };
-    }
 }
 
 /// Compares what runs with what is wanted.
@@ -60,25 +52,23 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Changes {
         }
     }
     for (name, device) in &new.devices {
+        let is_on = |bus| changes.buses.contains(bus);
         match old.devices.get(name) {
-            None => {
+            Some(other) if other.kind == device.kind => {
+                if other != device || device.bus().is_some_and(is_on) {
+                    changes.changed.insert(name.clone());
+                }
+            }
+            // One that another bridge serves now is gone and new.
+            _ => {
                 changes.added.insert(name.clone());
             }
-            Some(other) if other != device || changes.buses.contains(&device.bus) => {
-                changes.changed.insert(name.clone());
-            }
-            Some(_) => {}
         }
     }
-    for (name, device) in &new.serial {
-        changes.compare(name, device, old.serial.get(name));
-    }
-    for (name, device) in &new.gpio {
-        changes.compare(name, device, old.gpio.get(name));
-    }
-    // One that another bridge serves now is gone and new.
-    let is_gone = |name: &&String| old.served(name) != new.served(name);
-    changes.removed.extend(old.names().filter(is_gone).cloned());
+    let is_gone = |name: &str, kind| new.devices.get(name).is_none_or(|new| new.kind != kind);
+    let gone = old.devices.iter();
+    let gone = gone.filter(|(name, device)| is_gone(name, device.kind));
+    changes.removed = gone.map(|(name, _)| name.clone()).collect();
     changes
 }
 

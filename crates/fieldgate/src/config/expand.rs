@@ -68,8 +68,9 @@ fn applied(sources: &Sources, device: &Node) -> Mapping {
     let Some(of_type) = name.and_then(|name| sources.device_type(name)) else {
         return own;
     };
-    for key in ["modbus", "points"] {
-        let Some(Value::Mapping(mut merged)) = of_type.get(&[key]).map(to_value) else {
+    for entry in of_type.entries() {
+        let (Some(key), Value::Mapping(mut merged)) = (entry.key.text(), to_value(&entry.value))
+        else {
             continue;
         };
         if let Some(Value::Mapping(of_device)) = own.remove(key) {

@@ -3,18 +3,16 @@
 //! `source` alone reads YAML files, and [`load_with_files`] the ones that they name. `own` and `unavailable` prepare the trees, `resolve` makes the
 //! [`Config`], `expand` writes it down again, and `diff` says what a reload has to do.
 
-mod apart;
+pub(crate) mod apart;
 mod claims;
 mod diff;
 mod expand;
-mod gpio;
 mod limits;
 mod listen;
-mod own;
+pub(crate) mod own;
 mod raw;
 mod report;
 mod resolve;
-mod serial;
 mod source;
 mod unavailable;
 mod units;
@@ -27,21 +25,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fieldgate_bridge_gpio::GpioConfig;
-use fieldgate_bridge_modbus::{BusConfig, DeviceConfig};
 use fieldgate_broker::{Takeover, TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
+pub(crate) use claims::Claims;
 pub(crate) use diff::{Changes, diff};
 pub(crate) use expand::document;
 pub(crate) use limits::{Limits, Machine};
 pub(crate) use listen::{Address, Listen};
-pub(crate) use own::Place;
 pub(crate) use report::Report;
-pub(crate) use serial::{Script, Serial};
 pub(crate) use source::Sources;
 pub(crate) use users::{check_user_name, text as users_text};
 
+use crate::kinds::{AnyBus, AnyDevice};
 use crate::yaml::{Mark, Mistake, Node, read};
 
 /// A configuration without mistakes.
@@ -63,13 +59,9 @@ pub(crate) struct Config {
     pub(crate) topics: Topics,
     pub(crate) payload: PayloadFormat,
     /// By name.
-    pub(crate) buses: BTreeMap<String, Bus>,
-    /// Devices on a bus, by name, patterns applied.
-    pub(crate) devices: BTreeMap<String, DeviceConfig>,
-    /// Devices on a serial port of their own, by name.
-    pub(crate) serial: BTreeMap<String, Serial>,
-    /// Devices on GPIO lines, by name; no name is in two of these three.
-    pub(crate) gpio: BTreeMap<String, GpioConfig>,
+    pub(crate) buses: BTreeMap<String, AnyBus>,
+    /// By name, patterns applied.
+    pub(crate) devices: BTreeMap<String, AnyDevice>,
 }
 
 /// `broker.store:`; the broker's own times where they are absent.
@@ -79,55 +71,14 @@ pub(crate) struct StoreTimes {
     pub(crate) retained: Option<Duration>,
 }
 
-/// Which bridge serves a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Served {
-    Bus,
-    Port,
-    Lines,
-}
-
 impl Config {
-    /// The names of all devices.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        let apart = self.serial.keys().chain(self.gpio.keys());
-        self.devices.keys().chain(apart)
-    }
-
-    /// Which bridge serves a device, if it is there.
-    pub(crate) fn served(&self, device: &str) -> Option<Served> {
-        [
-            (self.devices.contains_key(device), Served::Bus),
-            (self.serial.contains_key(device), Served::Port),
-            (self.gpio.contains_key(device), Served::Lines),
-        ]
-        .into_iter()
-        .find_map(|(is_there, served)| is_there.then_some(served))
-    }
-
     /// The names of a device's points; none if there is no such device.
     pub(crate) fn points(&self, device: &str) -> Vec<&str> {
-        fn names<P>(points: &[(String, P)]) -> Vec<&str> {
-            points.iter().map(|(name, _)| name.as_str()).collect()
-        }
-        let on_bus = self.devices.get(device);
-        let on_port = self.serial.get(device);
-        let on_lines = self.gpio.get(device);
-        let points = on_bus.map(|device| names(&device.points));
-        points
-            .or_else(|| on_port.map(|device| names(&device.config.points)))
-            .or_else(|| on_lines.map(|device| names(&device.points)))
+        let device = self.devices.get(device);
+        device
+            .map(|device| device.point_names())
             .unwrap_or_default()
     }
-}
-
-/// A bus, and whether its devices are simulated here.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Bus {
-    /// Of a simulated bus everything but its address counts: that is the simulator's.
-    pub(crate) config: BusConfig,
-    /// Where the simulator is.
-    pub(crate) simulated: Option<Place>,
 }
 
 /// A configuration and the files that it was made from.

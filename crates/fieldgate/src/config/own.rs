@@ -1,59 +1,110 @@
 //! Keys that the gateway reads itself before a bridge reads the rest of the mapping.
 //!
-//! `simulated` on a bus is about this process and not about Modbus; a device type's maker and
-//! source are for people; and ranges of units are a way of writing a list.
+//! `simulated` on a bus is about this process and not about the bus, `protocol` says whose it is; a device type's maker
+//! and source are for people; and ranges of units are a way of writing a list.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use fieldgate_bridge::Place;
+
 use super::report::Report;
-use super::source::File;
+use super::source::Sources;
 use super::units::Units;
-use crate::yaml::{Item, Kind, Mistake, Node, Others, Pruned, read};
+use crate::kinds::{KINDS, USUAL};
+use crate::yaml::{Item, Kind, Mistake, Node, Others, Pruned, read, suggestion};
 
 /// What a device type says about itself.
 const NOTES: &[&str] = &["manufacturer", "model", "source"];
-/// The gateway's own keys in the main file.
-pub(crate) const KEYS: Others = &[(&["buses", "*"], &["simulated"]), (&["types", "*"], NOTES)];
-/// The gateway's own keys in the file of a device type.
-pub(crate) const TYPE_KEYS: Others = &[(&[], NOTES)];
+/// The gateway's own keys of a bus.
+pub(crate) const BUS_KEYS: Others = &[(&[], &["simulated", "protocol"])];
+/// The gateway's own keys of a device type.
+pub(crate) const TYPE_KEYS: Others = &[(&[], &["manufacturer", "model", "source", "protocol"])];
 
-/// The buses whose units this process simulates, and where.
-pub(crate) type Simulated = BTreeMap<String, Place>;
-
-/// Where simulated units are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Behind a server on this address; port 0 takes a free one.
-    Listen(SocketAddr),
-    /// On a line without a cable, in place of the serial port.
-    Line,
+/// Which bridge reads what, by name; and the buses whose units this process simulates, and where.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    pub(crate) buses: BTreeMap<String, &'static str>,
+    pub(crate) types: BTreeMap<String, &'static str>,
+    pub(crate) devices: BTreeMap<String, &'static str>,
+    pub(crate) simulated: BTreeMap<String, Place>,
 }
 
-/// Takes the gateway's own keys out of the main file.
-pub(crate) fn take(file: &mut File, report: &mut Report) -> Simulated {
-    let mut simulated = Simulated::new();
+/// Takes the gateway's own keys out of the files.
+pub(crate) fn take(sources: &mut Sources, report: &mut Report) -> Owners {
+    let mut owners = Owners::default();
+    let main = &mut sources.main;
     let mut wrong = Vec::new();
-    for (name, bus) in children(&mut file.root, "buses") {
+    for (name, bus) in children(&mut main.root, "buses") {
+        let owner = take_protocol(&format!("buses.{name}"), bus, &mut wrong);
         if let Some(address) = take_simulated(&name, bus, &mut wrong) {
-            simulated.insert(name, address);
+            owners.simulated.insert(name.clone(), address);
         }
+        owners.buses.insert(name, owner);
     }
-    for (name, kind) in children(&mut file.root, "types") {
-        take_notes(&format!("types.{name}"), kind, &mut wrong);
+    for (name, kind) in children(&mut main.root, "types") {
+        let path = format!("types.{name}");
+        take_notes(&path, kind, &mut wrong);
+        let owner = take_protocol(&path, kind, &mut wrong);
+        owners.types.insert(name, owner);
     }
-    for (name, device) in children(&mut file.root, "devices") {
+    for (name, device) in children(&mut main.root, "devices") {
         list_units(&format!("devices.{name}"), device, &mut wrong);
+        let owner = owner_of(device, &owners);
+        owners.devices.insert(name, owner);
     }
-    super::add(&file.name, wrong, report);
-    simulated
+    super::add(&main.name, wrong, report);
+    for (name, file) in &mut sources.types {
+        let mut wrong = Vec::new();
+        take_notes("", &mut file.root, &mut wrong);
+        let owner = take_protocol("", &mut file.root, &mut wrong);
+        super::add(&file.name, wrong, report);
+        owners.types.entry(name.clone()).or_insert(owner);
+    }
+    owners
 }
 
-/// Takes them out of the file of a device type.
-pub(crate) fn take_type(file: &mut File, report: &mut Report) {
-    let mut wrong = Vec::new();
-    take_notes("", &mut file.root, &mut wrong);
-    super::add(&file.name, wrong, report);
+/// The bridge that has one of a device's keys, or that of its bus.
+fn owner_of(device: &Node, owners: &Owners) -> &'static str {
+    let has = |key: &&str| device.entry(key).is_some();
+    let by_key = KINDS.iter().find(|kind| kind.keys().iter().any(has));
+    let by_bus = || {
+        let bus = device.get(&["bus"]).and_then(Node::text);
+        bus.and_then(|bus| owners.buses.get(bus)).copied()
+    };
+    by_key
+        .map(|kind| kind.name())
+        .or_else(by_bus)
+        .unwrap_or(USUAL)
+}
+
+/// Which bridge a bus or a device type is of.
+fn take_protocol(path: &str, node: &mut Node, wrong: &mut Vec<Mistake>) -> &'static str {
+    let Some(entry) = node.entry_mut("protocol") else {
+        return USUAL;
+    };
+    entry.pruned = Some(Pruned::Taken);
+    let known: Vec<&str> = KINDS
+        .iter()
+        .filter(|kind| kind.keys().is_empty())
+        .map(|kind| kind.name())
+        .collect();
+    let named = entry.value.text();
+    if let Some(name) = named.and_then(|named| known.iter().find(|name| **name == named)) {
+        return name;
+    }
+    let dot = if path.is_empty() { "" } else { "." };
+    let nearest = named.map(|named| suggestion(named, &known));
+    wrong.push(Mistake {
+        mark: entry.value.mark,
+        path: format!("{path}{dot}protocol"),
+        message: format!(
+            "unknown protocol {}{}",
+            entry.value,
+            nearest.unwrap_or_default()
+        ),
+    });
+    USUAL
 }
 
 fn children<'n>(

@@ -1,9 +1,11 @@
+mod gpio;
 mod mistakes;
 
 use proptest::prelude::*;
 
 use std::path::Path;
 
+use fieldgate_bridge_modbus::Buses;
 use fieldgate_broker::Origins;
 
 use super::report::Report;
@@ -117,18 +119,14 @@ fn types_patterns_and_defaults_are_applied() {
     let names: Vec<&str> = config.devices.keys().map(String::as_str).collect();
     assert_eq!(names, ["meter-1", "meter-3", "meter-4", "plc", "tank"]);
     assert_eq!(config.topics.point("plc", "pump"), "site/plant7/plc/pump");
-    let points = |device: &str| -> Vec<&str> {
-        let points = &config.devices[device].points;
-        points.iter().map(|(name, _)| name.as_str()).collect()
-    };
+    let points = |device: &str| config.points(device);
     assert_eq!(points("meter-3"), ["power", "import"]);
     assert_eq!(points("tank"), ["level", "on"]);
-    assert_eq!(config.devices["meter-4"].unit, 4);
-    assert_eq!(
-        config.devices["tank"].points[0].1.address, 7,
-        "its own wins"
-    );
-    assert_eq!(config.devices["tank"].points[0].1.unit, None, "as a whole");
+    let modbus = |name: &str| config.devices[name].of::<Buses>().unwrap();
+    assert_eq!(modbus("meter-4").unit, 4);
+    let level = &modbus("tank").points[0].1;
+    assert_eq!(level.address, 7, "its own wins");
+    assert_eq!(level.unit, None, "as a whole");
     assert!(config.buses["rtu"].simulated.is_some());
     assert!(config.buses["plc_net"].simulated.is_none());
 }
@@ -139,7 +137,7 @@ fn the_expanded_document_reads_back_as_the_same_configuration() {
         (PLANT, &[("em3", METER)][..]),
         ("version: 1\ndevices:\nbuses: {}", &[]),
         (SERIAL, &[]),
-        (super::gpio::tests::PANEL, &[]),
+        (gpio::PANEL, &[]),
     ] {
         let mut report = Report::default();
         let sources = sources(main, types, &mut report).unwrap();

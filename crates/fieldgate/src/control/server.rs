@@ -1,5 +1,6 @@
 //! The gateway's side of the control socket.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
@@ -33,9 +34,13 @@ const TIMEOUT_MAX_MS: u32 = 60_000;
 pub(crate) struct Buses(Arc<Mutex<BTreeMap<String, BusHandle>>>);
 
 impl Buses {
-    /// Makes these the buses that there are.
-    pub(crate) fn set(&self, buses: BTreeMap<String, BusHandle>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = buses;
+    /// Makes those that tools can use the buses that there are.
+    pub(crate) fn set(&self, handles: Vec<(String, Box<dyn Any + Send>)>) {
+        let buses = handles.into_iter().filter_map(|(name, handle)| {
+            let handle = handle.downcast::<BusHandle>().ok()?;
+            Some((name, *handle))
+        });
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = buses.collect();
     }
 
     fn find(&self, name: &str) -> Result<BusHandle, String> {

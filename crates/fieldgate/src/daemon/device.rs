@@ -1,14 +1,9 @@
 //! One running device: its run loop, and the pump that publishes what it tells.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use fieldgate_bridge::{Counters, Driver, Event, Ports, Request, Settings, run};
-use fieldgate_bridge_gpio::{GpioConfig, GpioDriver};
-use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, ModbusDriver, Offline};
-use fieldgate_bridge_serial::{SerialConfig, SerialDriver};
+use fieldgate_bridge::{Counters, Event, Figures, Ports, Request, Started, Tallied};
 use fieldgate_model::{Point, Sample};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -16,17 +11,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::Publisher;
-use super::stats::{Figures, Tally};
 
 /// Commands that wait for one device. One more is answered with "busy".
 const REQUESTS_MAX: usize = 16;
 /// Batches of readings that wait to be published. When full, the device is polled more slowly.
 const EVENTS_MAX: usize = 16;
-
-/// Polls of many devices are spread over a second, but in few moments: a processor that wakes up
-/// for each of them works more than one that finds several waiting.
-const PHASE: Duration = Duration::from_millis(100);
-const PHASES: u64 = 10;
 
 /// A device that is being polled.
 #[derive(Debug)]
@@ -37,93 +26,18 @@ pub(crate) struct Device {
     /// The index that stands for raw bytes, where they are handed through.
     pub(crate) raw: Option<usize>,
     counters: Arc<Counters>,
-    tally: Tally,
+    tally: Tallied,
     is_online: Arc<AtomicBool>,
     cancel: CancellationToken,
     run: JoinHandle<()>,
     pump: JoinHandle<()>,
 }
 
-/// What the run loop and the pump need to know of a device.
-struct Facts {
-    settings: Settings,
-    points: Arc<[Point]>,
-    raw: Option<usize>,
-    tally: Tally,
-}
-
 impl Device {
-    /// Starts to poll a device on a bus. `changed` is told each time it comes or goes.
-    pub(crate) fn start_on_bus(
-        config: DeviceConfig,
-        bus: BusHandle,
-        offline: &Offline,
-        publisher: Publisher,
-        changed: Arc<Notify>,
-    ) -> Self {
-        // Only the jitter of pauses and the phase of polls depend on it.
-        let seed = RandomState::new().hash_one(&config.name);
-        let phase = PHASE * u32::try_from(seed % PHASES).unwrap_or_default();
-        let facts = Facts {
-            settings: config.settings(offline, seed),
-            points: config.points.model(),
-            raw: None,
-            tally: Tally::Bus,
-        };
-        let driver = ModbusDriver::new(config, bus).with_phase(phase);
-        Self::start(driver, facts, publisher, changed)
-    }
-
-    /// Starts to serve a device on a serial port of its own.
-    pub(crate) fn start_on_port(
-        config: SerialConfig,
-        publisher: Publisher,
-        changed: Arc<Notify>,
-    ) -> Self {
-        let seed = RandomState::new().hash_one(&config.name);
-        let settings = config.settings(seed);
-        let points = config.model_points().into();
-        let raw = config.raw.then(|| config.raw_index());
-        let driver = SerialDriver::new(config);
-        let facts = Facts {
-            settings,
-            points,
-            raw,
-            tally: Tally::Port(driver.counts()),
-        };
-        Self::start(driver, facts, publisher, changed)
-    }
-
-    /// Starts to serve a device on GPIO lines; `driver` is that of `config`.
-    pub(crate) fn start_on_lines(
-        config: &GpioConfig,
-        driver: GpioDriver,
-        publisher: Publisher,
-        changed: Arc<Notify>,
-    ) -> Self {
-        let seed = RandomState::new().hash_one(&config.name);
-        let facts = Facts {
-            settings: config.settings(seed),
-            points: config.model_points().into(),
-            raw: None,
-            tally: Tally::Lines(driver.counts()),
-        };
-        Self::start(driver, facts, publisher, changed)
-    }
-
-    fn start(
-        driver: impl Driver,
-        facts: Facts,
-        publisher: Publisher,
-        changed: Arc<Notify>,
-    ) -> Self {
-        let Facts {
-            settings,
-            points,
-            raw,
-            tally,
-        } = facts;
-        let name = settings.device.clone();
+    /// Runs a device. `changed` is told each time it comes or goes.
+    pub(crate) fn start(started: Started, publisher: Publisher, changed: Arc<Notify>) -> Self {
+        let (points, raw) = (Arc::clone(&started.points), started.raw);
+        let name = started.settings.device.clone();
         let (requests, taken) = mpsc::channel(REQUESTS_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
         let cancel = CancellationToken::new();
@@ -134,7 +48,8 @@ impl Device {
             cancel: cancel.clone(),
         };
         let counters = Arc::new(Counters::default());
-        let run = tokio::spawn(run(driver, settings, Arc::clone(&counters), ports));
+        let (run, tally) = started.run(Arc::clone(&counters), ports);
+        let run = tokio::spawn(run);
         let pump = Pump {
             device: name.clone(),
             points: Arc::clone(&points),
@@ -164,7 +79,7 @@ impl Device {
 
     /// Its counters, unless they are its bus's business.
     pub(crate) fn figures(&self) -> Option<Figures> {
-        self.tally.figures(&self.counters)
+        self.tally.figures(&self.counters.snapshot())
     }
 
     /// Tells the device to stop after the transaction that is underway.

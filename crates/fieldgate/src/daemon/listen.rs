@@ -59,7 +59,7 @@ pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec
 
 /// The topics that no client publishes to unless a rule says so: readings, states, counters, answers.
 pub(crate) fn own_topics(topics: &Topics, config: &Config) -> OwnTopics {
-    let names = config.names().map(String::as_str);
+    let names = config.devices.keys().map(String::as_str);
     OwnTopics::new(&topics.base(), names, topics.commands())
 }
 

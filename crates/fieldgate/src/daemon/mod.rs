@@ -7,7 +7,6 @@ mod clock;
 mod commands;
 mod device;
 mod doors;
-mod lines;
 mod listen;
 mod machine;
 mod plant;
@@ -38,7 +37,6 @@ use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use commands::Directory;
 use doors::Doors;
-use lines::Lines;
 use plant::Plant;
 use publisher::Publisher;
 
@@ -83,7 +81,7 @@ pub(crate) async fn run(
     let changed = Arc::new(Notify::new());
     let mut plant = Plant::new(
         &config,
-        Lines::new(state),
+        state,
         publisher.clone(),
         directory.clone(),
         Arc::clone(&changed),

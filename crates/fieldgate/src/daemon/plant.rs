@@ -1,26 +1,25 @@
 //! Everything that polls: simulators, buses and devices, and their change on a reload.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_bridge_gpio::GpioConfig;
-use fieldgate_bridge_modbus::{BusHandle, DeviceConfig, Offline};
+use fieldgate_bridge::{Change, Whose};
 use fieldgate_model::Topics;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::commands::Directory;
 use super::device::Device;
-use super::lines::Lines;
 use super::publisher::Publisher;
-use super::stats::{Figures, Stats};
-use crate::config::{self, Changes, Config, Place, Serial, Served};
-use crate::simulate::Simulator;
-use crate::talker::Talker;
+use super::stats::Stats;
+use crate::config::{self, Changes, Config};
+use crate::kinds::{KINDS, Running};
 
 /// How long all devices together may take to end their transactions, on a reload and at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -28,11 +27,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What runs now.
 pub(crate) struct Plant {
     config: Config,
-    buses: BTreeMap<String, Bus>,
+    /// The bridges, those first that go first.
+    bridges: Vec<(bool, Box<dyn Running>)>,
     devices: BTreeMap<String, Device>,
-    lines: Lines,
-    /// Simulated instruments, by their device.
-    talkers: BTreeMap<String, Talker>,
     publisher: Publisher,
     directory: Directory,
     changed: Arc<Notify>,
@@ -41,17 +38,11 @@ pub(crate) struct Plant {
     telling: Option<JoinHandle<()>>,
 }
 
-struct Bus {
-    handle: BusHandle,
-    offline: Offline,
-    cancel: CancellationToken,
-    simulator: Option<Simulator>,
-}
-
 impl Plant {
+    /// Nothing yet. What bridges keep is kept in the folder `state`.
     pub(crate) fn new(
         config: &Config,
-        lines: Lines,
+        state: Option<&Path>,
         publisher: Publisher,
         directory: Directory,
         changed: Arc<Notify>,
@@ -59,14 +50,15 @@ impl Plant {
         let mut nothing = config.clone();
         nothing.buses.clear();
         nothing.devices.clear();
-        nothing.serial.clear();
-        nothing.gpio.clear();
+        let bridges = KINDS.iter();
+        let mut bridges: Vec<_> = bridges
+            .map(|kind| (kind.goes_first(), kind.running(state)))
+            .collect();
+        bridges.sort_by_key(|(goes_first, _)| !goes_first);
         Self {
             config: nothing,
-            buses: BTreeMap::new(),
+            bridges,
             devices: BTreeMap::new(),
-            lines,
-            talkers: BTreeMap::new(),
             publisher,
             directory,
             changed,
@@ -87,14 +79,12 @@ impl Plant {
         }
         let topics = self.publisher.topics();
         let mut now = BTreeMap::new();
-        for (name, bus) in &self.buses {
-            let counters = bus.handle.counters();
-            for device in on_bus(&self.config, name) {
-                let counts = counters.units.get(&device.unit).cloned();
-                let figures = Figures::from(&*counts.unwrap_or_default());
-                now.insert(topics.device_stats(&device.name), figures);
-            }
-            now.insert(topics.bus_stats(name), Figures::from(&counters.bus));
+        for (whose, figures) in self.bridges.iter().flat_map(|(_, bridge)| bridge.counts()) {
+            let topic = match whose {
+                Whose::Bus(name) => topics.bus_stats(&name),
+                Whose::Device(name) => topics.device_stats(&name),
+            };
+            now.insert(topic, figures);
         }
         for (name, device) in &self.devices {
             let figures = device.figures();
@@ -111,12 +101,15 @@ impl Plant {
         });
     }
 
-    /// The buses, for tools.
-    pub(crate) fn handles(&self) -> BTreeMap<String, BusHandle> {
-        let buses = self.buses.iter();
-        buses
-            .map(|(name, bus)| (name.clone(), bus.handle.clone()))
-            .collect()
+    /// What tools use a bus through.
+    pub(crate) fn handles(&self) -> Vec<(String, Box<dyn Any + Send>)> {
+        let buses = self.config.buses.keys();
+        let handle = |name: &String| {
+            let mut bridges = self.bridges.iter();
+            let found = bridges.find_map(|(_, bridge)| bridge.handle(name));
+            Some((name.clone(), found?))
+        };
+        buses.filter_map(handle).collect()
     }
 
     /// The topics that it publishes to.
@@ -138,49 +131,43 @@ impl Plant {
     pub(crate) async fn change(&mut self, mut wanted: Config) -> Result<Changes, io::Error> {
         let changes = config::diff(&self.config, &wanted);
         wanted.keep(&self.config);
-        self.change_lines(&changes, &wanted).await;
-        let others = self.take_out(&changes, |served| served != Some(Served::Lines));
-        self.stop(others, &wanted).await;
-        for name in changes.removed.iter().chain(&changes.changed) {
-            if let Some(talker) = self.talkers.remove(name) {
-                talker.stop().await;
-            }
-        }
-        let is_wanted = |name: &String| wanted.buses.contains_key(name);
-        let gone = self.buses.keys().filter(|name| !is_wanted(name)).cloned();
-        let gone: Vec<String> = gone.chain(changes.buses.iter().cloned()).collect();
-        for name in gone {
-            if let Some(bus) = self.buses.remove(&name) {
-                bus.stop().await;
-            }
-            if !wanted.buses.contains_key(&name) {
-                self.publisher.clear_bus(&name).await;
-            }
-        }
         let mut result = Ok(());
         let mut failed = Vec::new();
-        for name in &changes.buses {
-            let Some(config) = wanted.buses.get(name) else {
-                continue;
-            };
-            match Bus::start(name, config, &on_bus(&wanted, name)).await {
-                Ok(bus) => {
-                    self.buses.insert(name.clone(), bus);
-                }
-                Err(error) => {
-                    failed.push(name.clone());
-                    result = Err(error);
+        for goes_first in [true, false] {
+            let is_meant = |(first, _): &&mut (bool, Box<dyn Running>)| *first == goes_first;
+            let mut names = Vec::new();
+            for (_, bridge) in self.bridges.iter_mut().filter(is_meant) {
+                names.push(bridge.name());
+                let again = of(&wanted, bridge.name(), &changes.changed);
+                bridge.hold(&again);
+            }
+            let stopping = self.take_out(&changes, &names);
+            self.stop(stopping, &wanted).await;
+            for (_, bridge) in self.bridges.iter_mut().filter(is_meant) {
+                let change = change(bridge.name(), &self.config, &wanted, &changes);
+                failed.extend(bridge.change(&change, &wanted).await);
+            }
+            if goes_first {
+                let again = names
+                    .iter()
+                    .flat_map(|name| of(&wanted, name, &changes.changed));
+                for name in again {
+                    result = self.start(name, &wanted).and(result);
                 }
             }
         }
-        self.config = wanted;
+        let gone = self.config.buses.keys();
+        for name in gone.filter(|name| !wanted.buses.contains_key(*name)) {
+            self.publisher.clear_bus(name).await;
+        }
         // As if it were not configured, so that the next reload tries it again.
-        for name in failed {
-            self.config.buses.remove(&name);
+        for (name, error) in failed {
+            wanted.buses.remove(&name);
+            result = Err(error);
         }
         for name in changes.added.iter().chain(&changes.changed) {
             if !self.devices.contains_key(name)
-                && let Err(error) = self.start(name)
+                && let Err(error) = self.start(name, &wanted)
             {
                 // It is tried again when it is changed.
                 result = Err(error);
@@ -190,98 +177,40 @@ impl Plant {
                 self.publisher.offline(name, why).await;
             }
         }
+        self.config = wanted;
         self.changed.notify_one();
         result.map(|()| changes)
     }
 
-    /// Devices that are removed or changed, of those that are `served` in some way now.
-    fn take_out(
-        &mut self,
-        changes: &Changes,
-        is_meant: impl Fn(Option<Served>) -> bool,
-    ) -> Vec<Device> {
-        let names = changes.removed.iter().chain(&changes.changed);
-        let names = names.filter(|name| is_meant(self.config.served(name)));
-        let names: Vec<&String> = names.collect();
-        let taken = names.into_iter().map(|name| self.devices.remove(name));
-        taken.flatten().collect()
-    }
-
-    /// Stops GPIO devices and starts them again, before anybody waits for a slow bus: meanwhile
-    /// nobody would end their pulses. Outputs of a device that stays one stay as they are.
-    async fn change_lines(&mut self, changes: &Changes, wanted: &Config) {
-        for name in &changes.changed {
-            if wanted.gpio.contains_key(name) {
-                self.lines.hold(name);
+    /// Devices that are removed or changed, of those that one of `bridges` serves now.
+    fn take_out(&mut self, changes: &Changes, bridges: &[&str]) -> Vec<Device> {
+        let mut taken = Vec::new();
+        for bridge in bridges {
+            let gone = of(&self.config, bridge, &changes.removed);
+            let again = of(&self.config, bridge, &changes.changed);
+            for name in gone.into_iter().chain(again) {
+                taken.extend(self.devices.remove(name));
             }
         }
-        let stopping = self.take_out(changes, |served| served == Some(Served::Lines));
-        self.stop(stopping, wanted).await;
-        for name in &changes.removed {
-            self.lines.release(name);
-        }
-        self.lines.simulate(wanted);
-        let changed = changes.changed.iter();
-        for config in changed.filter_map(|name| wanted.gpio.get(name)) {
-            self.start_on_lines(config);
-        }
-    }
-
-    fn start_on_lines(&mut self, config: &GpioConfig) {
-        let driver = self.lines.driver(config.clone());
-        let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
-        let device = Device::start_on_lines(config, driver, publisher, changed);
-        self.insert(&config.name, device);
-    }
-
-    fn start_on_port(&mut self, name: &str, device: &Serial) -> io::Result<()> {
-        let mut config = device.config.clone();
-        if let Some(script) = &device.simulated {
-            let talker = Talker::start(&config, script).map_err(|error| {
-                let text = format!("simulated device {name}: no line for it: {error}");
-                io::Error::new(error.kind(), text)
-            })?;
-            log::info!(DEVICE = name; "simulated on {}", talker.port);
-            config = talker.device(&config);
-            self.talkers.insert(name.to_owned(), talker);
-        }
-        let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
-        let device = Device::start_on_port(config, publisher, changed);
-        self.insert(name, device);
-        Ok(())
+        taken
     }
 
     /// Starts a device. One whose bus is not there has been complained of with the bus.
-    fn start(&mut self, name: &str) -> io::Result<()> {
-        if let Some(device) = self.config.serial.get(name).cloned() {
-            return self.start_on_port(name, &device);
-        }
-        if let Some(config) = self.config.gpio.get(name).cloned() {
-            self.start_on_lines(&config);
-            return Ok(());
-        }
-        let Some(device) = self.config.devices.get(name) else {
+    fn start(&mut self, name: &str, wanted: &Config) -> io::Result<()> {
+        let Some(device) = wanted.devices.get(name) else {
             return Ok(());
         };
-        let Some(bus) = self.buses.get(&device.bus) else {
+        // Only the jitter of pauses and the phase of polls depend on it.
+        let seed = RandomState::new().hash_one(name);
+        let mut bridges = self.bridges.iter_mut();
+        let bridge = bridges.find(|(_, bridge)| bridge.name() == device.kind);
+        let Some((_, bridge)) = bridge else {
             return Ok(());
         };
-        if let Some(simulator) = &bus.simulator {
-            let same = on_bus(&self.config, &device.bus);
-            let same: Vec<_> = same
-                .into_iter()
-                .filter(|other| other.unit == device.unit)
-                .collect();
-            simulator.update(&same);
+        if let Some(started) = bridge.start(device, seed)? {
+            let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
+            self.insert(name, Device::start(started, publisher, changed));
         }
-        let device = Device::start_on_bus(
-            device.clone(),
-            bus.handle.clone(),
-            &bus.offline,
-            self.publisher.clone(),
-            Arc::clone(&self.changed),
-        );
-        self.insert(name, device);
         Ok(())
     }
 
@@ -311,7 +240,7 @@ impl Plant {
                 .collect();
             self.publisher.clear_points(&name, &gone).await;
             self.publisher.stale_points(&name, &stay).await;
-            if wanted.served(&name).is_none() {
+            if !wanted.devices.contains_key(&name) {
                 self.publisher.clear_state(&name).await;
             }
         }
@@ -335,55 +264,54 @@ impl Plant {
             let stale = self.publisher.stale_points(&name, &points);
             let _ = tokio::time::timeout_at(until, stale).await;
         }
-        for bus in self.buses.into_values() {
-            bus.stop().await;
-        }
-        for talker in self.talkers.into_values() {
-            talker.stop().await;
+        for (_, bridge) in self.bridges {
+            bridge.stop().await;
         }
     }
 }
 
-fn on_bus<'c>(config: &'c Config, bus: &str) -> Vec<&'c DeviceConfig> {
-    let devices = config.devices.values();
-    devices.filter(|device| device.bus == bus).collect()
+/// Those of some devices that a bridge serves.
+fn of<'c>(
+    config: &Config,
+    bridge: &str,
+    names: impl IntoIterator<Item = &'c String>,
+) -> Vec<&'c str> {
+    let is_own = |name: &&String| {
+        let device = config.devices.get(name.as_str());
+        device.is_some_and(|device| device.kind == bridge)
+    };
+    let own = names.into_iter().filter(is_own);
+    own.map(String::as_str).collect()
 }
 
-impl Bus {
-    async fn start(
-        name: &str,
-        bus: &config::Bus,
-        devices: &[&DeviceConfig],
-    ) -> Result<Self, io::Error> {
-        let mut config = bus.config.clone();
-        let mut simulator = None;
-        if let Some(place) = bus.simulated {
-            let started = Simulator::start(place, &config.transport, devices).await;
-            let started = started.map_err(|error| {
-                let text = match place {
-                    Place::Listen(listen) => format!("cannot listen on {listen}: {error}"),
-                    Place::Line => format!("no line for it: {error}"),
-                };
-                io::Error::new(error.kind(), format!("simulated bus {name}: {text}"))
-            })?;
-            log::info!(BUS = name; "simulated on {}", started.transport);
-            config.transport = started.transport.clone();
-            simulator = Some(started);
-        }
-        let cancel = CancellationToken::new();
-        Ok(Self {
-            offline: config.offline,
-            handle: BusHandle::spawn(name, config, cancel.clone()),
-            cancel,
-            simulator,
-        })
-    }
-
-    async fn stop(self) {
-        self.cancel.cancel();
-        drop(self.handle);
-        if let Some(simulator) = self.simulator {
-            simulator.stop().await;
-        }
+/// What changes for a bridge.
+fn change(bridge: &str, old: &Config, wanted: &Config, changes: &Changes) -> Change {
+    let Changes {
+        added,
+        changed,
+        removed,
+        ..
+    } = changes;
+    let was = of(old, bridge, removed);
+    let is = of(wanted, bridge, added.iter().chain(changed));
+    let has = |config: &Config, name: &String| {
+        let bus = config.buses.get(name);
+        bus.is_some_and(|bus| bus.kind == bridge)
+    };
+    let owned = |name: &&str| (*name).to_owned();
+    Change {
+        devices: was.iter().chain(&is).map(owned).collect(),
+        gone: old
+            .buses
+            .keys()
+            .filter(|name| has(old, name) && !has(wanted, name))
+            .cloned()
+            .collect(),
+        buses: changes
+            .buses
+            .iter()
+            .filter(|name| has(wanted, name))
+            .cloned()
+            .collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fieldgate_bridge::Event;
+use fieldgate_bridge::{Event, Figures};
 use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE, SampleWriter};
 use fieldgate_model::{
@@ -13,7 +13,6 @@ use fieldgate_model::{
 use jiff::Timestamp;
 
 use super::clock::Clock;
-use super::stats::Figures;
 use crate::config::Config;
 
 /// Samples that are rendered together.
@@ -170,7 +169,7 @@ impl Publisher {
     /// or not called good any more, until the devices of `config` answer.
     pub(crate) async fn take_over(&self, config: &Config) {
         self.clear_others(config).await;
-        for device in config.names() {
+        for device in config.devices.keys() {
             let state = self.topics.device_state(device);
             let is_known = self.link.retained(&state).is_none_or(|(message, is_own)| {
                 // An offline one says since when.
@@ -217,7 +216,7 @@ impl Publisher {
     /// of devices and points that it has no more.
     async fn clear_others(&self, config: &Config) {
         let mut ours = BTreeSet::from([self.topics.gateway_state()]);
-        for name in config.names() {
+        for name in config.devices.keys() {
             ours.insert(self.topics.device_state(name));
             let points = config.points(name).into_iter();
             ours.extend(points.map(|point| self.topics.point(name, point)));

@@ -9,7 +9,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Directory};
-use super::lines::Lines;
 use super::plant::Plant;
 use super::publisher::Publisher;
 use crate::config;
@@ -251,7 +250,7 @@ fn plant(publisher: &Publisher) -> Plant {
     let config = configuration(PLANT);
     Plant::new(
         &config,
-        Lines::new(None),
+        None,
         publisher.clone(),
         Directory::default(),
         changed,

@@ -3,6 +3,7 @@
 //! [`Line`] is the way to a bus: through the running gateway if there is one, or opened here.
 
 pub(crate) mod monitor;
+pub(crate) mod probe;
 pub(crate) mod scan;
 pub(crate) mod words;
 
@@ -10,15 +11,16 @@ use std::io;
 use std::path::Path;
 
 use fieldgate_bridge_modbus::wire::pdu::Answer;
-use fieldgate_bridge_modbus::{BusConfig, BusError, BusHandle, Data, ReadRequest};
+use fieldgate_bridge_modbus::{
+    BusConfig, BusError, BusHandle, Buses, Data, ReadRequest, Simulator,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::OnBus;
-use crate::commands::cannot_serve;
 use crate::config::{self, Config};
 use crate::control::client::Client;
 use crate::control::{Ask, Envelope, server};
-use crate::simulate::Simulator;
+use crate::kinds;
 use crate::stop::Stop;
 use crate::yaml::suggestion;
 
@@ -64,8 +66,9 @@ impl Line {
         name: &str,
         control: Option<&Path>,
     ) -> Result<Self, Stop> {
-        let Some(bus) = config.buses.get(name) else {
-            let names: Vec<&String> = config.buses.keys().collect();
+        let part = kinds::part::<Buses>(config);
+        let Some(bus) = part.buses.get(name) else {
+            let names: Vec<&str> = part.buses.keys().copied().collect();
             let text = format!("there is no bus \"{name}\"{}", suggestion(name, &names));
             return Err(Stop::Usage(text));
         };
@@ -85,15 +88,15 @@ impl Line {
         }
         let mut simulator = None;
         if let Some(place) = bus.simulated {
-            let devices = config.devices.values();
+            let devices = part.devices.values().copied();
             let devices: Vec<_> = devices.filter(|device| device.bus == name).collect();
             let started = Simulator::start(place, &own.transport, &devices).await;
-            let started = started.map_err(|error| cannot_serve(place, &error))?;
+            let started = started.map_err(Stop::Listen)?;
             own.transport = started.transport.clone();
             simulator = Some(started);
         }
         // A tool spares the devices as the gateway does.
-        let devices = config.devices.values();
+        let devices = part.devices.values();
         let devices = devices.filter(|device| device.bus == name);
         let longest = devices.map(|device| device.settle).max();
         own.settle = own.settle.max(longest.unwrap_or_default());
@@ -207,7 +210,7 @@ impl Line {
             cancel.cancel();
             handle.ended().await;
             if let Some(simulator) = simulator {
-                simulator.stop().await;
+                simulator.end().await;
             }
         }
         self.trouble.map_or(Ok(()), |error| Err(Stop::Other(error)))

@@ -12,10 +12,11 @@ use fieldgate_model::Value;
 
 use super::{Line, explained};
 use crate::args::{At, ReadTable, WriteTable};
-use crate::commands::{print, shown};
+use crate::commands::print;
 use crate::control::Ask;
 use crate::stop::Stop;
 use crate::yaml::suggestion;
+use fieldgate_bridge::show::shown;
 
 /// Reads and shows.
 ///

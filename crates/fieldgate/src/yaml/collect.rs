@@ -40,7 +40,7 @@ pub(crate) fn read<T: DeserializeOwned>(
             Ok(value) => return Some(value),
             Err(error) => error,
         };
-        let (problem, steps) = error.into_parts();
+        let (problem, steps) = error.about(root).into_parts();
         let is_noise = root
             .at(&steps)
             .is_some_and(|node| is_consequence(node, &problem))

@@ -282,7 +282,7 @@ fn every_kind_of_mistake_has_its_words() {
             device(
                 "a1: {serial: {port: /dev/x}, points: {w: {}}}\n  \"a{unit}\": {bus: net, units: [1], type: em3}",
             ),
-            ":4:3: devices.a1: another device's pattern makes this name",
+            ":5:3: devices.a{unit}: the device \"a1\" is there already, from a1",
         ),
         (
             file("types: {em3: {points: {p: {coil: 1}}}}"),
@@ -291,6 +291,14 @@ fn every_kind_of_mistake_has_its_words() {
         (
             file("types: {t: {model: 5, points: {p: {coil: 1}}}}"),
             ":2:20: types.t.model: expected text, found 5",
+        ),
+        (
+            file("buses: {net: {protocol: modbuss, tcp: \"h:1\"}}"),
+            ":2:25: buses.net.protocol: unknown protocol \"modbuss\"; expected modbus; did you mean \"modbus\"?",
+        ),
+        (
+            file("types: {t: {protocol: gpio, points: {p: {coil: 1}}}}"),
+            ":2:23: types.t.protocol: unknown protocol \"gpio\"; expected modbus",
         ),
     ] {
         let error = load(&text, &[("em3", METER)]).expect_err(&text);

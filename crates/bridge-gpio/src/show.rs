@@ -1,17 +1,17 @@
-//! `check` and `test` for GPIO devices. What they print is for a person at a terminal.
+//! What `check` and `test` tell of GPIO devices, for a person at a terminal.
 
 use std::fmt::Write as _;
 
-use fieldgate_bridge_gpio::{Backend, GpioConfig, Kernel, Kind, PointConfig, Seen, SimChip, probe};
+use fieldgate_bridge::Tell;
+use fieldgate_bridge::show::{counted, shown};
 use fieldgate_model::Value;
 
-use crate::commands::{print, shown};
-use crate::stop::Stop;
+use crate::{Backend, GpioConfig, Kernel, Kind, PointConfig, Seen, SimChip, probe};
 
 /// How the gateway names itself to other programs, quoted as they are shown.
 const OURS: &str = "\"fieldgate ";
 
-/// The lines and channels of a device, one to a line of text.
+/// The lines and channels of a device.
 pub(crate) fn listed(device: &GpioConfig) -> Vec<String> {
     let chip = match (&device.chip, device.simulated) {
         (_, true) => " (simulated)".to_owned(),
@@ -23,7 +23,7 @@ pub(crate) fn listed(device: &GpioConfig) -> Vec<String> {
         .filter_map(|(name, point)| {
             let place = place(point)?;
             let key = point.kind.key();
-            Some(format!("    {}/{name}: {key} {place}{chip}\n", device.name))
+            Some(format!("{}/{name}: {key} {place}{chip}", device.name))
         })
         .collect()
 }
@@ -40,32 +40,29 @@ fn place(point: &PointConfig) -> Option<String> {
 /// # Errors
 ///
 /// If there are lines that a gateway could not have.
-pub(crate) fn test(device: &GpioConfig) -> Result<(), Stop> {
+pub(crate) fn test(device: &GpioConfig, tell: &mut Tell<'_>) -> Result<(), String> {
     let simulated = SimChip::new();
     let (backend, way): (&dyn Backend, _) = match (&device.chip, device.simulated) {
         (_, true) => (&simulated, "simulated".to_owned()),
         (Some(chip), false) => (&Kernel, format!("chip {}", chip.escape_debug())),
         (None, false) => (&Kernel, "any chip".to_owned()),
     };
-    let count = device.points.len();
-    print(&format!("{}: {way}, {count} points\n\n", device.name));
+    let points = counted(device.points.len(), "point");
+    tell(&format!("{}: {way}, {points}\n\n", device.name));
     let mut failed = Vec::new();
     for seen in probe(device, backend) {
         let Some((name, point)) = device.points.get(seen.point) else {
             continue;
         };
         let (text, is_failed) = describe(point, &seen);
-        print(&format!("    {name:<20} {:<5} {text}\n", point.kind.key()));
+        tell(&format!("    {name:<20} {:<5} {text}\n", point.kind.key()));
         if is_failed {
             failed.push(name.as_str());
         }
     }
     match failed.len() {
         0 => Ok(()),
-        _ => Err(Stop::Device(format!(
-            "the gateway could not have {}",
-            failed.join(", ")
-        ))),
+        _ => Err(format!("the gateway could not have {}", failed.join(", "))),
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
+use crate::config::diff;
 use crate::config::tests::load;
-use crate::config::{Served, diff};
+use fieldgate_bridge_gpio::{GpioConfig, Lines};
 
 pub(in crate::config) const PANEL: &str = r#"
 version: 1
@@ -22,14 +23,14 @@ devices:
 #[test]
 fn the_panel_of_the_specification_is_a_device_with_writable_outputs() {
     let config = load(PANEL, &[]).unwrap();
-    assert_eq!(config.served("panel"), Some(Served::Lines));
+    let gpio = |name: &str| -> &GpioConfig { config.devices[name].of::<Lines>().unwrap() };
     assert_eq!(config.points("panel"), ["door", "water", "siren"]);
-    let panel = &config.gpio["panel"];
+    let panel = gpio("panel");
     let writable = panel.model_points().into_iter().map(|point| point.writable);
     assert_eq!(writable.collect::<Vec<_>>(), [false, false, true]);
     let heartbeat = panel.points[0].1.rule.heartbeat;
     assert_eq!(heartbeat.unwrap().as_secs(), 60);
-    let wires = config.gpio["lamps"].wires.iter();
+    let wires = gpio("lamps").wires.iter();
     let wires: Vec<String> = wires.map(|(to, from)| format!("{from}-{to}")).collect();
     assert_eq!(wires, ["GPIO4-GPIO3", "2-1"]);
 }

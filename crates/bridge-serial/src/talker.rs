@@ -1,13 +1,49 @@
-//! Simulated serial instruments: a line without a cable, and one who talks on it.
+//! Simulated instruments: a line without a cable, and one that talks on it.
 
 use std::io;
+use std::time::Duration;
 
-use fieldgate_bridge_serial::SerialConfig;
+use fieldgate_bridge::{Period, Simulated, Work};
 use fieldgate_sim::{Pty, Turn, talk};
+use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Script;
+use crate::SerialConfig;
+use crate::bytes::Escaped;
+
+/// What a simulated instrument says, in the place of its port.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RawScript")]
+pub struct Script {
+    /// One after the other, and then from the first on again.
+    pub says: Vec<Vec<u8>>,
+    /// How often, if it is not asked.
+    pub every: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawScript {
+    says: Vec<Escaped>,
+    every: Option<Period>,
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+
+impl TryFrom<RawScript> for Script {
+    type Error = String;
+
+    fn try_from(raw: RawScript) -> Result<Self, String> {
+        if raw.says.is_empty() {
+            return Err("says: expected at least one text".to_owned());
+        }
+        Ok(Self {
+            says: raw.says.into_iter().map(|Escaped(bytes)| bytes).collect(),
+            every: raw.every.map_or(EVERY, Period::get),
+        })
+    }
+}
 
 /// An instrument that talks.
 #[derive(Debug)]
@@ -50,10 +86,16 @@ impl Talker {
     }
 
     /// Ends it; its port is gone when this returns.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn end(self) {
         self.cancel.cancel();
         if let Err(error) = self.task.await {
             log::error!("simulated instrument: {error}");
         }
+    }
+}
+
+impl Simulated for Talker {
+    fn stop(self: Box<Self>) -> Work<'static, ()> {
+        Box::pin(self.end())
     }
 }

@@ -1,25 +1,23 @@
-//! What the GPIO devices of this process share: the lines, simulated or not, the outputs between two
-//! runs of a device, and the counts that are kept.
+//! What the GPIO devices of one gateway share: the lines, simulated or not, the outputs between two runs of a device,
+//! and the counts that are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldgate_bridge_gpio::{
+use crate::{
     Backend, Folder, GpioConfig, GpioDriver, Keeper, Kernel, Kind, Memory, SimChip, Store,
 };
-
-use crate::config::Config;
 
 /// The folder of the counts, in that of the state.
 const FOLDER: &str = "gpio";
 
 /// What devices are started with.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub struct Lines {
     store: Arc<dyn Store>,
     is_lasting: bool,
-    keeper: Keeper,
+    pub(crate) keeper: Keeper,
     /// Simulated chips by their labels. Devices with one label share a chip, as real ones do.
     chips: BTreeMap<Option<String>, SimChip>,
 }
@@ -39,20 +37,10 @@ impl Lines {
         }
     }
 
-    /// The device is about to be stopped and started again: nothing moves its outputs meanwhile.
-    pub(crate) fn hold(&self, device: &str) {
-        self.keeper.hold(device);
-    }
-
-    /// The device is gone.
-    pub(crate) fn release(&self, device: &str) {
-        self.keeper.release(device);
-    }
-
-    /// Makes the simulated chips of a configuration and lets those go that nobody has any more.
-    pub(crate) fn simulate(&mut self, config: &Config) {
+    /// Makes the simulated chips of these devices and lets those go that none has any more.
+    pub(crate) fn simulate<'d>(&mut self, devices: impl Iterator<Item = &'d GpioConfig>) {
         let mut wires: BTreeMap<Option<String>, BTreeMap<_, _>> = BTreeMap::new();
-        for device in config.gpio.values().filter(|device| device.simulated) {
+        for device in devices.filter(|device| device.simulated) {
             let of_chip = wires.entry(device.chip.clone()).or_default();
             of_chip.extend(device.wires.clone());
         }

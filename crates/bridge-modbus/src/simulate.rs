@@ -3,25 +3,27 @@
 //! What is chosen is pure; [`Simulator`] opens the sockets.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use fieldgate_bridge_modbus::config::WriteRule;
-use fieldgate_bridge_modbus::{
-    DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest, encode,
-};
+use fieldgate_bridge::{Place, Simulated, Work};
 use fieldgate_model::{Decimal, Value};
 use fieldgate_sim::{Image, ModbusServer, Pace, Pty, Table as SimTable, Unit, Wave, serve_rtu};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Place;
+use crate::config::WriteRule;
+use crate::{
+    BusConfig, DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest,
+    encode,
+};
 
 /// The simulated units of one bus.
 #[derive(Debug)]
-pub(crate) struct Simulator {
+pub struct Simulator {
     /// How clients reach them.
-    pub(crate) transport: Transport,
+    pub transport: Transport,
     image: Image,
     cancel: CancellationToken,
     task: JoinHandle<()>,
@@ -32,12 +34,24 @@ impl Simulator {
     ///
     /// # Errors
     ///
-    /// Those of the bind, or of making a line.
-    pub(crate) async fn start(
+    /// That it cannot listen there, or that there is no line.
+    pub async fn start(
         place: Place,
         real: &Transport,
         devices: &[&DeviceConfig],
     ) -> io::Result<Self> {
+        let started = Self::open(place, real).await.map_err(|error| {
+            let text = match place {
+                Place::Listen(listen) => format!("cannot listen on {listen}: {error}"),
+                Place::Line => format!("no line to simulate a bus on: {error}"),
+            };
+            io::Error::new(error.kind(), text)
+        })?;
+        started.update(devices);
+        Ok(started)
+    }
+
+    async fn open(place: Place, real: &Transport) -> io::Result<Self> {
         let (image, cancel) = (Image::new(), CancellationToken::new());
         let served = (image.clone(), cancel.clone());
         let (transport, task) = match (place, real) {
@@ -74,18 +88,16 @@ impl Simulator {
                 (Transport::Tcp(address), task)
             }
         };
-        let simulator = Self {
+        Ok(Self {
             transport,
             image,
             cancel,
             task,
-        };
-        simulator.update(devices);
-        Ok(simulator)
+        })
     }
 
     /// Takes these devices of the bus in; units of other devices go on undisturbed.
-    pub(crate) fn update(&self, devices: &[&DeviceConfig]) {
+    pub fn update(&self, devices: &[&DeviceConfig]) {
         for device in devices {
             let same = devices.iter().filter(|other| other.unit == device.unit);
             self.image.insert(device.unit, unit(same.copied()));
@@ -95,12 +107,35 @@ impl Simulator {
     }
 
     /// Frees the place, so that it can be used again when this returns.
-    pub(crate) async fn stop(self) {
+    pub async fn end(self) {
         self.cancel.cancel();
         if let Err(error) = self.task.await {
             log::error!("simulator: {error}");
         }
     }
+}
+
+impl Simulated for Simulator {
+    fn stop(self: Box<Self>) -> Work<'static, ()> {
+        Box::pin(self.end())
+    }
+}
+
+/// Where a bus says that its devices are, on this machine.
+pub(crate) fn own_place(bus: &BusConfig) -> Place {
+    let address = match &bus.transport {
+        Transport::Tcp(address) | Transport::RtuOverTcp(address) => address,
+        Transport::Serial(_) => return Place::Line,
+    };
+    Place::Listen(match address.parse::<SocketAddr>() {
+        Ok(own) if own.ip().is_loopback() => own,
+        // Another machine's address: its port is served here.
+        _ => {
+            let port = address.rsplit(':').next();
+            let port = port.and_then(|port| port.parse().ok());
+            SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0)))
+        }
+    })
 }
 
 /// How long a simulated unit thinks, as real ones do.

@@ -1,6 +1,6 @@
 use super::*;
+use crate::{Data, DeviceEntry, decode};
 use fieldgate_bridge::Defaults;
-use fieldgate_bridge_modbus::{DeviceEntry, decode};
 
 /// A device whose points are written as in the file.
 fn device(points: &str) -> DeviceConfig {
@@ -16,10 +16,10 @@ fn values(device: &DeviceConfig, unit: &Unit, now: Duration) -> Vec<String> {
         let at = (table(point.table), point.address);
         if point.table.is_bits() {
             let bits = unit.bits(at.0, at.1, count, now)?;
-            Some(fieldgate_bridge_modbus::Data::Bits(bits))
+            Some(Data::Bits(bits))
         } else {
             let words = unit.words(at.0, at.1, count, now)?;
-            Some(fieldgate_bridge_modbus::Data::Words(words))
+            Some(Data::Words(words))
         }
     };
     let points = device.points.iter();

@@ -1,0 +1,272 @@
+//! What the gateway knows of this bridge.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use fieldgate_bridge::{
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Simulated,
+    Started, Tell, Whose,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::simulate::{Simulator, own_place};
+use crate::{
+    Breaks, BusConfig, BusHandle, Counts, DeviceConfig, DeviceEntry, ModbusDriver, Transport,
+    TypeConfig, plan,
+};
+
+/// Polls of many devices are spread over a second, but in few moments: a processor that wakes up
+/// for each of them works more than one that finds several waiting.
+const PHASE: Duration = Duration::from_millis(100);
+const PHASES: u64 = 10;
+
+/// The placeholder in the name of a device that stands for several units.
+const UNIT: &str = "{unit}";
+
+/// The buses of one gateway, by name.
+#[derive(Debug, Default)]
+pub struct Buses {
+    running: BTreeMap<String, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    handle: BusHandle,
+    cancel: CancellationToken,
+    simulator: Option<Simulator>,
+    /// The units of its devices, by their names.
+    units: BTreeMap<String, u8>,
+}
+
+impl Device for DeviceConfig {
+    fn bus(&self) -> Option<&str> {
+        Some(&self.bus)
+    }
+
+    fn point_names(&self) -> Vec<&str> {
+        self.points.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn requests(&self) -> usize {
+        let all: Vec<usize> = (0..self.points.len()).collect();
+        plan(self, &all, &Breaks::default()).len()
+    }
+}
+
+impl From<&Counts> for Figures {
+    fn from(counts: &Counts) -> Self {
+        let faults = counts.faults().to_vec();
+        let all = counts.figures().into_iter();
+        Self {
+            routine: all.filter(|figure| !faults.contains(figure)).collect(),
+            faults,
+            exceptions: Some(counts.exceptions.clone()),
+        }
+    }
+}
+
+impl Bridge for Buses {
+    const NAME: &'static str = "modbus";
+    const DEVICE: &'static str = "Modbus device";
+
+    type Bus = BusConfig;
+    type Type = TypeConfig;
+    type Entry = DeviceEntry;
+    type Device = DeviceConfig;
+
+    fn bus_claims(bus: &BusConfig) -> Vec<Claim> {
+        bus.claims()
+    }
+
+    fn bus_of(entry: &DeviceEntry) -> Option<&str> {
+        Some(&entry.bus)
+    }
+
+    fn type_of(entry: &DeviceEntry) -> Option<&str> {
+        entry.kind.as_deref()
+    }
+
+    fn names(entry: &DeviceEntry, pattern: &str) -> Result<Vec<(String, u8)>, Misfit> {
+        if entry.many && !pattern.contains(UNIT) {
+            let message = format!("several units need {UNIT} in the device's name");
+            return Err(Misfit::new(&["units"], message));
+        }
+        let name = |unit: &u8| (pattern.replace(UNIT, &unit.to_string()), *unit);
+        let names: Vec<_> = entry.units.iter().map(name).collect();
+        if names.iter().any(|(name, _)| name.contains(['{', '}'])) {
+            let message = format!("the only placeholder of a name is {UNIT}");
+            return Err(Misfit::new(&[], message));
+        }
+        Ok(names)
+    }
+
+    fn check_bus(entry: &DeviceEntry, bus: &BusConfig) -> Result<(), Misfit> {
+        let key = if entry.many { "units" } else { "unit" };
+        let mut checked = entry.units.iter();
+        let wrong = checked.find_map(|unit| bus.transport.check_unit(*unit).err());
+        wrong.map_or(Ok(()), |message| Err(Misfit::new(&[key], message)))
+    }
+
+    fn resolve(
+        entry: &DeviceEntry,
+        name: &str,
+        unit: u8,
+        kind: Option<&TypeConfig>,
+        defaults: &Defaults,
+    ) -> Result<DeviceConfig, Vec<Misfit>> {
+        entry.resolve(name, unit, kind, defaults)
+    }
+
+    fn share(device: &mut DeviceConfig, other: &DeviceConfig) {
+        device.points.share(&other.points);
+    }
+
+    fn new(_state: Option<&Path>) -> Self {
+        Self::default()
+    }
+
+    async fn change(
+        &mut self,
+        change: &Change,
+        wanted: Part<'_, Self>,
+    ) -> Vec<(String, io::Error)> {
+        for name in change.gone.iter().chain(&change.buses) {
+            if let Some(bus) = self.running.remove(name) {
+                bus.stop().await;
+            }
+        }
+        let mut failed = Vec::new();
+        for name in &change.buses {
+            let Some(bus) = wanted.buses.get(name.as_str()) else {
+                continue;
+            };
+            match Running::start(name, bus, &on_bus(&wanted, name)).await {
+                Ok(bus) => {
+                    self.running.insert(name.clone(), bus);
+                }
+                Err(error) => failed.push((name.clone(), error)),
+            }
+        }
+        for (name, bus) in &mut self.running {
+            let devices = on_bus(&wanted, name);
+            let units = devices.iter();
+            bus.units = units.map(|on| (on.name.clone(), on.unit)).collect();
+            let Some(simulator) = &bus.simulator else {
+                continue;
+            };
+            let is_changed = |device: &DeviceConfig| change.devices.contains(&device.name);
+            for device in devices.iter().filter(|device| is_changed(device)) {
+                let same = devices.iter().filter(|other| other.unit == device.unit);
+                simulator.update(&same.copied().collect::<Vec<_>>());
+            }
+        }
+        failed
+    }
+
+    fn start(&mut self, device: &DeviceConfig, seed: u64) -> io::Result<Option<Started>> {
+        let Some(bus) = self.running.get(&device.bus) else {
+            return Ok(None);
+        };
+        let phase = PHASE * u32::try_from(seed % PHASES).unwrap_or_default();
+        let settings = device.settings(&bus.handle.config().offline, seed);
+        let driver = ModbusDriver::new(device.clone(), bus.handle.clone()).with_phase(phase);
+        Ok(Some(Started::new(driver, settings, device.points.model())))
+    }
+
+    fn counts(&self) -> Vec<(Whose, Figures)> {
+        let mut counts = Vec::new();
+        for (name, bus) in &self.running {
+            let counters = bus.handle.counters();
+            for (device, unit) in &bus.units {
+                let unit = counters.units.get(unit).cloned().unwrap_or_default();
+                counts.push((Whose::Device(device.clone()), Figures::from(&*unit)));
+            }
+            counts.push((Whose::Bus(name.clone()), Figures::from(&counters.bus)));
+        }
+        counts
+    }
+
+    /// A [`BusHandle`].
+    fn handle(&self, bus: &str) -> Option<Box<dyn Any + Send>> {
+        let bus = self.running.get(bus)?;
+        Some(Box::new(bus.handle.clone()))
+    }
+
+    async fn stop(self) {
+        for bus in self.running.into_values() {
+            bus.stop().await;
+        }
+    }
+
+    async fn simulate<'a>(
+        part: Part<'a, Self>,
+        places: &'a mut Places,
+        tell: &'a mut Tell<'_>,
+    ) -> io::Result<Vec<Box<dyn Simulated>>> {
+        let mut simulators: Vec<Box<dyn Simulated>> = Vec::new();
+        for (name, bus) in &part.buses {
+            let devices = on_bus(&part, name);
+            if devices.is_empty() {
+                continue;
+            }
+            let transport = &bus.config.transport;
+            let place = match transport {
+                Transport::Serial(_) => Place::Line,
+                Transport::Tcp(_) | Transport::RtuOverTcp(_) => match places.take()? {
+                    Some(address) => Place::Listen(address),
+                    None => bus.simulated.unwrap_or_else(|| own_place(&bus.config)),
+                },
+            };
+            let simulator = Simulator::start(place, transport, &devices).await?;
+            let units = devices.iter();
+            let units = units.map(|device| format!("{} (unit {})", device.name, device.unit));
+            let units = units.collect::<Vec<_>>().join(", ");
+            tell(&format!("bus {name}: {}: {units}\n", simulator.transport));
+            simulators.push(Box::new(simulator));
+        }
+        Ok(simulators)
+    }
+}
+
+fn on_bus<'c>(part: &Part<'c, Buses>, bus: &str) -> Vec<&'c DeviceConfig> {
+    let devices = part.devices.values().copied();
+    devices.filter(|device| device.bus == bus).collect()
+}
+
+impl Running {
+    async fn start(
+        name: &str,
+        bus: &Bus<BusConfig>,
+        devices: &[&DeviceConfig],
+    ) -> io::Result<Self> {
+        let mut config = bus.config.clone();
+        let mut simulator = None;
+        if let Some(place) = bus.simulated {
+            let started = Simulator::start(place, &config.transport, devices).await;
+            let started = started.map_err(|error| {
+                io::Error::new(error.kind(), format!("simulated bus {name}: {error}"))
+            })?;
+            log::info!(BUS = name; "simulated on {}", started.transport);
+            config.transport = started.transport.clone();
+            simulator = Some(started);
+        }
+        let cancel = CancellationToken::new();
+        Ok(Self {
+            handle: BusHandle::spawn(name, config, cancel.clone()),
+            cancel,
+            simulator,
+            units: BTreeMap::new(),
+        })
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        drop(self.handle);
+        if let Some(simulator) = self.simulator {
+            simulator.end().await;
+        }
+    }
+}

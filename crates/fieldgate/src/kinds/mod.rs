@@ -1,0 +1,216 @@
+//! The bridges of this gateway, and what they all look like from here.
+//!
+//! [`KINDS`] is the one place that names them. `read` makes a bridge's part of the configuration, `running` holds what
+//! its devices share while they run; both forget which bridge it is.
+
+mod read;
+mod running;
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+use fieldgate_bridge::{Bridge, Part, Place, Places, Simulated, Tell, Untested, Work};
+use fieldgate_bridge_gpio::Lines;
+use fieldgate_bridge_modbus::Buses;
+use fieldgate_bridge_serial::Instruments;
+
+use crate::config::Config;
+pub(crate) use read::{Around, Origins, Picked, Written};
+pub(crate) use running::Running;
+
+/// All bridges.
+pub(crate) const KINDS: &[&dyn Kind] = &[
+    &Of::<Lines>(PhantomData),
+    &Of::<Instruments>(PhantomData),
+    &Of::<Buses>(PhantomData),
+];
+
+/// The bridge of buses and device types without `protocol`.
+pub(crate) const USUAL: &str = Buses::NAME;
+
+/// A bridge, whichever it is.
+pub(crate) trait Kind: Sync {
+    /// Its name, as in `protocol`.
+    fn name(&self) -> &'static str;
+
+    /// Keys of which each of its devices has one, if they are on no bus.
+    fn keys(&self) -> &'static [&'static str];
+
+    /// Its devices change before those of others.
+    fn goes_first(&self) -> bool;
+
+    /// Reads what is its own, and takes it out of the files.
+    fn read(&self, picked: Picked<'_>) -> Box<dyn Written>;
+
+    /// What its devices share, before there are any.
+    fn running(&self, state: Option<&Path>) -> Box<dyn Running>;
+
+    /// Looks at one of its devices.
+    fn test<'a>(
+        &self,
+        config: &'a Config,
+        device: &'a AnyDevice,
+        tell: &'a mut Tell<'_>,
+    ) -> Work<'a, Result<(), Untested>>;
+
+    /// Serves its simulated devices.
+    fn simulate<'a>(
+        &self,
+        config: &'a Config,
+        places: &'a mut Places,
+        tell: &'a mut Tell<'_>,
+    ) -> Work<'a, std::io::Result<Vec<Box<dyn Simulated>>>>;
+}
+
+/// The bridge with this name.
+pub(crate) fn find(name: &str) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// A bridge as a kind among others.
+struct Of<B>(PhantomData<fn() -> B>);
+
+/// A device of some bridge, with everything decided.
+#[derive(Clone, Debug)]
+pub(crate) struct AnyDevice {
+    /// The name of the bridge.
+    pub(crate) kind: &'static str,
+    device: Arc<dyn Comparable>,
+}
+
+/// A bus of some bridge.
+#[derive(Clone, Debug)]
+pub(crate) struct AnyBus {
+    /// The name of the bridge.
+    pub(crate) kind: &'static str,
+    /// Where this process simulates its devices.
+    pub(crate) simulated: Option<Place>,
+    bus: Arc<dyn ComparableBus>,
+}
+
+/// A device that can be compared with one of any other bridge.
+trait Comparable: fieldgate_bridge::Device {
+    fn is(&self, other: &dyn Comparable) -> bool;
+}
+
+impl<D: fieldgate_bridge::Device + PartialEq> Comparable for D {
+    fn is(&self, other: &dyn Comparable) -> bool {
+        let other: &dyn Any = other;
+        other.downcast_ref::<D>() == Some(self)
+    }
+}
+
+/// A bus that can be compared with one of any other bridge.
+trait ComparableBus: Any + Debug + Send + Sync {
+    fn is(&self, other: &dyn ComparableBus) -> bool;
+}
+
+impl<C: Any + Debug + Send + Sync + PartialEq> ComparableBus for fieldgate_bridge::Bus<C> {
+    fn is(&self, other: &dyn ComparableBus) -> bool {
+        let other: &dyn Any = other;
+        other.downcast_ref::<Self>() == Some(self)
+    }
+}
+
+impl PartialEq for AnyDevice {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.device.is(&*other.device)
+    }
+}
+
+impl PartialEq for AnyBus {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.bus.is(&*other.bus)
+    }
+}
+
+impl std::ops::Deref for AnyDevice {
+    type Target = dyn fieldgate_bridge::Device;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.device
+    }
+}
+
+impl AnyDevice {
+    /// The device, if it is of this bridge.
+    pub(crate) fn of<B: Bridge>(&self) -> Option<&B::Device> {
+        let device: &dyn Any = &*self.device;
+        device.downcast_ref()
+    }
+}
+
+impl AnyBus {
+    /// The bus, if it is of this bridge.
+    pub(crate) fn of<B: Bridge>(&self) -> Option<&fieldgate_bridge::Bus<B::Bus>> {
+        let bus: &dyn Any = &*self.bus;
+        bus.downcast_ref()
+    }
+}
+
+/// The part of a configuration that is a bridge's.
+pub(crate) fn part<B: Bridge>(config: &Config) -> Part<'_, B> {
+    let (buses, devices) = (config.buses.iter(), config.devices.iter());
+    Part {
+        buses: buses
+            .filter(|(_, bus)| bus.kind == B::NAME)
+            .filter_map(|(name, bus)| Some((name.as_str(), bus.of::<B>()?)))
+            .collect(),
+        devices: devices
+            .filter(|(_, device)| device.kind == B::NAME)
+            .filter_map(|(name, device)| Some((name.as_str(), device.of::<B>()?)))
+            .collect(),
+    }
+}
+
+impl<B: Bridge> Kind for Of<B> {
+    fn name(&self) -> &'static str {
+        B::NAME
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        B::KEYS
+    }
+
+    fn goes_first(&self) -> bool {
+        B::GOES_FIRST
+    }
+
+    fn read(&self, picked: Picked<'_>) -> Box<dyn Written> {
+        Box::new(picked.read::<B>())
+    }
+
+    fn running(&self, state: Option<&Path>) -> Box<dyn Running> {
+        Box::new(running::Runs(B::new(state)))
+    }
+
+    fn test<'a>(
+        &self,
+        config: &'a Config,
+        device: &'a AnyDevice,
+        tell: &'a mut Tell<'_>,
+    ) -> Work<'a, Result<(), Untested>> {
+        let bus = device
+            .bus()
+            .and_then(|bus| config.buses.get(bus)?.of::<B>());
+        match device.of::<B>() {
+            Some(device) => Box::pin(B::test(device, bus, tell)),
+            None => Box::pin(std::future::ready(Ok(()))),
+        }
+    }
+
+    fn simulate<'a>(
+        &self,
+        config: &'a Config,
+        places: &'a mut Places,
+        tell: &'a mut Tell<'_>,
+    ) -> Work<'a, std::io::Result<Vec<Box<dyn Simulated>>>> {
+        Box::pin(B::simulate(part::<B>(config), places, tell))
+    }
+}
+
+#[cfg(test)]
+mod tests;
