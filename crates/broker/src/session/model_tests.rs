@@ -17,6 +17,7 @@ use super::*;
 use crate::Limits as Config;
 use crate::held::Held;
 use crate::message::testing::message_with;
+use crate::router::Ids;
 
 use disk::Disk;
 use steps::{Step, limits, step};

@@ -8,6 +8,7 @@ use super::*;
 use crate::Limits as Config;
 use crate::held::Held;
 use crate::message::testing::{message, message_with};
+use crate::router::Ids;
 
 /// A session with a client that keeps what it was sent.
 struct Bench {
