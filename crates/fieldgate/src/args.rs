@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Check a configuration and print every mistake with file, line and column.
     Check(Check),
+    /// Print a JSON Schema of the configuration, with which an editor completes keys and underlines mistakes.
+    Schema,
     /// Poll one device once and show requests, raw words and decoded values.
     ///
     /// For a device on a serial port: its frames, what fits them, and the values. The gateway

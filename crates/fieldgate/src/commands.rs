@@ -56,6 +56,18 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Prints what an editor needs to know of the file.
+///
+/// # Errors
+///
+/// None that is known.
+pub(crate) fn schema() -> Result<(), Stop> {
+    let text = serde_json::to_string_pretty(&config::schema());
+    let text = text.map_err(|error| Stop::Other(io::Error::other(error)))?;
+    print(&format!("{text}\n"));
+    Ok(())
+}
+
 fn summary(config: &Config) -> String {
     let devices = || config.devices.values();
     let points: usize = devices().map(|device| device.point_names().len()).sum();

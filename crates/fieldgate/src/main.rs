@@ -63,6 +63,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
             block_on(daemon::run(run.config.path(), state.as_deref(), control))
         }
         Command::Check(check) => commands::check(check.config.path(), check.expand),
+        Command::Schema => commands::schema(),
         Command::Test(test) => block_on(commands::test(&test)),
         Command::Health(health) => health::check(&health),
         Command::Provision(provision) => provision::act(&provision),

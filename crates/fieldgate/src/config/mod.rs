@@ -1,7 +1,7 @@
 //! The configuration: from files to something that cannot be wrong, or to all their mistakes.
 //!
 //! `source` alone reads YAML files, and [`load_with_files`] the ones that they name. `own` and `unavailable` prepare the trees, `resolve` makes the
-//! [`Config`], `expand` writes it down again, and `diff` says what a reload has to do.
+//! [`Config`], `expand` writes it down again, `schema` says for editors what can be written, and `diff` says what a reload has to do.
 
 pub(crate) mod apart;
 mod claims;
@@ -13,6 +13,7 @@ pub(crate) mod own;
 mod raw;
 mod report;
 mod resolve;
+mod schema;
 mod source;
 mod unavailable;
 mod units;
@@ -34,6 +35,7 @@ pub(crate) use expand::document;
 pub(crate) use limits::{Limits, Machine};
 pub(crate) use listen::{Address, Listen};
 pub(crate) use report::Report;
+pub(crate) use schema::schema;
 pub(crate) use source::Sources;
 pub(crate) use users::{check_user_name, text as users_text};
 

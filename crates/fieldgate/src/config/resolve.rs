@@ -28,7 +28,7 @@ const RETAINED_MAX: Duration = Duration::from_secs(3_600);
 /// another.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+pub(super) struct Document {
     version: Option<u64>,
     #[serde(default)]
     gateway: Gateway,

@@ -18,6 +18,7 @@ use fieldgate_bridge_modbus::Buses;
 use fieldgate_bridge_serial::Instruments;
 
 use crate::config::Config;
+use crate::yaml::{Shape, shape};
 pub(crate) use read::{Around, Origins, Picked, Written};
 pub(crate) use running::Running;
 
@@ -42,6 +43,9 @@ pub(crate) trait Kind: Sync {
     /// Its devices change before those of others.
     fn goes_first(&self) -> bool;
 
+    /// What it reads.
+    fn shapes(&self) -> Shapes;
+
     /// Reads what is its own, and takes it out of the files.
     fn read(&self, picked: Picked<'_>) -> Box<dyn Written>;
 
@@ -63,6 +67,13 @@ pub(crate) trait Kind: Sync {
         places: &'a mut Places,
         tell: &'a mut Tell<'_>,
     ) -> Work<'a, std::io::Result<Vec<Box<dyn Simulated>>>>;
+}
+
+/// What a bridge reads.
+pub(crate) struct Shapes {
+    pub(crate) bus: Shape,
+    pub(crate) kind: Shape,
+    pub(crate) device: Shape,
 }
 
 /// The bridge with this name.
@@ -177,6 +188,14 @@ impl<B: Bridge> Kind for Of<B> {
 
     fn goes_first(&self) -> bool {
         B::GOES_FIRST
+    }
+
+    fn shapes(&self) -> Shapes {
+        Shapes {
+            bus: shape::<B::Bus>(),
+            kind: shape::<B::Type>(),
+            device: shape::<B::Entry>(),
+        }
     }
 
     fn read(&self, picked: Picked<'_>) -> Box<dyn Written> {

@@ -2,13 +2,14 @@
 //!
 //! `parse` turns text into a tree whose nodes know where they stand, `de` lets any
 //! `serde::Deserialize` type read such a tree, and `collect` goes on after a mistake until it has
-//! found them all. Nothing here knows what the gateway's keys mean.
+//! found them all. `shape` finds out what a type reads. Nothing here knows what the gateway's keys mean.
 
 mod collect;
 mod de;
 mod error;
 mod parse;
 mod scalar;
+mod shape;
 mod tree;
 mod write;
 
@@ -17,5 +18,6 @@ mod tests;
 
 pub(crate) use collect::{Mistake, Others, read, suggestion};
 pub(crate) use parse::{BYTES_MAX, parse};
+pub(crate) use shape::{Shape, shape};
 pub(crate) use tree::{Entry, Item, Kind, Mark, Node, Pruned, Step, path_text};
 pub(crate) use write::to_value;
