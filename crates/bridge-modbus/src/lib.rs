@@ -2,7 +2,7 @@
 //!
 //! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `steps` are pure.
 //! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. `simulate` makes up units for
-//! a mapping, and `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
+//! a mapping, and `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `config`.
 
 mod bisect;
 mod breaker;

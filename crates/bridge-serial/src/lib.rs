@@ -2,7 +2,7 @@
 //!
 //! `frame`, `check`, `parse`, `number`, `template`, `point` and `config` are pure. Only `port`
 //! opens a port; `session` reads and writes it; `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built
-//! in `model`, and the file is read in `fieldgate`.
+//! in `model`, and the file is read in `config`.
 
 mod bridge;
 pub mod bytes;

@@ -7,14 +7,14 @@ use std::path::Path;
 use fieldgate_bridge::show::counted;
 use fieldgate_bridge::{Places, Untested};
 use fieldgate_bridge_modbus::Buses;
+use fieldgate_config::yaml::suggestion;
+use fieldgate_config::{self as config, Config, Loaded};
 use fieldgate_model::plain::PlainLines;
 
 use crate::args;
-use crate::config::{self, Config, Loaded};
-use crate::kinds::{self, KINDS};
+use crate::kinds::KINDS;
 use crate::stop::Stop;
 use crate::tools;
-use crate::yaml::suggestion;
 
 /// Prints why the program ends.
 pub(crate) fn complain(stop: &Stop) {
@@ -42,7 +42,7 @@ fn print_to(to: &mut impl io::Write, text: &str) {
 ///
 /// All its mistakes.
 pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
-    let Loaded { config, sources } = config::load_with_files(path).map_err(Stop::Config)?;
+    let Loaded { config, sources } = config::load_with_files(path, KINDS).map_err(Stop::Config)?;
     let summary = summary(&config);
     if expand {
         let text = serde_yaml::to_string(&config::document(&sources))
@@ -62,7 +62,7 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
 ///
 /// None that is known.
 pub(crate) fn schema() -> Result<(), Stop> {
-    let text = serde_json::to_string_pretty(&config::schema());
+    let text = serde_json::to_string_pretty(&config::schema(KINDS));
     let text = text.map_err(|error| Stop::Other(io::Error::other(error)))?;
     print(&format!("{text}\n"));
     Ok(())
@@ -97,7 +97,9 @@ fn lines(config: &Config) -> Vec<String> {
 /// If there is no such device, or not all of it can be read.
 pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     let name = test.device.as_str();
-    let config = config::load(&test.config).map_err(Stop::Config)?.config;
+    let config = config::load(&test.config, KINDS)
+        .map_err(Stop::Config)?
+        .config;
     let Some(device) = config.devices.get(name) else {
         let names: Vec<&String> = config.devices.keys().collect();
         let text = format!("there is no device \"{name}\"{}", suggestion(name, &names));
@@ -107,7 +109,7 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     if let Some(device) = device.of::<Buses>() {
         return tools::probe::test(test, &config, device).await;
     }
-    let Some(kind) = kinds::find(device.kind) else {
+    let Some(kind) = KINDS.find(device.kind) else {
         return Ok(());
     };
     let tested = kind.test(&config, device, &mut print).await;
@@ -123,10 +125,10 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
 ///
 /// If an address cannot be listened on.
 pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<(), Stop> {
-    let config = config::load(path).map_err(Stop::Config)?.config;
+    let config = config::load(path, KINDS).map_err(Stop::Config)?.config;
     let mut places = Places::new(listen);
     let mut serving = Vec::new();
-    for kind in KINDS {
+    for kind in KINDS.iter() {
         let served = kind.simulate(&config, &mut places, &mut print).await;
         serving.extend(served.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Stop::Usage(format!("--listen: {error}")),

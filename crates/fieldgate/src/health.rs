@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::args;
 use crate::commands::print;
-use crate::config::{self, Address, Config};
+use crate::kinds::KINDS;
 use crate::stop::Stop;
+use fieldgate_config::{self as config, Address, Config};
 
 /// How long each step of one attempt may take.
 const STEP: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ enum Door {
 ///
 /// A configuration with mistakes, and a gateway that does not answer.
 pub(crate) fn check(args: &args::Health) -> Result<(), Stop> {
-    let config = config::load(args.config.path())
+    let config = config::load(args.config.path(), KINDS)
         .map_err(Stop::Config)?
         .config;
     let Some(door) = door(&config) else {

@@ -1,11 +1,10 @@
 //! The gateway daemon and its tools.
 //!
-//! Only this crate reads YAML, and only it knows where files are. It wires bridges to the broker;
-//! what a sample, a topic or a packet is, is none of its business.
+//! Only this crate knows where files are, and which bridges there are. It wires bridges to the broker; what a sample, a
+//! topic or a packet is, is none of its business.
 
 mod args;
 mod commands;
-mod config;
 mod control;
 mod daemon;
 mod health;
@@ -18,7 +17,6 @@ mod stop;
 mod tools;
 mod update;
 mod users;
-mod yaml;
 
 use std::env;
 use std::future::Future;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::config::Report;
+use fieldgate_config::Report;
 
 /// What keeps a command from being carried out.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fieldgate_broker::{Broker, Users};
+use fieldgate_config::{self as config, Config, Report};
 
-use crate::config::{self, Config, Report};
 use crate::journal::ANSWER;
 
 /// What the broker was told last, and where from.

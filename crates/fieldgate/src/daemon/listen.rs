@@ -8,8 +8,8 @@ use fieldgate_broker::{BindError, Broker, Endpoint, Listener, OwnTopics, StartEr
 use fieldgate_model::Topics;
 
 use super::machine::machine;
-use crate::config::{Address, Config, StoreTimes};
 use crate::stop::Stop;
+use fieldgate_config::{Address, Config, StoreTimes};
 
 /// Opens the broker of a configuration, which serves nobody yet. Returns the listeners that it has.
 ///

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::system::sysinfo;
 
-use crate::config::Machine;
+use fieldgate_config::Machine;
 
 /// Finds out. Raises the limit of open files as far as it may.
 pub(crate) fn machine() -> Machine {

@@ -27,16 +27,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::config;
 use crate::control::{
     self,
     server::{Buses, Control},
 };
 use crate::journal::ANSWER;
+use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use commands::Directory;
 use doors::Doors;
+use fieldgate_config as config;
 use plant::Plant;
 use publisher::Publisher;
 
@@ -66,7 +67,9 @@ pub(crate) async fn run(
     state: Option<&Path>,
     control: Option<&Path>,
 ) -> Result<(), Stop> {
-    let config = config::load_with_files(path).map_err(Stop::Config)?.config;
+    let config = config::load_with_files(path, KINDS)
+        .map_err(Stop::Config)?
+        .config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Doors::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
@@ -247,7 +250,7 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 /// Reads the configuration again and takes over what changed.
 async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doors) {
     let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path)).await;
+    let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
     let config = match loaded {
         Ok(Ok(loaded)) => loaded.config,
         Ok(Err(report)) => {

@@ -18,8 +18,9 @@ use super::commands::Directory;
 use super::device::Device;
 use super::publisher::Publisher;
 use super::stats::Stats;
-use crate::config::{self, Changes, Config};
-use crate::kinds::{KINDS, Running};
+use crate::kinds::KINDS;
+use fieldgate_config::kinds::Running;
+use fieldgate_config::{self as config, Changes, Config};
 
 /// How long all devices together may take to end their transactions, on a reload and at the end.
 const DRAIN: Duration = Duration::from_secs(5);

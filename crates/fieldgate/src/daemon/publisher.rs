@@ -13,7 +13,7 @@ use fieldgate_model::{
 use jiff::Timestamp;
 
 use super::clock::Clock;
-use crate::config::Config;
+use fieldgate_config::Config;
 
 /// Samples that are rendered together.
 const SAMPLES_AT_ONCE: usize = 64;

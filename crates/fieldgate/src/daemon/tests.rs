@@ -11,8 +11,15 @@ use tokio_util::sync::CancellationToken;
 use super::commands::{self, Directory};
 use super::plant::Plant;
 use super::publisher::Publisher;
-use crate::config;
-use crate::config::tests::load;
+use crate::kinds::KINDS;
+use fieldgate_config as config;
+
+fn load(text: &str) -> Result<config::Config, String> {
+    let loaded = config::load_text("gateway.yaml", text, KINDS);
+    loaded
+        .map(|loaded| loaded.config)
+        .map_err(|report| report.to_string())
+}
 
 /// Only a failed test waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -242,7 +249,7 @@ devices:
 "#;
 
 fn configuration(text: &str) -> config::Config {
-    load(text, &[]).unwrap()
+    load(text).unwrap()
 }
 
 fn plant(publisher: &Publisher) -> Plant {
@@ -342,7 +349,7 @@ async fn a_bus_that_cannot_listen_stops_no_other_and_is_tried_again_by_the_next_
 }
 
 /// One device of each kind, none of them on hardware.
-const KINDS: &str = r#"
+const RETAINED: &str = r#"
 version: 1
 buses: {one: {tcp: "127.0.0.1:0", simulated: true}}
 devices:
@@ -362,7 +369,7 @@ async fn what_is_retained_of_devices_of_every_kind_outlives_a_start() {
         publisher.send(message(topic, stale, true)).await;
         assert_eq!(on(&watcher, topic).await, stale);
     }
-    publisher.take_over(&configuration(KINDS)).await;
+    publisher.take_over(&configuration(RETAINED)).await;
     publisher.send(message("end", "", false)).await;
     let mut cleared = Vec::new();
     loop {
@@ -468,14 +475,14 @@ async fn a_device_that_another_bridge_serves_from_now_on_keeps_its_name() {
         "serial: {port: /dev/b}, simulated: {says: [\"5\\n\"]}, points: {y: {}}",
         "gpio: {chip: x, simulated: true}, points: {z: {out: 1}}",
     );
-    let exchanged = KINDS
+    let exchanged = RETAINED
         .replace(b, "B")
         .replace(c, b)
         .replace("{B}", &format!("{{{c}}}"));
     for (text, points) in [
-        (KINDS, ["t/b/y", "t/c/z"]),
+        (RETAINED, ["t/b/y", "t/c/z"]),
         (exchanged.as_str(), ["t/b/z", "t/c/y"]),
-        (KINDS, ["t/b/y", "t/c/z"]),
+        (RETAINED, ["t/b/y", "t/c/z"]),
     ] {
         plant.change(configuration(text)).await.unwrap();
         let mut left = points.to_vec();

@@ -21,10 +21,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::args;
-use crate::config::{self, Report};
+use crate::kinds::KINDS;
 use crate::stop::Stop;
 use crate::users;
-use crate::yaml::{BYTES_MAX, Node};
+use fieldgate_config::yaml::{BYTES_MAX, Node};
+use fieldgate_config::{self as config, Report};
 use report::{Became, Story};
 use wanted::{MqttUser, Wanted};
 
@@ -309,7 +310,7 @@ impl Run {
             self.story.add(GATEWAY, Became::Refused);
             return apply::remove(&staged).map_err(Stop::Other);
         }
-        if let Err(report) = config::load_with_files(&staged) {
+        if let Err(report) = config::load_with_files(&staged, KINDS) {
             let inner = staged.display().to_string();
             for mistake in report.iter() {
                 let file = match mistake.file == inner {

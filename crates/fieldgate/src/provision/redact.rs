@@ -1,6 +1,6 @@
 //! Takes the passwords out of a `provision.yaml` and leaves the rest as its author wrote it. Pure.
 
-use crate::yaml::{Mark, Node, to_value};
+use fieldgate_config::yaml::{Mark, Node, to_value};
 
 /// Where passwords are.
 const SECRETS: [&[&str]; 2] = [&["wifi", "password"], &["mqtt", "password"]];

@@ -1,7 +1,7 @@
 //! What became of each file, for a person who puts the card into a PC. Pure but for the log.
 
-use crate::config::Report;
 use crate::journal::ANSWER;
+use fieldgate_config::Report;
 
 /// What became of one file.
 #[derive(Debug, PartialEq, Eq)]

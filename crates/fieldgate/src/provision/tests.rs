@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::yaml::parse;
+use fieldgate_config::yaml::parse;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0Qf3mHq9Yp1K3yP3Qyq1r8t0V5m2c4g6h8i0j2k4l6 ann@pc";

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::config::check_user_name;
+use fieldgate_config::check_user_name;
 
 /// The whole file. What it does not name stays as it is on the board.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

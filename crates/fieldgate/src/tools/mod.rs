@@ -17,12 +17,13 @@ use fieldgate_bridge_modbus::{
 use tokio_util::sync::CancellationToken;
 
 use crate::args::OnBus;
-use crate::config::{self, Config};
 use crate::control::client::Client;
 use crate::control::{Ask, Envelope, server};
-use crate::kinds;
+use crate::kinds::KINDS;
 use crate::stop::Stop;
-use crate::yaml::suggestion;
+use fieldgate_config::kinds;
+use fieldgate_config::yaml::suggestion;
+use fieldgate_config::{self as config, Config};
 
 /// A bus that a tool uses.
 pub(crate) struct Line {
@@ -51,7 +52,9 @@ impl Line {
     ///
     /// Those of the configuration, an unknown bus, and a gateway that cannot be used.
     pub(crate) async fn find(on: &OnBus) -> Result<Self, Stop> {
-        let config = config::load(&on.config).map_err(Stop::Config)?.config;
+        let config = config::load(&on.config, KINDS)
+            .map_err(Stop::Config)?
+            .config;
         Self::open(&on.config, &config, &on.bus, on.control.as_deref()).await
     }
 

@@ -12,9 +12,9 @@ use fieldgate_model::{Decimal, Value};
 use super::Line;
 use crate::args;
 use crate::commands::print;
-use crate::config::Config;
-use crate::kinds;
 use crate::stop::Stop;
+use fieldgate_config::Config;
+use fieldgate_config::kinds;
 
 /// Polls one device once and shows everything.
 ///

@@ -15,8 +15,8 @@ use crate::args::{At, ReadTable, WriteTable};
 use crate::commands::print;
 use crate::control::Ask;
 use crate::stop::Stop;
-use crate::yaml::suggestion;
 use fieldgate_bridge::show::shown;
+use fieldgate_config::yaml::suggestion;
 
 /// Reads and shows.
 ///

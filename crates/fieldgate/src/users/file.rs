@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fieldgate_broker::Users;
 
-use crate::config;
+use fieldgate_config as config;
 
 /// What stands at the top of the file.
 const HEAD: &str = "\

@@ -9,9 +9,9 @@ use fieldgate_broker::{PasswordHash, Permission, Rule, User, Users};
 
 use crate::args::{self, AddUser, NamedUser, NewPassword, UsersFile};
 use crate::commands::print;
-use crate::config;
 use crate::stop::Stop;
-use crate::yaml::suggestion;
+use fieldgate_config as config;
+use fieldgate_config::yaml::suggestion;
 use file::Locked;
 
 /// More than the longest password and its line end.

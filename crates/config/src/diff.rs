@@ -1,0 +1,87 @@
+//! What has to happen when one configuration takes the place of another.
+
+use std::collections::BTreeSet;
+
+use super::Config;
+
+/// The work of a reload. Devices that are in no list go on undisturbed.
+#[derive(Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Devices that are gone.
+    pub removed: BTreeSet<String>,
+    /// Devices that are new.
+    pub added: BTreeSet<String>,
+    /// Devices that must be stopped and started: they, or their bus, changed.
+    pub changed: BTreeSet<String>,
+    /// Buses that are new or that changed.
+    pub buses: BTreeSet<String>,
+    /// Keys whose change has no effect before a restart.
+    pub need_restart: Vec<&'static str>,
+}
+
+impl Changes {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Compares what runs with what is wanted.
+pub fn diff(old: &Config, new: &Config) -> Changes {
+    let mut changes = Changes::default();
+    for (key, is_same) in [
+        ("gateway.name", old.gateway == new.gateway),
+        ("broker.listen", old.listen == new.listen),
+        ("broker.tls", old.tls == new.tls),
+        ("broker.store", old.store == new.store),
+        ("broker.takeover", old.takeover == new.takeover),
+        ("broker.limits", old.limits == new.limits),
+        (
+            "mqtt.topic",
+            // The gateway's name is a part of the topics; it has been named then.
+            old.topics == new.topics || old.gateway != new.gateway,
+        ),
+        ("mqtt.payload", old.payload == new.payload),
+    ] {
+        if !is_same {
+            changes.need_restart.push(key);
+        }
+    }
+    for (name, bus) in &new.buses {
+        if old.buses.get(name) != Some(bus) {
+            changes.buses.insert(name.clone());
+        }
+    }
+    for (name, device) in &new.devices {
+        let is_on = |bus| changes.buses.contains(bus);
+        match old.devices.get(name) {
+            Some(other) if other.kind == device.kind => {
+                if other != device || device.bus().is_some_and(is_on) {
+                    changes.changed.insert(name.clone());
+                }
+            }
+            // One that another bridge serves now is gone and new.
+            _ => {
+                changes.added.insert(name.clone());
+            }
+        }
+    }
+    let is_gone = |name: &str, kind| new.devices.get(name).is_none_or(|new| new.kind != kind);
+    let gone = old.devices.iter();
+    let gone = gone.filter(|(name, device)| is_gone(name, device.kind));
+    changes.removed = gone.map(|(name, _)| name.clone()).collect();
+    changes
+}
+
+impl Config {
+    /// Takes over from `running` what cannot change without a restart.
+    pub fn keep(&mut self, running: &Self) {
+        self.gateway.clone_from(&running.gateway);
+        self.listen.clone_from(&running.listen);
+        self.tls.clone_from(&running.tls);
+        self.takeover = running.takeover;
+        self.limits.clone_from(&running.limits);
+        self.topics = running.topics.clone();
+        self.payload = running.payload;
+    }
+}

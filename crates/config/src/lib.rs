@@ -1,0 +1,272 @@
+//! The configuration: from files to something that cannot be wrong, or to all their mistakes.
+//!
+//! `yaml` reads YAML so that every mistake has its place, and knows no key. `source` alone reads files, and
+//! [`load_with_files`] those that they name. `own` and `unavailable` prepare the trees, `kinds` lets each bridge read its
+//! part, `resolve` makes the [`Config`], `expand` writes it down again, `schema` says for editors what can be written,
+//! and `diff` what a reload has to do. Which bridges there are is an argument.
+
+mod apart;
+mod claims;
+mod diff;
+mod expand;
+pub mod kinds;
+mod limits;
+mod listen;
+mod own;
+mod raw;
+mod report;
+mod resolve;
+mod schema;
+mod source;
+mod unavailable;
+mod units;
+mod users;
+pub mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fieldgate_broker::{Takeover, TlsFile, TlsSettings, Users};
+use fieldgate_model::{PayloadFormat, Topics};
+
+use claims::Claims;
+pub use diff::{Changes, diff};
+pub use expand::document;
+pub use limits::{Limits, Machine};
+pub use listen::{Address, Listen};
+pub use report::Report;
+pub use schema::schema;
+pub use source::Sources;
+pub use users::{check_user_name, text as users_text};
+
+use crate::kinds::{AnyBus, AnyDevice, Kinds};
+use crate::yaml::{Mark, Mistake, Node, read};
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The name of the gateway, a level of its topics.
+    pub gateway: String,
+    /// Where the broker listens.
+    pub listen: Listen,
+    /// For the listeners that encrypt.
+    pub tls: Option<TlsSettings>,
+    /// Whether clients without a user get in, where a listener does not say itself.
+    pub allow_anonymous: bool,
+    /// How often the broker writes to the disk.
+    pub store: StoreTimes,
+    /// Who may take over the session of a client identifier.
+    pub takeover: Takeover,
+    /// The bounds on what clients make the broker hold.
+    pub limits: Limits,
+    /// Where the users are.
+    pub users_file: Option<PathBuf>,
+    /// What is there, if it was read at all.
+    pub users: Users,
+    /// The topics of the gateway.
+    pub topics: Topics,
+    /// How readings are written.
+    pub payload: PayloadFormat,
+    /// By name.
+    pub buses: BTreeMap<String, AnyBus>,
+    /// By name, patterns applied.
+    pub devices: BTreeMap<String, AnyDevice>,
+}
+
+/// `broker.store:`; the broker's own times where they are absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreTimes {
+    /// How often is written what an acknowledgement waits for, under load.
+    pub commit: Option<Duration>,
+    /// How often is written what nothing waits for.
+    pub retained: Option<Duration>,
+}
+
+impl Config {
+    /// The names of a device's points; none if there is no such device.
+    pub fn points(&self, device: &str) -> Vec<&str> {
+        let device = self.devices.get(device);
+        device
+            .map(|device| device.point_names())
+            .unwrap_or_default()
+    }
+}
+
+/// A configuration and the files that it was made from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// Its files.
+    pub sources: Sources,
+}
+
+/// Reads the file and the device types beside it, but not the files that it names for the broker:
+/// they are nobody's business who only wants to see a device.
+///
+/// # Errors
+///
+/// All mistakes of all files.
+pub fn load(path: &Path, kinds: Kinds) -> Result<Loaded, Report> {
+    load_and(path, kinds, |_, _, _| {})
+}
+
+/// As [`load`], for whoever runs the broker: the users are read, and certificates and keys must
+/// be of use.
+///
+/// # Errors
+///
+/// All mistakes of all files.
+pub fn load_with_files(path: &Path, kinds: Kinds) -> Result<Loaded, Report> {
+    load_and(path, kinds, |config, sources, report| {
+        check_certificates(config, sources, report);
+        if let Some(file) = &config.users_file {
+            config.users = users::load(file, report).unwrap_or_default();
+        }
+    })
+}
+
+fn check_certificates(config: &Config, sources: &Sources, report: &mut Report) {
+    let Some(Err(error)) = config.tls.as_ref().map(TlsSettings::check) else {
+        return;
+    };
+    let key = match error.what {
+        TlsFile::Certificate => "certificate",
+        TlsFile::Key => "key",
+        TlsFile::ClientCa => "client_ca",
+    };
+    let main = &sources.main;
+    let mark = main.root.mark_of(&["broker", "tls", key]);
+    let message = format!("{}: {}", error.file.display(), error.cause);
+    report.add(&main.name, Some(mark), format!("broker.tls.{key}"), message);
+}
+
+fn load_and(
+    path: &Path,
+    kinds: Kinds,
+    read_files: impl FnOnce(&mut Config, &Sources, &mut Report),
+) -> Result<Loaded, Report> {
+    let mut report = Report::default();
+    let Some(sources) = source::load(path, &mut report) else {
+        return Err(report);
+    };
+    let mut config = resolve::resolve(sources.clone(), kinds, &mut report);
+    if let Some(config) = &mut config {
+        config.users_file = config.users_file.take().map(|file| beside(path, &file));
+        read_files(config, &sources, &mut report);
+    }
+    match config {
+        Some(config) if report.is_empty() => Ok(Loaded { config, sources }),
+        _ => Err(report),
+    }
+}
+
+/// Reads a text that stands for a file called `name`, without device types beside it and without the files that it
+/// names.
+///
+/// # Errors
+///
+/// All its mistakes.
+pub fn load_text(name: &str, text: &str, kinds: Kinds) -> Result<Loaded, Report> {
+    let mut report = Report::default();
+    let main = source::file(name, text, &mut report);
+    let sources = main.map(|main| Sources {
+        main,
+        types: BTreeMap::new(),
+        broken: Vec::new(),
+    });
+    let loaded = sources.and_then(|sources| {
+        let config = resolve::resolve(sources.clone(), kinds, &mut report)?;
+        Some(Loaded { config, sources })
+    });
+    match loaded {
+        Some(loaded) if report.is_empty() => Ok(loaded),
+        _ => Err(report),
+    }
+}
+
+/// Reads a document of another kind with the same care. Mistakes go into `report`; a document
+/// with mistakes is none.
+pub fn read_document<T: serde::de::DeserializeOwned>(
+    name: &str,
+    text: &str,
+    report: &mut Report,
+) -> Option<(T, Node)> {
+    let mut file = source::file(name, text, report)?;
+    let mut mistakes = Vec::new();
+    let document = read(&mut file.root, &[], &mut mistakes);
+    let is_whole = mistakes.is_empty() && file.root.is_whole();
+    add(name, mistakes, report);
+    Some((document.filter(|_| is_whole)?, file.root))
+}
+
+/// Reads a users file.
+///
+/// # Errors
+///
+/// All its mistakes.
+pub fn load_users(file: &Path) -> Result<Users, Report> {
+    let mut report = Report::default();
+    match users::load(file, &mut report) {
+        Some(users) if report.is_empty() => Ok(users),
+        _ => Err(report),
+    }
+}
+
+/// Where a configuration says that its users are, whatever else may be wrong with it.
+///
+/// # Errors
+///
+/// Why the file cannot be read or parsed.
+pub fn users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
+    let mut report = Report::default();
+    let Some(main) = source::read(path, &mut report) else {
+        return Err(report);
+    };
+    let named = main.root.get(&["broker", "users"]).and_then(Node::text);
+    if named.is_none() && main.is_cut {
+        return Err(report);
+    }
+    Ok(named.map(|file| beside(path, Path::new(file))))
+}
+
+/// The files that a configuration names for the broker, as it names them: key, place, file.
+///
+/// # Errors
+///
+/// Why the file cannot be read or parsed.
+pub fn files_of_broker(path: &Path) -> Result<Vec<(String, Mark, PathBuf)>, Report> {
+    const KEYS: [&[&str]; 4] = [
+        &["broker", "users"],
+        &["broker", "tls", "certificate"],
+        &["broker", "tls", "key"],
+        &["broker", "tls", "client_ca"],
+    ];
+    let mut report = Report::default();
+    let Some(main) = source::read(path, &mut report) else {
+        return Err(report);
+    };
+    if main.is_cut {
+        return Err(report);
+    }
+    let found = KEYS.into_iter().filter_map(|key| {
+        let file = main.root.get(key).and_then(Node::text)?;
+        Some((key.join("."), main.root.mark_of(key), file.into()))
+    });
+    Ok(found.collect())
+}
+
+/// A file that a configuration names.
+fn beside(config: &Path, file: &Path) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(file)
+}
+
+fn add(file: &str, mistakes: Vec<Mistake>, report: &mut Report) {
+    for mistake in mistakes {
+        report.add(file, Some(mistake.mark), mistake.path, mistake.message);
+    }
+}

@@ -1,0 +1,255 @@
+//! Puts the parts of a configuration together: references, patterns, types and defaults.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use fieldgate_bridge::{Defaults, Period, Place};
+use fieldgate_broker::Users;
+use fieldgate_model::Topics;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::claims::Claims;
+use super::listen::Address;
+use super::raw::{Broker, Gateway, Mqtt, Name, Store, VERSION};
+use super::report::Report;
+use super::source::{File, Sources};
+use super::{Config, StoreTimes, apart, own, unavailable};
+use crate::kinds::{AnyBus, Around, Kinds, Origins, Picked};
+use crate::yaml::{Node, Pruned, read, suggestion};
+
+/// A publisher that waits longer for its acknowledgement sends the message again.
+const COMMIT_MAX: Duration = Duration::from_secs(10);
+/// A value that is older than this after a power failure would surprise.
+const RETAINED_MAX: Duration = Duration::from_secs(3_600);
+
+/// The main file without what bridges read. Every section may be left out, so that a mistake in one hides none in
+/// another.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Document {
+    version: Option<u64>,
+    #[serde(default)]
+    gateway: Gateway,
+    #[serde(default)]
+    broker: Broker,
+    #[serde(default)]
+    mqtt: Mqtt,
+    #[serde(default)]
+    defaults: Defaults,
+    #[serde(default, rename = "types")]
+    _types: BTreeMap<Name, IgnoredAny>,
+    #[serde(default, rename = "buses")]
+    _buses: BTreeMap<Name, IgnoredAny>,
+    #[serde(default, rename = "devices")]
+    _devices: BTreeMap<String, IgnoredAny>,
+}
+
+/// Makes a configuration of the files. What it returns counts only while the report is empty.
+pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -> Option<Config> {
+    apart::leave_unclear(&mut sources.main, kinds);
+    unavailable::refuse(&mut sources.main, report);
+    let owners = own::take(&mut sources, kinds, report);
+    let mut written = Vec::new();
+    for kind in kinds.iter() {
+        written.push(kind.read(Picked {
+            sources: &mut sources,
+            owners: &owners,
+            report,
+        }));
+    }
+    let mut mistakes = Vec::new();
+    let document: Option<Document> = read(&mut sources.main.root, &[], &mut mistakes);
+    super::add(&sources.main.name, mistakes, report);
+    let main = Main {
+        file: &sources.main,
+        sources: &sources,
+    };
+    main.types(report);
+    let document = document?;
+    main.version(document.version, report);
+    let topics = main.topics(&document, report);
+    let buses = written.iter().flat_map(|written| written.buses());
+    let buses: BTreeMap<String, AnyBus> = buses.collect();
+    main.listeners(&document.broker, &buses, report);
+    main.store(&document.broker.store, report);
+    main.references(report);
+    let mut claims = Claims::new(main.file);
+    let mut around = Around {
+        sources: &sources,
+        owners: &owners,
+        defaults: &document.defaults,
+        origins: &mut Origins::new(),
+        claims: &mut claims,
+        report,
+    };
+    let mut devices = BTreeMap::new();
+    for written in &written {
+        devices.extend(written.resolve(&mut around));
+    }
+    claims.compare(report);
+    Some(Config {
+        gateway: document.gateway.name.0,
+        tls: document
+            .broker
+            .tls
+            .map(|tls| tls.beside(Path::new(&sources.main.name))),
+        listen: document.broker.listen,
+        allow_anonymous: document.broker.allow_anonymous,
+        store: StoreTimes {
+            commit: document.broker.store.commit.map(Period::get),
+            retained: document.broker.store.retained.map(Period::get),
+        },
+        takeover: document.broker.takeover.into(),
+        limits: document.broker.limits,
+        users_file: document.broker.users.map(Into::into),
+        users: Users::default(),
+        topics: topics?,
+        payload: document.mqtt.payload,
+        buses,
+        devices,
+    })
+}
+
+/// The main file, to show where something stands.
+struct Main<'a> {
+    file: &'a File,
+    sources: &'a Sources,
+}
+
+impl Main<'_> {
+    /// No type is in the main file and in one of its own.
+    fn types(&self, report: &mut Report) {
+        let inline = self.file.root.get(&["types"]);
+        for entry in inline.map(Node::entries).unwrap_or_default() {
+            let name = entry
+                .key
+                .text()
+                .filter(|_| entry.pruned == Some(Pruned::Taken));
+            let Some((name, file)) = name.and_then(|name| self.sources.types.get_key_value(name))
+            else {
+                continue;
+            };
+            let message = format!("the type is already in {}", file.name);
+            self.wrong(&["types", name], &message, report);
+        }
+    }
+
+    /// Reports what is wrong with a key; a message may begin with keys below it.
+    fn wrong(&self, path: &[&str], message: &str, report: &mut Report) {
+        let (mark, path, message) = self.file.root.place(path, message);
+        report.add(&self.file.name, Some(mark), path, message);
+    }
+
+    fn version(&self, version: Option<u64>, report: &mut Report) {
+        match version {
+            Some(VERSION) => {}
+            Some(other) => {
+                let message = format!("{other} is not known; this version reads {VERSION}");
+                self.wrong(&["version"], &message, report);
+            }
+            // A version that could not be read has been reported.
+            None if self.file.is_cut || self.file.root.get(&["version"]).is_some() => {}
+            None => {
+                let message =
+                    format!("the key \"version\" is missing; expected version: {VERSION}");
+                self.wrong(&[], &message, report);
+            }
+        }
+    }
+
+    fn topics(&self, document: &Document, report: &mut Report) -> Option<Topics> {
+        match Topics::new(&document.mqtt.topic, &document.gateway.name.0) {
+            Ok(topics) => Some(topics),
+            Err(error) => {
+                let text = error.to_string();
+                let message = text.strip_prefix("topic: ").unwrap_or(&text);
+                self.wrong(&["mqtt", "topic"], message, report);
+                None
+            }
+        }
+    }
+
+    /// Listeners that encrypt have a certificate, and no two sockets listen at one place.
+    fn listeners(&self, broker: &Broker, buses: &BTreeMap<String, AnyBus>, report: &mut Report) {
+        // What could not be read has been reported.
+        let has_tls = self.file.root.get(&["broker", "tls"]).is_some() || self.file.is_cut;
+        let mut sockets: Vec<(Vec<&str>, Address)> = Vec::new();
+        for (key, entry) in broker.listen.addressed() {
+            let path = vec!["broker", "listen", key];
+            if key.ends_with("tls") && !has_tls {
+                let message = "needs broker.tls with a certificate and a key";
+                self.wrong(&path, message, report);
+            }
+            sockets.push((path, entry.place.address));
+        }
+        for (name, bus) in buses {
+            if let Some(Place::Listen(address)) = bus.simulated {
+                sockets.push((vec!["buses", name, "tcp"], Address::One(address)));
+            }
+        }
+        sockets.sort_by_key(|(path, _)| self.file.root.mark_of(path));
+        for (index, (path, address)) in sockets.iter().enumerate() {
+            let mut before = sockets.iter().take(index);
+            if let Some((other, _)) = before.find(|(_, other)| other.collides(*address)) {
+                let line = self.file.root.mark_of(other).line;
+                let message = format!("{} at line {line} already listens there", other.join("."));
+                self.wrong(path, &message, report);
+            }
+        }
+    }
+
+    /// Times for which a publisher or a card would wait too long.
+    fn store(&self, store: &Store, report: &mut Report) {
+        for (key, time, most, text) in [
+            ("commit", store.commit, COMMIT_MAX, "1ms to 10s"),
+            ("retained", store.retained, RETAINED_MAX, "100ms to 1h"),
+        ] {
+            let least = Duration::from_millis(if key == "commit" { 1 } else { 100 });
+            let fits = |time: Period| (least..=most).contains(&time.get());
+            if !time.is_none_or(fits) {
+                let message = format!("expected a time from {text}");
+                self.wrong(&["broker", "store", key], &message, report);
+            }
+        }
+    }
+
+    /// Buses and types that no one wrote down. Names of what was written, but could not be
+    /// read, are known; and a device that could not be read has references too.
+    fn references(&self, report: &mut Report) {
+        // What the rest of the file names is not known.
+        if self.file.is_cut {
+            return;
+        }
+        let names = |section: &str| -> Vec<&str> {
+            let node = self.file.root.get(&[section]);
+            let entries = node.map(Node::entries).unwrap_or_default();
+            entries
+                .iter()
+                .filter_map(|entry| entry.key.text())
+                .collect()
+        };
+        let buses = names("buses");
+        let mut types = names("types");
+        types.extend(self.sources.types.keys().map(String::as_str));
+        types.extend(self.sources.broken.iter().map(String::as_str));
+        let devices = self.file.root.get(&["devices"]);
+        for device in devices.map(Node::entries).unwrap_or_default() {
+            let (Some(name), true) = (device.key.text(), device.pruned != Some(Pruned::Refused))
+            else {
+                continue;
+            };
+            for (key, what, known) in [("bus", "bus", &buses), ("type", "device type", &types)] {
+                let Some(node) = device.value.get(&[key]) else {
+                    continue;
+                };
+                if let Some(used) = node.text().filter(|used| !known.contains(used)) {
+                    let message = format!("unknown {what} {node}{}", suggestion(used, known));
+                    let path = format!("devices.{name}.{key}");
+                    report.add(&self.file.name, Some(node.mark), path, message);
+                }
+            }
+        }
+    }
+}
