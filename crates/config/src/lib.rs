@@ -41,7 +41,8 @@ pub use listen::{Address, Listen};
 pub use report::Report;
 pub use schema::schema;
 pub use source::Sources;
-pub use users::{check_user_name, text as users_text};
+pub use users::check_user_name;
+pub use users::file as users_file;
 
 use crate::kinds::{AnyBus, AnyDevice, Kinds};
 use crate::yaml::{Mark, Mistake, Node, read};
@@ -222,7 +223,7 @@ pub fn load_users(file: &Path) -> Result<Users, Report> {
 /// # Errors
 ///
 /// Why the file cannot be read or parsed.
-pub fn users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
+pub fn named_users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
     let mut report = Report::default();
     let Some(main) = source::read(path, &mut report) else {
         return Err(report);

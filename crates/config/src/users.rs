@@ -1,5 +1,7 @@
 //! The users file: who may connect to the broker, and what for.
 
+pub mod file;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -170,7 +172,7 @@ pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Users> {
 /// # Errors
 ///
 /// serde_yaml's, which has none for such data.
-pub fn text(users: &Users) -> Result<String, serde_yaml::Error> {
+pub(crate) fn text(users: &Users) -> Result<String, serde_yaml::Error> {
     let rules = |rules: &Vec<Rule>| rules.iter().cloned().map(RuleEntry).collect();
     let user = |(name, user): (&String, &User)| {
         let entry = UserEntry {

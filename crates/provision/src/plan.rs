@@ -36,8 +36,8 @@ pub(crate) enum Change {
 /// The changes, and what to tell a person about them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
-    pub(crate) changes: Vec<Change>,
-    pub(crate) told: Vec<String>,
+    pub changes: Vec<Change>,
+    pub told: Vec<String>,
 }
 
 /// Plans everything but the user of the broker. `wpa` is the text of [`WPA_FILE`] of now.

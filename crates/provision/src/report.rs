@@ -1,6 +1,5 @@
-//! What became of each file, for a person who puts the card into a PC. Pure but for the log.
+//! What became of each file, for a person who puts the card into a PC. Pure.
 
-use crate::journal::ANSWER;
 use fieldgate_config::Report;
 
 /// What became of one file.
@@ -55,19 +54,44 @@ impl Story {
         text
     }
 
-    /// The same for the journal; the mistakes are said by whoever ends the program.
-    pub(crate) fn log(&self) {
+    /// The same for the journal, without the mistakes.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
         for (name, became) in &self.0 {
+            let mut add = |is_refused, is_detail, text: String| {
+                lines.push(Line {
+                    is_refused,
+                    is_detail,
+                    text,
+                });
+            };
             match became {
                 Became::Taken(told) => {
-                    log::info!("{name}: taken");
-                    for line in told {
-                        log::info!(target: ANSWER, "{name}: {line}");
-                    }
+                    add(false, false, format!("{name}: taken"));
+                    told.iter()
+                        .for_each(|line| add(false, true, format!("{name}: {line}")));
                 }
-                Became::TakenBefore => log::info!("{name}: as it was taken before"),
-                Became::Refused => log::error!("{name}: refused, nothing of it was taken"),
+                Became::TakenBefore => add(false, false, format!("{name}: as it was taken before")),
+                Became::Refused => {
+                    add(
+                        true,
+                        false,
+                        format!("{name}: refused, nothing of it was taken"),
+                    );
+                }
             }
         }
+        lines
     }
+}
+
+/// A line for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// It says that a file was refused.
+    pub is_refused: bool,
+    /// It says more about the line before.
+    pub is_detail: bool,
+    /// The text.
+    pub text: String,
 }

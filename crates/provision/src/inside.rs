@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 /// # Errors
 ///
 /// If it is not in that folder, or a link leads out of it.
-pub(super) fn inside(root: &Path, folder: &Path, named: &Path) -> Result<PathBuf, String> {
+pub(crate) fn inside(root: &Path, folder: &Path, named: &Path) -> Result<PathBuf, String> {
     let own = root.join(folder);
     let outside = || {
         let own = Path::new("/").join(folder);

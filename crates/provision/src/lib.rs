@@ -20,12 +20,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::args;
-use crate::kinds::KINDS;
-use crate::stop::Stop;
-use crate::users;
+use fieldgate_config::kinds::Kinds;
+use fieldgate_config::users_file::{NotSet, set_password};
 use fieldgate_config::yaml::{BYTES_MAX, Node};
 use fieldgate_config::{self as config, Report};
+pub use report::Line;
 use report::{Became, Story};
 use wanted::{MqttUser, Wanted};
 
@@ -39,29 +38,39 @@ const ETC: &str = "etc/fieldgate";
 const STATE: &str = "etc/fieldgate-provisioned";
 const ZONES: &str = "usr/share/zoneinfo";
 
-/// Takes what is new.
+/// What became of the folder.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// For the journal.
+    pub lines: Vec<Line>,
+    /// Everything that was refused.
+    pub refused: Report,
+}
+
+/// Takes what is new from the boot partition that is mounted at `boot`, for the system at `root`. `None` if there is
+/// nothing for us.
 ///
 /// # Errors
 ///
-/// [`Stop::Config`] with everything that was refused; what the system refuses.
-pub(crate) fn act(args: &args::Provision) -> Result<(), Stop> {
-    let folder = args.boot.join(FOLDER);
+/// That the report could not be written. What else the system refuses is in the report.
+pub fn provision(boot: &Path, root: &Path, kinds: Kinds) -> io::Result<Option<Done>> {
+    let folder = boot.join(FOLDER);
     if !folder.is_dir() {
-        log::info!("{}: not there, nothing to take", folder.display());
-        return Ok(());
+        return Ok(None);
     }
     let mut run = Run {
         folder,
-        root: args.root.clone(),
-        state: State::read(&args.root.join(STATE)),
+        root: root.to_owned(),
+        kinds,
+        state: State::read(&root.join(STATE)),
         story: Story::default(),
         refused: Report::default(),
     };
     // Whoever holds the card shall read of a full disk, too.
-    if let Err(stop) = run.take(&args.root.join(STATE)) {
-        run.refused.add(FOLDER, None, "", stop.to_string());
+    if let Err(error) = run.take(&root.join(STATE)) {
+        run.refused.add(FOLDER, None, "", error.to_string());
     }
-    run.tell()
+    run.tell().map(Some)
 }
 
 /// A mapping that waits beside the one of now.
@@ -74,19 +83,20 @@ struct Staged {
 struct Run {
     folder: PathBuf,
     root: PathBuf,
+    kinds: Kinds,
     state: State,
     story: Story,
     refused: Report,
 }
 
 impl Run {
-    fn take(&mut self, state: &Path) -> Result<(), Stop> {
+    fn take(&mut self, state: &Path) -> Result<(), NotSet> {
         self.look_for_strangers();
         // The mapping first: it may name the file that the first user goes into.
         let staged = self.stage_gateway()?;
         self.take_provision(staged.as_ref().map(|staged| staged.path.as_path()))?;
         self.take_gateway(staged)?;
-        self.state.write(state).map_err(Stop::Other)
+        self.state.write(state).map_err(NotSet::System)
     }
 
     /// A file that is new or has changed since it was taken; `None` if there is none.
@@ -145,13 +155,13 @@ impl Run {
     }
 
     /// Puts a new `gateway.yaml` beside the one of now, where its device types and users are.
-    fn stage_gateway(&mut self) -> Result<Option<Staged>, Stop> {
+    fn stage_gateway(&mut self) -> Result<Option<Staged>, NotSet> {
         let Some(text) = self.new_text(GATEWAY) else {
             return Ok(None);
         };
         let path = self.root.join(ETC).join("gateway.yaml.provision");
         let own = plain(&text);
-        apply::replace(&path, own.as_bytes(), 0o640, self.owner()).map_err(Stop::Other)?;
+        apply::replace(&path, own.as_bytes(), 0o640, self.owner()).map_err(NotSet::System)?;
         Ok(Some(Staged { path, text }))
     }
 
@@ -161,7 +171,7 @@ impl Run {
         Some((found.uid(), found.gid()))
     }
 
-    fn take_provision(&mut self, staged: Option<&Path>) -> Result<(), Stop> {
+    fn take_provision(&mut self, staged: Option<&Path>) -> Result<(), NotSet> {
         let Some(text) = self.new_text(PROVISION) else {
             return Ok(());
         };
@@ -191,7 +201,7 @@ impl Run {
             }
         };
         for change in &planned.changes {
-            apply::apply(&self.root, change).map_err(Stop::Other)?;
+            apply::apply(&self.root, change).map_err(NotSet::System)?;
         }
         let mut told = planned.told;
         if let (Some(mqtt), Some(file)) = (&wanted.mqtt, users) {
@@ -256,7 +266,7 @@ impl Run {
         text: &str,
         root: &Node,
         told: &mut Vec<String>,
-    ) -> Result<String, Stop> {
+    ) -> Result<String, NotSet> {
         if !wanted.has_secrets() {
             return Ok(text.to_owned());
         }
@@ -271,7 +281,7 @@ impl Run {
             .or_else(|| redact::rewrite(root).filter(says_the_same))
             .unwrap_or_else(|| "version: 1\n".to_owned());
         apply::replace(&self.folder.join(PROVISION), kept.as_bytes(), 0o644, None)
-            .map_err(Stop::Other)?;
+            .map_err(NotSet::System)?;
         told.push(
             "The passwords were taken out of the file, since anybody can read this card. The gateway \
              keeps them. To set another one, write it there again."
@@ -301,16 +311,16 @@ impl Run {
     }
 
     /// Checks the staged mapping as the gateway will, and takes it.
-    fn take_gateway(&mut self, staged: Option<Staged>) -> Result<(), Stop> {
+    fn take_gateway(&mut self, staged: Option<Staged>) -> Result<(), NotSet> {
         let Some(Staged { path: staged, text }) = staged else {
             return Ok(());
         };
         // Before any of them is read: the report quotes what is wrong in them.
         if self.names_strangers(&staged) {
             self.story.add(GATEWAY, Became::Refused);
-            return apply::remove(&staged).map_err(Stop::Other);
+            return apply::remove(&staged).map_err(NotSet::System);
         }
-        if let Err(report) = config::load_with_files(&staged, KINDS) {
+        if let Err(report) = config::load_with_files(&staged, self.kinds) {
             let inner = staged.display().to_string();
             for mistake in report.iter() {
                 let file = match mistake.file == inner {
@@ -321,44 +331,43 @@ impl Run {
                 self.refused.add(&file, mistake.mark, path, message);
             }
             self.story.add(GATEWAY, Became::Refused);
-            return apply::remove(&staged).map_err(Stop::Other);
+            return apply::remove(&staged).map_err(NotSet::System);
         }
         let place = self.root.join(ETC).join(GATEWAY);
         let mut told = Vec::new();
         if place.exists() {
             let before = place.with_extension("yaml.before");
-            fs::rename(&place, &before).map_err(Stop::Other)?;
+            fs::rename(&place, &before).map_err(NotSet::System)?;
             told.push("the mapping of before is kept as gateway.yaml.before".to_owned());
         }
-        fs::rename(&staged, &place).map_err(Stop::Other)?;
+        fs::rename(&staged, &place).map_err(NotSet::System)?;
         self.state.set(GATEWAY, text.as_bytes());
         self.story.add(GATEWAY, Became::Taken(told));
         Ok(())
     }
 
     /// Writes the report beside the files, and the same into the log.
-    fn tell(self) -> Result<(), Stop> {
+    fn tell(self) -> io::Result<Done> {
         let text = self.story.text(&self.refused);
         let path = self.folder.join("REPORT.txt");
         let is_quiet = self.story.is_quiet() && self.refused.is_empty();
         if !is_quiet && fs::read_to_string(&path).ok().as_ref() != Some(&text) {
-            apply::replace(&path, text.as_bytes(), 0o644, None).map_err(Stop::Other)?;
+            apply::replace(&path, text.as_bytes(), 0o644, None)?;
         }
-        self.story.log();
-        match self.refused.is_empty() {
-            true => Ok(()),
-            false => Err(Stop::Config(self.refused)),
-        }
+        Ok(Done {
+            lines: self.story.lines(),
+            refused: self.refused,
+        })
     }
 }
 
 /// Sets the password of a user, who may do everything if the user is new.
-fn set_user(mqtt: &MqttUser, file: &Path) -> Result<Option<String>, Stop> {
+fn set_user(mqtt: &MqttUser, file: &Path) -> Result<Option<String>, NotSet> {
     let Some(password) = &mqtt.password else {
         return Ok(None);
     };
     let name = &mqtt.user.0;
-    users::set(file, name, password.0.as_bytes())?;
+    set_password(file, name, password.0.as_bytes())?;
     Ok(Some(format!(
         "MQTT: the user \"{name}\" has this password now"
     )))

@@ -1,7 +1,5 @@
 //! The commands that change the users file. What they print is for a person at a terminal.
 
-mod file;
-
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
@@ -11,8 +9,8 @@ use crate::args::{self, AddUser, NamedUser, NewPassword, UsersFile};
 use crate::commands::print;
 use crate::stop::Stop;
 use fieldgate_config as config;
+use fieldgate_config::users_file::Locked;
 use fieldgate_config::yaml::suggestion;
-use file::Locked;
 
 /// More than the longest password and its line end.
 const LINE_MAX: u64 = 4096;
@@ -48,24 +46,6 @@ fn add(add: &AddUser) -> Result<(), Stop> {
     locked.write(&users).map_err(Stop::Other)?;
     print(&format!("{}: added {name}: {told}\n", path.display()));
     Ok(())
-}
-
-/// Sets the password of a user; one that is new may do everything.
-///
-/// # Errors
-///
-/// A users file with mistakes, and what the system refuses.
-pub(crate) fn set(path: &Path, name: &str, password: &[u8]) -> Result<(), Stop> {
-    let hash = PasswordHash::of(password).map_err(|error| Stop::Usage(error.to_string()))?;
-    let locked = Locked::new(path).map_err(Stop::Other)?;
-    let mut users = read_or_new(path)?;
-    let new = || User {
-        password: None,
-        rules: None,
-    };
-    let user = users.named.entry(name.to_owned()).or_insert_with(new);
-    user.password = Some(hash);
-    locked.write(&users).map_err(Stop::Other)
 }
 
 fn set_password(passwd: &NewPassword) -> Result<(), Stop> {
@@ -109,7 +89,7 @@ fn locate(file: &UsersFile) -> Result<PathBuf, Stop> {
     if let Some(file) = &file.file {
         return Ok(file.clone());
     }
-    let named = config::users_file(&file.config).map_err(Stop::Config)?;
+    let named = config::named_users_file(&file.config).map_err(Stop::Config)?;
     named.ok_or_else(|| {
         Stop::Usage(format!(
             "{} names no users file: write `users: users.yaml` below `broker:`, or use --file",
@@ -123,10 +103,7 @@ fn read(path: &Path) -> Result<Users, Stop> {
 }
 
 fn read_or_new(path: &Path) -> Result<Users, Stop> {
-    match path.try_exists() {
-        Ok(false) => Ok(Users::default()),
-        _ => read(path),
-    }
+    config::users_file::read_or_new(path).map_err(Stop::Config)
 }
 
 fn is_free(users: &Users, name: &str) -> Result<(), Stop> {

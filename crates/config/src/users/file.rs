@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use fieldgate_broker::Users;
+use fieldgate_broker::{PasswordHash, User, Users};
 
-use fieldgate_config as config;
+use crate::report::Report;
 
 /// What stands at the top of the file.
 const HEAD: &str = "\
@@ -21,7 +21,7 @@ const HEAD: &str = "\
 ";
 
 /// The right to write the file, until it is dropped.
-pub(super) struct Locked {
+pub struct Locked {
     path: PathBuf,
     /// The folder, since the file is replaced.
     folder: File,
@@ -29,7 +29,11 @@ pub(super) struct Locked {
 
 impl Locked {
     /// Waits until no other command is at work in the folder.
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn new(path: &Path) -> io::Result<Self> {
         // A link stays one.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let folder = match path.parent() {
@@ -43,8 +47,12 @@ impl Locked {
 
     /// Replaces the file. Whoever reads it at any moment, or after a loss of power, sees the old or
     /// the new one. Only its owner may read it; a new file belongs to the owner of its folder.
-    pub(super) fn write(&self, users: &Users) -> io::Result<()> {
-        let text = config::users_text(users).map_err(io::Error::other)?;
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn write(&self, users: &Users) -> io::Result<()> {
+        let text = super::text(users).map_err(io::Error::other)?;
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let new = self.path.with_file_name(name);
@@ -72,6 +80,50 @@ impl Locked {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     }
+}
+
+/// Why the users file was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSet {
+    /// It has mistakes.
+    #[error("{0}")]
+    Mistakes(Report),
+    /// The password cannot be one.
+    #[error("{0}")]
+    Password(String),
+    /// The system refuses something.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+/// Reads a users file; one that is not there is empty.
+///
+/// # Errors
+///
+/// All its mistakes.
+pub fn read_or_new(path: &Path) -> Result<Users, Report> {
+    match path.try_exists() {
+        Ok(false) => Ok(Users::default()),
+        _ => crate::load_users(path),
+    }
+}
+
+/// Sets the password of a user; one that is new may do everything.
+///
+/// # Errors
+///
+/// A users file with mistakes, and what the system refuses.
+pub fn set_password(path: &Path, name: &str, password: &[u8]) -> Result<(), NotSet> {
+    let hash = PasswordHash::of(password).map_err(|error| NotSet::Password(error.to_string()))?;
+    let locked = Locked::new(path).map_err(NotSet::System)?;
+    let mut users = read_or_new(path).map_err(NotSet::Mistakes)?;
+    let new = || User {
+        password: None,
+        rules: None,
+    };
+    let user = users.named.entry(name.to_owned()).or_insert_with(new);
+    user.password = Some(hash);
+    locked.write(&users).map_err(NotSet::System)
 }
 
 fn about(path: &Path, error: &io::Error) -> io::Error {

@@ -14,17 +14,17 @@ pub(crate) struct Wanted {
     #[serde(rename = "version")]
     _version: Version,
     #[serde(default)]
-    pub(crate) hostname: Option<HostName>,
+    pub hostname: Option<HostName>,
     #[serde(default)]
-    pub(crate) timezone: Option<TimeZone>,
+    pub timezone: Option<TimeZone>,
     #[serde(default)]
-    pub(crate) ethernet: Option<Addressing>,
+    pub ethernet: Option<Addressing>,
     #[serde(default)]
-    pub(crate) wifi: Option<Wifi>,
+    pub wifi: Option<Wifi>,
     #[serde(default)]
-    pub(crate) ssh: Option<Ssh>,
+    pub ssh: Option<Ssh>,
     #[serde(default)]
-    pub(crate) mqtt: Option<MqttUser>,
+    pub mqtt: Option<MqttUser>,
 }
 
 /// The only version of the file's format.
@@ -196,17 +196,17 @@ fn public_key(text: &str) -> Result<(), String> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ssh {
     /// All keys that may log in; those of before go.
-    pub(crate) keys: Vec<PublicKey>,
+    pub keys: Vec<PublicKey>,
 }
 
 /// `mqtt:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MqttUser {
-    pub(crate) user: UserName,
+    pub user: UserName,
     /// `None` once it has been taken.
     #[serde(default)]
-    pub(crate) password: Option<Password>,
+    pub password: Option<Password>,
 }
 
 /// How an interface gets its address.
@@ -220,9 +220,9 @@ pub(crate) enum Addressing {
 /// A fixed address.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fixed {
-    pub(crate) address: Prefix,
-    pub(crate) gateway: Option<IpAddr>,
-    pub(crate) dns: Vec<IpAddr>,
+    pub address: Prefix,
+    pub gateway: Option<IpAddr>,
+    pub dns: Vec<IpAddr>,
 }
 
 #[derive(Deserialize)]
@@ -280,8 +280,8 @@ fn fixed(
 /// An address and the length of its network's part: `192.168.1.5/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefix {
-    pub(crate) address: IpAddr,
-    pub(crate) length: u8,
+    pub address: IpAddr,
+    pub length: u8,
 }
 
 impl Prefix {
@@ -319,13 +319,13 @@ impl<'de> Deserialize<'de> for Prefix {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "RawWifi")]
 pub(crate) struct Wifi {
-    pub(crate) country: Country,
-    pub(crate) ssid: Ssid,
+    pub country: Country,
+    pub ssid: Ssid,
     /// `None` once it has been taken.
-    pub(crate) password: Option<Passphrase>,
+    pub password: Option<Passphrase>,
     /// The network does not say its name, so it is asked for by it.
-    pub(crate) hidden: bool,
-    pub(crate) addressing: Addressing,
+    pub hidden: bool,
+    pub addressing: Addressing,
 }
 
 #[derive(Deserialize)]

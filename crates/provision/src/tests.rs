@@ -1,7 +1,10 @@
 use std::os::unix::fs::PermissionsExt;
 
-use super::*;
+use fieldgate_bridge_modbus::Buses;
+use fieldgate_config::kinds::Of;
 use fieldgate_config::yaml::parse;
+
+use super::*;
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0Qf3mHq9Yp1K3yP3Qyq1r8t0V5m2c4g6h8i0j2k4l6 ann@pc";
@@ -42,13 +45,15 @@ impl Board {
 
     /// Takes what is there. Returns what was refused, with nothing of this machine in it.
     fn start(&self) -> String {
-        let args = args::Provision {
-            boot: self.0.join("boot"),
-            root: self.0.join("root"),
-        };
-        match act(&args) {
-            Ok(()) => String::new(),
-            Err(stop) => stop.to_string().replace(self.0.to_str().unwrap(), ""),
+        const KINDS: Kinds = Kinds(&[Of::<Buses>::KIND]);
+        let (boot, root) = (self.0.join("boot"), self.0.join("root"));
+        let done = provision(&boot, &root, KINDS).unwrap().unwrap_or_default();
+        match done.refused.is_empty() {
+            true => String::new(),
+            false => done
+                .refused
+                .to_string()
+                .replace(self.0.to_str().unwrap(), ""),
         }
     }
 
