@@ -8,6 +8,8 @@ use std::{env, fs};
 const FILE_MAX: usize = 500;
 /// Of product code. A test may hold a long table.
 const FUNCTION_MAX: usize = 70;
+/// Of a document, in characters.
+const LINE_MAX: usize = 120;
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -15,22 +17,28 @@ fn top() -> PathBuf {
 
 /// The Rust files of the project, as they are named from its top, with their lines.
 fn sources() -> Vec<(String, Vec<String>)> {
+    let found = files(&["crates", "tests"], ".rs");
+    assert!(found.len() > 100, "{}", found.len());
+    found
+}
+
+/// The files in some folders whose name ends in `end`.
+fn files(folders: &[&str], end: &str) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
-    let mut folders = vec![top().join("crates"), top().join("tests")];
+    let mut folders: Vec<_> = folders.iter().map(|folder| top().join(folder)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy();
             if path.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(path);
-            } else if name.ends_with(".rs") {
+            } else if name.ends_with(end) {
                 let text = fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(top()).unwrap().display().to_string();
                 found.push((name, text.lines().map(str::to_owned).collect()));
             }
         }
     }
-    assert!(found.len() > 100, "{}", found.len());
     found
 }
 
@@ -45,6 +53,32 @@ fn no_file_is_too_long() {
     let long = sources.iter().filter(|(_, lines)| lines.len() > FILE_MAX);
     let long: Vec<_> = long.map(|(name, lines)| (name, lines.len())).collect();
     assert!(long.is_empty(), "over {FILE_MAX} lines: {long:#?}");
+}
+
+#[test]
+fn a_module_stands_in_a_file_of_its_name() {
+    let sources = sources();
+    let names = sources.iter().map(|(name, _)| name.as_str());
+    let other: Vec<_> = names.filter(|name| name.ends_with("/mod.rs")).collect();
+    assert!(other.is_empty(), "NAME.rs beside the folder NAME: {other:?}");
+}
+
+#[test]
+fn no_line_of_a_document_is_too_long() {
+    let mut long = Vec::new();
+    for (name, lines) in files(&["."], ".md") {
+        let mut is_code = false;
+        for (at, line) in lines.iter().enumerate() {
+            let is_fence = line.trim_start().starts_with("```");
+            is_code ^= is_fence;
+            // A row of a table is one line, and a command is copied as a whole.
+            let may_be_long = is_code || line.starts_with('|') || line.starts_with("    ");
+            if !may_be_long && line.chars().count() > LINE_MAX {
+                long.push(format!("{name}:{}", at + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "over {LINE_MAX} characters: {long:#?}");
 }
 
 #[test]

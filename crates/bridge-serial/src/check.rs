@@ -1,5 +1,10 @@
 //! Checks at the end of a frame. Pure.
 
+use crc::{
+    Algorithm, CRC_16_ARC, CRC_16_IBM_3740, CRC_16_IBM_SDLC, CRC_16_KERMIT, CRC_16_MODBUS,
+    CRC_16_XMODEM, Crc, NoTable,
+};
+
 /// How a check is computed. `BCC` and `LRC` mean different things to different makers; here they
 /// are what each variant says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -75,40 +80,22 @@ impl CheckKind {
             Self::Bcc => bytes.fold(0, |check, byte| check ^ u16::from(byte)),
             Self::Sum8 => bytes.fold(0u8, u8::wrapping_add).into(),
             Self::Lrc => bytes.fold(0u8, u8::wrapping_sub).into(),
-            Self::Crc16Modbus => reflected(bytes, 0xA001, 0xFFFF),
-            Self::Crc16Arc => reflected(bytes, 0xA001, 0),
-            Self::Crc16Kermit => reflected(bytes, 0x8408, 0),
-            Self::Crc16X25 => !reflected(bytes, 0x8408, 0xFFFF),
-            Self::Crc16Ccitt => straight(bytes, 0xFFFF),
-            Self::Crc16Xmodem => straight(bytes, 0),
+            Self::Crc16Modbus => over(&CRC_16_MODBUS, bytes),
+            Self::Crc16Arc => over(&CRC_16_ARC, bytes),
+            Self::Crc16Kermit => over(&CRC_16_KERMIT, bytes),
+            Self::Crc16X25 => over(&CRC_16_IBM_SDLC, bytes),
+            Self::Crc16Ccitt => over(&CRC_16_IBM_3740, bytes),
+            Self::Crc16Xmodem => over(&CRC_16_XMODEM, bytes),
         }
     }
 }
 
-fn reflected(bytes: impl Iterator<Item = u8>, polynomial: u16, from: u16) -> u16 {
-    bytes.fold(from, |crc, byte| {
-        (0..8).fold(crc ^ u16::from(byte), |crc, _| {
-            let next = crc >> 1;
-            if crc & 1 == 1 {
-                next ^ polynomial
-            } else {
-                next
-            }
-        })
-    })
-}
-
-fn straight(bytes: impl Iterator<Item = u8>, from: u16) -> u16 {
-    bytes.fold(from, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-            let next = crc << 1;
-            if crc & 0x8000 != 0 {
-                next ^ 0x1021
-            } else {
-                next
-            }
-        })
-    })
+/// Bit by bit: frames of instruments are short, and a table for each kind is not.
+fn over(algorithm: &'static Algorithm<u16>, bytes: impl Iterator<Item = u8>) -> u16 {
+    let crc = Crc::<u16, NoTable>::new(algorithm);
+    let mut digest = crc.digest();
+    bytes.for_each(|byte| digest.update(&[byte]));
+    digest.finalize()
 }
 
 impl Check {

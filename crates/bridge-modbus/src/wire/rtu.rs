@@ -8,6 +8,7 @@
 //! Source: MODBUS over Serial Line Specification and Implementation Guide V1.02, section 2.5.1.
 
 use super::identify::Identification;
+use ::crc::{CRC_16_MODBUS, Crc, Table};
 
 /// The longest frame.
 pub const FRAME_MAX: usize = 256;
@@ -37,35 +38,13 @@ pub enum Scan {
     Unknown,
 }
 
+/// The specification over serial line, section 6.2.2.
+const CRC: Crc<u16, Table<1>> = Crc::<u16, Table<1>>::new(&CRC_16_MODBUS);
+
 /// The CRC of a frame's other bytes, in the order of the wire: low byte first.
 pub fn crc(bytes: &[u8]) -> [u8; 2] {
-    let crc = bytes.iter().fold(0xFFFF_u16, |crc, byte| {
-        let row = usize::from((crc as u8) ^ byte);
-        crc >> 8 ^ TABLE.get(row).copied().unwrap_or_default()
-    });
-    crc.to_le_bytes()
+    CRC.checksum(bytes).to_le_bytes()
 }
-
-/// The CRC of each byte; polynomial 0xA001, low bit first.
-const TABLE: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u16;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                crc >> 1 ^ 0xA001
-            } else {
-                crc >> 1
-            };
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-};
 
 /// Puts a unit identifier before a protocol data unit and a CRC behind it.
 pub fn frame(unit: u8, pdu: &[u8]) -> Vec<u8> {
