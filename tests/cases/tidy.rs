@@ -60,7 +60,10 @@ fn a_module_stands_in_a_file_of_its_name() {
     let sources = sources();
     let names = sources.iter().map(|(name, _)| name.as_str());
     let other: Vec<_> = names.filter(|name| name.ends_with("/mod.rs")).collect();
-    assert!(other.is_empty(), "NAME.rs beside the folder NAME: {other:?}");
+    assert!(
+        other.is_empty(),
+        "NAME.rs beside the folder NAME: {other:?}"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod users;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,17 @@ impl Refused {
     }
 }
 
+/// Why a user is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLetIn {
+    /// There is no such user, or the password is another.
+    Wrong,
+    /// Its address has failed too often lately; the password was not looked at.
+    TooOften,
+    /// Too many wait already, or there is no memory.
+    Busy,
+}
+
 impl Access {
     pub(crate) fn new(config: &Config) -> Self {
         let policy = Policy::new(config.allow_anonymous, config.users.clone());
@@ -107,6 +119,41 @@ impl Access {
             return Ok(());
         }
         Err(NOT_THE_OWNER)
+    }
+
+    /// Whether a user has this password, asked by another door of the same house: its attempts count with those of
+    /// MQTT clients, and take as long whether there is such a user or not.
+    pub(crate) async fn authenticate(
+        &self,
+        user: &str,
+        password: &[u8],
+        peer: IpAddr,
+    ) -> Result<(), NotLetIn> {
+        let judged = self.policy().challenge(user);
+        let Ok(Judgement::Prove {
+            principal,
+            hash,
+            exists,
+        }) = judged
+        else {
+            return Err(NotLetIn::Wrong);
+        };
+        let question = Question {
+            user: user.into(),
+            password: password.into(),
+            hash,
+            exists,
+            peer,
+        };
+        let verdict = self.logins.check(question, Instant::now());
+        match verdict.await.unwrap_or(Verdict::Busy) {
+            // The user may have gone meanwhile.
+            Verdict::Right if self.policy().rights(&principal, "").is_err() => Err(NotLetIn::Wrong),
+            Verdict::Right => Ok(()),
+            Verdict::Wrong => Err(NotLetIn::Wrong),
+            Verdict::TooOften => Err(NotLetIn::TooOften),
+            Verdict::Busy => Err(NotLetIn::Busy),
+        }
     }
 
     /// What holds now.

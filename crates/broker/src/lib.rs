@@ -37,7 +37,7 @@ mod sys;
 mod timers;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -49,7 +49,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use access::{
-    FilterError, OwnTopics, PasswordError, PasswordHash, Permission, Rule, User, Users,
+    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Rule, User, Users,
 };
 pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
@@ -219,6 +219,21 @@ impl Broker {
     /// gone or its password has changed, are disconnected with Not authorized.
     pub fn set_access(&self, allow_anonymous: bool, users: Users) {
         self.hub.set_access(Policy::new(allow_anonymous, users));
+    }
+
+    /// Whether a user has this password, for another door of the same house, such as a web page. The attempts of an
+    /// address count with its logins over MQTT. To be called on a tokio runtime, whose blocking threads do the work.
+    ///
+    /// # Errors
+    ///
+    /// Why the user is not let in.
+    pub async fn authenticate(
+        &self,
+        user: &str,
+        password: &[u8],
+        peer: IpAddr,
+    ) -> Result<(), NotLetIn> {
+        self.hub.access.authenticate(user, password, peer).await
     }
 
     /// From now on these topics are the program's own. See [`OwnTopics`].

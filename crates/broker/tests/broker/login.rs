@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use fieldgate_broker::{Broker, Config, Limits, PasswordHash, User, Users};
+use fieldgate_broker::{Broker, Config, Limits, NotLetIn, PasswordHash, User, Users};
 use fieldgate_mqtt::{Connect, Packet};
 
 use crate::support::*;
@@ -96,6 +96,33 @@ fn an_address_that_fails_too_often_is_refused_unheard_and_who_was_right_before_i
     reasons.retain(|&reason| reason == ReasonCode::CONNECTION_RATE_EXCEEDED.0);
     assert!(reasons.len() >= tries / 2, "{}", reasons.len());
     enter(&broker, Version::V5, "again", "ann").leave();
+}
+
+#[test]
+fn another_door_lets_the_same_users_in_and_its_attempts_count_with_those_over_mqtt() {
+    let broker = strict(2);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let peer = [127, 0, 0, 1].into();
+    let ask = |user: &str, password: &str| {
+        let asked = broker.authenticate(user, password.as_bytes(), peer);
+        runtime.block_on(asked)
+    };
+    for (user, password, want) in [
+        ("ann", "nna", Ok(())),
+        ("ann", "ann", Err(NotLetIn::Wrong)),
+        ("eve", "nna", Err(NotLetIn::Wrong)),
+        ("eve", "nna", Err(NotLetIn::TooOften)),
+        ("ann", "nna", Ok(())),
+    ] {
+        assert_eq!(ask(user, password), want, "{user} {password}");
+    }
+    let client = Client::greet(&broker, &named(Version::V5, "c", "eve"));
+    let want = ReasonCode::CONNECTION_RATE_EXCEEDED;
+    assert_eq!(client.greeting.reason, want.0);
+    broker.set_access(false, people(&[("bob", &[])]));
+    assert_ne!(ask("ann", "nna"), Ok(()));
+    broker.set_access(true, Users::default());
+    assert_ne!(ask("ann", "nna"), Ok(()));
 }
 
 #[test]
