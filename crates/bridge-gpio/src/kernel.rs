@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::config::{Drive, Edge, LineConfig, LineRef, Pull, PwmConfig};
 use crate::line::{Backend, EdgeEvent, InputLine, LineError, LineInfo, OutputLine, PwmLine};
-use crate::pi;
+use crate::pwm_rpi;
 
 /// The lines of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +96,7 @@ impl Backend for Kernel {
     }
 
     fn pwm(&self, pwm: &PwmConfig, duty: f64) -> Result<Box<dyn PwmLine>, LineError> {
-        pi::pwm(pwm, duty)
+        pwm_rpi::pwm(pwm, duty)
     }
 
     fn look(&self, chip: Option<&str>, line: &LineRef) -> Result<LineInfo, LineError> {

@@ -17,12 +17,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Backend;
 use crate::config::{GpioConfig, Kind, PointConfig, RateConfig};
+use crate::count_store::{Counts, Kept, Store};
 use crate::counter::Counter;
 use crate::counts::GpioCounts;
-use crate::keeper::{Channel, Held, Keeper};
+use crate::handover::{Channel, Handover, Held};
 use crate::line::{EdgeEvent, InputLine};
 use crate::rate::Rate;
-use crate::store::{Counts, Kept, Store};
 use outputs::Outputs;
 
 /// Runs one device.
@@ -31,7 +31,7 @@ pub struct GpioDriver {
     config: Arc<GpioConfig>,
     backend: Arc<dyn Backend>,
     store: Arc<dyn Store>,
-    keeper: Keeper,
+    keeper: Handover,
     counts: Arc<GpioCounts>,
     /// `initial` has been set: it is not again when the device was lost and is back.
     has_started: bool,
@@ -47,13 +47,13 @@ const LOST_EVERY: Duration = Duration::from_secs(1);
 const FAR: Duration = Duration::from_secs(3600);
 
 impl GpioDriver {
-    /// A driver for one device. `keeper` is that of the whole process: lines that a run before
+    /// A driver for one device. `handover` is that of the whole process: lines that a run before
     /// this one left there are taken over.
     pub fn new(
         config: GpioConfig,
         backend: Arc<dyn Backend>,
         store: Arc<dyn Store>,
-        keeper: Keeper,
+        keeper: Handover,
     ) -> Self {
         Self {
             config: Arc::new(config),
@@ -88,7 +88,7 @@ pub struct GpioSession {
     config: Arc<GpioConfig>,
     backend: Arc<dyn Backend>,
     store: Arc<dyn Store>,
-    keeper: Keeper,
+    keeper: Handover,
     counts: Arc<GpioCounts>,
     /// One for each point.
     states: Vec<State>,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::{
-    Backend, Folder, GpioConfig, GpioDriver, Keeper, Kernel, Kind, Memory, SimChip, Store,
+    Backend, Folder, GpioConfig, GpioDriver, Handover, Kernel, Kind, Memory, SimChip, Store,
 };
 
 /// The folder of the counts, in that of the state.
@@ -17,7 +17,7 @@ const FOLDER: &str = "gpio";
 pub struct Lines {
     store: Arc<dyn Store>,
     is_lasting: bool,
-    pub(crate) keeper: Keeper,
+    pub(crate) keeper: Handover,
     /// Simulated chips by their labels. Devices with one label share a chip, as real ones do.
     chips: BTreeMap<Option<String>, SimChip>,
 }
@@ -32,7 +32,7 @@ impl Lines {
         Self {
             store,
             is_lasting: state.is_some(),
-            keeper: Keeper::default(),
+            keeper: Handover::default(),
             chips: BTreeMap::new(),
         }
     }

@@ -21,9 +21,9 @@ use crate::config::BusConfig;
 use crate::counters::{BusCounters, Ledger};
 use crate::data::{BusError, Data, ReadRequest, WriteRequest};
 use crate::queue::Job;
-use crate::steps::Work;
 use crate::wire::identify::Identification;
 use crate::wire::pdu::{Answer, Request};
+use crate::write_plan::Work;
 use arbiter::Arbiter;
 
 pub use crate::queue::Priority;

@@ -1,6 +1,6 @@
 //! Polls Modbus devices, writes to them, and emits samples.
 //!
-//! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `steps` are pure.
+//! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `write_plan` are pure.
 //! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. `simulate` makes up units for
 //! a mapping, and `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `config`.
 
@@ -25,8 +25,8 @@ mod probe;
 mod queue;
 mod session;
 mod simulate;
-mod steps;
 pub mod wire;
+mod write_plan;
 
 pub use bridge::Buses;
 pub use bus::{BusHandle, Priority};

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::breaker::Breaker;
 use crate::data::BusError;
-use crate::steps::Work;
 use crate::wire::pdu::Answer;
+use crate::write_plan::Work;
 
 /// When a transaction gets its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

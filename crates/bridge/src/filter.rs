@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fieldgate_model::{Decimal, Quality, Sample, Value};
 use jiff::Timestamp;
 
-use crate::kept::Kept;
+use crate::compact::Compact;
 use crate::{Deadband, Publish};
 
 /// When the readings of one point are published.
@@ -41,7 +41,7 @@ struct State {
 /// What was read last.
 #[derive(Clone, Debug)]
 struct Newest {
-    kept: Kept,
+    kept: Compact,
     /// In microseconds.
     at: i64,
 }
@@ -49,7 +49,7 @@ struct Newest {
 /// What was published last, and when.
 #[derive(Clone, Debug)]
 struct Published {
-    kept: Kept,
+    kept: Compact,
     quality: Quality,
     /// In microseconds since the origin.
     at: u64,
@@ -78,7 +78,7 @@ impl Filter {
             return true;
         };
         let now = micros(now.saturating_duration_since(origin));
-        let kept = Kept::new(sample.value.as_ref(), sample.error.as_ref());
+        let kept = Compact::new(sample.value.as_ref(), sample.error.as_ref());
         let passes = match &state.published {
             None => true,
             Some(last) => is_due(rule, last, now) || has_changed(rule, last, &kept, sample),
@@ -129,7 +129,7 @@ fn is_due(rule: &Rule, last: &Published, now: u64) -> bool {
     rule.publish == Publish::EveryPoll || heartbeat
 }
 
-fn has_changed(rule: &Rule, last: &Published, kept: &Kept, sample: &Sample) -> bool {
+fn has_changed(rule: &Rule, last: &Published, kept: &Compact, sample: &Sample) -> bool {
     if last.quality != sample.quality {
         return true;
     }

@@ -5,12 +5,12 @@
 //! [`backoff`] and [`late`] are pure. Nothing here knows a field bus, MQTT or YAML.
 
 pub mod backoff;
+mod compact;
 pub mod config;
 mod counters;
 mod driver;
 mod error;
 pub mod filter;
-mod kept;
 mod kind;
 pub mod late;
 mod misfit;

@@ -8,10 +8,10 @@ mod lines;
 mod login;
 mod own;
 mod password;
-mod proven;
+mod rate_limit;
 mod rights;
-mod strikes;
 mod users;
+mod verified;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::ReasonCode;
 
-pub(crate) use login::{Logins, Penance, Question, Verdict};
+pub(crate) use login::{DelayedRefusal, Logins, Question, Verdict};
 pub use own::OwnTopics;
 pub use password::{PasswordError, PasswordHash};
 pub(crate) use rights::Rights;

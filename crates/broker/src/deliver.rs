@@ -7,13 +7,13 @@ use std::time::Instant;
 use fieldgate_mqtt::{QoS, Version, encode_publish};
 
 use crate::budget::{Budget, SMALL};
-use crate::cell::{Cell, Inner, Sink, wake};
 use crate::congestion::Pressure;
 use crate::journal::Journal;
 use crate::message::Routed;
 use crate::outbox::{Pool, SHARE_FROM};
 use crate::router::{Group, Matches, Subscriber, Terms};
 use crate::session::{Tally, Turn};
+use crate::session_slot::{Inner, SessionSlot, Sink, wake};
 use crate::store::Store;
 
 /// Messages in the order in which they came, in runs that go to the same subscribers.
@@ -73,7 +73,7 @@ pub(crate) struct Post {
     /// Changes to sessions that outlive the process.
     pub(crate) journal: Journal,
     /// Subscribers that cannot keep up: the publisher has to wait for them.
-    pub(crate) congested: Vec<Arc<Cell>>,
+    pub(crate) congested: Vec<Arc<SessionSlot>>,
     /// There was no time for all that a client had sent.
     pub(crate) is_late: bool,
     ready_made: [ReadyMade; 2],
@@ -169,7 +169,7 @@ impl ReadyMade {
 fn deliver_run(
     run: &[Routed<'_>],
     alike: &Alike,
-    (cell, terms): (&Arc<Cell>, &Terms),
+    (cell, terms): (&Arc<SessionSlot>, &Terms),
     sender: &Sender<'_>,
     post: &mut Post,
 ) {
@@ -220,7 +220,7 @@ fn append_ready_made(run: &[Routed<'_>], inner: &mut Inner, post: &mut Post) -> 
 fn hand_over(
     message: &Routed<'_>,
     terms: &Terms,
-    (cell, inner): (&Arc<Cell>, &mut Inner),
+    (cell, inner): (&Arc<SessionSlot>, &mut Inner),
     now: Instant,
     post: &mut Post,
 ) {
@@ -285,7 +285,7 @@ fn lend(bytes: &mut Vec<u8>, pool: &mut Pool) {
 /// Wakes the subscriber's task, and notes whether it keeps up.
 fn finish(
     mut inner: std::sync::MutexGuard<'_, Inner>,
-    cell: &Arc<Cell>,
+    cell: &Arc<SessionSlot>,
     now: Instant,
     post: &mut Post,
 ) {

@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 use crate::access::{Access, Denial};
 use crate::addresses::Addresses;
 use crate::budget::{Budget, Pot};
-use crate::cell::{Cell, Inner, Sink, Standing, Will, Wire, wake};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::journal::{Change, Journal};
@@ -20,6 +19,7 @@ use crate::outbox::Outbox;
 use crate::relief::{NO_MEMORY, NO_ROOM};
 use crate::router::{Retained, Router};
 use crate::session::{Peer, Tally, Turn};
+use crate::session_slot::{Inner, SessionSlot, Sink, Standing, Will, Wire, wake};
 use crate::sessions::{Owner, Sessions};
 use crate::store::{Store, StoreError};
 use crate::timers::{Due, Task, Timers};
@@ -86,7 +86,7 @@ pub(crate) enum Source {
 
 /// A client that has its session.
 pub(crate) struct Attached {
-    pub(crate) cell: Arc<Cell>,
+    pub(crate) cell: Arc<SessionSlot>,
     pub(crate) epoch: u64,
 }
 
@@ -166,7 +166,7 @@ impl Hub {
     }
 
     /// All sessions, as they are now.
-    pub(crate) fn cells(&self) -> Vec<Arc<Cell>> {
+    pub(crate) fn cells(&self) -> Vec<Arc<SessionSlot>> {
         self.sessions().all().cloned().collect()
     }
 
@@ -176,17 +176,22 @@ impl Hub {
     }
 
     /// A new session, which a store keeps from now on if `lasting`.
-    pub(crate) fn new_cell(&self, client_id: &str, lasting: bool, owner: Owner) -> Arc<Cell> {
+    pub(crate) fn new_cell(
+        &self,
+        client_id: &str,
+        lasting: bool,
+        owner: Owner,
+    ) -> Arc<SessionSlot> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let stored = lasting && self.store.is_some();
         let limits = self.config.limits.session();
-        Cell::new(id, client_id, limits, stored, (owner, self.pot()))
+        SessionSlot::new(id, client_id, limits, stored, (owner, self.pot()))
     }
 
     /// The session of number `id`, from the store.
-    pub(crate) fn restored_cell(&self, id: u64, client_id: &str, owner: Owner) -> Arc<Cell> {
+    pub(crate) fn restored_cell(&self, id: u64, client_id: &str, owner: Owner) -> Arc<SessionSlot> {
         let limits = self.config.limits.session();
-        Cell::new(id, client_id, limits, true, (owner, self.pot()))
+        SessionSlot::new(id, client_id, limits, true, (owner, self.pot()))
     }
 
     /// New sessions are numbered from `next` on at least.
@@ -195,7 +200,7 @@ impl Hub {
     }
 
     /// Puts a session from the store in its place. Returns the number of the one that it replaces.
-    pub(crate) fn adopt(&self, cell: Arc<Cell>) -> Option<u64> {
+    pub(crate) fn adopt(&self, cell: Arc<SessionSlot>) -> Option<u64> {
         let replaced = self.sessions().insert(cell)?;
         let mut inner = replaced.lock();
         inner.dead = true;
@@ -210,22 +215,22 @@ impl Hub {
     fn resumable(
         &self,
         arrival: &Arrival<'_>,
-        old: Option<&Arc<Cell>>,
-    ) -> Result<Option<Arc<Cell>>, Denial> {
+        old: Option<&Arc<SessionSlot>>,
+    ) -> Result<Option<Arc<SessionSlot>>, Denial> {
         let comer = &arrival.standing.principal;
         if let Some(old) = old {
             self.access.may_take_over(&old.principal(), comer)?;
         }
         // A session without an expiry interval ends with its connection, which ends now.
-        let outlives = |cell: &&Arc<Cell>| cell.lock().expiry != Some(Duration::ZERO);
+        let outlives = |cell: &&Arc<SessionSlot>| cell.lock().expiry != Some(Duration::ZERO);
         // A user does not inherit the messages of another.
-        let owned = |cell: &&Arc<Cell>| cell.principal().user() == comer.user();
+        let owned = |cell: &&Arc<SessionSlot>| cell.principal().user() == comer.user();
         let wanted = old.filter(|_| !arrival.clean_start).filter(owned);
         Ok(wanted.filter(outlives).cloned())
     }
 
     /// Ends the other connection of a session, if there is one. Returns what wakes it up.
-    fn displace(&self, cell: &Cell, inner: &mut Inner, remote: Remote) -> Option<Waker> {
+    fn displace(&self, cell: &SessionSlot, inner: &mut Inner, remote: Remote) -> Option<Waker> {
         match std::mem::replace(&mut inner.sink, Sink::Away) {
             Sink::Wire(wire) => {
                 inner.session.detach();
@@ -390,7 +395,7 @@ impl Hub {
     }
 
     /// Ends a session: its subscriptions, its queue, and its will, which is published.
-    pub(crate) fn end(&self, cell: &Arc<Cell>) {
+    pub(crate) fn end(&self, cell: &Arc<SessionSlot>) {
         self.end_if(cell, tokio::time::Instant::now().into_std(), |_| true);
     }
 
@@ -398,7 +403,7 @@ impl Hub {
     /// whether it did.
     pub(crate) fn end_if(
         &self,
-        cell: &Arc<Cell>,
+        cell: &Arc<SessionSlot>,
         now: Instant,
         still: impl FnOnce(&Inner) -> bool,
     ) -> bool {
@@ -465,7 +470,7 @@ impl Hub {
 
     /// Takes the subscriptions of a session that has ended out of the router. Many are left to the thread that has time:
     /// nothing is delivered to the session any more.
-    fn drop_subscriptions(&self, cell: &Arc<Cell>, mut filters: Vec<Box<str>>) {
+    fn drop_subscriptions(&self, cell: &Arc<SessionSlot>, mut filters: Vec<Box<str>>) {
         let cell = Arc::clone(cell);
         let slow = self.slow_worker().filter(|_| filters.len() > AT_ONCE);
         let Some((handle, worker)) = slow else {

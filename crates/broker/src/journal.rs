@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use fieldgate_mqtt::{PacketId, QoS};
 
-use crate::cell::Cell;
 use crate::message::Message;
 use crate::router::{Grant, Ids};
+use crate::session_slot::SessionSlot;
 use crate::store::{Part, SessionRecord};
 
 /// One change. Sessions go by the numbers of their cells.
@@ -101,7 +101,7 @@ pub(crate) struct Entry {
 pub(crate) struct Journal {
     pub(crate) changes: Vec<Change>,
     /// Messages that may be sent only once they are on disk, and whose they are.
-    pub(crate) awaited: Vec<(Arc<Cell>, u64)>,
+    pub(crate) awaited: Vec<(Arc<SessionSlot>, u64)>,
     /// Those that may be sent at once, and were handed over already.
     pub(crate) sent: Sent,
     /// An answer waits for these changes, or, if there are none, for those before.
@@ -131,7 +131,7 @@ impl Journal {
 
     /// Notes which of the changes after the first `before`, all messages for the session of `cell`,
     /// it has to hear of.
-    pub(crate) fn await_those_after(&mut self, before: usize, cell: &Arc<Cell>) {
+    pub(crate) fn await_those_after(&mut self, before: usize, cell: &Arc<SessionSlot>) {
         for change in &self.changes[before..] {
             if let Change::Queued { number, entry, .. } = change
                 && entry.qos == QoS::ExactlyOnce

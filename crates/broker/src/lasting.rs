@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cell::{Cell, Inner, Sink, Standing};
 use crate::counters::add;
-use crate::held::Held;
 use crate::hub::Hub;
 use crate::journal::{Change, Journal};
+use crate::pending_acks::PendingAcks;
+use crate::session_slot::{Inner, SessionSlot, Sink, Standing};
 use crate::sessions::Owner;
 use crate::store::{Recovered, RecoveredSession, SessionRecord, Store};
 use crate::timers::{Due, Task};
 
 impl Hub {
     /// Hands over everything in `journal`, and lets the answers that were held for it go after that.
-    pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut Held) {
+    pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut PendingAcks) {
         journal.is_awaited |= held.is_open();
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
             if !journal.changes.is_empty() {
@@ -31,7 +31,7 @@ impl Hub {
     }
 
     /// Hands over how a session stands.
-    pub(crate) fn note(&self, cell: &Cell, inner: &Inner) {
+    pub(crate) fn note(&self, cell: &SessionSlot, inner: &Inner) {
         let mut journal = Journal::default();
         journal.changes.extend(self.record(cell, inner));
         self.keep(&mut journal);
@@ -39,7 +39,13 @@ impl Hub {
 
     /// Puts on record who has come. What a session that outlives the process begins with, its
     /// client must not see before that is on disk.
-    pub(crate) fn enter(&self, cell: &Cell, inner: &mut Inner, is_new: bool, mut journal: Journal) {
+    pub(crate) fn enter(
+        &self,
+        cell: &SessionSlot,
+        inner: &mut Inner,
+        is_new: bool,
+        mut journal: Journal,
+    ) {
         let is_new = is_new && inner.is_on_record(cell);
         journal.changes.extend(self.record(cell, inner));
         let Sink::Wire(wire) = &mut inner.sink else {
@@ -209,7 +215,7 @@ impl Hub {
     }
 
     /// How a session stands, if that outlives the process.
-    pub(crate) fn record(&self, cell: &Cell, inner: &Inner) -> Option<Change> {
+    pub(crate) fn record(&self, cell: &SessionSlot, inner: &Inner) -> Option<Change> {
         let clock = self.store.as_ref()?.clock();
         let is_away = matches!(inner.sink, Sink::Away);
         inner.is_on_record(cell).then(|| Change::Session {
@@ -229,7 +235,7 @@ impl Hub {
 impl Inner {
     /// Whether the store knows of the session: of one that ends with its connection, because of its
     /// will.
-    pub(crate) fn is_on_record(&self, cell: &Cell) -> bool {
+    pub(crate) fn is_on_record(&self, cell: &SessionSlot) -> bool {
         cell.is_stored() || self.has_noted_will
     }
 }

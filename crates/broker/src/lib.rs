@@ -4,15 +4,15 @@
 //! `net` is the only module that touches a socket. Nothing here knows a device.
 
 mod access;
+mod access_reload;
 mod addresses;
+mod backpressure;
 mod budget;
-mod cell;
 mod config;
 mod congestion;
 mod counters;
 mod deliver;
 mod endpoint;
-mod held;
 mod hub;
 mod journal;
 mod lasting;
@@ -23,13 +23,13 @@ mod notices;
 mod origin;
 mod outbox;
 mod own;
-mod pause;
+mod pending_acks;
 mod publish;
 mod relief;
 mod reserved;
-mod review;
 mod router;
 mod session;
+mod session_slot;
 mod sessions;
 mod shown;
 mod store;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use fieldgate_mqtt::{Publish, PublishProperties, QoS, topic};
 use tokio::time::Instant;
 
-use crate::cell::{Cell, Sink, Will};
 use crate::hub::{Hub, Source};
 use crate::message::{Message, Routed};
 use crate::own::LINK;
 use crate::router::{Grant, Kept, MatchCache};
 use crate::session::Tally;
+use crate::session_slot::{SessionSlot, Sink, Will};
 use crate::sessions::Owner;
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
@@ -103,7 +103,7 @@ pub struct Link {
 #[derive(Debug)]
 struct Shared {
     hub: Arc<Hub>,
-    cell: Arc<Cell>,
+    cell: Arc<SessionSlot>,
     /// Who gets which topic, for all that publish over this link.
     cache: Mutex<MatchCache>,
 }

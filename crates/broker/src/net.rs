@@ -47,12 +47,12 @@ pub(crate) struct Worker {
     pub(crate) connections: Arc<AtomicUsize>,
     /// Where what its clients bring is counted.
     pub(crate) pot: Arc<Pot>,
-    desk: Mutex<Desk>,
+    desk: Mutex<Scratch>,
 }
 
 /// Never locked by two threads at a time: only the worker's own thread polls its connections.
 #[derive(Debug)]
-struct Desk {
+struct Scratch {
     read: Box<[u8]>,
     cache: MatchCache,
     post: Post,
@@ -66,7 +66,7 @@ impl Worker {
             counters: hub.worker_counters(index),
             connections: Arc::default(),
             pot: Arc::clone(hub.budget.pot(index + 1)),
-            desk: Mutex::new(Desk {
+            desk: Mutex::new(Scratch {
                 read: vec![0; READ_SIZE].into(),
                 cache: MatchCache::default(),
                 post: Post::default(),
@@ -74,7 +74,7 @@ impl Worker {
         })
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    fn desk(&self) -> MutexGuard<'_, Scratch> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

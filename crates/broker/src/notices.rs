@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
-use crate::cell::Cell;
 use crate::hub::Hub;
 use crate::origin::Remote;
+use crate::session_slot::SessionSlot;
 use crate::shown::shown;
 
 impl Hub {
@@ -26,7 +26,7 @@ impl Hub {
 
     /// Another connection brings the identifier of a client that is connected. Two devices that both have it do that to
     /// each other for ever, so the log says where they are, once.
-    pub(crate) fn note_takeover(&self, cell: &Cell, old: Remote, new: Remote) {
+    pub(crate) fn note_takeover(&self, cell: &SessionSlot, old: Remote, new: Remote) {
         let client = cell.client_id();
         if old.ip() != new.ip() && self.access.is_first((client, old.ip(), new.ip())) {
             let client = shown(client);
@@ -36,7 +36,7 @@ impl Hub {
     }
 
     /// A client met a limit, which `key` sets. Of each client and limit the log hears once.
-    pub(crate) fn note_limit(&self, cell: &Cell, topic: &str, key: &str) {
+    pub(crate) fn note_limit(&self, cell: &SessionSlot, topic: &str, key: &str) {
         let client = cell.client_id();
         if self.access.is_first((key, client)) {
             let (client, topic) = (shown(client), shown(topic));

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::access::OwnTopics;
-use crate::cell::Cell;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Hub;
 use crate::message::{Message, Routed};
 use crate::router::MatchCache;
+use crate::session_slot::SessionSlot;
 use crate::shown::shown;
 
 /// How links begin their client identifiers.
@@ -65,7 +65,7 @@ impl Hub {
         }
     }
 
-    fn note_refused(&self, cell: &Arc<Cell>, topic: &str) {
+    fn note_refused(&self, cell: &Arc<SessionSlot>, topic: &str) {
         add(&self.own_counters().publish_refused, 1);
         self.note_own(cell.client_id(), topic);
     }

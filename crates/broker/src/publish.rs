@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use crate::cell::Cell;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, Sender, deliver};
 use crate::hub::{Hub, Source};
 use crate::journal::Journal;
 use crate::message::{Message, Routed};
 use crate::router::{MatchCache, Stored};
+use crate::session_slot::SessionSlot;
 
 impl Hub {
     /// What `deliver` needs to know of the session with number `publisher` that sends.
@@ -25,7 +25,7 @@ impl Hub {
     pub(crate) fn publish(
         &self,
         messages: &[Message],
-        (publisher, source): (&Cell, Source),
+        (publisher, source): (&SessionSlot, Source),
         cache: &mut MatchCache,
         now: Instant,
     ) {
@@ -49,7 +49,7 @@ impl Hub {
     }
 
     /// Keeps those messages that ask for it.
-    fn retain(&self, messages: &[Message], publisher: &Cell, journal: &mut Journal) {
+    fn retain(&self, messages: &[Message], publisher: &SessionSlot, journal: &mut Journal) {
         let asking = || messages.iter().filter(|message| message.retain());
         if asking().next().is_none() {
             return;
@@ -69,7 +69,7 @@ impl Hub {
     }
 
     /// Publishes a will or a `$SYS` value, for which nobody waits.
-    pub(crate) fn publish_kept(&self, message: &Message, publisher: &Cell, now: Instant) {
+    pub(crate) fn publish_kept(&self, message: &Message, publisher: &SessionSlot, now: Instant) {
         let mut cache = MatchCache::default();
         let message = std::slice::from_ref(message);
         self.publish(message, (publisher, Source::Client), &mut cache, now);

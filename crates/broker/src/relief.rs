@@ -15,11 +15,11 @@ use foldhash::fast::RandomState;
 
 use crate::access::Denial;
 use crate::budget::SMALL;
-use crate::cell::{Cell, Inner, Sink};
 use crate::counters::add;
 use crate::hub::Hub;
 use crate::journal::Journal;
 use crate::session::Tally;
+use crate::session_slot::{Inner, SessionSlot, Sink};
 use crate::sessions::Owner;
 
 pub(crate) const NO_ROOM: Denial = Denial {
@@ -37,7 +37,7 @@ const AT_ONCE: usize = 64;
 
 /// One session, when room has to be made.
 struct Candidate {
-    cell: Arc<Cell>,
+    cell: Arc<SessionSlot>,
     is_connected: bool,
     weight: usize,
     since: Option<Instant>,
@@ -54,7 +54,7 @@ struct Taken {
 }
 
 impl Candidate {
-    fn of(cell: Arc<Cell>) -> Option<Self> {
+    fn of(cell: Arc<SessionSlot>) -> Option<Self> {
         let inner = cell.lock();
         let is_connected = match inner.sink {
             Sink::Wire(_) => true,

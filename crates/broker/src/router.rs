@@ -17,7 +17,7 @@ pub(crate) use cache::MatchCache;
 pub(crate) use retained::{Kept, Retained, Stored};
 
 use crate::budget::Pot;
-use crate::cell::Cell;
+use crate::session_slot::SessionSlot;
 use trie::Trie;
 
 /// One subscription as its subscriber asked for it (MQTT 5.0 section 3.8.3.1).
@@ -34,7 +34,7 @@ pub(crate) struct Grant {
 /// QoS and every identifier, so that overlapping subscriptions deliver once (MQTT-3.3.4-2).
 #[derive(Clone, Debug)]
 pub(crate) struct Subscriber {
-    pub(crate) cell: Arc<Cell>,
+    pub(crate) cell: Arc<SessionSlot>,
     pub(crate) terms: Terms,
     /// For the session's own messages, which its no-local subscriptions do not match. `None` if
     /// nothing is left, absent (`own_differs` false) if it is the same as `terms`.
@@ -100,7 +100,7 @@ impl Terms {
 }
 
 impl Subscriber {
-    fn new(cell: Arc<Cell>, grant: Grant) -> Self {
+    fn new(cell: Arc<SessionSlot>, grant: Grant) -> Self {
         let terms = Terms::of(grant);
         Self {
             cell,
@@ -208,14 +208,14 @@ impl Router {
     /// Adds or replaces a subscription. Returns whether it is new.
     ///
     /// `filter` is a valid topic filter, with its `$share/NAME/` prefix if it is shared.
-    pub(crate) fn subscribe(&self, cell: &Arc<Cell>, filter: &str, grant: Grant) -> bool {
+    pub(crate) fn subscribe(&self, cell: &Arc<SessionSlot>, filter: &str, grant: Grant) -> bool {
         let new = self.write().insert(cell, filter, grant);
         self.generation.fetch_add(1, Ordering::Release);
         new
     }
 
     /// Removes a subscription. Returns whether there was one.
-    pub(crate) fn unsubscribe(&self, cell: &Cell, filter: &str) -> bool {
+    pub(crate) fn unsubscribe(&self, cell: &SessionSlot, filter: &str) -> bool {
         let found = self.write().remove(cell.id(), filter);
         if found {
             self.generation.fetch_add(1, Ordering::Release);
@@ -224,7 +224,7 @@ impl Router {
     }
 
     /// Removes several subscriptions of one session.
-    pub(crate) fn unsubscribe_all(&self, cell: &Cell, filters: &[Box<str>]) {
+    pub(crate) fn unsubscribe_all(&self, cell: &SessionSlot, filters: &[Box<str>]) {
         let mut trie = self.write();
         for filter in filters {
             trie.remove(cell.id(), filter);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::access::Principal;
-use crate::cell::Cell;
+use crate::session_slot::SessionSlot;
 use crate::shown::shown;
 
 /// Whose share a session takes.
@@ -24,7 +24,7 @@ pub(crate) enum Owner {
 /// The sessions that exist.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    by_id: HashMap<Box<str>, Arc<Cell>, RandomState>,
+    by_id: HashMap<Box<str>, Arc<SessionSlot>, RandomState>,
     counts: HashMap<Owner, usize, RandomState>,
 }
 
@@ -54,11 +54,11 @@ impl Sessions {
         self.by_id.len()
     }
 
-    pub(crate) fn get(&self, client_id: &str) -> Option<&Arc<Cell>> {
+    pub(crate) fn get(&self, client_id: &str) -> Option<&Arc<SessionSlot>> {
         self.by_id.get(client_id)
     }
 
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Cell>> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<SessionSlot>> {
         self.by_id.values()
     }
 
@@ -74,7 +74,7 @@ impl Sessions {
     }
 
     /// Puts a session in its place. Returns the one that it replaces.
-    pub(crate) fn insert(&mut self, cell: Arc<Cell>) -> Option<Arc<Cell>> {
+    pub(crate) fn insert(&mut self, cell: Arc<SessionSlot>) -> Option<Arc<SessionSlot>> {
         *self.counts.entry(cell.owner().clone()).or_default() += 1;
         let replaced = self.by_id.insert(cell.client_id().into(), cell);
         if let Some(replaced) = &replaced {
@@ -84,7 +84,7 @@ impl Sessions {
     }
 
     /// Takes out `cell`, unless another has its place.
-    pub(crate) fn remove(&mut self, cell: &Arc<Cell>) {
+    pub(crate) fn remove(&mut self, cell: &Arc<SessionSlot>) {
         let known = self.by_id.get(cell.client_id());
         if known.is_some_and(|known| Arc::ptr_eq(known, cell)) {
             self.by_id.remove(cell.client_id());
@@ -92,7 +92,7 @@ impl Sessions {
         }
     }
 
-    fn discount(&mut self, cell: &Cell) {
+    fn discount(&mut self, cell: &SessionSlot) {
         if let Some(count) = self.counts.get_mut(cell.owner()) {
             *count -= 1;
             if *count == 0 {

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 
-use crate::cell::Cell;
 use crate::counters::Totals;
 use crate::hub::Hub;
 use crate::message::Message;
 use crate::own::LINK;
+use crate::session_slot::SessionSlot;
 use crate::sessions::Owner;
 
 /// Averages over these times are published, in minutes.
@@ -21,7 +21,7 @@ const LOADS: [(u32, &str); 3] = [(1, "1min"), (5, "5min"), (15, "15min")];
 #[derive(Debug)]
 pub(crate) struct Sys {
     /// Whose messages the figures are.
-    publisher: Arc<Cell>,
+    publisher: Arc<SessionSlot>,
     started: Instant,
     last: Instant,
     before: Totals,

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::cell::Cell;
+use crate::session_slot::SessionSlot;
 
 /// Something to do for a session, unless it has had another connection since.
 #[derive(Debug)]
 pub(crate) struct Due {
-    pub(crate) cell: Weak<Cell>,
+    pub(crate) cell: Weak<SessionSlot>,
     /// The session's last connection when this was put down.
     pub(crate) epoch: u64,
     pub(crate) task: Task,
@@ -27,7 +27,7 @@ pub(crate) enum Task {
 }
 
 impl Due {
-    pub(crate) fn new(cell: &Arc<Cell>, epoch: u64, task: Task) -> Self {
+    pub(crate) fn new(cell: &Arc<SessionSlot>, epoch: u64, task: Task) -> Self {
         Self {
             cell: Arc::downgrade(cell),
             epoch,

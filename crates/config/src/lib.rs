@@ -1,19 +1,19 @@
 //! The configuration: from files to something that cannot be wrong, or to all their mistakes.
 //!
 //! `yaml` reads YAML so that every mistake has its place, and knows no key. `source` alone reads files, and
-//! [`load_with_files`] those that they name. `own` and `unavailable` prepare the trees, `kinds` lets each bridge read its
+//! [`load_with_files`] those that they name. `gateway_keys` and `unavailable` prepare the trees, `kinds` lets each bridge read its
 //! part, `resolve` makes the [`Config`], `expand` writes it down again, `schema` says for editors what can be written,
 //! and `diff` what a reload has to do. Which bridges there are is an argument.
 
-mod apart;
 mod claims;
 mod diff;
+mod document;
+mod entries;
 mod expand;
+mod gateway_keys;
 pub mod kinds;
 mod limits;
 mod listen;
-mod own;
-mod raw;
 mod report;
 mod resolve;
 mod schema;

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::claims::Claims;
+use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::listen::Address;
-use super::raw::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::report::Report;
 use super::source::{File, Sources};
-use super::{Config, StoreTimes, apart, own, unavailable};
+use super::{Config, StoreTimes, entries, gateway_keys, unavailable};
 use crate::kinds::{AnyBus, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
@@ -48,9 +48,9 @@ pub(crate) struct Document {
 
 /// Makes a configuration of the files. What it returns counts only while the report is empty.
 pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -> Option<Config> {
-    apart::leave_unclear(&mut sources.main, kinds);
+    entries::leave_unclear(&mut sources.main, kinds);
     unavailable::refuse(&mut sources.main, report);
-    let owners = own::take(&mut sources, kinds, report);
+    let owners = gateway_keys::take(&mut sources, kinds, report);
     let mut written = Vec::new();
     for kind in kinds.iter() {
         written.push(kind.read(Picked {

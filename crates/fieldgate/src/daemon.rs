@@ -1,17 +1,17 @@
 //! The gateway as a daemon: start, signals, reload, orderly end.
 //!
-//! `plant` polls, `publisher` publishes, `commands` takes commands. The broker itself has threads
+//! `supervisor` polls, `publisher` publishes, `commands` takes commands. The broker itself has threads
 //! of its own and goes on serving whatever happens here.
 
+mod access_reload;
 mod clock;
 mod commands;
 mod device;
-mod doors;
 mod listen;
 mod machine;
-mod plant;
 mod publisher;
 mod stats;
+mod supervisor;
 
 #[cfg(test)]
 mod tests;
@@ -35,11 +35,11 @@ use crate::journal::ANSWER;
 use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
+use access_reload::Access;
 use commands::Directory;
-use doors::Doors;
 use fieldgate_config as config;
-use plant::Plant;
 use publisher::Publisher;
+use supervisor::Supervisor;
 
 /// How long the broker may take to take leave of its clients; its own grace is shorter.
 const BROKER_END: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ pub(crate) async fn run(
         .map_err(Stop::Config)?
         .config;
     let mut signals = Signals::new().map_err(Stop::Other)?;
-    let mut doors = Doors::new(&config);
+    let mut doors = Access::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
@@ -82,7 +82,7 @@ pub(crate) async fn run(
     broker.serve();
     let directory = Directory::default();
     let changed = Arc::new(Notify::new());
-    let mut plant = Plant::new(
+    let mut plant = Supervisor::new(
         &config,
         state,
         publisher.clone(),
@@ -172,8 +172,8 @@ impl Signals {
 async fn serve(
     signals: &mut Signals,
     broker: &Broker,
-    plant: &mut Plant,
-    doors: &mut Doors,
+    plant: &mut Supervisor,
+    doors: &mut Access,
     changed: &Notify,
     buses: &Buses,
     path: &Path,
@@ -248,7 +248,7 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, broker: &Broker, plant: &mut Plant, doors: &mut Doors) {
+async fn reload(path: &Path, broker: &Broker, plant: &mut Supervisor, doors: &mut Access) {
     let path = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
     let config = match loaded {

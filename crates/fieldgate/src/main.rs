@@ -68,8 +68,8 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Update(update) => update::act(&update),
         Command::User(user) => users::act(&user),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
-        Command::Read(read) => block_on(tools::words::read(&read)),
-        Command::Write(write) => block_on(tools::words::write(&write)),
+        Command::Read(read) => block_on(tools::registers::read(&read)),
+        Command::Write(write) => block_on(tools::registers::write(&write)),
         Command::Monitor(monitor) if monitor.modbus => block_on(tools::monitor::monitor(&monitor)),
         Command::Monitor(monitor) => block_on(serial::monitor(&monitor)),
         Command::Simulate(simulate) => {

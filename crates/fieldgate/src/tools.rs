@@ -4,8 +4,8 @@
 
 pub(crate) mod monitor;
 pub(crate) mod probe;
+pub(crate) mod registers;
 pub(crate) mod scan;
-pub(crate) mod words;
 
 use std::io;
 use std::path::Path;

@@ -8,9 +8,9 @@ use fieldgate_model::{Command, Decimal, Outcome, Sample, Value};
 
 use super::outputs::Failure;
 use super::{GpioSession, State, switch_value};
-use crate::bank::{Refusal, Wanted};
 use crate::config::{CountConfig, Kind, PointConfig, PwmConfig};
-use crate::keeper::Channel;
+use crate::handover::Channel;
+use crate::output_states::{Refusal, Wanted};
 
 impl GpioSession {
     pub(super) async fn command(&mut self, command: Command, out: &mut Vec<Sample>) -> Outcome {

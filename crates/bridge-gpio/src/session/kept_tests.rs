@@ -11,9 +11,9 @@ use tokio::time;
 
 use super::{GpioDriver, GpioSession, open};
 use crate::config::{GpioEntry, LineRef};
-use crate::keeper::Keeper;
+use crate::count_store::{Counts, Kept, Memory, Store};
+use crate::handover::Handover;
 use crate::sim::SimChip;
-use crate::store::{Counts, Kept, Memory, Store};
 
 /// A store that can be used only while it is told so.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ async fn start(chip: &SimChip, store: &Arc<Flaky>) -> GpioSession {
     let config = entry.resolve("panel", &Defaults::default()).unwrap();
     let store = Arc::clone(store) as Arc<dyn Store>;
     let backend = Arc::new(chip.clone());
-    let mut driver = GpioDriver::new(config, backend, store, Keeper::default());
+    let mut driver = GpioDriver::new(config, backend, store, Handover::default());
     open::open(&mut driver).await.unwrap()
 }
 

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::outputs::Outputs;
 use super::{GpioDriver, GpioSession, State, every};
-use crate::bank::{Bank, Rules, Wanted};
 use crate::config::{Edge, GpioConfig, Kind, OutConfig, PwmConfig};
+use crate::count_store::Counts;
 use crate::counter::Counter;
-use crate::keeper::{Channel, Held, Output};
+use crate::handover::{Channel, Held, Output};
 use crate::line::LineError;
+use crate::output_states::{OutputStates, Rules, Wanted};
 use crate::rate::Rate;
-use crate::store::Counts;
 
 /// What is on its way to be a session. Dropped half-way, outputs go to their safe levels.
 struct Opening<'a> {
@@ -23,7 +23,7 @@ struct Opening<'a> {
     /// What the run before this one left.
     held: Held,
     kept: Counts,
-    bank: Bank,
+    bank: OutputStates,
     lines: BTreeMap<usize, Output>,
     now: Instant,
 }
@@ -38,7 +38,7 @@ pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverE
     let mut opening = Opening {
         held,
         kept: kept.clone(),
-        bank: Bank::new(rules(&config)),
+        bank: OutputStates::new(rules(&config)),
         lines: BTreeMap::new(),
         driver,
         now,

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::bank::{Bank, Refusal, Step, Wanted};
-use crate::keeper::Output;
+use crate::handover::Output;
 use crate::line::LineError;
+use crate::output_states::{OutputStates, Refusal, Step, Wanted};
 
 /// Shared between the device and the task that ends pulses.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Inner {
-    bank: Bank,
+    bank: OutputStates,
     /// By the index of their point.
     lines: BTreeMap<usize, Output>,
     /// Points that were switched off and not told yet.
@@ -49,7 +49,7 @@ pub(super) enum Failure {
 }
 
 impl Outputs {
-    pub(super) fn new(bank: Bank, lines: BTreeMap<usize, Output>) -> Self {
+    pub(super) fn new(bank: OutputStates, lines: BTreeMap<usize, Output>) -> Self {
         let has_lines = !lines.is_empty();
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner {

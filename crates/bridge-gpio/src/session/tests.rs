@@ -8,15 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::{Drive, Edge, GpioEntry, LineConfig, LineRef, PwmConfig};
+use crate::count_store::Memory;
 use crate::line::{LineError, LineInfo, OutputLine, PwmLine};
 use crate::sim::SimChip;
-use crate::store::Memory;
 
 /// A device on simulated lines, run by the gateway's own loop.
 struct Bench {
     chip: SimChip,
     store: Arc<Memory>,
-    keeper: Keeper,
+    keeper: Handover,
 }
 
 struct Running {
@@ -32,7 +32,7 @@ impl Bench {
         Self {
             chip: SimChip::new(),
             store: Arc::default(),
-            keeper: Keeper::default(),
+            keeper: Handover::default(),
         }
     }
 

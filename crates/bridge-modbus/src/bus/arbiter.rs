@@ -22,8 +22,8 @@ use crate::link::owing::Units;
 use crate::link::rtu::RtuLink;
 use crate::link::tcp::{Happened, TcpLink};
 use crate::queue::{Job, Priority, Queue, Turn};
-use crate::steps::Lacks;
 use crate::wire::pdu::{Answer, Request};
+use crate::write_plan::Lacks;
 use connect::{Outage, reconnect_pauses};
 
 /// After so many requests in a row without a single byte, RTU over TCP is connected anew: the

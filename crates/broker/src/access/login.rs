@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use super::lines::Lines;
 use super::password::PasswordHash;
-use super::proven::Proven;
-use super::strikes::Strikes;
+use super::rate_limit::RateLimit;
+use super::verified::VerifiedCache;
 use crate::config::Limits;
 
 /// Refused clients that are kept waiting at a time; past it they are refused at once.
@@ -54,8 +54,8 @@ pub(crate) struct Logins(Arc<Shared>);
 struct Shared {
     at_once: usize,
     queue: Mutex<Queue>,
-    proven: Mutex<Proven>,
-    strikes: Mutex<Strikes>,
+    proven: Mutex<VerifiedCache>,
+    strikes: Mutex<RateLimit>,
     penances: AtomicUsize,
 }
 
@@ -76,8 +76,8 @@ impl Logins {
                 running: 0,
                 closed: false,
             }),
-            proven: Mutex::new(Proven::new()),
-            strikes: Mutex::new(Strikes::new(limits.failed_logins)),
+            proven: Mutex::new(VerifiedCache::new()),
+            strikes: Mutex::new(RateLimit::new(limits.failed_logins)),
             penances: AtomicUsize::new(0),
         }))
     }
@@ -131,10 +131,10 @@ impl Logins {
     }
 
     /// A place among the refused that are kept waiting, if there is one.
-    pub(crate) fn penance(&self) -> Option<Penance> {
+    pub(crate) fn penance(&self) -> Option<DelayedRefusal> {
         let penances = &self.0.penances;
         let taken = penances.fetch_add(1, Ordering::Relaxed);
-        let penance = Penance(Arc::clone(&self.0));
+        let penance = DelayedRefusal(Arc::clone(&self.0));
         (taken < PENANCES_MAX).then_some(penance)
     }
 }
@@ -146,9 +146,9 @@ impl fmt::Debug for Logins {
 }
 
 /// One refused client that is kept waiting.
-pub(crate) struct Penance(Arc<Shared>);
+pub(crate) struct DelayedRefusal(Arc<Shared>);
 
-impl Drop for Penance {
+impl Drop for DelayedRefusal {
     fn drop(&mut self) {
         self.0.penances.fetch_sub(1, Ordering::Relaxed);
     }

@@ -17,13 +17,13 @@ use super::end::End;
 use super::login::Login;
 use super::stream::Stream;
 use super::upkeep::BARE;
-use super::{Desk, READ_SIZE, Worker};
+use super::{READ_SIZE, Scratch, Worker};
+use crate::backpressure::Pause;
 use crate::budget::Share;
 use crate::counters::add;
 use crate::deliver::Post;
 use crate::origin::Origin;
 use crate::outbox::Writing;
-use crate::pause::Pause;
 use crate::session::Turn;
 use crate::store::Outcome;
 
@@ -129,7 +129,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Desk,
+        desk: &mut Scratch,
         now: Instant,
     ) -> Poll<Result<(), End>> {
         loop {
@@ -164,7 +164,7 @@ impl<S: Stream> Connection<S> {
 
     /// Takes what is ready to be written. If there is nothing, leaves the waker for whoever has
     /// something, and returns false.
-    fn refill(&mut self, cx: &Context<'_>, desk: &mut Desk, now: Instant) -> Result<bool, End> {
+    fn refill(&mut self, cx: &Context<'_>, desk: &mut Scratch, now: Instant) -> Result<bool, End> {
         let State::Client(client) = &mut self.state else {
             return Ok(false);
         };
@@ -225,10 +225,10 @@ impl<S: Stream> Connection<S> {
     fn poll_intake(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Desk,
+        desk: &mut Scratch,
         now: Instant,
     ) -> Poll<Result<(), End>> {
-        let Desk { read, cache, post } = desk;
+        let Scratch { read, cache, post } = desk;
         if std::mem::take(&mut self.leftover) {
             let data = std::mem::take(&mut self.partial);
             let used = self.take_in(&data, cache, post, now)?;
@@ -338,7 +338,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// One turn of the connection: everything that can be done without waiting.
-    fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
+    fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Scratch, now: Instant) -> Poll<End> {
         if let Poll::Ready(end) = self.poll_work(cx, desk, now) {
             return Poll::Ready(end);
         }
@@ -352,7 +352,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn poll_work(&mut self, cx: &mut Context<'_>, desk: &mut Desk, now: Instant) -> Poll<End> {
+    fn poll_work(&mut self, cx: &mut Context<'_>, desk: &mut Scratch, now: Instant) -> Poll<End> {
         if let Stage::Closing { .. } = self.stage {
             return self.poll_linger(cx, desk, now);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::ReasonCode;
 
-use super::Desk;
+use super::Scratch;
 use super::connection::{Connection, Stage, State};
 use super::end::End;
 use super::stream::Stream;
@@ -62,7 +62,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn poll_deadline(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Desk,
+        desk: &mut Scratch,
         now: Instant,
     ) -> Result<(), End> {
         while let Some((at, kind)) = self.deadline() {
@@ -105,7 +105,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn give_back_buffers(&mut self, desk: &mut Desk) {
+    fn give_back_buffers(&mut self, desk: &mut Scratch) {
         let pool = &mut desk.post.pool;
         self.writing.trim(0, pool);
         if let State::Client(client) = &self.state {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::{Disconnect, DisconnectProperties, Packet, ReasonCode, Version};
 use tokio::io::ReadBuf;
 
-use super::Desk;
+use super::Scratch;
 use super::client::Client;
 use super::connection::{Connection, READS_AT_ONCE, Stage, State};
 use super::effort::yield_turn;
@@ -83,7 +83,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn poll_linger(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Desk,
+        desk: &mut Scratch,
         now: Instant,
     ) -> Poll<End> {
         if ready!(self.poll_flush(cx, desk, now)).is_err() {

@@ -19,13 +19,13 @@ use super::stream::Stream;
 use crate::Limits;
 use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question, Rights};
 use crate::budget::Pot;
-use crate::cell::{self, Standing};
 use crate::counters::{Counted, add};
 use crate::hub::{Arrival, Hub};
 use crate::message::Message;
 use crate::origin::network;
 use crate::own::LINK;
 use crate::session::{AliasesIn, Peer};
+use crate::session_slot::{self, Standing};
 use crate::sessions::Owner;
 
 impl<S: Stream> Connection<S> {
@@ -304,7 +304,7 @@ fn peer(connect: &Connect<'_>, limits: &Limits) -> Peer {
     }
 }
 
-fn kept_will(will: &Will<'_>, pot: &Arc<Pot>) -> cell::Will {
+fn kept_will(will: &Will<'_>, pot: &Arc<Pot>) -> session_slot::Will {
     let properties = &will.properties;
     let publish = Publish {
         dup: false,
@@ -322,7 +322,7 @@ fn kept_will(will: &Will<'_>, pot: &Arc<Pot>) -> cell::Will {
         },
         payload: will.payload,
     };
-    cell::Will {
+    session_slot::Will {
         message: Message::copy_of(&publish, None, pot),
         lifetime: properties
             .message_expiry

@@ -18,7 +18,6 @@ use super::effort::Begun;
 use super::end::End;
 use super::greeting::session_expiry;
 use crate::access::{OwnTopics, Rights};
-use crate::cell::Wire;
 use crate::counters::add;
 use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Departure;
@@ -26,6 +25,7 @@ use crate::journal::{Journal, Sent};
 use crate::message::Routed;
 use crate::router::{MatchCache, Stored};
 use crate::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
+use crate::session_slot::Wire;
 use crate::store::Store;
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the

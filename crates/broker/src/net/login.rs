@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::connection::{Connection, State};
 use super::stream::Stream;
-use crate::access::{Denial, Penance, Principal, Verdict, WRONG_LOGIN};
+use crate::access::{DelayedRefusal, Denial, Principal, Verdict, WRONG_LOGIN};
 use crate::counters::add;
 use crate::shown::shown;
 
@@ -27,10 +27,10 @@ pub(super) enum Login {
         verdict: oneshot::Receiver<Verdict>,
     },
     /// It has failed, and the client waits for the news.
-    Penance {
+    DelayedRefusal {
         until: Instant,
         denial: Denial,
-        _place: Penance,
+        _place: DelayedRefusal,
     },
     Settled(Result<Principal, Denial>),
 }
@@ -40,7 +40,7 @@ impl Login {
     pub(super) fn patience(&self) -> Duration {
         match self {
             Self::None | Self::Settled(_) => Duration::ZERO,
-            Self::Asked { .. } | Self::Penance { .. } => PATIENCE,
+            Self::Asked { .. } | Self::DelayedRefusal { .. } => PATIENCE,
         }
     }
 }
@@ -56,10 +56,10 @@ impl<S: Stream> Connection<S> {
             let next = match login {
                 Login::None => return Poll::Ready(false),
                 Login::Settled(_) => return Poll::Ready(true),
-                Login::Penance { until, denial, .. } if now >= *until => {
+                Login::DelayedRefusal { until, denial, .. } if now >= *until => {
                     Login::Settled(Err(*denial))
                 }
-                Login::Penance { until, .. } => {
+                Login::DelayedRefusal { until, .. } => {
                     let until = *until;
                     self.wake_at(until, cx, now);
                     return Poll::Pending;
@@ -93,7 +93,7 @@ impl<S: Stream> Connection<S> {
         let hub = &self.worker.hub;
         match hub.access.logins.penance() {
             None => Login::Settled(Err(denial)),
-            Some(place) => Login::Penance {
+            Some(place) => Login::DelayedRefusal {
                 until: now + hub.config.limits.failed_login_delay,
                 denial,
                 _place: place,

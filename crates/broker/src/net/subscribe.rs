@@ -14,11 +14,11 @@ use super::Worker;
 use super::client::Client;
 use super::effort::{Begun, TURN};
 use super::end::End;
-use crate::cell::{Inner, Wire, filter_weight};
 use crate::deliver::Post;
 use crate::journal::{Change, Journal};
 use crate::router::{Grant, Kept, Terms};
 use crate::session::{Session, Turn};
+use crate::session_slot::{Inner, Wire, filter_weight};
 
 /// What MQTT 3.1.1 answers for a filter that it refuses.
 const FAILURE_V4: u8 = 0x80;

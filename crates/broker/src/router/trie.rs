@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::levels::Levels;
 use super::{Grant, Group, Matches, Subscriber};
 use crate::budget::{Pot, Share};
-use crate::cell::Cell;
+use crate::session_slot::SessionSlot;
 
 /// Subscriptions by filter. A lookup visits at most two branches a level.
 #[derive(Debug)]
@@ -32,14 +32,14 @@ struct Ends {
 
 #[derive(Debug, Default)]
 struct Entries {
-    plain: HashMap<u64, (Arc<Cell>, Grant), RandomState>,
+    plain: HashMap<u64, (Arc<SessionSlot>, Grant), RandomState>,
     groups: HashMap<Box<str>, Members, RandomState>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
     /// In the order in which they came, so that turns are fair.
-    list: Vec<(Arc<Cell>, Grant)>,
+    list: Vec<(Arc<SessionSlot>, Grant)>,
     turn: Arc<AtomicUsize>,
 }
 
@@ -54,7 +54,7 @@ impl Trie {
         }
     }
 
-    pub(crate) fn insert(&mut self, cell: &Arc<Cell>, filter: &str, grant: Grant) -> bool {
+    pub(crate) fn insert(&mut self, cell: &Arc<SessionSlot>, filter: &str, grant: Grant) -> bool {
         let (group, filter) = split(filter);
         let (path, is_all) = path(filter);
         let place = self.tree.make(levels(path));
@@ -137,7 +137,7 @@ impl Trie {
 }
 
 /// What one subscription takes beside the names of its levels, in bytes, about.
-const ENTRY: usize = size_of::<Entries>() + 2 * size_of::<(u64, (Arc<Cell>, Grant))>();
+const ENTRY: usize = size_of::<Entries>() + 2 * size_of::<(u64, (Arc<SessionSlot>, Grant))>();
 
 /// The group of a shared subscription, and the filter that it shares.
 fn split(filter: &str) -> (Option<&str>, &str) {
@@ -205,7 +205,7 @@ impl Found<'_> {
         }
         for members in entries.groups.values() {
             let subscribe = |(cell, grant): &(_, _)| Subscriber::new(Arc::clone(cell), *grant);
-            let may_read = |(cell, _): &&(Arc<Cell>, _)| cell.may_read(self.topic);
+            let may_read = |(cell, _): &&(Arc<SessionSlot>, _)| cell.may_read(self.topic);
             let permitted: Vec<_> = members
                 .list
                 .iter()
@@ -223,7 +223,7 @@ impl Found<'_> {
 }
 
 impl Entries {
-    fn insert(&mut self, group: Option<&str>, cell: Arc<Cell>, grant: Grant) -> bool {
+    fn insert(&mut self, group: Option<&str>, cell: Arc<SessionSlot>, grant: Grant) -> bool {
         let Some(group) = group else {
             return self.plain.insert(cell.id(), (cell, grant)).is_none();
         };
@@ -310,7 +310,7 @@ mod tests {
             ("é/+", "é/ü", true),
         ] {
             let mut trie = Trie::new(&Arc::default());
-            trie.insert(&Cell::for_test(1), filter, grant(QoS::AtMostOnce, 0));
+            trie.insert(&SessionSlot::for_test(1), filter, grant(QoS::AtMostOnce, 0));
             assert_eq!(
                 !trie.matches(topic).is_empty(),
                 want,
@@ -322,11 +322,11 @@ mod tests {
     #[test]
     fn overlapping_subscriptions_become_one_with_the_highest_qos_and_all_identifiers() {
         let mut trie = Trie::new(&Arc::default());
-        let cell = Cell::for_test(1);
+        let cell = SessionSlot::for_test(1);
         trie.insert(&cell, "a/#", grant(QoS::AtMostOnce, 7));
         trie.insert(&cell, "a/+", grant(QoS::ExactlyOnce, 8));
         trie.insert(&cell, "a/b", grant(QoS::AtLeastOnce, 0));
-        trie.insert(&Cell::for_test(2), "a/b", grant(QoS::AtMostOnce, 0));
+        trie.insert(&SessionSlot::for_test(2), "a/b", grant(QoS::AtMostOnce, 0));
         let matches = trie.matches("a/b");
         assert_eq!(ids(&matches), [1, 2]);
         let one = matches.plain.iter().find(|s| s.cell.id() == 1).unwrap();
@@ -346,7 +346,7 @@ mod tests {
             (vec![true, true], None),
         ] {
             let mut trie = Trie::new(&Arc::default());
-            let cell = Cell::for_test(1);
+            let cell = SessionSlot::for_test(1);
             let filters = ["a/#", "a/+"].into_iter();
             let qos = [QoS::AtMostOnce, QoS::AtLeastOnce].into_iter();
             for ((filter, qos), &no_local) in filters.zip(qos).zip(&grants) {
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn a_shared_subscription_takes_turns_and_ends_with_its_last_member() {
         let mut trie = Trie::new(&Arc::default());
-        let cells = [Cell::for_test(1), Cell::for_test(2)];
+        let cells = [SessionSlot::for_test(1), SessionSlot::for_test(2)];
         for cell in &cells {
             assert!(trie.insert(cell, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
         }
@@ -406,7 +406,7 @@ mod tests {
             let mut trie = Trie::new(&Arc::default());
             let mut want = Vec::new();
             for (index, (filter, keep)) in filters.iter().enumerate() {
-                let cell = Cell::for_test(index as u64);
+                let cell = SessionSlot::for_test(index as u64);
                 prop_assert!(trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0)));
                 if *keep {
                     want.extend(topic::matches(filter, &topic).then_some(index as u64));

@@ -15,8 +15,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Limits as Config;
-use crate::held::Held;
 use crate::message::testing::message_with;
+use crate::pending_acks::PendingAcks;
 use crate::router::Ids;
 
 use disk::Disk;
@@ -58,7 +58,7 @@ struct Model {
     session: Session,
     limits: Config,
     out: Outbox,
-    held: Held,
+    held: PendingAcks,
     journal: Journal,
     disk: Disk,
     tally: Tally,
@@ -100,7 +100,7 @@ impl Model {
             },
             limits,
             out: Outbox::default(),
-            held: Held::default(),
+            held: PendingAcks::default(),
             journal: Journal::default(),
             disk: Disk::default(),
             tally: Tally::default(),
@@ -314,7 +314,7 @@ impl Model {
             Owed::Comp => self.turn(|session, turn| session.pubcomp(id, turn)),
             Owed::Rec => {
                 let mut other = Outbox::default();
-                let mut held = Held::default();
+                let mut held = PendingAcks::default();
                 let mut turn = Turn {
                     now: self.now,
                     out: &mut other,
@@ -358,7 +358,7 @@ impl Model {
         self.unpromised += self.travelling.iter().filter(lost).count();
         self.unpromised += self.session.queue.qos0_count();
         self.session.detach();
-        self.held = Held::default();
+        self.held = PendingAcks::default();
         self.connected = false;
         self.out = Outbox::default();
         self.read = 0;

@@ -6,15 +6,15 @@ use fieldgate_mqtt::{Packet, decode};
 
 use super::*;
 use crate::Limits as Config;
-use crate::held::Held;
 use crate::message::testing::{message, message_with};
+use crate::pending_acks::PendingAcks;
 use crate::router::Ids;
 
 /// A session with a client that keeps what it was sent.
 struct Bench {
     session: Session,
     out: Outbox,
-    held: Held,
+    held: PendingAcks,
     journal: Journal,
     tally: Tally,
     now: Instant,
@@ -59,7 +59,7 @@ impl Bench {
         Self {
             session: Session::new(limits.session()),
             out: Outbox::default(),
-            held: Held::default(),
+            held: PendingAcks::default(),
             journal: Journal::default(),
             tally: Tally::default(),
             now: Instant::now(),

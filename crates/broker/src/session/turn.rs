@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use fieldgate_mqtt::Version;
 
-use crate::held::Held;
 use crate::journal::Journal;
 use crate::outbox::Outbox;
+use crate::pending_acks::PendingAcks;
 
 /// What a session may use, in both directions.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Instant,
     pub(crate) out: &'a mut Outbox,
     /// Answers that have to wait until the changes before them are on disk.
-    pub(crate) held: &'a mut Held,
+    pub(crate) held: &'a mut PendingAcks,
     /// Changes to sessions that outlive the process.
     pub(crate) journal: &'a mut Journal,
     pub(crate) tally: &'a mut Tally,

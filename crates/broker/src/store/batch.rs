@@ -12,9 +12,9 @@ use fieldgate_mqtt::{PacketId, QoS};
 use super::SessionRecord;
 use super::pace::Pace;
 use super::ticket::Part;
-use crate::cell::Cell;
 use crate::journal::{Change, Entry, Journal};
 use crate::router::Grant;
+use crate::session_slot::SessionSlot;
 
 /// How late a change may be written that nothing waits for: the gateway's own readings, and that a
 /// message was acknowledged, after which it would only come twice.
@@ -51,7 +51,7 @@ pub(super) struct Batch {
     /// Topics whose retained message has changed.
     pub(super) retained: BTreeSet<Box<str>>,
     /// Messages that may be sent once they are on disk, and whose they are.
-    pub(super) awaited: Vec<(Arc<Cell>, u64)>,
+    pub(super) awaited: Vec<(Arc<SessionSlot>, u64)>,
     /// The time is to be written, whatever else is.
     pub(super) restamp: bool,
     /// Everything that the broker holds is among the changes.
@@ -291,7 +291,11 @@ impl Batch {
     /// Puts `older`, which could not be written, before these changes, but for the messages whose
     /// publishers are told that they are not kept: whether these are on disk is not known, so they are
     /// removed. Returns those whose publishers or sessions wait.
-    pub(super) fn put_before(&mut self, mut older: Self, now: Instant) -> Vec<(Arc<Cell>, u64)> {
+    pub(super) fn put_before(
+        &mut self,
+        mut older: Self,
+        now: Instant,
+    ) -> Vec<(Arc<SessionSlot>, u64)> {
         for (cell, number) in &older.awaited {
             let gone = Fate {
                 value: None,

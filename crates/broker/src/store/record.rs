@@ -12,10 +12,10 @@ use super::clock::{Clock, SPAN_MAX, millis};
 use super::ops::{get_number, put_number};
 use crate::access::{Principal, Proof};
 use crate::budget::Pot;
-use crate::cell::Will;
 use crate::journal::Entry;
 use crate::message::Message;
 use crate::router::{Grant, Ids};
+use crate::session_slot::Will;
 
 /// A session but for its queue and its subscriptions.
 #[derive(Clone, Debug)]

@@ -13,9 +13,9 @@ use super::open::{make, replace, set_aside};
 use super::ops::{Body, Encoder, Op};
 use super::record::{Malformed, encode_grant, encode_message, entry_parts};
 use super::{Clock, LOST_MAX, Shared, lock};
-use crate::cell::{Cell, Sink, wake};
 use crate::message::Message;
 use crate::router::Kept;
+use crate::session_slot::{SessionSlot, Sink, wake};
 
 /// How often a disk that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -397,7 +397,7 @@ fn reopen(path: &Path) -> Result<Book, Failure> {
 }
 
 /// Lets a session send what is on disk now.
-fn cell_kept(cell: &Cell, number: u64) {
+fn cell_kept(cell: &SessionSlot, number: u64) {
     let mut inner = cell.lock();
     let waker = match (inner.session.kept(number), &mut inner.sink) {
         (true, Sink::Wire(wire)) => wire.waker.take(),

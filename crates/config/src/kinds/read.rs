@@ -7,9 +7,9 @@ use fieldgate_bridge::{Bridge, Bus, Defaults, Misfit};
 use fieldgate_model::check_name;
 
 use super::{AnyBus, AnyDevice};
-use crate::own::{self, Owners};
+use crate::gateway_keys::{self, Owners};
 use crate::yaml::Node;
-use crate::{Claims, Report, Sources, apart};
+use crate::{Claims, Report, Sources, entries};
 
 /// The files, and which bridge is to read what in them.
 pub struct Picked<'a> {
@@ -32,9 +32,9 @@ impl Picked<'_> {
         let is_own = |owners: &BTreeMap<String, &'static str>, name: &str| {
             owners.get(name).is_some_and(|owner| *owner == B::NAME)
         };
-        let read: BTreeMap<String, B::Bus> = apart::take(
+        let read: BTreeMap<String, B::Bus> = entries::take(
             "buses",
-            own::BUS_KEYS,
+            gateway_keys::BUS_KEYS,
             main,
             |name| is_own(&owners.buses, name),
             report,
@@ -44,14 +44,14 @@ impl Picked<'_> {
             (name, Bus { config, simulated })
         });
         let buses = buses.collect();
-        let mut types: BTreeMap<String, B::Type> = apart::take(
+        let mut types: BTreeMap<String, B::Type> = entries::take(
             "types",
-            own::TYPE_KEYS,
+            gateway_keys::TYPE_KEYS,
             main,
             |name| is_own(&owners.types, name),
             report,
         );
-        let entries = apart::take(
+        let entries = entries::take(
             "devices",
             &[],
             main,
@@ -60,7 +60,7 @@ impl Picked<'_> {
         );
         for (name, file) in &mut sources.types {
             if !types.contains_key(name) && is_own(&owners.types, name) {
-                types.extend(apart::whole(file, report).map(|kind| (name.clone(), kind)));
+                types.extend(entries::whole(file, report).map(|kind| (name.clone(), kind)));
             }
         }
         Entries {
@@ -152,7 +152,7 @@ impl<B: Bridge> Entries<B> {
         let checked = bus.map_or(Ok(()), |bus| B::check_bus(entry, &bus.config));
         if let Err(misfit) = checked {
             let main = &around.sources.main;
-            apart::misplaced(main, &["devices", pattern], misfit, around.report);
+            entries::misplaced(main, &["devices", pattern], misfit, around.report);
         }
     }
 
@@ -176,18 +176,18 @@ impl<B: Bridge> Entries<B> {
         }
         let names = match B::names(entry, pattern) {
             Ok(names) => names,
-            Err(misfit) => return apart::misplaced(main, &path, misfit, around.report),
+            Err(misfit) => return entries::misplaced(main, &path, misfit, around.report),
         };
         let is_whole = is_whole(around.sources, pattern, named);
         for (name, number) in names {
             if let Err(error) = check_name(&name) {
-                apart::wrong(main, &path, &error.to_string(), around.report);
+                entries::wrong(main, &path, &error.to_string(), around.report);
                 break;
             }
             let other = around.origins.insert(name.clone(), pattern.to_owned());
             if let Some(other) = other {
                 let message = format!("the device \"{name}\" is there already, from {other}");
-                apart::wrong(main, &path, &message, around.report);
+                entries::wrong(main, &path, &message, around.report);
             }
             match B::resolve(entry, &name, number, kind.flatten(), around.defaults) {
                 Ok(mut device) => {
@@ -216,7 +216,7 @@ impl<B: Bridge> Entries<B> {
             let message = format!("this is a type of {other}; the device speaks {}", B::NAME);
             let misfit = Misfit::new(&["type"], message);
             let main = &around.sources.main;
-            apart::misplaced(main, &["devices", pattern], misfit, around.report);
+            entries::misplaced(main, &["devices", pattern], misfit, around.report);
         }
     }
 }
@@ -251,5 +251,5 @@ fn place(
             None => (&sources.main, &["types", kind][..]),
         },
     };
-    apart::misplaced(file, owner, misfit, report);
+    entries::misplaced(file, owner, misfit, report);
 }

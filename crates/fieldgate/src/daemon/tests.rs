@@ -9,8 +9,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::commands::{self, Directory};
-use super::plant::Plant;
 use super::publisher::Publisher;
+use super::supervisor::Supervisor;
 use crate::kinds::KINDS;
 use fieldgate_config as config;
 
@@ -252,10 +252,10 @@ fn configuration(text: &str) -> config::Config {
     load(text).unwrap()
 }
 
-fn plant(publisher: &Publisher) -> Plant {
+fn plant(publisher: &Publisher) -> Supervisor {
     let changed = Arc::new(Notify::new());
     let config = configuration(PLANT);
-    Plant::new(
+    Supervisor::new(
         &config,
         None,
         publisher.clone(),

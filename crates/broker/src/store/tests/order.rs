@@ -3,13 +3,13 @@
 use fieldgate_mqtt::Version;
 
 use super::*;
-use crate::cell::{Cell, Sink, Wire};
 use crate::deliver::{Batch as Deliveries, Post, deliver};
 use crate::message::{Routed, testing::message};
 use crate::router::Router;
 use crate::session::{Peer, Tally, Turn};
+use crate::session_slot::{SessionSlot, Sink, Wire};
 
-fn connect(cell: &Cell) {
+fn connect(cell: &SessionSlot) {
     let mut wire = Wire::new(crate::origin::Remote::Unix);
     let peer = Peer {
         version: Version::V5,
@@ -41,7 +41,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
         let folder = Folder::new(&format!("order-{name}"));
         let (store, _) = open(&folder.store());
         assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
-        let cell = Cell::new(
+        let cell = SessionSlot::new(
             1,
             "client 1",
             crate::Limits::default().session(),

@@ -82,7 +82,7 @@ fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sen
     let folder = Folder::new("awaited");
     let (store, _) = open(&folder.store());
     let limits = crate::Limits::default().session();
-    let cell = crate::cell::Cell::new(
+    let cell = crate::session_slot::SessionSlot::new(
         1,
         "client 1",
         limits,

@@ -70,7 +70,11 @@ pub(crate) fn take<T: DeserializeOwned>(
 /// Reads a file that is one entry, such as a device type.
 pub(crate) fn whole<T: DeserializeOwned>(file: &mut File, report: &mut Report) -> Option<T> {
     let mut mistakes = Vec::new();
-    let value = read(&mut file.root, super::own::TYPE_KEYS, &mut mistakes);
+    let value = read(
+        &mut file.root,
+        super::gateway_keys::TYPE_KEYS,
+        &mut mistakes,
+    );
     super::add(&file.name, mistakes, report);
     value
 }

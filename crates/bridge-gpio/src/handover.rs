@@ -10,7 +10,7 @@ use crate::line::{Backend, LineError, OutputLine, PwmLine};
 
 /// Holds the outputs of devices that are stopped only to be started again. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Keeper(Arc<Mutex<Inner>>);
+pub struct Handover(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -44,7 +44,7 @@ pub(crate) struct Channel {
     pub(crate) line: Box<dyn PwmLine>,
 }
 
-impl Keeper {
+impl Handover {
     /// The device is about to be stopped and started again: its outputs stay as they are until the
     /// new run takes them over. Those that it does not take over go to their safe level then.
     pub fn hold(&self, device: &str) {

@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::cell::Cell;
 use crate::congestion::{LOOK, Pressure};
 use crate::counters::add;
 use crate::hub::Hub;
+use crate::session_slot::SessionSlot;
 use crate::shown::shown;
 
 /// The subscribers that a publisher waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
-    cells: Vec<Arc<Cell>>,
+    cells: Vec<Arc<SessionSlot>>,
 }
 
 impl Pause {
-    pub(crate) fn new(cells: Vec<Arc<Cell>>) -> Self {
+    pub(crate) fn new(cells: Vec<Arc<SessionSlot>>) -> Self {
         Self { cells }
     }
 

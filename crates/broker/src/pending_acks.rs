@@ -51,7 +51,7 @@ impl Answer {
 
 /// The answers to one client, in groups that leave together.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct PendingAcks {
     /// The last group has no ticket yet if it is open.
     groups: VecDeque<(Option<Ticket>, Vec<Answer>)>,
     len: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Refused {
     pub(crate) untold: bool,
 }
 
-impl Held {
+impl PendingAcks {
     pub(crate) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_client_that_brings_changes_has_a_part_in_what_is_written_until_it_was_asked() {
-        let mut held = Held::default();
+        let mut held = PendingAcks::default();
         assert!(!held.take_part());
         held.brings();
         assert!(held.take_part());

@@ -26,7 +26,7 @@ use fieldgate_config::{self as config, Changes, Config};
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// What runs now.
-pub(crate) struct Plant {
+pub(crate) struct Supervisor {
     config: Config,
     /// The bridges, those first that go first.
     bridges: Vec<(bool, Box<dyn Running>)>,
@@ -39,7 +39,7 @@ pub(crate) struct Plant {
     telling: Option<JoinHandle<()>>,
 }
 
-impl Plant {
+impl Supervisor {
     /// Nothing yet. What bridges keep is kept in the folder `state`.
     pub(crate) fn new(
         config: &Config,

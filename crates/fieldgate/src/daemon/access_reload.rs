@@ -10,7 +10,7 @@ use fieldgate_config::{self as config, Config, Report};
 use crate::journal::ANSWER;
 
 /// What the broker was told last, and where from.
-pub(crate) struct Doors {
+pub(crate) struct Access {
     allow_anonymous: bool,
     /// Others than programs on this machine can connect at all.
     is_on_network: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Doors {
 /// What changes when a file does. `None` for a file that is not there or not to be seen.
 type Stamp = Option<(u64, i64, i64, u64)>;
 
-impl Doors {
+impl Access {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             allow_anonymous: config.allow_anonymous,

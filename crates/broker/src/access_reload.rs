@@ -5,9 +5,9 @@ use std::sync::Arc;
 use fieldgate_mqtt::ReasonCode;
 
 use crate::access::Policy;
-use crate::cell::{Cell, Standing};
 use crate::hub::Hub;
 use crate::journal::Journal;
+use crate::session_slot::{SessionSlot, Standing};
 
 impl Hub {
     /// From now on `policy` holds, for those who are here as well: rights are taken and given,
@@ -32,7 +32,7 @@ impl Hub {
     }
 
     /// The same for one session that may have been attached under an older policy.
-    pub(crate) fn catch_up(&self, cell: &Arc<Cell>, known: &Arc<Policy>) {
+    pub(crate) fn catch_up(&self, cell: &Arc<SessionSlot>, known: &Arc<Policy>) {
         let policy = self.access.policy();
         if Arc::ptr_eq(&policy, known) {
             return;
@@ -48,7 +48,7 @@ impl Hub {
     }
 
     /// Takes from a session what it may not have any more.
-    fn revoke(&self, cell: &Cell) {
+    fn revoke(&self, cell: &SessionSlot) {
         let rights = cell.rights();
         let mut inner = cell.lock();
         let mut journal = Journal::default();
@@ -65,7 +65,7 @@ impl Hub {
     }
 
     /// Gives a session its rights. Returns whether they changed, and whether it may be here.
-    fn review(&self, cell: &Cell, policy: &Policy) -> (bool, bool) {
+    fn review(&self, cell: &SessionSlot, policy: &Policy) -> (bool, bool) {
         let principal = cell.principal();
         let (rights, denial) = policy.review(&principal, cell.client_id());
         (cell.stand(Standing { principal, rights }), denial.is_none())

@@ -17,12 +17,12 @@ const ADDRESSES_MAX: usize = 4096;
 
 /// When each address will have been forgiven everything.
 #[derive(Debug)]
-pub(super) struct Strikes {
+pub(super) struct RateLimit {
     allowance: Duration,
     forgiven: HashMap<IpAddr, Instant>,
 }
 
-impl Strikes {
+impl RateLimit {
     /// Lets an address fail `in_a_row` times at once.
     pub(super) fn new(in_a_row: u32) -> Self {
         Self {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_address_is_out_after_so_many_failures_and_comes_back_one_at_a_time() {
-        let mut strikes = Strikes::new(3);
+        let mut strikes = RateLimit::new(3);
         let (peer, other) = (address("10.0.0.1"), address("10.0.0.2"));
         let start = Instant::now();
         for _ in 0..3 {
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_count_together() {
-        let mut strikes = Strikes::new(1);
+        let mut strikes = RateLimit::new(1);
         let now = Instant::now();
         strikes.failed(address("2001:db8::1"), now);
         for (peer, want) in [
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut strikes = Strikes::new(1);
+        let mut strikes = RateLimit::new(1);
         let now = Instant::now();
         for number in 0..=ADDRESSES_MAX as u32 {
             strikes.failed(std::net::Ipv4Addr::from(number).into(), now);

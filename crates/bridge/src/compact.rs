@@ -7,7 +7,7 @@ use fieldgate_model::{Decimal, Value};
 /// A value, or why there is none. Numbers of up to 64 bits, which nearly all are, take 16 bytes in
 /// all; anything else is on the heap.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kept {
+pub(crate) enum Compact {
     /// No value, and nothing to say about it.
     Nothing,
     Bool(bool),
@@ -28,7 +28,7 @@ pub(crate) struct Large {
     error: Option<Arc<str>>,
 }
 
-impl Kept {
+impl Compact {
     pub(crate) fn new(value: Option<&Value>, error: Option<&Arc<str>>) -> Self {
         let small = match value {
             None => Some(Self::Nothing),
@@ -62,10 +62,10 @@ impl Kept {
     }
 }
 
-fn number(value: Decimal) -> Option<Kept> {
+fn number(value: Decimal) -> Option<Compact> {
     let (mantissa, digits) = value.parts();
     let mantissa = i64::try_from(mantissa).ok()?;
-    Some(Kept::Number { digits, mantissa })
+    Some(Compact::Number { digits, mantissa })
 }
 
 #[cfg(test)]
@@ -90,10 +90,10 @@ mod tests {
             (Some(Value::Text("a".into())), None, false),
             (Some(Value::Bytes(vec![1])), None, false),
         ] {
-            let kept = Kept::new(value.as_ref(), error);
-            assert_eq!(!matches!(kept, Kept::Other(_)), is_small, "{value:?}");
+            let kept = Compact::new(value.as_ref(), error);
+            assert_eq!(!matches!(kept, Compact::Other(_)), is_small, "{value:?}");
             assert_eq!(kept.parts(), (value, error.cloned()));
         }
-        assert_eq!(size_of::<Kept>(), 16);
+        assert_eq!(size_of::<Compact>(), 16);
     }
 }

@@ -21,13 +21,13 @@ const PROVEN_MAX: usize = 16 * 1024;
 type Seal = [u8; 32];
 
 /// The digests, and when each was last used.
-pub(super) struct Proven {
+pub(super) struct VerifiedCache {
     /// `None` if the system gives no random numbers: then nothing is remembered.
     key: Option<Seal>,
     seals: HashMap<Seal, Instant>,
 }
 
-impl Proven {
+impl VerifiedCache {
     pub(super) fn new() -> Self {
         Self {
             key: random_key(),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn only_the_same_name_hash_and_password_are_proven_and_not_for_ever() {
-        let mut proven = Proven::new();
+        let mut proven = VerifiedCache::new();
         let hash = |salt: &str| -> PasswordHash {
             let text = format!(
                 "$argon2id$v=19$m=8,t=1,p=1${salt}$RdescudvJCsgt3ub+b4dWRWJTmaaJObGZ9fTnSzqYvM"
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut proven = Proven::new();
+        let mut proven = VerifiedCache::new();
         let now = Instant::now();
         for number in 0..PROVEN_MAX as u64 * 2 {
             let mut seal = [0; 32];

@@ -14,12 +14,12 @@ use foldhash::fast::RandomState;
 use crate::access::{Principal, Rights};
 use crate::budget::{Pot, SMALL, Share};
 use crate::congestion::{Congestion, Pressure};
-use crate::held::Held;
 use crate::journal::Journal;
 use crate::link::Inbox;
 use crate::message::Message;
 use crate::origin::Remote;
 use crate::outbox::Outbox;
+use crate::pending_acks::PendingAcks;
 use crate::router::Grant;
 use crate::session::{Limits, Session, Tally};
 use crate::sessions::Owner;
@@ -34,7 +34,7 @@ const RELIEF: usize = 32 * 1024;
 
 /// One session, for as long as anybody refers to it.
 #[derive(Debug)]
-pub(crate) struct Cell {
+pub(crate) struct SessionSlot {
     id: u64,
     client_id: Arc<str>,
     owner: Owner,
@@ -82,7 +82,7 @@ pub(crate) struct Inner {
 }
 
 /// A session without anything in it, in bytes, about.
-const BARE: usize = size_of::<Cell>() + 256;
+const BARE: usize = size_of::<SessionSlot>() + 256;
 
 /// A level of a topic filter among all subscriptions, in bytes, about.
 const LEVEL: usize = 80;
@@ -103,7 +103,7 @@ pub(crate) struct Wire {
     pub(crate) remote: Remote,
     pub(crate) out: Outbox,
     /// Answers that wait for the store.
-    pub(crate) held: Held,
+    pub(crate) held: PendingAcks,
     /// Nothing leaves before this is done: the client must not hear of a session that a crash
     /// could undo.
     pub(crate) gate: Option<Ticket>,
@@ -122,7 +122,7 @@ impl Wire {
         Self {
             remote,
             out: Outbox::default(),
-            held: Held::default(),
+            held: PendingAcks::default(),
             gate: None,
             waker: None,
             kick: None,
@@ -154,7 +154,7 @@ impl Will {
     }
 }
 
-impl Cell {
+impl SessionSlot {
     /// A session that is counted in `pot`.
     pub(crate) fn new(
         id: u64,

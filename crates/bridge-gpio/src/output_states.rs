@@ -23,7 +23,7 @@ pub struct Rules {
     pub interlock: Vec<usize>,
 }
 
-/// What may be switched now. Given to [`Bank::done`] once it is.
+/// What may be switched now. Given to [`OutputStates::done`] once it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The level to set.
@@ -45,7 +45,7 @@ pub enum Refusal {
 
 /// The outputs.
 #[derive(Clone, Debug, Default)]
-pub struct Bank {
+pub struct OutputStates {
     outputs: Vec<Output>,
 }
 
@@ -57,7 +57,7 @@ struct Output {
     off_at: Option<Instant>,
 }
 
-impl Bank {
+impl OutputStates {
     /// Outputs whose levels are not known yet.
     pub fn new(rules: Vec<Rules>) -> Self {
         let outputs = rules.into_iter().map(|rules| Output {
@@ -180,7 +180,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn act(bank: &mut Bank, index: usize, wanted: Wanted, now: Instant) -> Result<Step, Refusal> {
+    fn act(
+        bank: &mut OutputStates,
+        index: usize,
+        wanted: Wanted,
+        now: Instant,
+    ) -> Result<Step, Refusal> {
         let step = bank.plan(index, wanted, now)?;
         bank.done(index, step);
         Ok(step)
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn saying_on_again_does_not_stretch_the_longest_time() {
         let start = Instant::now();
-        let mut bank = Bank::new(vec![Rules {
+        let mut bank = OutputStates::new(vec![Rules {
             pulse_max: Some(10 * SECOND),
             ..Rules::default()
         }]);
@@ -218,7 +223,7 @@ mod tests {
     #[test]
     fn on_after_a_pulse_stays_on() {
         let now = Instant::now();
-        let mut bank = Bank::new(vec![Rules::default()]);
+        let mut bank = OutputStates::new(vec![Rules::default()]);
         act(&mut bank, 0, Wanted::Pulse(SECOND), now).unwrap();
         assert_eq!(bank.next(), Some(now + SECOND));
         act(&mut bank, 0, Wanted::On, now).unwrap();
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_found_on_has_its_longest_time_from_then_on() {
         let now = Instant::now();
-        let mut bank = Bank::new(vec![Rules {
+        let mut bank = OutputStates::new(vec![Rules {
             pulse_max: Some(10 * SECOND),
             ..Rules::default()
         }]);
@@ -259,7 +264,7 @@ mod tests {
         fn interlocks_and_longest_times_hold(steps in proptest::collection::vec((0usize..3, wanted(), 0u64..3_000), 1..80)) {
             let max = 5 * SECOND;
             let rules = |interlock: &[usize]| Rules { pulse_max: Some(max), interlock: interlock.to_vec() };
-            let mut bank = Bank::new(vec![rules(&[1]), rules(&[0]), rules(&[])]);
+            let mut bank = OutputStates::new(vec![rules(&[1]), rules(&[0]), rules(&[])]);
             let mut now = Instant::now();
             for index in 0..3 {
                 bank.found(index, false, None, now);
