@@ -28,6 +28,9 @@ pub(crate) struct Times {
     pub(crate) timeout: Duration,
     /// How long a frame may pause.
     pub(crate) gap: Duration,
+    /// How long all that answers a request may take: twice the longest frame, as another meter
+    /// may talk first.
+    pub(crate) frame: Duration,
     /// How long the line must be silent before a request.
     pub(crate) silence: Duration,
 }
@@ -157,6 +160,7 @@ impl Line {
             Err(_) => return Err(Fault::Lost("it takes no bytes".into())),
         }
         let begins = Instant::now() + wire + limit;
+        let ends = begins + self.times.frame;
         let (mut came, mut other, mut is_empty) = (0, None, false);
         loop {
             while let Some(frame) = self.frames.pop_front() {
@@ -179,16 +183,18 @@ impl Line {
             } else {
                 begins
             };
-            let count = self.read_until(until).await?;
+            let count = self.read_until(until.min(ends)).await?;
             came += count;
             if came > BYTES_MAX {
                 return Err(Fault::Flood);
             }
+            let is_over = count == 0 && Instant::now() >= begins;
             if count == 0 {
                 self.framer.cut();
-                if Instant::now() >= begins {
-                    break;
-                }
+            }
+            if is_over || Instant::now() >= ends {
+                self.framer.cut();
+                break;
             }
         }
         if came == 0 {
@@ -204,6 +210,7 @@ impl Line {
     /// Reads until the line is silent.
     async fn drain(&mut self) -> Result<(), Fault> {
         let mut came = 0;
+        let ends = Instant::now() + self.times.frame;
         loop {
             let until = Instant::now() + self.times.silence;
             let count = self.read_until(until).await?;
@@ -211,7 +218,7 @@ impl Line {
             if count == 0 {
                 break;
             }
-            if came > BYTES_MAX {
+            if came > BYTES_MAX || Instant::now() >= ends {
                 return Err(Fault::Flood);
             }
         }

@@ -198,6 +198,25 @@ async fn a_line_that_never_stops_is_closed_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_that_trickles_without_end_takes_no_longer_than_two_frames() {
+    let (near, mut far) = duplex(65_536);
+    let bus = MbusBus::spawn_on(config(), near);
+    tokio::spawn(async move {
+        while far.write_all(&[0x55]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(12)).await;
+        }
+    });
+    let begun = Instant::now();
+    let error = bus.read(Address::Primary(1), 1).await.unwrap_err();
+    assert_eq!(error.cause, Cause::Lost, "{error}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn dead_meters_leave_most_of_the_line_to_those_that_answer() {
     let (bus, _) = bus_with(SimLine::new(vec![heat(1)]));
     let end = Instant::now() + Duration::from_secs(120);

@@ -195,19 +195,19 @@ impl MbusBusEntry {
     }
 
     pub(crate) fn times(&self) -> Times {
-        let is_serial = matches!(self.transport, Transport::Serial(_));
+        let gap = match self.transport {
+            Transport::Serial(_) => GAP_SERIAL,
+            Transport::Tcp(_) => GAP_TCP,
+        };
+        let characters = u32::try_from(FRAME_MAX).unwrap_or(u32::MAX);
+        let longest = bits(self.baud, CHARACTER_BITS) * characters;
         Times {
             character: bits(self.baud, CHARACTER_BITS),
             timeout: self.timeout,
-            gap: if is_serial { GAP_SERIAL } else { GAP_TCP },
+            gap,
+            frame: 2 * longest + 2 * gap,
             silence: bits(self.baud, SILENCE_BITS).max(SILENCE_LEAST),
         }
-    }
-
-    /// How long the longest answer takes on the wire.
-    pub fn longest(&self) -> Duration {
-        let characters = u32::try_from(FRAME_MAX).unwrap_or(u32::MAX);
-        bits(self.baud, CHARACTER_BITS) * characters
     }
 }
 
