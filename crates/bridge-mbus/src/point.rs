@@ -1,5 +1,6 @@
 //! From the records of a meter to the value of a point. Pure.
 
+use fieldgate_model::plain::Plain;
 use fieldgate_model::{Decimal, Value};
 
 use crate::app::{Absent, Record, unit};
@@ -79,7 +80,7 @@ fn converted(point: &PointConfig, value: Value, unit: Option<&str>) -> Result<Va
     };
     if !unit::converts(found, wanted) {
         return Err(Unusable::Unit {
-            found: found.to_owned(),
+            found: Plain(found).to_string(),
             wanted: wanted.to_owned(),
         });
     }

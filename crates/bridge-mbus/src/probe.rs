@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fieldgate_model::Value;
+use fieldgate_model::plain::Plain;
 use tokio::time::Instant;
 
 use crate::app::{Record, medium_name};
@@ -132,6 +133,6 @@ pub fn describe(record: &Record) -> String {
         text.push_str(&format!(" {unit}"));
     }
     // By these bytes it can be chosen where no name tells it from another.
-    text.push_str(&format!(" (vif {})", Value::Bytes(record.vib.clone())));
-    text
+    let vif = Value::Bytes(record.vib.clone());
+    format!("{} (vif {vif})", Plain(text))
 }

@@ -10,3 +10,4 @@
 
 mod meters;
 mod table;
+mod types;

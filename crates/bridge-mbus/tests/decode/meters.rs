@@ -17,7 +17,7 @@ pub(crate) fn bytes(file: &str) -> Vec<u8> {
         .collect()
 }
 
-fn telegram(file: &str) -> Telegram {
+pub(crate) fn telegram(file: &str) -> Telegram {
     let mut frames = Vec::new();
     let mut framer = Framer::default();
     framer.feed(&bytes(file), &mut frames);
