@@ -17,7 +17,9 @@ use fieldgate_model::Value;
 
 pub use header::{Field, Header, medium_name};
 pub use vib::Meaning;
+pub(crate) use vif::code_of as code_of_quantity;
 pub use vif::{quantities, units_of};
+pub(crate) use vife::code_of as code_of_qualifier;
 pub use vife::qualifiers;
 
 /// What a meter says in one telegram.

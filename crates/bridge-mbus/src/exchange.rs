@@ -82,7 +82,13 @@ pub(crate) async fn read(
     late: Duration,
 ) -> Result<Readout, Fault> {
     let mut effort = effort;
-    match greet(line, who).await {
+    let mut greeted = greet(line, who).await;
+    // Only what was spoilt is worth another try: a meter that is silent would cost the line twice.
+    if matches!(greeted, Err(Fault::Garbled | Fault::Foreign(_))) && effort.retries > 0 {
+        line.tally.retries += 1;
+        greeted = greet(line, who).await;
+    }
+    match greeted {
         Ok(()) => debts.settle(who),
         // Some meters do not acknowledge a reset of their link. What is selected always does.
         Err(Fault::Timeout) if matches!(who, Address::Primary(_)) && !debts.owes(who) => {

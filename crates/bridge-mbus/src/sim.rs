@@ -1,12 +1,14 @@
 //! Simulated meters: several on one line, whose values move. A state machine without I/O, and
 //! what serves it on a line or behind a TCP port.
 
+mod mapping;
 mod meter;
 mod serve;
 
 use std::time::Duration;
 
-use crate::address::SELECTED;
+use crate::address::{Address, SELECTED};
+use crate::config::MbusConfig;
 use crate::link::{FCB, Frame, Framer, REQ_UD2, SND_NKE, SND_UD};
 pub use meter::{SimCoding, SimMeter, SimRecord};
 pub use serve::{SimServer, serve};
@@ -53,6 +55,24 @@ impl SimLine {
             framer: Framer::default(),
             echoes: false,
         }
+    }
+
+    /// A line with a meter for each of these devices: it sends what the points of the device
+    /// choose. Devices that share an address share a meter.
+    pub fn of(devices: &[&MbusConfig]) -> Self {
+        let mut meters: Vec<SimMeter> = Vec::new();
+        for (number, device) in (1..).zip(devices) {
+            let meter = mapping::meter(device, number);
+            let is_same = |other: &&mut SimMeter| match device.address {
+                Address::Primary(address) => other.address == address,
+                Address::Secondary(mask) => mask.matches(other.secondary),
+            };
+            match meters.iter_mut().find(is_same) {
+                Some(other) => other.share(meter),
+                None => meters.push(meter),
+            }
+        }
+        Self::new(meters)
     }
 
     /// A meter, to change it.

@@ -212,3 +212,19 @@ pub fn units_of(quantity: &str) -> Vec<&'static str> {
         .collect();
     units.into_iter().collect()
 }
+
+/// The shortest code of a quantity, of those the one whose step is nearest to a tenth of the unit.
+/// For simulated meters.
+pub(crate) fn code_of(quantity: &str) -> Option<Vec<u8>> {
+    let codes = (0..=0x7F).flat_map(|code| {
+        [
+            (primary(code), vec![code]),
+            (first(code), vec![0xFD, code]),
+            (second(code), vec![0xFB, code]),
+        ]
+    });
+    let fitting = codes.filter(|(entry, _)| entry.quantity == quantity);
+    let distance = |entry: &Entry| (entry.multiplier, (entry.exponent + 1).unsigned_abs());
+    let best = fitting.min_by_key(|(entry, code)| (code.len(), distance(entry)));
+    best.map(|(_, code)| code)
+}

@@ -173,3 +173,21 @@ pub fn qualifiers() -> Vec<&'static str> {
     let names: BTreeSet<&str> = (0..=0x7F).filter_map(name).collect();
     names.into_iter().collect()
 }
+
+/// The code of a qualifier. For simulated meters.
+pub(crate) fn code_of(qualifier: &str) -> Option<Vec<u8>> {
+    if let Some(own) = qualifier.strip_prefix("own_") {
+        let code = u8::from_str_radix(own, 16).ok()?;
+        return Some(vec![0xFF, code & 0x7F]);
+    }
+    let is_named = |code: &u8| match extension(*code) {
+        Extension::Name(name)
+        | Extension::Time(name)
+        | Extension::Count(name)
+        | Extension::Duration(name, _) => name == qualifier,
+        Extension::Own => qualifier == "own",
+        Extension::Per(_) => qualifier == "per",
+        _ => false,
+    };
+    (0..=0x7F).find(is_named).map(|code| vec![code])
+}

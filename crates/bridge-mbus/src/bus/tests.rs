@@ -187,6 +187,49 @@ async fn a_meter_that_owes_an_answer_and_does_not_acknowledge_is_not_asked_befor
 }
 
 #[tokio::test(start_paused = true)]
+async fn noise_and_other_meters_cost_a_repetition() {
+    let (near, mut far) = duplex(4096);
+    let bus = MbusBus::spawn_on(config(), near);
+    let meter = tokio::spawn(async move {
+        assert_eq!(request(&mut far).await, asks(SND_NKE));
+        // An acknowledgement in noise is none.
+        far.write_all(&[0x00, 0xE5]).await.unwrap();
+        assert_eq!(request(&mut far).await, asks(SND_NKE));
+        say(&mut far, &Frame::Ack).await;
+        assert_eq!(request(&mut far).await, asks(REQ_UD2 | FCB));
+        let mut spoilt = telegram(1, 8).encode();
+        spoilt[10] ^= 1;
+        far.write_all(&spoilt).await.unwrap();
+        assert_eq!(request(&mut far).await, asks(REQ_UD2 | FCB));
+        // The own answer follows that of another meter.
+        say(&mut far, &telegram(2, 7)).await;
+        say(&mut far, &telegram(1, 9)).await;
+        // A meter that only acknowledges has nothing to say.
+        assert_eq!(request(&mut far).await, asks(SND_NKE));
+        say(&mut far, &Frame::Ack).await;
+        for _ in 0..2 {
+            request(&mut far).await;
+            say(&mut far, &Frame::Ack).await;
+        }
+        far
+    });
+    let readout = bus.read(Address::Primary(1), 1).await.unwrap();
+    assert_eq!(energy(&readout), "9000");
+    let error = bus.read(Address::Primary(1), 1).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "address 1: the meter has no readings to give"
+    );
+    let counts = bus.counters();
+    assert_eq!((counts.retries, counts.foreign, counts.empty), (3, 1, 2));
+    assert_eq!(
+        (counts.rejected.checks, counts.rejected.noise > 1),
+        (1, true)
+    );
+    drop(meter.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_that_never_stops_is_closed_and_counted() {
     let (near, mut far) = duplex(65_536);
     let bus = MbusBus::spawn_on(config(), near);

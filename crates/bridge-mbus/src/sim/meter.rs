@@ -50,6 +50,9 @@ pub enum SimCoding {
     Real,
 }
 
+/// Records of a telegram that fit into a frame with the longest blocks.
+const TELEGRAM_RECORDS: usize = 8;
+
 impl SimRecord {
     /// A value of now, for all tariffs, in eight decimal digits.
     pub fn now(vib: &[u8], wave: Wave) -> Self {
@@ -131,6 +134,25 @@ impl SimMeter {
             delay: Duration::ZERO,
             is_dead: false,
             loses: 0,
+        }
+    }
+
+    /// Tells what another one does, too, after its own records.
+    pub(super) fn share(&mut self, other: Self) {
+        for record in other.telegrams.into_iter().flatten() {
+            let mut all = self.telegrams.iter().flatten();
+            if all.any(|own| own.dib == record.dib && own.vib == record.vib) {
+                continue;
+            }
+            self.push(record);
+        }
+    }
+
+    /// Adds a record, in a new telegram when the last one is full.
+    pub(super) fn push(&mut self, record: SimRecord) {
+        match self.telegrams.last_mut() {
+            Some(last) if last.len() < TELEGRAM_RECORDS => last.push(record),
+            _ => self.telegrams.push(vec![record]),
         }
     }
 
