@@ -1,0 +1,29 @@
+//! Reads meters over M-Bus (EN 13757-2 and -3), and emits samples.
+//!
+//! `link` (frames), `app` (what they say), `address`, `config` and `point` are pure. Only `port` opens a port or makes a
+//! connection; `bus` owns it and lends it to one meter at a time; `line` and `exchange` carry out what is asked.
+//! Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
+
+pub mod address;
+pub mod app;
+mod bus;
+pub mod config;
+mod counts;
+mod exchange;
+mod line;
+pub mod link;
+pub mod point;
+mod port;
+mod probe;
+mod scan;
+mod session;
+pub mod sim;
+
+pub use address::{Address, Secondary};
+pub use bus::{MbusBus, MbusBusHandle, MbusError};
+pub use config::{MbusBusEntry, MbusConfig, MbusEntry, MbusType};
+pub use counts::{MbusCounts, MbusSnapshot};
+pub use exchange::Readout;
+pub use probe::{Probe, describe, probe};
+pub use scan::{End, Found, scan_primary, scan_secondary};
+pub use session::{MbusDriver, MbusSession};
