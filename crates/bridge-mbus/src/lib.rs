@@ -2,10 +2,12 @@
 //!
 //! `link` (frames), `app` (what they say), `address`, `config` and `point` are pure. Only `port` opens a port or makes a
 //! connection; `bus` owns it and lends it to one meter at a time; `line` and `exchange` carry out what is asked.
+//! `bridge` is what the gateway sees of it all.
 //! Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
 
 pub mod address;
 pub mod app;
+mod bridge;
 mod bus;
 pub mod config;
 mod counts;
@@ -18,8 +20,10 @@ mod probe;
 mod scan;
 mod session;
 pub mod sim;
+mod simulate;
 
 pub use address::{Address, Secondary};
+pub use bridge::MbusLines;
 pub use bus::{MbusBus, MbusBusHandle, MbusError};
 pub use config::{MbusBusEntry, MbusConfig, MbusEntry, MbusType};
 pub use counts::{MbusCounts, MbusSnapshot};

@@ -12,7 +12,7 @@ use fieldgate_bridge::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::simulate::{Simulator, own_place};
+use crate::simulate::Simulator;
 use crate::{
     Breaks, BusConfig, BusHandle, Counts, DeviceConfig, DeviceEntry, ModbusDriver, Transport,
     TypeConfig, plan,
@@ -215,9 +215,9 @@ impl Bridge for Buses {
             let transport = &bus.config.transport;
             let place = match transport {
                 Transport::Serial(_) => Place::Line,
-                Transport::Tcp(_) | Transport::RtuOverTcp(_) => match places.take()? {
+                Transport::Tcp(to) | Transport::RtuOverTcp(to) => match places.take()? {
                     Some(address) => Place::Listen(address),
-                    None => bus.simulated.unwrap_or_else(|| own_place(&bus.config)),
+                    None => bus.simulated.unwrap_or_else(|| Place::instead_of(to)),
                 },
             };
             let simulator = Simulator::start(place, transport, &devices).await?;

@@ -3,7 +3,6 @@
 //! What is chosen is pure; [`Simulator`] opens the sockets.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use fieldgate_bridge::{Place, Simulated, Work};
@@ -15,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::WriteRule;
 use crate::{
-    BusConfig, DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest,
-    encode,
+    DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest, encode,
 };
 
 /// The simulated units of one bus.
@@ -119,23 +117,6 @@ impl Simulated for Simulator {
     fn stop(self: Box<Self>) -> Work<'static, ()> {
         Box::pin(self.end())
     }
-}
-
-/// Where a bus says that its devices are, on this machine.
-pub(crate) fn own_place(bus: &BusConfig) -> Place {
-    let address = match &bus.transport {
-        Transport::Tcp(address) | Transport::RtuOverTcp(address) => address,
-        Transport::Serial(_) => return Place::Line,
-    };
-    Place::Listen(match address.parse::<SocketAddr>() {
-        Ok(own) if own.ip().is_loopback() => own,
-        // Another machine's address: its port is served here.
-        _ => {
-            let port = address.rsplit(':').next();
-            let port = port.and_then(|port| port.parse().ok());
-            SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0)))
-        }
-    })
 }
 
 /// How long a simulated unit thinks, as real ones do.

@@ -31,6 +31,21 @@ pub enum Place {
     Line,
 }
 
+impl Place {
+    /// Where devices are simulated that are reached at `host:port` otherwise: there, if that is this machine, else
+    /// behind the same port on all its addresses.
+    pub fn instead_of(address: &str) -> Self {
+        Self::Listen(match address.parse::<SocketAddr>() {
+            Ok(own) if own.ip().is_loopback() => own,
+            _ => {
+                let port = address.rsplit(':').next();
+                let port = port.and_then(|port| port.parse().ok());
+                SocketAddr::from(([0, 0, 0, 0], port.unwrap_or(0)))
+            }
+        })
+    }
+}
+
 /// A bus, and whether its devices are simulated by this process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bus<C> {
@@ -414,6 +429,14 @@ mod tests {
             let taken = taken.map(|place| place.ok().flatten());
             taken.map(|place| place.map(|place| place.port())).collect()
         };
+        for (address, want) in [
+            ("127.0.0.1:502", "127.0.0.1:502"),
+            ("192.0.2.1:503", "0.0.0.0:503"),
+            ("plc.example:504", "0.0.0.0:504"),
+        ] {
+            let want = Place::Listen(want.parse().unwrap());
+            assert_eq!(Place::instead_of(address), want);
+        }
         assert_eq!(take("127.0.0.1:502", 3), [502, 503, 504].map(Some));
         assert_eq!(take("127.0.0.1:0", 2), [Some(0), Some(0)]);
         assert_eq!(take("", 2), [None, None]);

@@ -19,6 +19,7 @@ use super::{Address, Changes, Config, diff, document, resolve};
 pub(crate) const KINDS: Kinds = Kinds(&[
     Of::<Lines>::KIND,
     Of::<Instruments>::KIND,
+    Of::<fieldgate_bridge_mbus::MbusLines>::KIND,
     Of::<Buses>::KIND,
 ]);
 

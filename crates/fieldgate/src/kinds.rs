@@ -9,6 +9,7 @@ use fieldgate_config::kinds::{Kinds, Of};
 pub(crate) const KINDS: Kinds = Kinds(&[
     Of::<Lines>::KIND,
     Of::<Instruments>::KIND,
+    Of::<fieldgate_bridge_mbus::MbusLines>::KIND,
     Of::<Buses>::KIND,
 ]);
 

@@ -213,8 +213,8 @@ pub fn units_of(quantity: &str) -> Vec<&'static str> {
     units.into_iter().collect()
 }
 
-/// The shortest code of a quantity, of those the one whose step is nearest to a tenth of the unit.
-/// For simulated meters.
+/// The shortest code of a quantity, of those the one with the step that meters often have: kWh,
+/// 10 W, a tenth of any other unit. For simulated meters.
 pub(crate) fn code_of(quantity: &str) -> Option<Vec<u8>> {
     let codes = (0..=0x7F).flat_map(|code| {
         [
@@ -224,7 +224,12 @@ pub(crate) fn code_of(quantity: &str) -> Option<Vec<u8>> {
         ]
     });
     let fitting = codes.filter(|(entry, _)| entry.quantity == quantity);
-    let distance = |entry: &Entry| (entry.multiplier, (entry.exponent + 1).unsigned_abs());
+    let usual = match quantity {
+        "energy" => 3,
+        "power" => 1,
+        _ => -1,
+    };
+    let distance = |entry: &Entry| (entry.multiplier, entry.exponent.abs_diff(usual));
     let best = fitting.min_by_key(|(entry, code)| (code.len(), distance(entry)));
     best.map(|(_, code)| code)
 }

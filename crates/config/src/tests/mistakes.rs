@@ -294,11 +294,23 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("buses: {net: {protocol: modbuss, tcp: \"h:1\"}}"),
-            ":2:25: buses.net.protocol: unknown protocol \"modbuss\"; expected modbus; did you mean \"modbus\"?",
+            ":2:25: buses.net.protocol: unknown protocol \"modbuss\"; expected one of mbus, modbus; did you mean \"modbus\"?",
+        ),
+        (
+            file(
+                "buses: {net: {protocol: mbus, tcp: \"h:1\"}}\ndevices: {m: {bus: net, address: 1, type: em3}}",
+            ),
+            ":3:37: devices.m.type: this is a type of modbus; the device speaks mbus",
+        ),
+        (
+            file(
+                "buses: {net: {protocol: mbus, tcp: \"h:1\"}}\ndevices: {m: {bus: net, address: 999, points: {e: {quantity: energy}}}}",
+            ),
+            ":3:25: devices.m.address: 999 is outside 0..=250",
         ),
         (
             file("types: {t: {protocol: gpio, points: {p: {coil: 1}}}}"),
-            ":2:23: types.t.protocol: unknown protocol \"gpio\"; expected modbus",
+            ":2:23: types.t.protocol: unknown protocol \"gpio\"; expected one of mbus, modbus",
         ),
     ] {
         let error = load(&text, &[("em3", METER)]).expect_err(&text);

@@ -1,0 +1,259 @@
+//! What the gateway knows of this bridge.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use fieldgate_bridge::{
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Simulated,
+    Started, Tell, Untested, Whose,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Transport;
+use crate::simulate::Simulator;
+use crate::{
+    MbusBus, MbusBusEntry, MbusBusHandle, MbusConfig, MbusDriver, MbusEntry, MbusSnapshot,
+    MbusType, probe,
+};
+
+/// The M-Bus lines of one gateway, by name.
+#[derive(Debug, Default)]
+pub struct MbusLines {
+    running: BTreeMap<String, Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    handle: MbusBusHandle,
+    cancel: CancellationToken,
+    simulator: Option<Simulator>,
+}
+
+impl Device for MbusConfig {
+    fn bus(&self) -> Option<&str> {
+        Some(&self.bus)
+    }
+
+    fn point_names(&self) -> Vec<&str> {
+        self.points.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn requests(&self) -> usize {
+        1
+    }
+}
+
+impl From<MbusSnapshot> for Figures {
+    fn from(counts: MbusSnapshot) -> Self {
+        Self {
+            routine: counts.routine().into(),
+            faults: counts.faults().into(),
+            exceptions: None,
+        }
+    }
+}
+
+impl Bridge for MbusLines {
+    const NAME: &'static str = "mbus";
+    const DEVICE: &'static str = "meter on M-Bus";
+
+    type Bus = MbusBusEntry;
+    type Type = MbusType;
+    type Entry = MbusEntry;
+    type Device = MbusConfig;
+
+    fn bus_claims(bus: &MbusBusEntry) -> Vec<Claim> {
+        bus.claims()
+    }
+
+    fn bus_of(entry: &MbusEntry) -> Option<&str> {
+        Some(&entry.bus)
+    }
+
+    fn type_of(entry: &MbusEntry) -> Option<&str> {
+        entry.kind.as_deref()
+    }
+
+    fn resolve(
+        entry: &MbusEntry,
+        name: &str,
+        _number: u8,
+        kind: Option<&MbusType>,
+        defaults: &Defaults,
+    ) -> Result<MbusConfig, Vec<Misfit>> {
+        entry.resolve(name, kind, defaults)
+    }
+
+    fn new(_state: Option<&Path>) -> Self {
+        Self::default()
+    }
+
+    async fn change(
+        &mut self,
+        change: &Change,
+        wanted: Part<'_, Self>,
+    ) -> Vec<(String, io::Error)> {
+        for name in change.gone.iter().chain(&change.buses) {
+            if let Some(line) = self.running.remove(name) {
+                line.stop().await;
+            }
+        }
+        let mut failed = Vec::new();
+        for name in &change.buses {
+            let Some(bus) = wanted.buses.get(name.as_str()) else {
+                continue;
+            };
+            match Running::start(name, bus, &on_bus(&wanted, name)).await {
+                Ok(line) => drop(self.running.insert(name.clone(), line)),
+                Err(error) => failed.push((name.clone(), error)),
+            }
+        }
+        for (name, line) in &self.running {
+            let devices = on_bus(&wanted, name);
+            let is_changed = |device: &&MbusConfig| change.devices.contains(&device.name);
+            if let Some(simulator) = &line.simulator
+                && devices.iter().any(is_changed)
+            {
+                simulator.update(&devices);
+            }
+        }
+        failed
+    }
+
+    fn start(&mut self, device: &MbusConfig, seed: u64) -> io::Result<Option<Started>> {
+        let Some(line) = self.running.get(&device.bus) else {
+            return Ok(None);
+        };
+        let (settings, points) = (device.settings(seed), device.model_points().into());
+        let driver = MbusDriver::new(device.clone(), line.handle.clone());
+        let counts = driver.counts();
+        let started = Started::new(driver, settings, points);
+        Ok(Some(
+            started.counting(move |_| Figures::from(counts.snapshot())),
+        ))
+    }
+
+    fn counts(&self) -> Vec<(Whose, Figures)> {
+        let lines = self.running.iter();
+        let counts = lines.map(|(name, line)| {
+            let figures = Figures::from(line.handle.counters());
+            (Whose::Bus(name.clone()), figures)
+        });
+        counts.collect()
+    }
+
+    /// A [`MbusBusHandle`].
+    fn handle(&self, bus: &str) -> Option<Box<dyn Any + Send>> {
+        let line = self.running.get(bus)?;
+        Some(Box::new(line.handle.clone()))
+    }
+
+    async fn stop(self) {
+        for line in self.running.into_values() {
+            line.stop().await;
+        }
+    }
+
+    async fn test<'a>(
+        device: &'a MbusConfig,
+        bus: Option<&'a Bus<MbusBusEntry>>,
+        tell: &'a mut Tell<'_>,
+    ) -> Result<(), Untested> {
+        let Some(bus) = bus else {
+            let text = format!("there is no bus {}", device.bus);
+            return Err(Untested::Device(text));
+        };
+        let line = Running::start(&device.bus, bus, &[device]).await;
+        let line = line.map_err(Untested::System)?;
+        let seen = probe(device, &line.handle).await;
+        line.stop().await;
+        let seen = seen.map_err(|error| Untested::Device(error.to_string()))?;
+        for line in seen.lines(device) {
+            tell(&line);
+            tell("\n");
+        }
+        let bad = seen.values.iter().filter(|(_, value)| value.is_err());
+        let bad = bad.filter_map(|(index, _)| device.points.get(*index));
+        let bad: Vec<&str> = bad.map(|(name, _)| name.as_str()).collect();
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let text = format!("there is no value for {}", bad.join(", "));
+        Err(Untested::Device(text))
+    }
+
+    async fn simulate<'a>(
+        part: Part<'a, Self>,
+        places: &'a mut Places,
+        tell: &'a mut Tell<'_>,
+    ) -> io::Result<Vec<Box<dyn Simulated>>> {
+        let mut simulators: Vec<Box<dyn Simulated>> = Vec::new();
+        for (name, bus) in &part.buses {
+            let devices = on_bus(&part, name);
+            if devices.is_empty() {
+                continue;
+            }
+            let place = match &bus.config.transport {
+                Transport::Serial(_) => Place::Line,
+                Transport::Tcp(to) => match places.take()? {
+                    Some(address) => Place::Listen(address),
+                    None => bus.simulated.unwrap_or_else(|| Place::instead_of(to)),
+                },
+            };
+            let simulator = Simulator::start(place, &bus.config, &devices).await?;
+            let meters = devices.iter();
+            let meters = meters.map(|device| format!("{} ({})", device.name, device.address));
+            let meters = meters.collect::<Vec<_>>().join(", ");
+            tell(&format!(
+                "bus {name}: {}: {meters}\n",
+                simulator.bus.transport
+            ));
+            simulators.push(Box::new(simulator));
+        }
+        Ok(simulators)
+    }
+}
+
+fn on_bus<'c>(part: &Part<'c, MbusLines>, bus: &str) -> Vec<&'c MbusConfig> {
+    let devices = part.devices.values().copied();
+    devices.filter(|device| device.bus == bus).collect()
+}
+
+impl Running {
+    async fn start(
+        name: &str,
+        bus: &Bus<MbusBusEntry>,
+        devices: &[&MbusConfig],
+    ) -> io::Result<Self> {
+        let mut config = bus.config.clone();
+        let mut simulator = None;
+        if let Some(place) = bus.simulated {
+            let started = Simulator::start(place, &config, devices).await;
+            let started = started.map_err(|error| {
+                io::Error::new(error.kind(), format!("simulated bus {name}: {error}"))
+            })?;
+            log::info!(BUS = name; "simulated on {}", started.bus.transport);
+            config = started.bus.clone();
+            simulator = Some(started);
+        }
+        let cancel = CancellationToken::new();
+        Ok(Self {
+            handle: MbusBus::spawn(name, config, cancel.clone()),
+            cancel,
+            simulator,
+        })
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.handle.ended().await;
+        if let Some(simulator) = self.simulator {
+            simulator.end().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
