@@ -24,9 +24,9 @@ const FORGIVEN: u32 = 20;
 /// One client's record.
 #[derive(Debug)]
 pub(super) struct Effort {
-    /// One of its turns took long. Perhaps only because the thread had to wait for a processor: from now on
-    /// the thread's own time is looked at, which costs a system call.
-    is_suspect: bool,
+    /// One of its turns took long. Perhaps only because the thread had to wait for a processor: until this time the
+    /// thread's own time is looked at, which costs a system call. After it, that turn would be forgiven in any case.
+    suspect_until: Instant,
     /// Processor time beyond what is allowed.
     excess: Duration,
     /// When that was.
@@ -43,31 +43,38 @@ pub(super) struct Begun {
 impl Effort {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            is_suspect: false,
+            suspect_until: now,
             excess: Duration::ZERO,
             at: now,
         }
     }
 
     pub(super) fn begin(&self) -> Begun {
+        let at = Instant::now();
         Begun {
-            at: Instant::now(),
-            processor: self.is_suspect.then(processor_time),
+            at,
+            processor: (at < self.suspect_until).then(processor_time),
         }
     }
 
     /// Returns whether the client should go to the slow ones.
     pub(super) fn end(&mut self, begun: &Begun) -> bool {
         let now = Instant::now();
-        if now - begun.at <= TURN {
+        let length = now.saturating_duration_since(begun.at);
+        if length <= TURN {
             return false;
         }
+        self.suspect(length, now);
         let Some(before) = begun.processor else {
-            self.is_suspect = true;
             return false;
         };
         let taken = processor_time().saturating_sub(before);
         self.add(taken, now)
+    }
+
+    /// A turn took so long.
+    fn suspect(&mut self, length: Duration, now: Instant) {
+        self.suspect_until = self.suspect_until.max(now + length * FORGIVEN);
     }
 
     fn add(&mut self, taken: Duration, now: Instant) -> bool {
@@ -119,5 +126,16 @@ mod tests {
         ] {
             assert_eq!(effort.add(ms(taken), start + ms(at)), is_slow, "{at}");
         }
+    }
+
+    #[test]
+    fn a_long_turn_is_looked_into_until_it_would_be_forgiven() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let mut effort = Effort::new(start);
+        effort.suspect(ms(100), start);
+        effort.suspect(ms(2), start + ms(1_000));
+        assert_eq!(effort.suspect_until, start + ms(2_000));
+        effort.suspect(ms(2), start + ms(3_000));
+        assert_eq!(effort.suspect_until, start + ms(3_040));
     }
 }
