@@ -1,7 +1,7 @@
 //! Watches inputs, counts pulses, switches outputs and sets PWM channels.
 //!
-//! `config`, `counter`, `rate` and `output_states` are pure. `line` is the seam below which somebody opens
-//! lines: the kernel (`kernel`), a Raspberry Pi's PWM (`pwm_rpi`), or nobody (`sim`). `session` runs one
+//! `config`, `counter`, `rate` and `output_states` are pure. `line` is the seam below which
+//! lines are opened: by the kernel (`kernel`), by a Raspberry Pi's PWM (`pwm_rpi`), or not at all (`sim`). `session` runs one
 //! device on it, `shared` holds what all devices of a gateway share, and `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML.
 
 mod bridge;

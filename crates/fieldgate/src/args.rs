@@ -62,7 +62,7 @@ pub(crate) enum Command {
     /// whose password is another now are disconnected.
     #[command(subcommand)]
     User(User),
-    /// Serve simulated Modbus devices with moving values for the devices of a configuration.
+    /// Serve simulated devices with moving values for the devices of a configuration.
     Simulate(Simulate),
     /// Ask the running gateway's broker whether it serves, as an MQTT client.
     Health(Health),

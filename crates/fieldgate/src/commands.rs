@@ -136,7 +136,8 @@ pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<
         })?);
     }
     if serving.is_empty() {
-        let text = "the configuration has no Modbus devices, and no serial device with `simulated`";
+        let text =
+            "the configuration has no device on a bus, and no serial device with `simulated`";
         return Err(Stop::Usage(text.to_owned()));
     }
     print("serving; end with Ctrl-C\n");

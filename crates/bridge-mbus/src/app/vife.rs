@@ -81,6 +81,7 @@ fn name(code: u8) -> &'static str {
     }
 }
 
+/// What a meter says is wrong with a record of its own: the record errors of EN 13757-3, in its words.
 fn error(code: u8) -> &'static str {
     match code {
         0x01 => "too many DIFEs",

@@ -222,7 +222,7 @@ impl Supervisor {
         self.devices.insert(name.to_owned(), device);
     }
 
-    /// Stops devices and clears what nobody will publish any more.
+    /// Stops devices and clears the topics that have no device any more.
     async fn stop(&self, stopping: Vec<Device>, wanted: &Config) {
         for device in &stopping {
             self.directory.remove(&device.name);
