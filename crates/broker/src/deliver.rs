@@ -98,7 +98,7 @@ pub(crate) struct Sender<'a> {
 
 /// Delivers all of `batch`.
 pub(crate) fn deliver(batch: &Batch<'_>, sender: &Sender<'_>, post: &mut Post) {
-    for (run, matches) in batch.runs() {
+    for (run, matches) in batch.runs().filter(|(_, matches)| !matches.is_empty()) {
         post.ready_made.iter_mut().for_each(ReadyMade::clear);
         let alike = Alike::of(run, matches.plain.len());
         for subscriber in &matches.plain {

@@ -330,7 +330,7 @@ impl<'w> Intake<'w> {
     /// for the store.
     fn retain(&self, routed: &Routed<'_>, promised: bool, journal: &mut Journal) -> (Stored, bool) {
         let (hub, topic) = (&self.worker.hub, routed.publish.topic);
-        let stored = hub.retained().store(&routed.message(), self.publisher);
+        let stored = hub.retained().store(routed, self.publisher);
         let hold = hub
             .store
             .as_ref()
@@ -409,7 +409,8 @@ impl<'w> Intake<'w> {
                 hold || (promised && batch.ends_stored()),
             ));
         }
-        let (matches, is_new) = self.cache.look_up(&hub.router, routed.publish.topic);
+        let found = self.cache.look_up(&hub.router, routed.publish.topic);
+        let (matches, is_new) = (found.matches, found.is_new);
         self.deliveries += matches.len();
         self.is_over = self.deliveries > DELIVERIES || (is_new && self.begun.is_over());
         if matches.is_empty() {
