@@ -248,6 +248,8 @@ pub(crate) struct Routed<'a> {
     pub(crate) expires: Option<Instant>,
     /// Its publisher may itself publish to its response topic. Only looked up for what comes from a connection.
     pub(crate) may_answer: bool,
+    /// It has no properties that go to subscribers.
+    pub(crate) is_plain: bool,
     owned: OnceCell<Message>,
     /// Where it is counted if it is kept.
     pot: &'a Arc<Pot>,
@@ -260,6 +262,7 @@ impl<'a> Routed<'a> {
         pot: &'a Arc<Pot>,
     ) -> Self {
         Self {
+            is_plain: !Rare::is_needed(&publish.properties, expires),
             publish,
             expires,
             may_answer: false,
@@ -273,6 +276,7 @@ impl<'a> Routed<'a> {
             publish: message.publish(),
             expires: message.expires(),
             may_answer: false,
+            is_plain: message.rare().is_none(),
             owned: OnceCell::from(message.clone()),
             pot: message.pot(),
         }
@@ -298,10 +302,9 @@ impl<'a> Routed<'a> {
 
     /// What it would take in a queue, in bytes, about.
     pub(crate) fn weight(&self) -> usize {
-        let properties = &self.publish.properties;
-        let rare = match Rare::is_needed(properties, self.expires) {
-            true => Rare::weight(properties),
-            false => 0,
+        let rare = match self.is_plain {
+            true => 0,
+            false => Rare::weight(&self.publish.properties),
         };
         let len = self.publish.topic.len() + self.publish.payload.len();
         OVERHEAD + with_waste(len.next_multiple_of(STEP)) + rare

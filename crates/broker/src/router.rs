@@ -60,6 +60,10 @@ pub(crate) enum Ids {
 }
 
 impl Ids {
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
             Self::None => &[],
