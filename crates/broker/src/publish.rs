@@ -72,7 +72,8 @@ impl Hub {
             return;
         }
         let mut retained = self.retained();
-        let stored = asking().map(|message| retained.store(message, publisher.name()));
+        let mut last = None;
+        let stored = asking().map(|message| retained.store(message, publisher.name(), &mut last));
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {

@@ -42,6 +42,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
             old.topics == new.topics || old.gateway != new.gateway,
         ),
         ("mqtt.payload", old.payload == new.payload),
+        ("mqtt.points", old.point_topics == new.point_topics),
     ] {
         if !is_same {
             changes.need_restart.push(key);

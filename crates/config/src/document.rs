@@ -92,6 +92,8 @@ impl From<Takeover> for fieldgate_broker::Takeover {
 pub(crate) struct Mqtt {
     pub topic: String,
     pub payload: PayloadFormat,
+    /// Whether each point has a topic of its own; absent: it has.
+    pub points: Option<bool>,
 }
 
 impl Default for Mqtt {
@@ -99,6 +101,7 @@ impl Default for Mqtt {
         Self {
             topic: "{gateway}/{device}/{point}".to_owned(),
             payload: PayloadFormat::Json,
+            points: None,
         }
     }
 }

@@ -72,6 +72,8 @@ pub struct Config {
     pub topics: Topics,
     /// How readings are written.
     pub payload: PayloadFormat,
+    /// Whether each point has a topic of its own.
+    pub point_topics: bool,
     /// By name.
     pub buses: BTreeMap<String, AnyBus>,
     /// By name, patterns applied.

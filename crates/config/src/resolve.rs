@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fieldgate_bridge::{Defaults, Period, Place};
 use fieldgate_broker::Users;
-use fieldgate_model::Topics;
+use fieldgate_model::{PayloadFormat, Topics};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -107,6 +107,7 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         users: Users::default(),
         topics: topics?,
         payload: document.mqtt.payload,
+        point_topics: document.mqtt.points.unwrap_or(true),
         buses,
         devices,
     })
@@ -160,6 +161,11 @@ impl Main<'_> {
     }
 
     fn topics(&self, document: &Document, report: &mut Report) -> Option<Topics> {
+        let is_alone = document.mqtt.payload != PayloadFormat::Device;
+        if is_alone && document.mqtt.points == Some(false) {
+            let message = "without payload: device nothing would be published";
+            self.wrong(&["mqtt", "points"], message, report);
+        }
         match Topics::new(&document.mqtt.topic, &document.gateway.name.0) {
             Ok(topics) => Some(topics),
             Err(error) => {

@@ -74,7 +74,7 @@ pub(crate) async fn run(
     let mut doors = Access::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let link = broker.link(&config.gateway);
-    let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
+    let publisher = Publisher::new(link.clone(), &config);
     let introduced = introduce(&publisher, &link, &config);
     introduced.map_err(|error| Stop::Other(io::Error::other(error)))?;
     // Before anybody can read it.

@@ -1,6 +1,8 @@
 //! Payloads of before: what a retained reading is worth when its device is not watched any more. Pure.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What a retained payload turns out to be.
@@ -44,6 +46,47 @@ pub fn aged(payload: &[u8]) -> Aged {
             Aged::Good(format!("{before}{STALE}{behind}"))
         }
         None => Aged::Other,
+    }
+}
+
+/// The members of the message of a device.
+#[derive(Deserialize, Serialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    ts: &'a RawValue,
+    points: BTreeMap<String, &'a RawValue>,
+    #[serde(default)]
+    quality: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    error: BTreeMap<String, &'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<&'a RawValue>,
+}
+
+/// The same for a payload that was published as the message of a device, see [`crate::payload::DeviceWriter`]: its good
+/// points are stale from now on, those that `stay` only.
+pub fn aged_device(payload: &[u8], stay: &[&str]) -> Aged {
+    let text = std::str::from_utf8(payload).unwrap_or_default();
+    let Ok(mut message) = serde_json::from_str::<Message>(text) else {
+        return Aged::Other;
+    };
+    let before = message.points.len();
+    let stays = |name: &String| stay.contains(&name.as_str());
+    message.points.retain(|name, _| stays(name));
+    message.quality.retain(|name, _| stays(name));
+    message.error.retain(|name, _| stays(name));
+    if message.points.is_empty() {
+        return Aged::Other;
+    }
+    let is_known = message.points.len() == before && message.quality.len() == before;
+    for name in message.points.keys() {
+        let quality = message.quality.entry(name.clone());
+        quality.or_insert_with(|| "stale".to_owned());
+    }
+    match serde_json::to_string(&message) {
+        _ if is_known => Aged::Doubtful,
+        Ok(text) => Aged::Good(text),
+        Err(_) => Aged::Other,
     }
 }
 
@@ -112,5 +155,42 @@ mod tests {
             assert_eq!(aged(payload.as_bytes()), want, "{payload}");
         }
         assert_eq!(aged(&[0xFF]), Aged::Other);
+    }
+
+    #[test]
+    fn the_good_points_of_a_device_become_stale_and_those_that_are_gone_go() {
+        let ts = r#""ts":"2026-11-22T17:16:00.123Z""#;
+        for (payload, stay, want) in [
+            (
+                format!(
+                    r#"{{{ts},"points":{{"a":18446744073709551615,"b":null}},"quality":{{"b":"bad"}},"error":{{"b":"e"}}}}"#
+                ),
+                &["a", "b"][..],
+                Aged::Good(format!(
+                    r#"{{{ts},"points":{{"a":18446744073709551615,"b":null}},"quality":{{"a":"stale","b":"bad"}},"error":{{"b":"e"}}}}"#
+                )),
+            ),
+            (
+                format!(r#"{{{ts},"points":{{"a":1,"gone":2}},"clock":"unsynchronised"}}"#),
+                &["a"],
+                Aged::Good(format!(
+                    r#"{{{ts},"points":{{"a":1}},"quality":{{"a":"stale"}},"clock":"unsynchronised"}}"#
+                )),
+            ),
+            (
+                format!(r#"{{{ts},"points":{{"a":1}},"quality":{{"a":"stale"}}}}"#),
+                &["a"],
+                Aged::Doubtful,
+            ),
+            (
+                format!(r#"{{{ts},"points":{{"gone":1}}}}"#),
+                &["a"],
+                Aged::Other,
+            ),
+            (r#"{"value":1}"#.to_owned(), &["a"], Aged::Other),
+            (String::new(), &["a"], Aged::Other),
+        ] {
+            assert_eq!(aged_device(payload.as_bytes(), stay), want, "{payload}");
+        }
     }
 }

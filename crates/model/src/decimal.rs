@@ -1,7 +1,7 @@
 //! Exact decimal numbers, so that scaling a counter never passes through a double.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -27,6 +27,9 @@ pub enum DecimalError {
     #[error("a number with too many digits")]
     Range,
 }
+
+/// Room for the digits of a small number: 20 of 64 bits, and for a fraction of up to 36 and a zero before it.
+const SMALL_LEN: usize = 40;
 
 /// 10^36 is the largest power of ten with room left in an `i128` to compare two fractions.
 const DIGITS_MAX: u8 = 36;
@@ -93,8 +96,40 @@ impl Decimal {
         Self::new(mantissa, self.digits.checked_add(by.digits)?)
     }
 
+    /// Appends what `Display` shows.
+    pub(crate) fn append(self, out: &mut String) {
+        // Nearly all numbers are that small, and then the machinery of `Display` is most of the work.
+        let Ok(size) = u64::try_from(self.mantissa.unsigned_abs()) else {
+            return push(out, self);
+        };
+        let digits = usize::from(self.digits);
+        let mut text = [b'0'; SMALL_LEN];
+        let mut rest = size;
+        let mut at = text.len();
+        while rest > 0 || text.len() - at <= digits {
+            // A digit and the zeros before the first one fit: 20 digits, or one more than the fraction has.
+            let Some(place) = at.checked_sub(1) else {
+                return push(out, self);
+            };
+            text[place] = b'0' + (rest % 10) as u8;
+            (rest, at) = (rest / 10, place);
+        }
+        if self.mantissa < 0 {
+            out.push('-');
+        }
+        let (whole, fraction) = text[at..].split_at(text.len() - at - digits);
+        out.extend(whole.iter().map(|&digit| char::from(digit)));
+        if digits > 0 {
+            out.push('.');
+            out.extend(fraction.iter().map(|&digit| char::from(digit)));
+        }
+    }
+
     /// The exact sum; `None` if it does not fit.
     pub fn checked_add(self, to: Self) -> Option<Self> {
+        if self.digits == to.digits {
+            return Self::new(self.mantissa.checked_add(to.mantissa)?, self.digits);
+        }
         let digits = self.digits.max(to.digits);
         let sum = self.at(digits)?.checked_add(to.at(digits)?)?;
         Self::new(sum, digits)
@@ -134,6 +169,11 @@ impl Decimal {
             self.mantissa.rem_euclid(unit) * rest,
         )
     }
+}
+
+fn push(out: &mut String, shown: impl fmt::Display) {
+    // Writing to a string does not fail.
+    let _ = write!(out, "{shown}");
 }
 
 impl PartialOrd for Decimal {
@@ -399,6 +439,14 @@ mod tests {
         fn text_survives_a_round_trip(mantissa in any::<i64>(), digits in 0u8..30) {
             let value = Decimal::new(i128::from(mantissa), digits).unwrap();
             prop_assert_eq!(value.to_string().parse::<Decimal>(), Ok(value));
+        }
+
+        #[test]
+        fn the_short_way_to_text_is_the_same_text(mantissa in any::<i128>(), shift in 0u32..128, digits in 0u8..=36) {
+            let value = Decimal::new(mantissa >> shift, digits).unwrap();
+            let mut text = String::from("x");
+            value.append(&mut text);
+            prop_assert_eq!(text, format!("x{value}"));
         }
 
         #[test]

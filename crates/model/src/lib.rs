@@ -15,7 +15,7 @@ pub mod text;
 mod topic;
 mod value;
 
-pub use aged::{Aged, aged};
+pub use aged::{Aged, aged, aged_device};
 pub use command::{Command, Outcome, parse_command_value, parse_command_values};
 pub use decimal::{Decimal, DecimalError};
 pub use labels::Labels;

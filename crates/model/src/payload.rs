@@ -19,6 +19,8 @@ pub enum PayloadFormat {
     Json,
     /// The bare value.
     Raw,
+    /// One JSON object for a whole device, and those of its points as [`Self::Json`].
+    Device,
 }
 
 /// Whether a device can be reached.
@@ -39,6 +41,12 @@ pub enum DeviceState {
 pub const ONLINE: &[u8] = b"online";
 /// The will of the gateway, and the state of an offline device under [`PayloadFormat::Raw`].
 pub const OFFLINE: &[u8] = b"offline";
+
+const GOOD: &str = "good";
+const STALE: &str = "stale";
+const BAD: &str = "bad";
+/// The last member while the clock is not set.
+const CLOCK: &str = ",\"clock\":\"unsynchronised\"";
 
 /// Writes samples one after another.
 #[derive(Clone, Debug)]
@@ -70,20 +78,16 @@ impl SampleWriter {
     /// value, so that nobody takes an old one for valid. A stale one is not published: the retained
     /// value stays, and the device's state topic says that it is old.
     pub fn append(&mut self, out: &mut String, point: &Point, sample: &Sample) -> bool {
-        let value = sample.value.as_ref().filter(|value| value.is_finite());
         if self.format == PayloadFormat::Raw {
+            let value = sample.value.as_ref().filter(|value| value.is_finite());
             if let Some(value) = value.filter(|_| sample.quality == Quality::Good) {
                 push(out, value);
             }
             return sample.quality != Quality::Stale;
         }
-        let quality = match sample.quality {
-            Quality::Good if value.is_some() => "good",
-            Quality::Stale => "stale",
-            Quality::Good | Quality::Bad => "bad",
-        };
+        let (value, quality) = judged(sample);
         out.push_str("{\"value\":");
-        push_value(out, value.filter(|_| quality != "bad"));
+        push_value(out, value);
         if let Some(unit) = &point.unit {
             out.push_str(",\"unit\":");
             push_text(out, unit);
@@ -93,12 +97,12 @@ impl SampleWriter {
         out.push_str("\",\"quality\":\"");
         out.push_str(quality);
         out.push('"');
-        if let Some(error) = sample.error.as_ref().filter(|_| quality == "bad") {
+        if let Some(error) = sample.error.as_ref().filter(|_| quality == BAD) {
             out.push_str(",\"error\":");
             push_text(out, error);
         }
         if !self.clock_synchronised {
-            out.push_str(",\"clock\":\"unsynchronised\"");
+            out.push_str(CLOCK);
         }
         out.push('}');
         true
@@ -113,13 +117,105 @@ impl SampleWriter {
     }
 }
 
+/// Writes the message of a whole device.
+///
+/// `{"ts":"2026-11-22T17:16:00.123Z","points":{"level":2.64,"pump":null},"quality":{"pump":"bad"},
+/// "error":{"pump":"exception 2 (ILLEGAL DATA ADDRESS)"}}`, with `"clock":"unsynchronised"` until the clock is set.
+/// `points` holds the last value of each point that was read since the gateway started, `null` where it is bad; `quality`
+/// those that are not good, and `error` why, if that is known; both are left out while they are empty. `ts` is the time of
+/// the newest value.
+#[derive(Debug)]
+pub struct DeviceWriter {
+    points: String,
+    quality: String,
+    error: String,
+    newest: Option<Timestamp>,
+}
+
+impl Default for DeviceWriter {
+    fn default() -> Self {
+        Self {
+            points: String::from("\"points\":{"),
+            quality: String::new(),
+            error: String::new(),
+            newest: None,
+        }
+    }
+}
+
+impl DeviceWriter {
+    /// Adds the last sample of a point.
+    pub fn add(&mut self, point: &Point, sample: &Sample) {
+        let (value, quality) = judged(sample);
+        member(&mut self.points, &point.name);
+        push_value(&mut self.points, value);
+        self.newest = self.newest.max(Some(sample.at));
+        if quality == GOOD {
+            return;
+        }
+        member(&mut self.quality, &point.name);
+        self.quality.push('"');
+        self.quality.push_str(quality);
+        self.quality.push('"');
+        if let Some(error) = sample.error.as_ref().filter(|_| quality == BAD) {
+            member(&mut self.error, &point.name);
+            push_text(&mut self.error, error);
+        }
+    }
+
+    /// Appends the payload; false, and nothing is appended, if no point was added.
+    pub fn append(&self, out: &mut String, clock_synchronised: bool) -> bool {
+        let Some(newest) = self.newest else {
+            return false;
+        };
+        out.push_str("{\"ts\":\"");
+        push(out, time(newest));
+        out.push_str("\",");
+        out.push_str(&self.points);
+        out.push('}');
+        for (name, members) in [("quality", &self.quality), ("error", &self.error)] {
+            if !members.is_empty() {
+                out.push_str(",\"");
+                out.push_str(name);
+                out.push_str("\":{");
+                out.push_str(members);
+                out.push('}');
+            }
+        }
+        if !clock_synchronised {
+            out.push_str(CLOCK);
+        }
+        out.push('}');
+        true
+    }
+}
+
+/// Begins a member of a JSON object.
+fn member(object: &mut String, name: &str) {
+    if !(object.is_empty() || object.ends_with('{')) {
+        object.push(',');
+    }
+    push_text(object, name);
+    object.push(':');
+}
+
+/// The value that a sample has under JSON, and its quality.
+fn judged(sample: &Sample) -> (Option<&Value>, &'static str) {
+    let value = sample.value.as_ref().filter(|value| value.is_finite());
+    match sample.quality {
+        Quality::Good if value.is_some() => (value, GOOD),
+        Quality::Stale => (value, STALE),
+        Quality::Good | Quality::Bad => (None, BAD),
+    }
+}
+
 /// The payload of a device's state: `online`, or `offline` with, under JSON, error and time:
 /// `{"state":"offline","error":"no answer within 300 ms","since":"2026-11-22T17:16:00.123Z"}`.
 pub fn render_state(format: PayloadFormat, state: &DeviceState) -> Vec<u8> {
     match (format, state) {
         (_, DeviceState::Online) => ONLINE.to_vec(),
         (PayloadFormat::Raw, DeviceState::Offline { .. }) => OFFLINE.to_vec(),
-        (PayloadFormat::Json, DeviceState::Offline { error, since }) => {
+        (_, DeviceState::Offline { error, since }) => {
             let mut json = String::from("{\"state\":\"offline\",\"error\":");
             push_text(&mut json, error);
             json.push_str(",\"since\":\"");
@@ -243,6 +339,7 @@ fn push_value(json: &mut String, value: Option<&Value>) {
             json.push('}');
         }
         Some(value @ (Value::Text(_) | Value::Bytes(_))) => push_text(json, &value.to_string()),
+        Some(Value::Decimal(value)) => value.append(json),
         Some(value) if value.is_finite() => push(json, value),
         Some(_) | None => json.push_str("null"),
     }

@@ -124,6 +124,15 @@ impl Topics {
         self.append(out, device, point);
     }
 
+    /// Where the message of a whole device goes, retained: its topics' levels up to its name.
+    pub fn device(&self, device: &str) -> String {
+        let mut topic = self.base();
+        // The device's is the first level that is not fixed.
+        topic.push('/');
+        topic.push_str(device);
+        topic
+    }
+
     /// Where the state of a device goes, retained.
     pub fn device_state(&self, device: &str) -> String {
         self.build(device, STATE, None)
@@ -316,6 +325,8 @@ mod tests {
             let topics = Topics::new(template, "plant7").unwrap();
             assert_eq!(topics.point("meter-1", "power"), point);
             assert_eq!(topics.device_state("meter-1"), device);
+            let whole = device.split_once("/$state").map(|(whole, _)| whole);
+            assert_eq!(Some(&*topics.device("meter-1")), whole);
             assert_eq!(topics.gateway_state(), gateway);
             assert_eq!(topics.command_filter(), filter);
             assert_eq!(topics.result("meter-1", "power"), format!("{point}/result"));

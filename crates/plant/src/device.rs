@@ -122,6 +122,28 @@ impl Device {
             .collect()
     }
 
+    /// The same as samples, of those points that have one.
+    pub fn samples(&self) -> Vec<Sample> {
+        let readings = self.readings().into_iter().enumerate();
+        let samples = readings.filter_map(|(point, reading)| {
+            let Reading {
+                value,
+                quality,
+                at,
+                error,
+                ..
+            } = reading?;
+            Some(Sample {
+                point,
+                value,
+                quality,
+                at,
+                error,
+            })
+        });
+        samples.collect()
+    }
+
     /// Which points have got a new reading since change `number`, with it. Costs next to nothing if there is none.
     pub fn changed_since(&self, number: u64) -> Vec<(usize, Reading)> {
         let now = self.lock();

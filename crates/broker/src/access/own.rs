@@ -6,8 +6,8 @@ use fieldgate_mqtt::topic;
 
 /// Topics that only links publish to, unless a rule names them.
 ///
-/// These are, below the levels of `base`, all topics whose next level begins with `$` or is one of `names`, without those
-/// that `open` matches. The default is none.
+/// These are, below the levels of `base`, all topics whose next level begins with `$` or is one of `names`, whether more
+/// levels follow or not, without those that `open` matches. The default is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnTopics {
     /// Ends with a slash.
@@ -41,7 +41,7 @@ impl OwnTopics {
         let is_own = match below.split_once('/') {
             _ if below.starts_with('$') => true,
             Some((name, _)) => self.names.contains(name),
-            None => false,
+            None => self.names.contains(below),
         };
         let is_open = || self.open.iter().any(|open| topic::matches(open, topic));
         (is_own && !is_open()).then_some(self.levels)
@@ -70,7 +70,7 @@ mod tests {
             ("m", "m/plc/level/set", None),
             ("m", "m/plc/$raw/tx", None),
             ("m", "m/plc/$raw/rx", Some(2)),
-            ("m", "m/plc", None),
+            ("m", "m/plc", Some(2)),
             ("m", "m/other/level", None),
             ("m", "m/meter/level", None),
             ("m", "m", None),

@@ -333,7 +333,7 @@ impl<'w> Intake<'w> {
     /// for the store.
     fn retain(&self, routed: &Routed<'_>, promised: bool, journal: &mut Journal) -> (Stored, bool) {
         let (hub, topic) = (&self.worker.hub, routed.publish.topic);
-        let stored = hub.retained().store(routed, self.publisher);
+        let stored = hub.retained().store(routed, self.publisher, &mut None);
         let hold = hub
             .store
             .as_ref()

@@ -73,6 +73,13 @@ impl Kept {
     }
 }
 
+/// Where the message before was kept: those that follow each other are often beside each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot<'m> {
+    above: Option<&'m str>,
+    place: Place,
+}
+
 /// What became of a message that asks to be retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
@@ -133,24 +140,39 @@ impl Retained {
     }
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept. Those of links always have room.
-    pub(crate) fn store(&mut self, message: &Routed<'_>, publisher: &Arc<str>) -> Stored {
-        if self.replace_in_place(message, publisher) {
+    pub(crate) fn store<'m>(
+        &mut self,
+        message: &Routed<'m>,
+        publisher: &Arc<str>,
+        last: &mut Option<Spot<'m>>,
+    ) -> Stored {
+        if self.replace_in_place(message, publisher, last) {
             return Stored::Replaced;
         }
+        // What follows may move nodes.
+        *last = None;
         let kept = Kept::new(message.message(), Arc::clone(publisher));
         let is_bounded = !kept.is_own();
         self.put(kept, is_bounded)
     }
 
     /// The usual case: another value of a topic, from the same publisher, of about the same length. Takes no memory.
-    fn replace_in_place(&mut self, message: &Routed<'_>, publisher: &Arc<str>) -> bool {
+    fn replace_in_place<'m>(
+        &mut self,
+        message: &Routed<'m>,
+        publisher: &Arc<str>,
+        last: &mut Option<Spot<'m>>,
+    ) -> bool {
         if message.publish.payload.is_empty() {
             return false;
         }
         let (above, level) = split(message.publish.topic);
-        let Some(place) = self.tree.find(levels(above)) else {
+        let known = last.as_ref().filter(|spot| spot.above == above);
+        let place = known.map(|spot| spot.place);
+        let Some(place) = place.or_else(|| self.tree.find(levels(above))) else {
             return false;
         };
+        *last = Some(Spot { above, place });
         let hash = self.hasher.hash_one(level.as_bytes());
         let Some(leaves) = self.tree.value_mut(place) else {
             return false;

@@ -149,6 +149,10 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:29: broker.limits.inflight: expected a number 1..=65535, found 70000",
         ),
         (
+            file("mqtt: {points: false}"),
+            ":2:8: mqtt.points: without payload: device nothing would be published",
+        ),
+        (
             file("mqtt: {payload: sparkplug}"),
             ":2:8: mqtt.payload: \"sparkplug\" is not available in this version",
         ),

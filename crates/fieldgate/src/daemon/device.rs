@@ -141,8 +141,7 @@ impl Pump {
                 Event::Samples(samples) => {
                     let samples = self.hand_through(samples).await;
                     self.seen.take(&samples);
-                    let points = self.seen.points();
-                    self.publisher.samples(self.name(), points, &samples).await;
+                    self.publisher.samples(&self.seen, &samples).await;
                 }
                 Event::Online => self.is(State::Online, DeviceState::Online).await,
                 Event::Offline { error, since } => {

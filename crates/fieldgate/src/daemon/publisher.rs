@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fieldgate_bridge::Figures;
 use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
-use fieldgate_model::payload::{self, OFFLINE, ONLINE, SampleWriter};
+use fieldgate_model::payload::{self, DeviceWriter, OFFLINE, ONLINE, SampleWriter};
 use fieldgate_model::{
-    Aged, DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value, aged,
+    Aged, DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value, aged, aged_device,
 };
+use fieldgate_plant::Device;
 use jiff::Timestamp;
 
 use super::clock::Clock;
@@ -23,10 +24,25 @@ const SAMPLES_AT_ONCE: usize = 128;
 pub(crate) struct Publisher {
     link: Link,
     topics: Topics,
-    format: PayloadFormat,
+    format: Format,
     clock: Clock,
     /// A message was refused before.
     refused: Arc<AtomicBool>,
+}
+
+/// In which messages readings go out.
+#[derive(Clone, Copy, Debug)]
+struct Format {
+    payload: PayloadFormat,
+    /// Each point has a topic of its own.
+    points: bool,
+}
+
+impl Format {
+    /// Each device has one.
+    fn devices(self) -> bool {
+        self.payload == PayloadFormat::Device
+    }
 }
 
 /// Where an answer to a command goes.
@@ -37,10 +53,14 @@ pub(crate) struct ReplyTo {
 }
 
 impl Publisher {
-    pub(crate) fn new(link: Link, topics: Topics, format: PayloadFormat) -> Self {
+    pub(crate) fn new(link: Link, config: &Config) -> Self {
+        let format = Format {
+            payload: config.payload,
+            points: config.point_topics,
+        };
         Self {
             link,
-            topics,
+            topics: config.topics.clone(),
             format,
             clock: Clock::default(),
             refused: Arc::default(),
@@ -64,39 +84,51 @@ impl Publisher {
             .set_will(retained(&self.topics.gateway_state(), OFFLINE))
     }
 
-    /// Publishes readings of a device.
-    pub(crate) async fn samples(&self, device: &str, points: &[Point], samples: &[Sample]) {
-        for samples in samples.chunks(SAMPLES_AT_ONCE) {
-            let page = self.page(device, points, samples);
-            let messages = page.ends.iter().map(|&(start, topic, end)| {
-                let payload = &page.text.as_bytes()[topic..end];
-                retained(&page.text[start..topic], payload)
-            });
-            let messages: Vec<_> = messages.collect();
+    /// Publishes readings of a device, which has them already.
+    pub(crate) async fn samples(&self, device: &Device, samples: &[Sample]) {
+        let mut chunks = samples.chunks(SAMPLES_AT_ONCE).peekable();
+        while let Some(samples) = chunks.next() {
+            let mut page = Page::default();
+            if self.format.points {
+                self.write_points(&mut page, device, samples);
+            }
+            if chunks.peek().is_none() && self.format.devices() {
+                self.write_device(&mut page, device);
+            }
+            let messages: Vec<_> = page.messages().collect();
             self.send_all(&messages).await;
         }
     }
 
-    /// Topics and payloads of what is to be published.
-    fn page(&self, device: &str, points: &[Point], samples: &[Sample]) -> Page {
-        let mut writer = SampleWriter::new(self.format, self.clock.is_synchronised());
-        let mut page = Page::default();
-        let text = &mut page.text;
+    /// Topics and payloads of what is to be published of single points.
+    fn write_points(&self, page: &mut Page, device: &Device, samples: &[Sample]) {
+        let mut writer = SampleWriter::new(self.format.payload, self.clock.is_synchronised());
+        let (name, points) = (device.about().name.as_str(), device.points());
         for sample in samples {
             let Some(point) = points.get(sample.point) else {
-                log::error!(DEVICE = device; "a sample of point {}, which does not exist", sample.point);
+                log::error!(DEVICE = name; "a sample of point {}, which does not exist", sample.point);
                 continue;
             };
-            let start = text.len();
-            self.topics.append_point(text, device, &point.name);
-            let topic = text.len();
-            if writer.append(text, point, sample) {
-                page.ends.push((start, topic, text.len()));
-            } else {
-                text.truncate(start);
+            let start = page.text.len();
+            self.topics.append_point(&mut page.text, name, &point.name);
+            let topic = page.text.len();
+            page.end(start, topic, |text| writer.append(text, point, sample));
+        }
+    }
+
+    /// The message of a whole device.
+    fn write_device(&self, page: &mut Page, device: &Device) {
+        let mut writer = DeviceWriter::default();
+        for sample in device.samples() {
+            if let Some(point) = device.points().get(sample.point) {
+                writer.add(point, &sample);
             }
         }
-        page
+        let start = page.text.len();
+        page.text += &self.topics.device(&device.about().name);
+        let topic = page.text.len();
+        let is_set = self.clock.is_synchronised();
+        page.end(start, topic, |text| writer.append(text, is_set));
     }
 
     /// Publishes bytes that a device sent, as they are, for whoever listens now.
@@ -115,7 +147,7 @@ impl Publisher {
 
     /// Publishes how a device is.
     pub(crate) async fn state(&self, device: &str, state: &DeviceState) {
-        let payload = payload::render_state(self.format, state);
+        let payload = payload::render_state(self.format.payload, state);
         self.send(retained(&self.topics.device_state(device), &payload))
             .await;
     }
@@ -131,18 +163,20 @@ impl Publisher {
 
     /// Removes the retained values of points.
     pub(crate) async fn clear_points(&self, device: &str, points: &[Point]) {
-        for point in points {
+        for point in points.iter().filter(|_| self.format.points) {
             let topic = self.topics.point(device, &point.name);
             self.send(retained(&topic, b"")).await;
         }
     }
 
-    /// Removes the retained state and counters of a device.
+    /// Removes what is retained of a device beside its points: state, counters, and its own message.
     pub(crate) async fn clear_state(&self, device: &str) {
-        for topic in [
+        let whole = self.format.devices().then(|| self.topics.device(device));
+        let topics = [
             self.topics.device_state(device),
             self.topics.device_stats(device),
-        ] {
+        ];
+        for topic in topics.into_iter().chain(whole) {
             self.send(retained(&topic, b"")).await;
         }
     }
@@ -181,23 +215,33 @@ impl Publisher {
     /// Has the retained readings of a device, which is not watched now, say so: good ones become
     /// stale, with their value and time. What is no reading of this gateway is removed.
     pub(crate) async fn stale_points(&self, device: &str, points: &[&str]) {
-        let topics = points.iter().map(|point| self.topics.point(device, point));
-        let stale = topics.filter_map(|topic| {
-            let (message, is_own) = self.link.retained(&topic)?;
-            let stale = match (aged(message.payload()), self.format) {
-                (Aged::Good(stale), PayloadFormat::Json) if is_own => stale,
-                (Aged::Doubtful, PayloadFormat::Json) if is_own => return None,
-                // The device's state says it.
-                (Aged::Other, PayloadFormat::Raw) if is_own => return None,
-                // Of another format, or of another client.
-                _ => String::new(),
-            };
-            Some((topic, stale))
-        });
-        let stale: Vec<_> = stale.collect();
+        let mut stale = Vec::new();
+        if self.format.points {
+            let topics = points.iter().map(|point| self.topics.point(device, point));
+            stale.extend(topics.filter_map(|topic| self.stale(topic, aged)));
+        }
+        if self.format.devices() {
+            let topic = self.topics.device(device);
+            stale.extend(self.stale(topic, |payload| aged_device(payload, points)));
+        }
         let messages = stale.iter();
         let messages = messages.map(|(topic, stale)| retained(topic, stale.as_bytes()));
         self.send_all(&messages.collect::<Vec<_>>()).await;
+    }
+
+    /// What a topic with a retained message is to hold, if it is not right as it is. `judge` tells what it holds now.
+    fn stale(&self, topic: String, judge: impl Fn(&[u8]) -> Aged) -> Option<(String, String)> {
+        let (message, is_own) = self.link.retained(&topic)?;
+        let is_raw = self.format.payload == PayloadFormat::Raw;
+        let stale = match judge(message.payload()) {
+            Aged::Good(stale) if is_own && !is_raw => stale,
+            Aged::Doubtful if is_own && !is_raw => return None,
+            // The device's state says it.
+            Aged::Other if is_own && is_raw => return None,
+            // Of another format, or of another client.
+            _ => String::new(),
+        };
+        Some((topic, stale))
     }
 
     /// Removes the retained messages of before a restart that `config` does not account for: those
@@ -206,8 +250,13 @@ impl Publisher {
         let mut ours = BTreeSet::from([self.topics.gateway_state()]);
         for name in config.devices.keys() {
             ours.insert(self.topics.device_state(name));
-            let points = config.points(name).into_iter();
-            ours.extend(points.map(|point| self.topics.point(name, point)));
+            if self.format.points {
+                let points = config.points(name).into_iter();
+                ours.extend(points.map(|point| self.topics.point(name, point)));
+            }
+            if self.format.devices() {
+                ours.insert(self.topics.device(name));
+            }
         }
         for topic in self.link.retained_topics() {
             if !ours.contains(&topic) {
@@ -270,6 +319,24 @@ struct Page {
     text: String,
     /// Where each begins, where its topic ends, and where its payload does.
     ends: Vec<(usize, usize, usize)>,
+}
+
+impl Page {
+    /// Ends a message whose topic is written with what `payload` writes; without the message if that is to be none.
+    fn end(&mut self, start: usize, topic: usize, payload: impl FnOnce(&mut String) -> bool) {
+        if payload(&mut self.text) {
+            self.ends.push((start, topic, self.text.len()));
+        } else {
+            self.text.truncate(start);
+        }
+    }
+
+    fn messages(&self) -> impl Iterator<Item = Outgoing<'_>> {
+        self.ends.iter().map(|&(start, topic, end)| {
+            let payload = &self.text.as_bytes()[topic..end];
+            retained(&self.text[start..topic], payload)
+        })
+    }
 }
 
 /// Subscribers that want less than QoS 1 get less.

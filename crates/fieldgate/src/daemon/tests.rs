@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fieldgate_bridge::Request;
 use fieldgate_broker::{Broker, Config, Link, Outgoing, QoS};
-use fieldgate_model::{Command, Outcome, PayloadFormat, Point, Quality, Topics, Value};
+use fieldgate_model::{Command, Outcome, Point, Quality, Value};
 use fieldgate_plant::{About, Plant, State, Unsent};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A broker without listeners, and a publisher on it.
 fn publisher() -> (Broker, Publisher) {
     let broker = Broker::start(Config::default()).unwrap();
-    let topics = Topics::new("{gateway}/{device}/{point}", "t").unwrap();
-    let publisher = Publisher::new(broker.link("gateway"), topics, PayloadFormat::Json);
+    let config = load("version: 1\ngateway: {name: t}\n").unwrap();
+    let publisher = Publisher::new(broker.link("gateway"), &config);
     (broker, publisher)
 }
 

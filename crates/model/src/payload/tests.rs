@@ -231,3 +231,46 @@ fn several_results_are_ok_if_all_are_and_stats_are_flat() {
         assert_eq!(text(render_stats(&counts, codes)), want);
     }
 }
+
+#[test]
+fn a_device_is_one_object_that_says_which_points_are_not_good() {
+    let why: std::sync::Arc<str> = "exception 2".into();
+    let number = |text: &str| Some(Value::Decimal(text.parse().unwrap()));
+    let later = |sample: Sample| Sample {
+        at: "2026-11-22T17:16:01Z".parse().unwrap(),
+        ..sample
+    };
+    let (first, second) = ("2026-11-22T17:16:00.123Z", "2026-11-22T17:16:01.000Z");
+    for (samples, clock, want) in [
+        (vec![], true, None),
+        (
+            vec![sample(number("2.64"), Quality::Good)],
+            true,
+            Some(format!(r#"{{"ts":"{first}","points":{{"p0":2.64}}}}"#)),
+        ),
+        (
+            vec![
+                sample(number("18446744073709551615"), Quality::Good),
+                later(sample(Some(Value::Bool(true)), Quality::Stale)),
+                sample(None, Quality::Bad).because(&why),
+                sample(Some(Value::F32(f32::NAN)), Quality::Good),
+            ],
+            false,
+            Some(format!(
+                r#"{{"ts":"{second}","points":{{"p0":18446744073709551615,"p1":true,"p2":null,"p3":null}},"quality":{{"p1":"stale","p2":"bad","p3":"bad"}},"error":{{"p2":"exception 2"}},"clock":"unsynchronised"}}"#
+            )),
+        ),
+    ] {
+        let mut writer = DeviceWriter::default();
+        for (index, sample) in samples.iter().enumerate() {
+            let point = Point {
+                name: format!("p{index}"),
+                ..point(None)
+            };
+            writer.add(&point, sample);
+        }
+        let mut out = String::new();
+        let is_written = writer.append(&mut out, clock);
+        assert_eq!(is_written.then_some(out), want);
+    }
+}

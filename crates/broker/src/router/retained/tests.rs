@@ -4,7 +4,7 @@ use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 use std::time::Duration;
 
 fn store(retained: &mut Retained, message: Message) -> Stored {
-    retained.store(&Routed::kept(&message), &"client".into())
+    retained.store(&Routed::kept(&message), &"client".into(), &mut None)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
     assert_eq!(store(&mut retained, message("a", b"2")), Stored::Replaced);
     // Links always have room.
     let own = message("c", b"1");
-    let own = retained.store(&Routed::kept(&own), &format!("{LINK}x").into());
+    let own = retained.store(&Routed::kept(&own), &format!("{LINK}x").into(), &mut None);
     assert_eq!(own, Stored::New);
     assert_eq!(store(&mut retained, message("c", b"")), Stored::Removed);
     let found = retained.matching("a", Instant::now());
@@ -86,13 +86,13 @@ fn another_value_takes_the_place_of_one_that_nothing_else_holds() {
     ] {
         let mut retained = Retained::new(10_000, &Arc::default(), &Arc::default());
         let first = Routed::borrowed(publish(b"21.5", true), None, &pot);
-        retained.store(&first, &client);
+        retained.store(&first, &client, &mut None);
         drop(first);
         let held = retained.get("t/d/p").cloned().filter(|_| is_held);
         let next = Routed::borrowed(publish(payload, true), None, &pot);
-        let is_in_place = retained.replace_in_place(&next, publisher);
+        let is_in_place = retained.replace_in_place(&next, publisher, &mut None);
         assert_eq!(is_in_place, want, "{payload:?} {publisher} {is_held}");
-        let stored = retained.store(&next, publisher);
+        let stored = retained.store(&next, publisher, &mut None);
         assert_eq!(stored, Stored::Replaced);
         let kept = retained.get("t/d/p").unwrap();
         assert_eq!(kept.message.payload(), payload);

@@ -180,7 +180,11 @@ async fn nothing_of_before_is_good_or_online_until_a_device_answers() {
     const BAD: &str = r#"{"value":null,"ts":"2026-11-22T17:16:00.123Z","quality":"bad"}"#;
     const OFFLINE: &str = r#"{"state":"offline","error":"e","since":"2026-11-22T17:16:00.123Z"}"#;
     const JUST: &str = "the gateway has just started";
-    let json = PayloadFormat::Json;
+    const WHOLE: &str = r#"{"ts":"2026-11-22T17:16:00.123Z","points":{"p":1,"gone":2}}"#;
+    const WHOLE_STALE: &str =
+        r#"{"ts":"2026-11-22T17:16:00.123Z","points":{"p":1},"quality":{"p":"stale"}}"#;
+    let (json, raw) = ("payload: json", "payload: raw");
+    let (both, device) = ("payload: device", "payload: device, points: false");
     // Who retained it, what, and what a client finds: the same, this, or what contains it.
     for (format, ours, topic, before, after) in [
         (json, true, "t/a/p", GOOD, STALE),
@@ -196,28 +200,37 @@ async fn nothing_of_before_is_good_or_online_until_a_device_answers() {
         (json, true, "t/a/$state", OFFLINE, OFFLINE),
         (json, false, "t/a/$state", "offline", JUST),
         (json, true, "t/$state", "online", "offline"),
-        (PayloadFormat::Raw, true, "t/a/p", "21.5", "21.5"),
-        (PayloadFormat::Raw, true, "t/a/p", GOOD, ""),
-        (PayloadFormat::Raw, false, "t/a/p", "21.5", ""),
-        (PayloadFormat::Raw, true, "t/a/$state", "online", "offline"),
-        (PayloadFormat::Raw, true, "t/a/$state", "offline", "offline"),
+        (raw, true, "t/a/p", "21.5", "21.5"),
+        (raw, true, "t/a/p", GOOD, ""),
+        (raw, false, "t/a/p", "21.5", ""),
+        (raw, true, "t/a/$state", "online", "offline"),
+        (raw, true, "t/a/$state", "offline", "offline"),
+        (json, true, "t/a", WHOLE, ""),
+        (both, true, "t/a/p", GOOD, STALE),
+        (both, true, "t/a", WHOLE, WHOLE_STALE),
+        (both, true, "t/a", WHOLE_STALE, WHOLE_STALE),
+        (device, true, "t/a/p", GOOD, ""),
+        (device, true, "t/a", WHOLE, WHOLE_STALE),
+        (device, true, "t/gone", WHOLE, ""),
+        (device, false, "t/a", WHOLE, ""),
     ] {
         let broker = Broker::open(Config::default()).unwrap();
-        let topics = Topics::new("{gateway}/{device}/{point}", "t").unwrap();
+        let head = format!("version: 1\ngateway: {{name: t}}\nmqtt: {{{format}}}");
+        let config = configuration(&READINGS.replacen("version: 1", &head, 1));
         let name = if ours { "gateway" } else { "client" };
         let retained = broker
             .link(name)
             .publish(message(topic, before, true))
             .await;
         assert_eq!(retained, Ok(()));
-        let publisher = Publisher::new(broker.link("gateway"), topics, format);
-        publisher.take_over(&configuration(READINGS)).await;
+        let publisher = Publisher::new(broker.link("gateway"), &config);
+        publisher.take_over(&config).await;
         let found = broker.link("late").retained(topic);
         let found = found.map_or(String::new(), |(message, _)| {
             String::from_utf8(message.payload().to_vec()).unwrap()
         });
         let is_as_wanted = found == after || after == JUST && found.contains(after);
-        assert!(is_as_wanted, "{format:?} {name} {topic} {before}: {found}");
+        assert!(is_as_wanted, "{format} {name} {topic} {before}: {found}");
     }
 }
 
@@ -243,6 +256,47 @@ async fn a_device_that_stops_leaves_stale_readings_behind() {
     quality("stale").await;
     let (last, _) = broker.link("late").retained("t/a/x").unwrap();
     assert!(String::from_utf8_lossy(last.payload()).contains("stale"));
+}
+
+#[tokio::test]
+async fn a_device_is_one_message_with_all_its_points_for_each_poll_that_changed_one() {
+    let head = "version: 1\nmqtt: {payload: device, points: false}";
+    let text = PLANT.replacen("version: 1", head, 1);
+    let config = configuration(&text);
+    let broker = Broker::start(Config::default()).unwrap();
+    let publisher = Publisher::new(broker.link("gateway"), &config);
+    let plant = Plant::default();
+    let mut supervisor = supervisor(&publisher, &plant);
+    let watcher = watch(&broker);
+    let holds = |wanted: &'static [&'static str]| {
+        let watcher = &watcher;
+        async move {
+            loop {
+                let (topic, payload) = next(watcher).await;
+                assert!(
+                    !topic.starts_with("t/a/x") && !topic.starts_with("t/a/y"),
+                    "{topic}"
+                );
+                if topic == "t/a" && wanted.iter().all(|wanted| payload.contains(wanted)) {
+                    return payload;
+                }
+            }
+        }
+    };
+    supervisor.change(config).await.unwrap();
+    let payload = holds(&["\"x\":", "\"y\":"]).await;
+    assert!(
+        payload.starts_with("{\"ts\":\"2") && !payload.contains("quality"),
+        "{payload}"
+    );
+    // A point goes, and the device is stale until it answers again.
+    let less = configuration(&text.replacen(", y: {discrete: 1}", "", 1));
+    supervisor.change(less).await.unwrap();
+    let payload = holds(&["\"quality\":{\"x\":\"stale\"}"]).await;
+    assert!(!payload.contains("\"y\""), "{payload}");
+    holds(&["\"x\":"]).await;
+    supervisor.drain().await;
+    holds(&["\"quality\":{\"x\":\"stale\"}"]).await;
 }
 
 #[tokio::test]
