@@ -345,6 +345,16 @@ impl<'w> Intake<'w> {
         (stored, hold)
     }
 
+    /// Whether the client may publish to a topic; notes whether that is the program's.
+    fn may_publish(&mut self, topic: &str) -> bool {
+        self.owned = self.own.levels_of(topic);
+        let is_permitted = self.rights.may_write(topic, self.owned);
+        if !is_permitted && self.owned.is_some() {
+            self.worker.hub.note_own(self.publisher, topic);
+        }
+        is_permitted
+    }
+
     /// Whether something of it would have to be in the store before it is acknowledged.
     fn would_be_kept(&mut self, publish: &Publish<'_>, session: &Session) -> bool {
         let matches = self.cache.matches(&self.worker.hub.router, publish.topic);
@@ -371,14 +381,8 @@ impl<'w> Intake<'w> {
         };
         // Many messages in a row have one topic, and what is true of the first is true of all.
         let is_known = batch.ends_with(publish.topic);
-        if !is_known {
-            self.owned = self.own.levels_of(publish.topic);
-            if !self.rights.may_write(publish.topic, self.owned) {
-                if self.owned.is_some() {
-                    hub.note_own(self.publisher, publish.topic);
-                }
-                return refuse(ReasonCode::NOT_AUTHORIZED);
-            }
+        if !is_known && !self.may_publish(publish.topic) {
+            return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         let expiry = publish.properties.message_expiry;
         let expires = expiry.map(|s| self.now + Duration::from_secs(s.into()));
