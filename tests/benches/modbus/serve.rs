@@ -1,143 +1,174 @@
-//! The devices: one listener, one small task for each connection.
+//! The devices and the subscribers: what was read when, and when it came out.
 
 use std::io::{self, BufRead};
-use std::sync::{Arc, Mutex};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fieldgate_bridge_modbus::{DeviceEntry, plan};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-type Arrivals = Arc<Mutex<Vec<Vec<Instant>>>>;
+use crate::subscribe;
 
-/// Answers reads of registers until the standard input ends. Prints the port, and after "begin"
-/// and "end" how many requests came between and how late they were.
+/// Reads of a device whose time is known.
+pub const KEPT: usize = 64;
+
+/// What has been read and published so far.
+#[derive(Default)]
+pub struct Seen {
+    /// By device.
+    devices: Vec<Device>,
+    /// How old a value was when the first subscriber had it, in milliseconds.
+    pub ages: Vec<f64>,
+    /// Values that no device had.
+    pub wrong: u64,
+    pub messages: u64,
+}
+
+#[derive(Default)]
+struct Device {
+    /// Requests so far.
+    count: u16,
+    /// When those since the beginning came.
+    arrivals: Vec<Instant>,
+    /// The number and the time of the last ones.
+    served: Vec<(u16, Instant)>,
+}
+
+pub type Shared = Arc<Mutex<Seen>>;
+
+pub fn lock(shared: &Shared) -> MutexGuard<'_, Seen> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seen {
+    fn serve(&mut self, device: usize, now: Instant) -> u16 {
+        if self.devices.len() <= device {
+            self.devices.resize_with(device + 1, Device::default);
+        }
+        let device = &mut self.devices[device];
+        device.count = device.count.wrapping_add(1);
+        device.arrivals.push(now);
+        let served = (device.count, now);
+        match device.served.get_mut(usize::from(device.count) % KEPT) {
+            Some(slot) => *slot = served,
+            None => device.served.push(served),
+        }
+        device.count
+    }
+
+    /// A subscriber has got the value of a tag that changes with each read.
+    pub fn arrived(&mut self, device: usize, tag: u16, value: u16, now: Instant) {
+        let number = value.wrapping_sub(tag);
+        let device = self.devices.get(device);
+        let mut served = device.into_iter().flat_map(|device| &device.served);
+        match served.find(|(known, _)| *known == number) {
+            Some((_, at)) => self.ages.push((now - *at).as_secs_f64() * 1000.0),
+            None => self.wrong += 1,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.devices
+            .iter_mut()
+            .for_each(|device| device.arrivals.clear());
+        self.ages.clear();
+        (self.wrong, self.messages) = (0, 0);
+    }
+
+    /// Requests; how much later than a second after the one before them they would have come in step, and how old values
+    /// were: median, 99th percentile and worst, in milliseconds; messages and wrong values.
+    fn figures(&mut self) -> String {
+        let mut late = Vec::new();
+        let mut requests = 0;
+        for device in &self.devices {
+            let seen = &device.arrivals;
+            requests += seen.len();
+            let Some(first) = seen.first() else { continue };
+            let step = |index: usize| Duration::from_secs(index as u64);
+            let offset = |(index, at): (usize, &Instant)| {
+                at.duration_since(*first).as_secs_f64() - step(index).as_secs_f64()
+            };
+            let offsets: Vec<f64> = seen.iter().enumerate().map(offset).collect();
+            let earliest = offsets.iter().copied().fold(f64::INFINITY, f64::min);
+            late.extend(offsets.iter().map(|offset| (offset - earliest) * 1000.0));
+        }
+        let (late, ages) = (spread(&mut late), spread(&mut self.ages));
+        format!("{requests} {late} {ages} {} {}", self.messages, self.wrong)
+    }
+}
+
+fn spread(all: &mut [f64]) -> String {
+    all.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let place = (all.len().saturating_sub(1)) as f64 * share;
+        all.get(place as usize).copied().unwrap_or_default()
+    };
+    format!("{} {} {}", at(0.5), at(0.99), at(1.0))
+}
+
+/// Answers reads of registers until the standard input ends, and prints the port. Takes "subscribe PORT COUNT", and prints
+/// the figures between "begin" and "end".
 pub fn serve(changing: u16) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let arrivals = Arrivals::default();
+    let shared = Shared::default();
     let listener = runtime.block_on(TcpListener::bind("0.0.0.0:0"))?;
     println!("{}", listener.local_addr()?.port());
-    let seen = Arc::clone(&arrivals);
+    let seen = Arc::clone(&shared);
     std::thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
-            let mut seen = seen.lock().expect("no task panics");
-            match line.as_str() {
-                "begin" => seen.iter_mut().for_each(Vec::clear),
-                _ => println!("{}", lateness(&seen)),
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["subscribe", port, count] => {
+                    let (port, count) = (port.parse(), count.parse());
+                    if let (Ok(port), Ok(count)) = (port, count) {
+                        subscribe::start(port, count, changing, &seen);
+                        println!("subscribed");
+                    }
+                }
+                ["begin"] => lock(&seen).begin(),
+                _ => println!("{}", lock(&seen).figures()),
             }
         }
         std::process::exit(0);
     });
     runtime.block_on(async {
-        let start = Instant::now();
         loop {
             let (stream, _) = listener.accept().await?;
-            let number = {
-                let mut all = arrivals.lock().expect("no task panics");
-                all.push(Vec::new());
-                all.len() - 1
+            let IpAddr::V4(address) = stream.local_addr()?.ip() else {
+                continue;
             };
-            let arrivals = Arc::clone(&arrivals);
-            tokio::spawn(answer(stream, number, arrivals, changing, start));
+            let [_, _, high, low] = address.octets();
+            let device = usize::from(high) * 250 + usize::from(low).saturating_sub(1);
+            tokio::spawn(answer(stream, device, Arc::clone(&shared), changing));
         }
     })
 }
 
 async fn answer(
     mut stream: TcpStream,
-    number: usize,
-    arrivals: Arrivals,
+    device: usize,
+    shared: Shared,
     changing: u16,
-    start: Instant,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = [0u8; 12];
     let mut answer = Vec::new();
     loop {
         stream.read_exact(&mut request).await?;
-        let now = Instant::now();
-        if let Some(seen) = arrivals.lock().expect("no task panics").get_mut(number) {
-            seen.push(now);
-        }
+        let number = lock(&shared).serve(device, Instant::now());
         let count = u16::from_be_bytes([request[10], request[11]]);
-        let second = now.duration_since(start).as_secs() as u16;
         answer.clear();
         answer.extend(&request[..4]);
         answer.extend((3 + count * 2).to_be_bytes());
         answer.extend([request[6], request[7], (count * 2) as u8]);
         for tag in 0..count {
             let moves = tag % 100 < changing;
-            let word = if moves { second.wrapping_add(tag) } else { tag };
+            let word = if moves { number.wrapping_add(tag) } else { tag };
             answer.extend(word.to_be_bytes());
         }
         stream.write_all(&answer).await?;
     }
-}
-
-/// How many requests came, and how much later than a second after the one before them they would
-/// have come in step: the median, the 99th percentile and the worst, in milliseconds.
-fn lateness(all: &[Vec<Instant>]) -> String {
-    let mut late = Vec::new();
-    let mut requests = 0;
-    for seen in all {
-        requests += seen.len();
-        let Some(first) = seen.first() else { continue };
-        let step = |index: usize| Duration::from_secs(index as u64);
-        let offset = |(index, at): (usize, &Instant)| {
-            at.duration_since(*first).as_secs_f64() - step(index).as_secs_f64()
-        };
-        let offsets: Vec<f64> = seen.iter().enumerate().map(offset).collect();
-        let earliest = offsets.iter().copied().fold(f64::INFINITY, f64::min);
-        late.extend(offsets.iter().map(|offset| (offset - earliest) * 1000.0));
-    }
-    late.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (late.len().saturating_sub(1)) as f64 * share;
-        late.get(place as usize).copied().unwrap_or_default()
-    };
-    format!("{requests} {} {} {}", at(0.5), at(0.99), at(1.0))
-}
-
-/// Maps of real shapes: the name, and the requests, registers and points of their plan.
-pub fn plans() -> Vec<(&'static str, f64, f64, f64)> {
-    let sdm: Vec<u16> = (0..18)
-        .chain([21, 23, 24, 26, 27, 28, 30, 31, 35, 36, 37])
-        .map(|n| n * 2)
-        .collect();
-    let dense: Vec<u16> = (0..60).map(|n| n * 2).collect();
-    let sparse: Vec<u16> = (0..20).map(|n| n * 40).collect();
-    let maps = [
-        ("29 of a three-phase meter's map", sdm),
-        ("60 without gaps", dense),
-        ("20 far apart", sparse),
-    ];
-    let planned = maps.map(|(name, addresses)| {
-        let points: Vec<String> = addresses
-            .iter()
-            .map(|at| format!("\"p{at}\": {{\"input\": {at}, \"as\": \"f32\"}}"))
-            .collect();
-        let json = format!(
-            "{{\"bus\": \"b\", \"unit\": 1, \"points\": {{{}}}}}",
-            points.join(",")
-        );
-        let entry: DeviceEntry = serde_json::from_str(&json).expect("a device");
-        let device = entry
-            .resolve("d", 1, None, &Default::default())
-            .expect("a device");
-        let all: Vec<usize> = (0..device.points.len()).collect();
-        let requests = plan(&device, &all, &Default::default());
-        let read: u32 = requests
-            .iter()
-            .map(|request| u32::from(request.count))
-            .sum();
-        (
-            name,
-            requests.len() as f64,
-            f64::from(read),
-            addresses.len() as f64,
-        )
-    });
-    planned.into()
 }
