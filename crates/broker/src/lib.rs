@@ -55,6 +55,7 @@ pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_mqtt::QoS;
+pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use message::Message;
 pub use net::{TlsError, TlsFile};

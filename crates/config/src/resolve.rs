@@ -15,7 +15,7 @@ use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::listen::Address;
 use super::report::Report;
 use super::source::{File, Sources};
-use super::{Config, StoreTimes, entries, gateway_keys, unavailable};
+use super::{Config, StoreTimes, entries, gateway_keys, unavailable, uplinks};
 use crate::kinds::{AnyBus, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
@@ -38,6 +38,8 @@ pub(crate) struct Document {
     mqtt: Mqtt,
     #[serde(default)]
     defaults: Defaults,
+    #[serde(default)]
+    uplinks: BTreeMap<Name, uplinks::Uplink>,
     #[serde(default, rename = "types")]
     _types: BTreeMap<Name, IgnoredAny>,
     #[serde(default, rename = "buses")]
@@ -89,6 +91,13 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         devices.extend(written.resolve(&mut around));
     }
     claims.compare(report);
+    let topics = topics?;
+    let around = uplinks::Around {
+        file: &sources.main,
+        gateway: &document.gateway.name.0,
+        topics: &topics,
+    };
+    let uplinks = uplinks::resolve(document.uplinks, &around, report);
     Some(Config {
         gateway: document.gateway.name.0,
         tls: document
@@ -105,10 +114,11 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         limits: document.broker.limits,
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
-        topics: topics?,
+        topics,
         payload: document.mqtt.payload,
         buses,
         devices,
+        uplinks,
     })
 }
 

@@ -12,6 +12,7 @@ mod machine;
 mod publisher;
 mod stats;
 mod supervisor;
+mod uplinks;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,8 @@ use commands::Directory;
 use fieldgate_config as config;
 use publisher::Publisher;
 use supervisor::Supervisor;
+pub(crate) use uplinks::Running;
+use uplinks::Uplinks;
 
 /// How long the broker may take to take leave of its clients; its own grace is shorter.
 const BROKER_END: Duration = Duration::from_secs(5);
@@ -89,8 +92,12 @@ pub(crate) async fn run(
         directory.clone(),
         Arc::clone(&changed),
     );
+    let wanted = config.uplinks.clone();
+    let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone());
+    // Before devices publish, so that nothing of theirs is missed.
+    uplinks.change(&wanted, &broker).await;
     plant.change(config).await.map_err(Stop::Listen)?;
-    let buses = Buses::default();
+    let buses = Buses::with(uplinks.running());
     buses.set(plant.handles());
     let _control = open_control(path, control, &buses);
     // Commands that came in before there were devices wait in the link until now.
@@ -106,16 +113,12 @@ pub(crate) async fn run(
     doors.explain();
     signals.notifier.ready();
 
-    serve(
-        &mut signals,
-        &broker,
-        &mut plant,
-        &mut doors,
-        &changed,
-        &buses,
-        path,
-    )
-    .await;
+    let mut parts = Parts {
+        plant: &mut plant,
+        doors: &mut doors,
+        uplinks: &mut uplinks,
+    };
+    serve(&mut signals, &broker, &mut parts, &changed, &buses, path).await;
 
     signals.notifier.stopping();
     log::info!("stopping");
@@ -125,6 +128,7 @@ pub(crate) async fn run(
     }
     plant.drain().await;
     publisher.gateway_state(false).await;
+    uplinks.stop().await;
     link.close();
     drop((link, publisher));
     end(broker).await;
@@ -168,12 +172,18 @@ impl Signals {
     }
 }
 
+/// What a reload changes.
+struct Parts<'a> {
+    plant: &'a mut Supervisor,
+    doors: &'a mut Access,
+    uplinks: &'a mut Uplinks,
+}
+
 /// Returns when the daemon shall end.
 async fn serve(
     signals: &mut Signals,
     broker: &Broker,
-    plant: &mut Supervisor,
-    doors: &mut Access,
+    parts: &mut Parts<'_>,
     changed: &Notify,
     buses: &Buses,
     path: &Path,
@@ -194,15 +204,18 @@ async fn serve(
                 signals.notifier.reloading();
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
-                reload(path, broker, plant, doors).await;
-                buses.set(plant.handles());
+                reload(path, broker, parts).await;
+                buses.set(parts.plant.handles());
                 // A new device has all its topics as soon as one that was there from the start.
                 count.reset_immediately();
                 signals.notifier.ready();
             }
-            _ = look.tick() => doors.look(broker).await,
+            _ = look.tick() => {
+                parts.doors.look(broker).await;
+                parts.uplinks.publish().await;
+            }
             _ = count.tick() => {
-                plant.publish_counters();
+                parts.plant.publish_counters();
                 has_changed |= broker.is_keeping() != is_keeping;
             }
             () = changed.notified() => has_changed = true,
@@ -210,7 +223,7 @@ async fn serve(
                 has_changed = false;
                 next_status = Instant::now() + STATUS_PAUSE;
                 is_keeping = broker.is_keeping();
-                signals.notifier.status(&status(plant.count(), is_keeping));
+                signals.notifier.status(&status(parts.plant.count(), is_keeping));
             }
             _ = tick.tick(), if watchdog.is_some() => {
                 if broker.is_alive(interval / 2).await {
@@ -248,7 +261,7 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, broker: &Broker, plant: &mut Supervisor, doors: &mut Access) {
+async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
     let path = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
     let config = match loaded {
@@ -265,9 +278,14 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Supervisor, doors: &mu
             return;
         }
     };
-    let is_new = doors.change(&config, broker);
-    broker.set_own(listen::own_topics(plant.topics(), &config));
-    match plant.change(config).await {
+    let is_new = parts.doors.change(&config, broker);
+    broker.set_own(listen::own_topics(parts.plant.topics(), &config));
+    let uplinks = parts.uplinks.change(&config.uplinks, broker).await;
+    let is_new = is_new || uplinks > 0;
+    if uplinks > 0 {
+        log::info!("reloaded: {uplinks} uplinks started or stopped");
+    }
+    match parts.plant.change(config).await {
         Ok(changes) if changes.is_empty() && is_new => {}
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {

@@ -244,6 +244,26 @@ impl Spool {
     /// The least `max`.
     pub const MIN: u64 = RING_MIN;
 
+    /// Hours that it lasts without the remote if so many readings come each second, and bytes that are written a day
+    /// then.
+    ///
+    /// Of a reading of 118 bytes 25 are left in a block, which is padded to 4 KiB (measured on JSON payloads). In the
+    /// ring no block is written more often than once a window.
+    pub fn estimate(&self, messages_per_second: u32) -> (f64, f64) {
+        const STORED: f64 = 25.0;
+        const HEADER: f64 = 96.0;
+        const SECTOR: f64 = 4096.0;
+        const PER_BLOCK: f64 = 480.0;
+        let rate = f64::from(messages_per_second.max(1));
+        let each_window = (rate * self.window.as_secs_f64()).max(1.0);
+        let whole = (each_window / PER_BLOCK).floor();
+        let rest = each_window - whole * PER_BLOCK;
+        let block = |messages: f64| ((HEADER + messages * STORED) / SECTOR).ceil() * SECTOR;
+        let bytes = whole * block(PER_BLOCK) + if rest > 0.0 { block(rest) } else { 0.0 };
+        let per_second = bytes / (each_window / rate);
+        (self.max as f64 / per_second / 3_600.0, per_second * 86_400.0)
+    }
+
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             bytes: self.max,
@@ -282,6 +302,8 @@ pub struct Config {
     pub name: String,
     /// The gateway's name.
     pub gateway: String,
+    /// How the topics begin where the gateway says something of its uplinks: these stay here.
+    pub own: String,
     /// Tried in turn; at least one.
     pub urls: Vec<Url>,
     /// What kind of remote it is.

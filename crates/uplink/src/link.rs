@@ -114,29 +114,28 @@ impl Open {
     }
 
     async fn event(&mut self) -> Event {
-        let has_bytes = self.written < self.out.len();
         let rest = self.out.get(self.written..).unwrap_or_default();
+        let has_work = !rest.is_empty() || !self.is_flushed;
+        let write = async {
+            match rest {
+                [] => self.write.flush().await.map(|()| None),
+                rest => self.write.write(rest).await.map(Some),
+            }
+        };
         tokio::select! {
             read = self.read.read_buf(&mut self.input) => match read {
                 Ok(0) => Event::Ended("the remote closed the connection".to_owned()),
                 Ok(_) => Event::Read,
                 Err(error) => Event::Ended(error.to_string()),
             },
-            wrote = self.write.write(rest), if has_bytes => match wrote {
-                Ok(len) => {
-                    self.written += len;
-                    self.is_flushed = false;
+            wrote = write, if has_work => match wrote {
+                Ok(wrote) => {
+                    self.is_flushed = wrote.is_none();
+                    self.written += wrote.unwrap_or(0);
                     if self.written >= self.out.len() {
                         self.out.clear();
                         self.written = 0;
                     }
-                    Event::Wrote
-                }
-                Err(error) => Event::Ended(error.to_string()),
-            },
-            flushed = self.write.flush(), if !has_bytes && !self.is_flushed => match flushed {
-                Ok(()) => {
-                    self.is_flushed = true;
                     Event::Wrote
                 }
                 Err(error) => Event::Ended(error.to_string()),

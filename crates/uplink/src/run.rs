@@ -111,8 +111,6 @@ struct Uplink {
     version: Version,
     failures: u32,
     up_since: Option<Instant>,
-    /// Messages of ours that the gateway itself publishes about uplinks: they stay here.
-    own: String,
     /// More messages can be sent at this time.
     wake: Option<Instant>,
     chance: RandomState,
@@ -144,7 +142,6 @@ async fn run(
         },
         failures: 0,
         up_since: None,
-        own: format!("{}/$uplink/", config.gateway),
         wake: None,
         chance,
         status: Status {
@@ -194,7 +191,7 @@ impl Uplink {
     fn take(&mut self, delivery: &Delivery) {
         let message = delivery.message();
         let topic = message.topic();
-        if topic.starts_with(&self.own) {
+        if topic.starts_with(&self.config.own) {
             return;
         }
         let Some(forward) = self.config.forward.iter().find(|forward| up::is_meant(forward, topic)) else {

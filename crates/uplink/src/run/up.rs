@@ -214,7 +214,7 @@ impl Uplink {
             for forward in self.config.forward.iter().filter(|forward| forward.retain == Retain::Last) {
                 let kept = forward.topics.iter().flat_map(|filter| self.forwarder.retained(filter));
                 let names = kept.map(|message| message.topic().into());
-                let is_sent = |name: &Box<str>| is_meant(forward, name) && !name.starts_with(&self.own);
+                let is_sent = |name: &Box<str>| is_meant(forward, name) && !name.starts_with(&self.config.own);
                 self.sync.extend(names.filter(is_sent));
             }
         }
