@@ -381,7 +381,10 @@ mod tests {
             inbox.push(&Routed::kept(&message), false, now, &mut tally);
             assert_eq!(inbox.is_congested(), sent > 5, "{sent}");
         }
-        assert_eq!((inbox.queue.len(), inbox.dropped(), tally.dropped), (10, 15, 15));
+        assert_eq!(
+            (inbox.queue.len(), inbox.dropped(), tally.dropped),
+            (10, 15, 15)
+        );
         for left in (0..10).rev() {
             assert!(inbox.pop().is_some());
             assert_eq!(inbox.is_relieved(), left <= 1, "{left}");

@@ -77,7 +77,11 @@ impl Around<'_> {
                 ca: entry.ca.map(beside),
                 own: own.map(|(certificate, key)| (beside(certificate), beside(key))),
             },
-            forward: entry.forward.into_iter().map(|forward| self.forward(forward)).collect(),
+            forward: entry
+                .forward
+                .into_iter()
+                .map(|forward| self.forward(forward))
+                .collect(),
             accept: entry
                 .accept
                 .into_iter()
@@ -94,7 +98,9 @@ impl Around<'_> {
                 in_flight: limits.in_flight.map_or(usual.in_flight, |count| count.0),
                 packet: limits.packet.map_or(usual.packet, |size| size.0 as usize),
             },
-            keep_alive: entry.keep_alive.map_or(Duration::from_secs(30), |time| time.0),
+            keep_alive: entry
+                .keep_alive
+                .map_or(Duration::from_secs(30), |time| time.0),
             reconnect: entry.reconnect.map_or(
                 (Duration::from_secs(1), Duration::from_secs(60)),
                 |backoff| (backoff.min(), backoff.max()),
@@ -106,8 +112,12 @@ impl Around<'_> {
         Forward {
             topics: entry.topics.into_iter().map(|filter| filter.0).collect(),
             except: entry.except.into_iter().map(|filter| filter.0).collect(),
-            to: entry.to.map_or_else(Template::same, |text| text.of(self.gateway)),
-            qos: entry.qos.map_or(fieldgate_broker::QoS::AtLeastOnce, |qos| qos.0),
+            to: entry
+                .to
+                .map_or_else(Template::same, |text| text.of(self.gateway)),
+            qos: entry
+                .qos
+                .map_or(fieldgate_broker::QoS::AtLeastOnce, |qos| qos.0),
             retain: entry.retain.map(Into::into).unwrap_or_default(),
         }
     }
@@ -118,16 +128,26 @@ impl Around<'_> {
         let written = self.file.root.get(&["uplinks", &uplink.name]);
         let has = |key: &str| written.is_some_and(|node| node.entry(key).is_some());
         if uplink.forward.is_empty() && uplink.accept.is_empty() {
-            found.push((vec![], "nothing goes up or down: expected forward or accept".to_owned()));
+            found.push((
+                vec![],
+                "nothing goes up or down: expected forward or accept".to_owned(),
+            ));
         }
         if has("certificate") != has("key") {
-            let (there, missing) = if has("key") { ("key", "certificate") } else { ("certificate", "key") };
+            let (there, missing) = if has("key") {
+                ("key", "certificate")
+            } else {
+                ("certificate", "key")
+            };
             found.push((vec![there], format!("needs {missing}, too")));
         }
         if uplink.urls.iter().all(|url| !url.tls) {
             for key in ["ca", "certificate", "key"] {
                 if has(key) {
-                    found.push((vec![key], "is for encrypted connections: no url begins with mqtts://".to_owned()));
+                    found.push((
+                        vec![key],
+                        "is for encrypted connections: no url begins with mqtts://".to_owned(),
+                    ));
                 }
             }
         }
@@ -149,7 +169,9 @@ impl Around<'_> {
                 for back in uplink.accept.iter().flat_map(|accept| &accept.topics) {
                     // With MQTT 5.0 and at mosquitto what we send does not come back to us; nats-server has neither.
                     if uplink.preset.is_v4() && overlap(&there, back) {
-                        let message = format!("{back} also matches {there}, where {filter} of forward goes: messages would come back");
+                        let message = format!(
+                            "{back} also matches {there}, where {filter} of forward goes: messages would come back"
+                        );
                         found.push((vec!["accept"], message));
                     }
                 }

@@ -92,11 +92,23 @@ fn uplinks(config: &Config) -> Vec<String> {
         let spool = &uplink.spool;
         let at = |rate: u32| {
             let (hours, bytes) = spool.estimate(rate);
-            let lasts = if hours >= 48.0 { format!("{:.0} days", hours / 24.0) } else { format!("{hours:.0} hours") };
-            format!("{lasts} at {rate} messages/s ({:.0} MB written a day)", bytes / MB)
+            let lasts = if hours >= 48.0 {
+                format!("{:.0} days", hours / 24.0)
+            } else {
+                format!("{hours:.0} hours")
+            };
+            format!(
+                "{lasts} at {rate} messages/s ({:.0} MB written a day)",
+                bytes / MB
+            )
         };
         let size = spool.max >> 20;
-        format!("uplink {}: without the remote {size} MiB last about {}, {}", uplink.name, at(10), at(100))
+        format!(
+            "uplink {}: without the remote {size} MiB last about {}, {}",
+            uplink.name,
+            at(10),
+            at(100)
+        )
     };
     config.uplinks.values().map(line).collect()
 }
@@ -116,7 +128,11 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     let name = test.device.as_str();
     match &test.uplink {
         Some(uplink) if name == "uplink" => return tools::uplink::test(uplink, &test.config).await,
-        Some(_) => return Err(Stop::Usage("expected one device, or `uplink` and a name".to_owned())),
+        Some(_) => {
+            return Err(Stop::Usage(
+                "expected one device, or `uplink` and a name".to_owned(),
+            ));
+        }
         None => {}
     }
     let config = config::load(&test.config, KINDS)

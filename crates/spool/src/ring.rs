@@ -6,8 +6,8 @@
 
 pub mod block;
 pub(crate) mod cursor;
-mod recover;
 pub mod record;
+mod recover;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -272,7 +272,10 @@ impl Ring {
             };
             let block = payload.and_then(|payload| block::of_head(&head, &payload));
             self.read = spot;
-            let is_old = self.bounds.age.is_some_and(|age| stamp.times.1.saturating_add(age) < now);
+            let is_old = self
+                .bounds
+                .age
+                .is_some_and(|age| stamp.times.1.saturating_add(age) < now);
             match block {
                 Some(block) if !is_old => {
                     return Ok(Some(self.lend(block, spot)));
@@ -302,7 +305,9 @@ impl Ring {
     fn lend(&mut self, mut block: Block, behind: Spot) -> Block {
         let count = block.records.len() as u32;
         if block.number == self.cursor.number {
-            block.records.drain(..(self.cursor.skip as usize).min(block.records.len()));
+            block
+                .records
+                .drain(..(self.cursor.skip as usize).min(block.records.len()));
         }
         self.last_read = block.records.last().map_or(0, |record| record.time);
         self.lent.push_back(Lent {
@@ -376,11 +381,18 @@ impl Ring {
             return Ok(None);
         };
         let (path, end) = (part.path.clone(), part.end);
-        let is_head = self.parts.back().is_some_and(|last| last.generation == generation);
+        let is_head = self
+            .parts
+            .back()
+            .is_some_and(|last| last.generation == generation);
         if let Some(head) = self.head.as_ref().filter(|_| is_head) {
             return Ok(Some((head, end)));
         }
-        if self.reading.as_ref().is_none_or(|(open, _)| *open != generation) {
+        if self
+            .reading
+            .as_ref()
+            .is_none_or(|(open, _)| *open != generation)
+        {
             self.reading = Some((generation, Segment::open(path)?));
         }
         Ok(self.reading.as_ref().map(|(_, segment)| (segment, end)))
@@ -432,7 +444,8 @@ impl Ring {
             if part.generation >= spot.generation || is_head {
                 break;
             }
-            self.free.extend(self.parts.pop_front().map(|part| part.path));
+            self.free
+                .extend(self.parts.pop_front().map(|part| part.path));
         }
         if let Some(part) = self.parts.front() {
             self.cursor.generation = part.generation;

@@ -185,11 +185,17 @@ impl Client {
             }
             (Phase::Up, Packet::PubAck(ack)) => {
                 let text = ack.properties.reason_string.unwrap_or_default();
-                Some(Event::Acknowledged(ack.packet_id, ack.reason, text.to_owned()))
+                Some(Event::Acknowledged(
+                    ack.packet_id,
+                    ack.reason,
+                    text.to_owned(),
+                ))
             }
             (Phase::Up, Packet::Publish(publish)) => {
                 if publish.properties.topic_alias.is_some() {
-                    return Err(Fault::Nonsense("a topic alias that we did not allow".into()));
+                    return Err(Fault::Nonsense(
+                        "a topic alias that we did not allow".into(),
+                    ));
                 }
                 Some(Event::Message(len))
             }
@@ -292,7 +298,10 @@ impl Client {
             retain_as_published: true,
             retain_handling: RetainHandling::DoNotSend,
         };
-        let filters: Vec<_> = filters.iter().map(|(filter, qos)| (*filter, options(*qos))).collect();
+        let filters: Vec<_> = filters
+            .iter()
+            .map(|(filter, qos)| (*filter, options(*qos)))
+            .collect();
         let packet = Packet::Subscribe(Subscribe::new(id, &filters));
         let encoded = packet.encode(self.version, out);
         encoded.map_err(|error| Fault::Nonsense(error.to_string()))?;
@@ -348,7 +357,12 @@ impl Client {
 }
 
 fn in_brackets(text: Option<&str>) -> String {
-    let short = |text: &str| -> String { text.chars().take(200).flat_map(char::escape_debug).collect() };
+    let short = |text: &str| -> String {
+        text.chars()
+            .take(200)
+            .flat_map(char::escape_debug)
+            .collect()
+    };
     text.map_or(String::new(), |text| format!(" ({})", short(text)))
 }
 

@@ -47,7 +47,10 @@ impl std::str::FromStr for Url {
         let (host, port) = match rest.strip_prefix('[') {
             Some(inner) => {
                 let (host, behind) = inner.split_once(']').ok_or_else(expected)?;
-                (host, behind.strip_prefix(':').or(behind.is_empty().then_some("")))
+                (
+                    host,
+                    behind.strip_prefix(':').or(behind.is_empty().then_some("")),
+                )
             }
             None => match rest.rsplit_once(':') {
                 Some((host, _)) if host.contains(':') => (rest, Some("")),
@@ -57,7 +60,11 @@ impl std::str::FromStr for Url {
         };
         let port = match port.ok_or_else(expected)? {
             "" if !rest.ends_with(':') || rest.starts_with('[') => usual,
-            port => port.parse().ok().filter(|port| *port != 0).ok_or_else(expected)?,
+            port => port
+                .parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(expected)?,
         };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
         if host.is_empty() || !host.chars().all(is_plain) {
@@ -261,14 +268,19 @@ impl Spool {
         let block = |messages: f64| ((HEADER + messages * STORED) / SECTOR).ceil() * SECTOR;
         let bytes = whole * block(PER_BLOCK) + if rest > 0.0 { block(rest) } else { 0.0 };
         let per_second = bytes / (each_window / rate);
-        (self.max as f64 / per_second / 3_600.0, per_second * 86_400.0)
+        (
+            self.max as f64 / per_second / 3_600.0,
+            per_second * 86_400.0,
+        )
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             bytes: self.max,
             segment: SEGMENT,
-            age: self.age.map(|age| age.as_millis().try_into().unwrap_or(u64::MAX)),
+            age: self
+                .age
+                .map(|age| age.as_millis().try_into().unwrap_or(u64::MAX)),
             when_full: self.when_full,
         }
     }
@@ -358,7 +370,10 @@ mod tests {
             ("mqtts://a.example.com/", Some("mqtts://a.example.com:8883")),
             ("mqtt://127.0.0.1:7", Some("mqtt://127.0.0.1:7")),
             ("mqtts://[::1]:8884", Some("mqtts://[::1]:8884")),
-            ("mqtts://[fe80::1%eth0]", Some("mqtts://[fe80::1%eth0]:8883")),
+            (
+                "mqtts://[fe80::1%eth0]",
+                Some("mqtts://[fe80::1%eth0]:8883"),
+            ),
             ("a.example.com", None),
             ("http://a", None),
             ("mqtt://", None),

@@ -47,6 +47,8 @@ pub(crate) struct Disk {
     queue: VecDeque<Job>,
     acknowledged: VecDeque<(u64, usize)>,
     saved: Instant,
+    /// Something was acknowledged since.
+    is_unsaved: bool,
     is_reading: bool,
     is_appending: bool,
     again: Option<Instant>,
@@ -66,6 +68,7 @@ impl Disk {
             queue: VecDeque::new(),
             acknowledged: VecDeque::new(),
             saved: Instant::now(),
+            is_unsaved: false,
             is_reading: false,
             is_appending: false,
             again: None,
@@ -98,7 +101,9 @@ impl Disk {
 
     /// Whether records can be given to it now.
     pub(crate) fn takes(&self) -> bool {
-        !self.is_appending && (self.ring.is_some() || self.running.is_some()) && self.again.is_none()
+        !self.is_appending
+            && (self.ring.is_some() || self.running.is_some())
+            && self.again.is_none()
     }
 
     pub(crate) fn can_read(&self) -> bool {
@@ -115,7 +120,7 @@ impl Disk {
         self.queue.push_back(Job::Read(now));
     }
 
-    /// See [`Ring::acknowledge`]. `is_end` of a block asks for the cursor to be saved before long.
+    /// See [`Ring::acknowledge`]. The cursor is saved before long.
     pub(crate) fn acknowledge(&mut self, number: u64, count: usize) {
         match self.acknowledged.back_mut() {
             Some((last, more)) if *last == number => *more += count,
@@ -145,7 +150,11 @@ impl Disk {
         self.running = None;
         let (ring, outcome, error) = match finished {
             Ok(finished) => finished,
-            Err(error) => (None, Outcome::Saved, Some(std::io::Error::other(error).into())),
+            Err(error) => (
+                None,
+                Outcome::Saved,
+                Some(std::io::Error::other(error).into()),
+            ),
         };
         match outcome {
             Outcome::Appended | Outcome::NotAppended(_) => self.is_appending = false,
@@ -166,7 +175,9 @@ impl Disk {
         let folder = self.folder.display();
         match (&before, &self.trouble) {
             (None, Some(trouble)) => {
-                log::error!("{folder}: {trouble}; messages that wait are in memory only, and few of them");
+                log::error!(
+                    "{folder}: {trouble}; messages that wait are in memory only, and few of them"
+                );
             }
             (Some(_), None) => log::info!("{folder} can be used again"),
             _ => {}
@@ -188,12 +199,12 @@ impl Disk {
         let Some(mut ring) = self.ring.take() else {
             return;
         };
-        let has_progress = !self.acknowledged.is_empty();
+        self.is_unsaved |= !self.acknowledged.is_empty();
         for (number, count) in self.acknowledged.drain(..) {
             ring.acknowledge(number, count);
         }
         self.figures = ring.figures();
-        let is_due = has_progress && self.saved.elapsed() >= SAVE;
+        let is_due = self.is_unsaved && self.saved.elapsed() >= SAVE;
         let job = match self.queue.pop_front() {
             Some(job) => job,
             None if is_due => Job::Save,
@@ -205,6 +216,7 @@ impl Disk {
         let is_saving = is_due || matches!(job, Job::Save);
         if is_saving {
             self.saved = Instant::now();
+            self.is_unsaved = false;
         }
         self.running = Some(tokio::task::spawn_blocking(move || {
             let (outcome, mut error) = run(&mut ring, job);

@@ -169,7 +169,8 @@ impl Lanes {
             return 1;
         }
         self.window.push(record, now);
-        self.window.trim(2 * self.settings.window_bytes, &mut self.slots)
+        self.window
+            .trim(2 * self.settings.window_bytes, &mut self.slots)
     }
 
     /// Tells how many records the ring has that are not in memory.
@@ -244,13 +245,18 @@ impl Lanes {
     fn key(&self, place: Place) -> Option<Key> {
         match place {
             Place::Window(at) => self.window.get(at).map(|record| (self.epoch, record.seq)),
-            Place::Backlog(at) => self.backlog.get(at).map(|(epoch, record)| (epoch, record.seq)),
+            Place::Backlog(at) => self
+                .backlog
+                .get(at)
+                .map(|(epoch, record)| (epoch, record.seq)),
             Place::Elsewhere => None,
         }
     }
 
     fn take_out(&mut self, (epoch, seq): Key) -> Option<(u32, Record)> {
-        let found = (epoch == self.epoch).then(|| self.window.take_out(seq)).flatten();
+        let found = (epoch == self.epoch)
+            .then(|| self.window.take_out(seq))
+            .flatten();
         let found = found.or_else(|| self.backlog.take_out(epoch, seq));
         found.map(|record| (epoch, record))
     }
@@ -338,7 +344,10 @@ impl Lanes {
     fn send(&mut self, lane: Lane, now: Instant) -> Next<'_> {
         let suspect = self.suspect;
         let sent = match lane {
-            Lane::Live => self.window.send(suspect.map(|key| key.1)).map(Place::Window),
+            Lane::Live => self
+                .window
+                .send(suspect.map(|key| key.1))
+                .map(Place::Window),
             Lane::Backlog => self.backlog.send(suspect).map(Place::Backlog),
         };
         let Some(place) = sent else {
@@ -375,7 +384,12 @@ impl Lanes {
 
     /// An identifier for a message of `bytes` bytes that is not one of the lanes'. `None` if it must wait; `wake` is
     /// then when, if that is known.
-    pub fn reserve(&mut self, bytes: usize, now: Instant, wake: &mut Option<Instant>) -> Option<PacketId> {
+    pub fn reserve(
+        &mut self,
+        bytes: usize,
+        now: Instant,
+        wake: &mut Option<Instant>,
+    ) -> Option<PacketId> {
         if !self.is_connected || self.slots.is_full() || self.suspect.is_some() {
             return None;
         }
@@ -400,7 +414,13 @@ impl Lanes {
 
     /// The remote has answered `id`. With `refused` the record comes back; with `later` it is sent again, and less is
     /// sent from now on. `None` if nothing was sent with it.
-    pub fn acknowledge(&mut self, id: PacketId, refused: bool, later: bool, now: Instant) -> Option<Done> {
+    pub fn acknowledge(
+        &mut self,
+        id: PacketId,
+        refused: bool,
+        later: bool,
+        now: Instant,
+    ) -> Option<Done> {
         let (place, sent) = self.slots.free(id)?;
         if later {
             self.rate.complain(now);
@@ -419,7 +439,10 @@ impl Lanes {
             self.ended_with = None;
         }
         let (lane, record) = match place {
-            Place::Window(at) => (Lane::Live, self.window.done(at).map(|record| (self.epoch, record))),
+            Place::Window(at) => (
+                Lane::Live,
+                self.window.done(at).map(|record| (self.epoch, record)),
+            ),
             Place::Backlog(at) => (Lane::Backlog, self.backlog.done(at)),
             Place::Elsewhere => (Lane::Live, None),
         };
@@ -442,7 +465,8 @@ impl Lanes {
             true => Duration::ZERO,
             false => self.settings.window,
         };
-        let is_due = self.window.age(now) >= limit || self.window.bytes() > self.settings.window_bytes;
+        let is_due =
+            self.window.age(now) >= limit || self.window.bytes() > self.settings.window_bytes;
         if !(is_due || all) {
             return Vec::new();
         }
@@ -452,7 +476,8 @@ impl Lanes {
     /// The disk did not take them.
     pub fn give_back(&mut self, records: Vec<Record>, now: Instant) -> u64 {
         self.window.give_back(records, now);
-        self.window.trim(2 * self.settings.window_bytes, &mut self.slots)
+        self.window
+            .trim(2 * self.settings.window_bytes, &mut self.slots)
     }
 
     /// Whether the oldest message under way is unacknowledged for too long. Less is sent from then on.
@@ -467,7 +492,11 @@ impl Lanes {
 }
 
 fn share_of(settings: &Settings, now: Instant) -> Rate {
-    let messages = settings.messages.map(|rate| (f64::from(rate) * settings.share).ceil() as u32);
-    let bytes = settings.bytes.map(|rate| (rate as f64 * settings.share) as u64);
+    let messages = settings
+        .messages
+        .map(|rate| (f64::from(rate) * settings.share).ceil() as u32);
+    let bytes = settings
+        .bytes
+        .map(|rate| (rate as f64 * settings.share) as u64);
     Rate::new(messages, bytes, now)
 }

@@ -17,6 +17,9 @@ const PASSWORD_MAX: u64 = 64 * 1024;
 /// The packet identifier of our SUBSCRIBE: messages have lower ones.
 const SUBSCRIBE: u16 = u16::MAX;
 
+/// What is said of an end without a word.
+pub(crate) const CLOSED: &str = "the remote closed the connection";
+
 type Attempt = Pin<Box<dyn Future<Output = Result<(Boxed, Peer), net::Error>> + Send>>;
 
 /// What there is of a connection.
@@ -124,7 +127,7 @@ impl Open {
         };
         tokio::select! {
             read = self.read.read_buf(&mut self.input) => match read {
-                Ok(0) => Event::Ended("the remote closed the connection".to_owned()),
+                Ok(0) => Event::Ended(CLOSED.to_owned()),
                 Ok(_) => Event::Read,
                 Err(error) => Event::Ended(error.to_string()),
             },
@@ -151,7 +154,9 @@ impl Open {
     /// Asks for what comes down, in as many packets as the remote wants.
     pub(crate) fn subscribe(&mut self, config: &Config, now: Instant) -> Result<(), Fault> {
         let topics = config.accept.iter().flat_map(|accept| &accept.topics);
-        let filters: Vec<_> = topics.map(|topic| (topic.as_str(), QoS::AtLeastOnce)).collect();
+        let filters: Vec<_> = topics
+            .map(|topic| (topic.as_str(), QoS::AtLeastOnce))
+            .collect();
         for (number, filters) in (0..).zip(filters.chunks(config.preset.filters())) {
             if let Some(id) = PacketId::new(SUBSCRIBE - number) {
                 self.client.subscribe(filters, id, now, &mut self.out)?;
@@ -198,9 +203,15 @@ pub(crate) async fn password(config: &Config) -> Result<Option<Vec<u8>>, String>
 
 /// The pause after so many failures in a row: it doubles, and half of it is by chance, so that many gateways do not
 /// come back at the same moment.
-pub(crate) fn pause(failures: u32, (shortest, longest): (Duration, Duration), chance: f64) -> Duration {
+pub(crate) fn pause(
+    failures: u32,
+    (shortest, longest): (Duration, Duration),
+    chance: f64,
+) -> Duration {
     let doubled = shortest.saturating_mul(1_u32.checked_shl(failures.min(20)).unwrap_or(u32::MAX));
-    doubled.min(longest).mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
+    doubled
+        .min(longest)
+        .mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
 }
 
 #[cfg(test)]

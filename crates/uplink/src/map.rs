@@ -181,11 +181,15 @@ impl TopicRules {
     pub fn refuse(&self, topic: &str) -> Option<String> {
         let slashes = topic.matches('/').count();
         if let Some(most) = self.slashes.filter(|most| slashes > *most) {
-            return Some(format!("the topic has {slashes} slashes, the remote takes {most}"));
+            return Some(format!(
+                "the topic has {slashes} slashes, the remote takes {most}"
+            ));
         }
         if let Some(most) = self.bytes.filter(|most| topic.len() > *most) {
             let len = topic.len();
-            return Some(format!("the topic has {len} bytes, the remote takes {most}"));
+            return Some(format!(
+                "the topic has {len} bytes, the remote takes {most}"
+            ));
         }
         (self.no_spaces && topic.contains(' '))
             .then(|| "the remote takes no topic with a space".to_owned())
@@ -222,12 +226,22 @@ mod tests {
             ("", "expected a text such as site/{topic}"),
             ("a/{topic", "a brace is not closed"),
             ("a/topic}", "a brace is not closed"),
-            ("{device}", "{device} is not known; expected {topic}, {topic:1..} or {gateway}"),
-            ("{topic:x..}", "{topic:x..} is not known; expected {topic}, {topic:1..} or {gateway}"),
+            (
+                "{device}",
+                "{device} is not known; expected {topic}, {topic:1..} or {gateway}",
+            ),
+            (
+                "{topic:x..}",
+                "{topic:x..} is not known; expected {topic}, {topic:1..} or {gateway}",
+            ),
             ("a/#", "a topic has no wildcard and no control character"),
             ("a\n", "a topic has no wildcard and no control character"),
         ] {
-            assert_eq!(Template::new(text, "g").unwrap_err().to_string(), want, "{text}");
+            assert_eq!(
+                Template::new(text, "g").unwrap_err().to_string(),
+                want,
+                "{text}"
+            );
         }
     }
 
@@ -249,13 +263,32 @@ mod tests {
 
     #[test]
     fn what_a_remote_does_not_take_is_said() {
-        let aws = TopicRules { slashes: Some(7), bytes: Some(256), no_spaces: false };
-        let nats = TopicRules { no_spaces: true, ..TopicRules::default() };
+        let aws = TopicRules {
+            slashes: Some(7),
+            bytes: Some(256),
+            no_spaces: false,
+        };
+        let nats = TopicRules {
+            no_spaces: true,
+            ..TopicRules::default()
+        };
         for (rules, topic, want) in [
             (aws, "a/b/c/d/e/f/g/h".to_owned(), None),
-            (aws, "a/b/c/d/e/f/g/h/i".to_owned(), Some("the topic has 8 slashes, the remote takes 7")),
-            (aws, "x".repeat(257), Some("the topic has 257 bytes, the remote takes 256")),
-            (nats, "a b".to_owned(), Some("the remote takes no topic with a space")),
+            (
+                aws,
+                "a/b/c/d/e/f/g/h/i".to_owned(),
+                Some("the topic has 8 slashes, the remote takes 7"),
+            ),
+            (
+                aws,
+                "x".repeat(257),
+                Some("the topic has 257 bytes, the remote takes 256"),
+            ),
+            (
+                nats,
+                "a b".to_owned(),
+                Some("the remote takes no topic with a space"),
+            ),
             (TopicRules::default(), "a b".to_owned(), None),
         ] {
             assert_eq!(rules.refuse(&topic).as_deref(), want, "{topic}");

@@ -17,7 +17,10 @@ pub(crate) const VIA_MAX: usize = 4;
 
 /// Whether a message has been at this gateway, or at too many.
 pub(crate) fn has_looped(user: UserProperties<'_>, gateway: &str) -> bool {
-    let mut names = user.iter().filter(|(name, _)| *name == VIA).flat_map(|(_, value)| value.split(','));
+    let mut names = user
+        .iter()
+        .filter(|(name, _)| *name == VIA)
+        .flat_map(|(_, value)| value.split(','));
     names.clone().count() >= VIA_MAX || names.any(|name| name == gateway)
 }
 
@@ -90,10 +93,26 @@ mod tests {
     #[test]
     fn a_message_gets_a_name_once_and_collects_gateways() {
         for (before, kind, want) in [
-            (&[][..], Mark::New(255, 7), &[(ID, "g:ff:7"), (VIA, "g")][..]),
-            (&[], Mark::Late(1, 7), &[(ID, "g:1:7"), (LATE, "1"), (VIA, "g")]),
-            (&[("a", "b")], Mark::Sync, &[("a", "b"), (SYNC, "1"), (VIA, "g")]),
-            (&[(VIA, "x"), (ID, "x:1:1")], Mark::New(1, 2), &[(ID, "x:1:1"), (VIA, "x,g")]),
+            (
+                &[][..],
+                Mark::New(255, 7),
+                &[(ID, "g:ff:7"), (VIA, "g")][..],
+            ),
+            (
+                &[],
+                Mark::Late(1, 7),
+                &[(ID, "g:1:7"), (LATE, "1"), (VIA, "g")],
+            ),
+            (
+                &[("a", "b")],
+                Mark::Sync,
+                &[("a", "b"), (SYNC, "1"), (VIA, "g")],
+            ),
+            (
+                &[(VIA, "x"), (ID, "x:1:1")],
+                Mark::New(1, 2),
+                &[(ID, "x:1:1"), (VIA, "x,g")],
+            ),
         ] {
             let marked = mark(pairs(before).as_properties(), "g", kind);
             let found: Vec<_> = marked.as_properties().iter().collect();

@@ -63,7 +63,12 @@ impl From<Fault> for Trouble {
     }
 }
 
-async fn attempt(config: &Config, url: &Url, topic: &str, version: Version) -> Result<Found, Trouble> {
+async fn attempt(
+    config: &Config,
+    url: &Url,
+    topic: &str,
+    version: Version,
+) -> Result<Found, Trouble> {
     let password = link::password(config).await.map_err(Trouble::Other)?;
     let opened = net::open(url.clone(), config.files.clone(), config.preset).await;
     let (stream, peer) = opened.map_err(|error| Trouble::Other(error.to_string()))?;
@@ -103,8 +108,13 @@ async fn talk(mut link: Link, topic: &str) -> Result<(Allowed, ReasonCode, Durat
                         properties: PublishProperties::default(),
                         payload: b"fieldgate test uplink",
                     };
-                    if !open.client.publish(&publish, found.packet, now, &mut open.out) {
-                        return Err(Trouble::Other("the remote takes no message at all".to_owned()));
+                    if !open
+                        .client
+                        .publish(&publish, found.packet, now, &mut open.out)
+                    {
+                        return Err(Trouble::Other(
+                            "the remote takes no message at all".to_owned(),
+                        ));
                     }
                     sent = now;
                     allowed = Some(found);

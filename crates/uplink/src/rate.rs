@@ -37,7 +37,8 @@ impl Bucket {
     pub fn wait(&mut self, now: Instant) -> Option<Instant> {
         self.fill(now);
         let missing = 1.0 - self.level;
-        (missing > 1e-9).then(|| now + Duration::from_secs_f64((missing / self.rate).clamp(0.001, 3_600.0)))
+        (missing > 1e-9)
+            .then(|| now + Duration::from_secs_f64((missing / self.rate).clamp(0.001, 3_600.0)))
     }
 
     /// So much was sent.
@@ -115,9 +116,14 @@ impl Rate {
 
     /// The remote cannot take so much: half from now on.
     pub fn complain(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.since).as_secs_f64().max(0.1);
+        let passed = now
+            .saturating_duration_since(self.since)
+            .as_secs_f64()
+            .max(0.1);
         let measured = self.before.max(self.sent as f64 / passed.max(1.0));
-        let rate = self.now().map_or(measured, |now| now.min(measured.max(2.0)));
+        let rate = self
+            .now()
+            .map_or(measured, |now| now.min(measured.max(2.0)));
         self.set((rate / 2.0).max(1.0), now);
     }
 

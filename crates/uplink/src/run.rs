@@ -32,6 +32,8 @@ const AT_ONCE: usize = 256;
 const TICK: Duration = Duration::from_millis(200);
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// Connections that the remote closes instead of an answer, until an older version is tried.
+const CLOSED_MAX: u32 = 3;
 /// A connection that held so long was a good one: the next pause is short again.
 const GOOD: Duration = Duration::from_secs(30);
 
@@ -83,7 +85,13 @@ pub fn start(config: Config, forwarder: Forwarder, folder: PathBuf) -> Handle {
             log::error!("uplink {}: {filter}: {error}", config.name);
         }
     }
-    let task = tokio::spawn(run(config, forwarder, folder, Arc::clone(&shared), cancel.clone()));
+    let task = tokio::spawn(run(
+        config,
+        forwarder,
+        folder,
+        Arc::clone(&shared),
+        cancel.clone(),
+    ));
     Handle {
         shared,
         cancel,
@@ -109,6 +117,8 @@ struct Uplink {
     /// The URL that is tried, by its place.
     url: usize,
     version: Version,
+    /// Connections in a row that the remote closed instead of an answer to CONNECT.
+    closed: u32,
     failures: u32,
     up_since: Option<Instant>,
     /// More messages can be sent at this time.
@@ -140,6 +150,7 @@ async fn run(
             true => Version::V4,
             false => Version::V5,
         },
+        closed: 0,
         failures: 0,
         up_since: None,
         wake: None,
@@ -152,6 +163,8 @@ async fn run(
         config,
         forwarder,
     };
+    // What waits from before.
+    uplink.count_disk();
     uplink.serve(&cancel).await;
     uplink.finish().await;
 }
@@ -194,7 +207,12 @@ impl Uplink {
         if topic.starts_with(&self.config.own) {
             return;
         }
-        let Some(forward) = self.config.forward.iter().find(|forward| up::is_meant(forward, topic)) else {
+        let Some(forward) = self
+            .config
+            .forward
+            .iter()
+            .find(|forward| up::is_meant(forward, topic))
+        else {
             return;
         };
         let publish = message.publish();
@@ -235,7 +253,10 @@ impl Uplink {
     fn offer(&mut self, bytes: Vec<u8>, qos: QoS, now: u64) {
         if bytes.len() > self.config.limits.packet {
             if let Some(item) = Item::decode(&bytes) {
-                let why = format!("it has more than limits.packet, {} bytes", self.config.limits.packet);
+                let why = format!(
+                    "it has more than limits.packet, {} bytes",
+                    self.config.limits.packet
+                );
                 self.reject_now(item.topic, why, item.payload);
             }
             return;
@@ -255,7 +276,10 @@ impl Uplink {
 
     fn count_full(&mut self, dropped: u64) {
         if dropped > 0 && self.status.dropped.full == 0 {
-            log::error!("uplink {}: there is no room for messages that wait; from now on some are dropped", self.config.name);
+            log::error!(
+                "uplink {}: there is no room for messages that wait; from now on some are dropped",
+                self.config.name
+            );
         }
         self.status.dropped.full += dropped;
     }
@@ -270,7 +294,9 @@ impl Uplink {
         let (name, count) = (&self.config.name, self.status.dropped.rejected);
         if count == 1 || count.is_power_of_two() {
             let (topic, reason) = (&rejected.topic, &rejected.reason);
-            log::warn!("uplink {name}: {topic:?} is not sent: {reason}; {count} messages so far; `fieldgate uplink rejected {name}` lists them");
+            log::warn!(
+                "uplink {name}: {topic:?} is not sent: {reason}; {count} messages so far; `fieldgate uplink rejected {name}` lists them"
+            );
         }
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.rejected.push(rejected);
@@ -283,8 +309,14 @@ impl Uplink {
                 self.count_full(dropped);
             }
             Outcome::Read(Some(block)) => self.lanes.add_block(block),
-            Outcome::Read(None) | Outcome::Opened | Outcome::Appended | Outcome::Saved => {}
+            // Whatever is counted, there is nothing to read.
+            Outcome::Read(None) => return self.lanes.set_on_disk(0),
+            Outcome::Opened | Outcome::Appended | Outcome::Saved => {}
         }
+        self.count_disk();
+    }
+
+    fn count_disk(&mut self) {
         let in_memory = self.lanes.waiting().1 as u64;
         let on_disk = self.disk.figures().records.saturating_sub(in_memory);
         self.lanes.set_on_disk(on_disk);
@@ -322,7 +354,10 @@ impl Uplink {
     }
 
     fn attempt(&mut self) -> Link {
-        let url = self.config.urls.get(self.url % self.config.urls.len().max(1));
+        let url = self
+            .config
+            .urls
+            .get(self.url % self.config.urls.len().max(1));
         let Some(url) = url.cloned() else {
             return Link::Pause(Instant::now() + WATCHDOG);
         };
@@ -336,7 +371,13 @@ impl Uplink {
         self.status.tls = peer.tls;
         self.status.remote_until = peer.remote_until;
         self.status.own_until = peer.own_until;
-        let open = Open::new(stream, &self.config, password.as_deref(), self.version, Instant::now());
+        let open = Open::new(
+            stream,
+            &self.config,
+            password.as_deref(),
+            self.version,
+            Instant::now(),
+        );
         let open = open.map_err(|error| error.to_string())?;
         self.link = Link::Open(Box::new(open));
         Ok(())
@@ -351,14 +392,13 @@ impl Uplink {
         self.status.dropped.qos0 += qos0;
         self.sync.clear();
         if let Some((epoch, record)) = poison {
-            self.reject_record(epoch, &record, format!("the remote ends the connection at it: {error}"));
+            self.reject_record(
+                epoch,
+                &record,
+                format!("the remote ends the connection at it: {error}"),
+            );
         }
-        if by_remote && was_greeting && self.version == Version::V5 {
-            // Some servers of before close without a word when they see a version that they do not know.
-            self.version = Version::V4;
-        } else if !self.config.preset.is_v4() {
-            self.version = Version::V5;
-        }
+        self.choose_version(by_remote && was_greeting && error == link::CLOSED);
         let name = &self.config.name;
         if self.status.connected || self.status.error.as_ref() != Some(&error) {
             log::warn!("uplink {name}: {}: {error}", self.status.remote);
@@ -368,15 +408,37 @@ impl Uplink {
         }
         self.status.connected = false;
         self.status.error = Some(error);
-        if self.up_since.take().is_some_and(|since| since.elapsed() >= GOOD) {
+        if self
+            .up_since
+            .take()
+            .is_some_and(|since| since.elapsed() >= GOOD)
+        {
             self.failures = 0;
         }
         self.pause();
     }
 
+    /// Some servers of before close without a word when they see a version that they do not know. So do servers that are
+    /// about to start or to stop, so that three times in a row are needed.
+    fn choose_version(&mut self, closed_at_once: bool) {
+        if self.config.preset.is_v4() {
+            return;
+        }
+        self.closed = match closed_at_once && self.version == Version::V5 {
+            true => self.closed + 1,
+            false => 0,
+        };
+        self.version = match self.closed >= CLOSED_MAX {
+            true => Version::V4,
+            false => Version::V5,
+        };
+    }
+
     /// Tries the next URL, after a pause unless it is the first failure of a round.
     fn pause(&mut self) {
-        let chance = self.chance.hash_one(self.seq ^ u64::from(self.failures) << 32) as u32;
+        let chance = self
+            .chance
+            .hash_one(self.seq ^ u64::from(self.failures) << 32) as u32;
         let chance = f64::from(chance) / f64::from(u32::MAX);
         let rounds = self.failures / self.config.urls.len().max(1) as u32;
         let pause = link::pause(rounds, self.config.reconnect, chance);
@@ -388,7 +450,8 @@ impl Uplink {
     fn reject_record(&mut self, epoch: u32, record: &Record, reason: String) {
         let id = marks::id(&self.config.gateway, epoch, record.seq);
         let item = Item::decode(&record.bytes);
-        let (topic, payload) = item.map_or(("?", &record.bytes[..]), |item| (item.topic, item.payload));
+        let (topic, payload) =
+            item.map_or(("?", &record.bytes[..]), |item| (item.topic, item.payload));
         self.note_rejected(Rejected::new(unix_ms(), topic, reason, id, payload));
     }
 
@@ -419,7 +482,10 @@ impl Uplink {
         status.cramped = figures.is_cramped;
         status.spool_error = self.disk.trouble().map(str::to_owned);
         status.window_messages = self.lanes.waiting().0;
-        status.lag = self.lanes.oldest_live().map_or(0, |oldest| unix_ms().saturating_sub(oldest));
+        status.lag = self
+            .lanes
+            .oldest_live()
+            .map_or(0, |oldest| unix_ms().saturating_sub(oldest));
         status.rate_limit = self.lanes.rate();
         let mut told = status.clone();
         told.dropped.full += figures.full + dropped_inbox;
@@ -450,7 +516,11 @@ impl Uplink {
         }
         let lost = self.disk.finish().await;
         if !lost.is_empty() {
-            log::error!("uplink {}: {} messages could not be kept", self.config.name, lost.len());
+            log::error!(
+                "uplink {}: {} messages could not be kept",
+                self.config.name,
+                lost.len()
+            );
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum Mode {
     BlackHole = 1,
     /// What the remote says is swallowed: it gets messages, and its acknowledgements are lost.
     NoAnswers = 2,
-    /// Connections are refused at once.
+    /// Connections are reset at once.
     Refuse = 3,
 }
 
@@ -56,6 +56,11 @@ impl Proxy {
         self.shared.mode.store(mode as u8, Ordering::SeqCst);
     }
 
+    /// New connections go to another port.
+    pub fn retarget(&self, remote: u16) {
+        self.shared.remote.store(remote, Ordering::SeqCst);
+    }
+
     /// Connections since the start.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
@@ -79,16 +84,24 @@ impl Proxy {
 }
 
 fn accept(client: TcpStream, shared: &Arc<Shared>) {
+    let refuse = || rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
     if shared.mode.load(Ordering::SeqCst) == Mode::Refuse as u8 {
-        return;
+        return refuse();
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", shared.remote.load(Ordering::SeqCst))) else {
-        return;
+        return refuse();
     };
     shared.connections.fetch_add(1, Ordering::SeqCst);
     let both = |stream: &TcpStream| stream.try_clone().unwrap();
-    shared.open.lock().unwrap().push((both(&client), both(&server)));
-    for (from, to, is_answer) in [(both(&client), both(&server), false), (server, client, true)] {
+    shared
+        .open
+        .lock()
+        .unwrap()
+        .push((both(&client), both(&server)));
+    for (from, to, is_answer) in [
+        (both(&client), both(&server), false),
+        (server, client, true),
+    ] {
         let shared = Arc::clone(shared);
         thread::spawn(move || carry(from, to, is_answer, &shared));
     }
@@ -97,7 +110,8 @@ fn accept(client: TcpStream, shared: &Arc<Shared>) {
 fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, shared: &Shared) {
     let mut bytes = [0; 4096];
     // Only so that a black hole can begin while nothing comes.
-    from.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    from.set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
     loop {
         let mode = shared.mode.load(Ordering::SeqCst);
         if mode == Mode::BlackHole as u8 {
@@ -108,7 +122,8 @@ fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, shared: &Share
             Ok(0) => break,
             Ok(len) => {
                 let mode = shared.mode.load(Ordering::SeqCst);
-                let is_lost = mode == Mode::BlackHole as u8 || (mode == Mode::NoAnswers as u8 && is_answer);
+                let is_lost =
+                    mode == Mode::BlackHole as u8 || (mode == Mode::NoAnswers as u8 && is_answer);
                 if !is_lost && to.write_all(&bytes[..len]).is_err() {
                     break;
                 }

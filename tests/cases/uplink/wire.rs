@@ -53,8 +53,10 @@ impl Wire {
             properties: ConnectProperties::default(),
         };
         wire.send(&Packet::Connect(Box::new(connect)));
-        wire.until(Duration::from_secs(20), |packet| matches!(packet, Packet::ConnAck(_)).then_some(()))
-            .expect("a CONNACK");
+        wire.until(Duration::from_secs(20), |packet| {
+            matches!(packet, Packet::ConnAck(_)).then_some(())
+        })
+        .expect("a CONNACK");
         wire
     }
 
@@ -70,7 +72,11 @@ impl Wire {
     }
 
     /// The first packet of which `pick` makes something.
-    fn until<T>(&mut self, limit: Duration, mut pick: impl FnMut(&Packet<'_>) -> Option<T>) -> Option<T> {
+    fn until<T>(
+        &mut self,
+        limit: Duration,
+        mut pick: impl FnMut(&Packet<'_>) -> Option<T>,
+    ) -> Option<T> {
         let end = Instant::now() + limit;
         loop {
             while let Some((packet, len)) = decode(&self.input, Version::V5, 1 << 20).unwrap() {
@@ -108,11 +114,16 @@ impl Wire {
 
     pub fn subscribe(&mut self, filter: &str) {
         let id = self.id();
-        let options = SubscriptionOptions { retain_as_published: true, ..SubscriptionOptions::new(QoS::AtLeastOnce) };
+        let options = SubscriptionOptions {
+            retain_as_published: true,
+            ..SubscriptionOptions::new(QoS::AtLeastOnce)
+        };
         let filters = [(filter, options)];
         self.send(&Packet::Subscribe(Subscribe::new(id, &filters)));
-        self.until(Duration::from_secs(20), |packet| matches!(packet, Packet::SubAck(_)).then_some(()))
-            .expect("a SUBACK");
+        self.until(Duration::from_secs(20), |packet| {
+            matches!(packet, Packet::SubAck(_)).then_some(())
+        })
+        .expect("a SUBACK");
     }
 
     /// Publishes one message and waits for its acknowledgement.

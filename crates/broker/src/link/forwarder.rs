@@ -69,7 +69,9 @@ impl Forwarder {
     pub fn retained(&self, filter: &str) -> Vec<Message> {
         let now = Instant::now().into_std();
         let kept = self.link.shared.hub.retained().matching(filter, now);
-        kept.into_iter().map(|Kept { message, .. }| message).collect()
+        kept.into_iter()
+            .map(|Kept { message, .. }| message)
+            .collect()
     }
 
     /// The retained message of a topic, now.
@@ -112,7 +114,9 @@ impl Forwarder {
         let expires = publish.properties.message_expiry.take();
         let expires = expires.map(|seconds| now + std::time::Duration::from_secs(seconds.into()));
         let message = Message::copy_of(&publish, expires, shared.hub.pot());
-        shared.hub.publish_from_outside(&message, shared.cell.id(), now);
+        shared
+            .hub
+            .publish_from_outside(&message, shared.cell.id(), now);
         Ok(())
     }
 

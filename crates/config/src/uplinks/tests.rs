@@ -5,7 +5,6 @@ use std::time::Duration;
 use fieldgate_uplink::config::{Preset, Retain};
 use fieldgate_uplink::lanes::Order;
 
-
 use crate::tests::KINDS;
 
 fn load(text: &str) -> Result<fieldgate_uplink::Config, String> {
@@ -42,34 +41,61 @@ fn what_is_written_is_what_is_meant() {
     let uplink = uplink.unwrap();
     let urls: Vec<_> = uplink.urls.iter().map(ToString::to_string).collect();
     assert_eq!(urls, ["mqtts://a.example.com:8883", "mqtt://b:7"]);
-    assert_eq!((uplink.preset, uplink.client_id.as_str()), (Preset::Aws, "x-plant7"));
-    assert_eq!(uplink.forward[0].to.apply("a/b").as_deref(), Some("site/plant7/b"));
+    assert_eq!(
+        (uplink.preset, uplink.client_id.as_str()),
+        (Preset::Aws, "x-plant7")
+    );
+    assert_eq!(
+        uplink.forward[0].to.apply("a/b").as_deref(),
+        Some("site/plant7/b")
+    );
     assert_eq!(uplink.forward[0].retain, Retain::Never);
     assert_eq!(uplink.forward[1].retain, Retain::Last);
-    assert_eq!(uplink.accept[0].to.apply("site/q/set").as_deref(), Some("q/set"));
+    assert_eq!(
+        uplink.accept[0].to.apply("site/q/set").as_deref(),
+        Some("q/set")
+    );
     assert_eq!(uplink.spool.max, 64 << 20);
     assert_eq!(uplink.spool.age, Some(Duration::from_secs(2 * 86_400)));
-    assert_eq!((uplink.replay.order, uplink.replay.share), (Order::FreshFirst, 0.2));
+    assert_eq!(
+        (uplink.replay.order, uplink.replay.share),
+        (Order::FreshFirst, 0.2)
+    );
     let limits = uplink.limits;
     assert_eq!((limits.messages, limits.bytes), (Some(50), Some(64 << 10)));
     assert_eq!((limits.in_flight, limits.packet), (9, 4 << 10));
-    assert_eq!(uplink.reconnect, (Duration::from_secs(2), Duration::from_secs(30)));
+    assert_eq!(
+        uplink.reconnect,
+        (Duration::from_secs(2), Duration::from_secs(30))
+    );
     assert_eq!(uplink.own, "plant7/$uplink/");
 }
 
 #[test]
 fn what_is_absent_is_as_usual_and_a_preset_sets_limits() {
-    let few = |preset: &str| load(&format!("    url: \"mqtt://h\"\n    preset: {preset}\n    forward: [{{topics: [\"a\"]}}]\n")).unwrap();
+    let few = |preset: &str| {
+        load(&format!(
+            "    url: \"mqtt://h\"\n    preset: {preset}\n    forward: [{{topics: [\"a\"]}}]\n"
+        ))
+        .unwrap()
+    };
     let plain = few("none");
     assert_eq!((plain.limits.messages, plain.limits.in_flight), (None, 100));
-    assert_eq!((plain.client_id.as_str(), plain.spool.max), ("plant7", 256 << 20));
+    assert_eq!(
+        (plain.client_id.as_str(), plain.spool.max),
+        ("plant7", 256 << 20)
+    );
     let aws = few("aws");
-    assert_eq!((aws.limits.messages, aws.limits.packet), (Some(100), 128 << 10));
+    assert_eq!(
+        (aws.limits.messages, aws.limits.packet),
+        (Some(100), 128 << 10)
+    );
 }
 
 #[test]
 fn mistakes_have_their_place_and_say_what_is_expected() {
-    let with = |rest: &str| format!("    url: \"mqtt://h\"\n    forward: [{{topics: [\"a\"]}}]\n{rest}\n");
+    let with =
+        |rest: &str| format!("    url: \"mqtt://h\"\n    forward: [{{topics: [\"a\"]}}]\n{rest}\n");
     for (text, want) in [
         ("    url: \"mqtt://h\"\n".to_owned(), ":4:3: uplinks.cloud: nothing goes up or down: expected forward or accept"),
         ("    forward: [{topics: [\"a\"]}]\n".to_owned(), "url"),

@@ -113,7 +113,9 @@ pub(crate) struct Share(pub(super) f64);
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let percent = text.strip_suffix('%').and_then(|number| number.parse::<u8>().ok());
+        let percent = text
+            .strip_suffix('%')
+            .and_then(|number| number.parse::<u8>().ok());
         match percent.filter(|percent| (1..=100).contains(percent)) {
             Some(percent) => Ok(Self(f64::from(percent) / 100.0)),
             None => Err(de::Error::custom("expected 1% to 100%")),
@@ -127,7 +129,9 @@ pub(crate) struct MessageRate(pub(super) u32);
 impl<'de> Deserialize<'de> for MessageRate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let rate = text.strip_suffix("/s").and_then(|number| number.parse().ok());
+        let rate = text
+            .strip_suffix("/s")
+            .and_then(|number| number.parse().ok());
         match rate.filter(|rate| (1..=RATE_MAX).contains(rate)) {
             Some(rate) => Ok(Self(rate)),
             None => Err(de::Error::custom(format!("expected 1/s to {RATE_MAX}/s"))),

@@ -48,7 +48,9 @@ impl Running {
         let Some(one) = uplinks.get(name) else {
             let names: Vec<&String> = uplinks.keys().collect();
             let hint = suggestion(name, &names);
-            return Err(format!("the running gateway has no uplink \"{name}\"{hint}"));
+            return Err(format!(
+                "the running gateway has no uplink \"{name}\"{hint}"
+            ));
         };
         if !rejected {
             return Ok(described(&one.handle.status()));
@@ -98,9 +100,17 @@ impl Uplinks {
 
     /// Makes what runs equal to `wanted`, and touches nothing that is equal already. Returns how many were started or
     /// stopped.
-    pub(crate) async fn change(&mut self, wanted: &BTreeMap<String, Config>, broker: &Broker) -> usize {
+    pub(crate) async fn change(
+        &mut self,
+        wanted: &BTreeMap<String, Config>,
+        broker: &Broker,
+    ) -> usize {
         let is_same = |name: &String, one: &One| wanted.get(name) == Some(&one.config);
-        let stopping: Vec<(String, One)> = self.running.lock().extract_if(.., |name, one| !is_same(name, one)).collect();
+        let stopping: Vec<(String, One)> = self
+            .running
+            .lock()
+            .extract_if(.., |name, one| !is_same(name, one))
+            .collect();
         let mut count = stopping.len();
         for (name, one) in stopping {
             one.handle.stop().await;
@@ -127,7 +137,11 @@ impl Uplinks {
         let runtime = match &mut self.runtime {
             Some(runtime) => runtime,
             none => {
-                let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("uplink").enable_all().build()?;
+                let runtime = Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .thread_name("uplink")
+                    .enable_all()
+                    .build()?;
                 none.insert(runtime)
             }
         };
@@ -182,15 +196,22 @@ impl Uplinks {
     }
 
     /// Stops all of them in good order.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
         let all = std::mem::take(&mut *self.running.lock());
         for (name, one) in all {
             let mut last = described(&one.handle.status());
             one.handle.stop().await;
             last["state"] = "offline".into();
             last["error"] = "the gateway was stopped".into();
-            self.say(&self.topics.uplink(&name), last.to_string().as_bytes()).await;
+            self.say(&self.topics.uplink(&name), last.to_string().as_bytes())
+                .await;
         }
+    }
+}
+
+impl Drop for Uplinks {
+    /// A runtime must not be waited for within another.
+    fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

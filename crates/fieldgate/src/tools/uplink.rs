@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::args;
 use crate::commands::print;
-use crate::control::client::Client;
 use crate::control::UplinkQuestion;
+use crate::control::client::Client;
 use crate::kinds::KINDS;
 use crate::stop::Stop;
 
@@ -26,7 +26,9 @@ pub(crate) async fn act(command: &args::Uplink) -> Result<(), Stop> {
         args::Uplink::Status(of) => (of, false),
         args::Uplink::Rejected(of) => (of, true),
     };
-    let client = Client::find(&of.config, of.control.as_deref()).await.map_err(Stop::Other)?;
+    let client = Client::find(&of.config, of.control.as_deref())
+        .await
+        .map_err(Stop::Other)?;
     let Some(mut client) = client else {
         let text = format!("no gateway runs with {}", of.config.display());
         return Err(Stop::Device(text));
@@ -41,7 +43,9 @@ pub(crate) async fn act(command: &args::Uplink) -> Result<(), Stop> {
         Value::Array(list) if list.is_empty() => "no message was rejected\n".to_owned(),
         // One a line, the newest first, for people and for scripts.
         Value::Array(list) => list.iter().map(|one| format!("{one}\n")).collect(),
-        one => serde_json::to_string_pretty(one).map_or_else(|_| one.to_string(), |text| text + "\n"),
+        one => {
+            serde_json::to_string_pretty(one).map_or_else(|_| one.to_string(), |text| text + "\n")
+        }
     };
     print(&text);
     Ok(())
@@ -53,11 +57,14 @@ pub(crate) async fn act(command: &args::Uplink) -> Result<(), Stop> {
 ///
 /// If there is no such uplink, or none of its remotes takes the message.
 pub(crate) async fn test(name: &str, file: &Path) -> Result<(), Stop> {
-    let config = fieldgate_config::load(file, KINDS).map_err(Stop::Config)?.config;
+    let config = fieldgate_config::load(file, KINDS)
+        .map_err(Stop::Config)?
+        .config;
     let uplink = named(&config, name)?;
-    let topic = uplink.forward.iter().find_map(|forward| {
-        forward.to.apply(&config.topics.uplink("test"))
-    });
+    let topic = uplink
+        .forward
+        .iter()
+        .find_map(|forward| forward.to.apply(&config.topics.uplink("test")));
     let topic = topic.unwrap_or_else(|| config.topics.uplink("test"));
     let mut is_good = false;
     for url in &uplink.urls {
@@ -72,14 +79,19 @@ pub(crate) async fn test(name: &str, file: &Path) -> Result<(), Stop> {
     }
     match is_good {
         true => Ok(()),
-        false => Err(Stop::Device(format!("uplink {name}: no remote takes messages"))),
+        false => Err(Stop::Device(format!(
+            "uplink {name}: no remote takes messages"
+        ))),
     }
 }
 
 fn named<'c>(config: &'c Config, name: &str) -> Result<&'c fieldgate_uplink::Config, Stop> {
     config.uplinks.get(name).ok_or_else(|| {
         let names: Vec<&String> = config.uplinks.keys().collect();
-        Stop::Usage(format!("there is no uplink \"{name}\"{}", suggestion(name, &names)))
+        Stop::Usage(format!(
+            "there is no uplink \"{name}\"{}",
+            suggestion(name, &names)
+        ))
     })
 }
 
@@ -93,9 +105,15 @@ fn shown(found: &Found, topic: &str) -> String {
         line(format!("encrypted: {tls}"));
     }
     let now = jiff::Timestamp::now().as_second();
-    for (whose, until) in [("the remote's", found.peer.remote_until), ("our", found.peer.own_until)] {
+    for (whose, until) in [
+        ("the remote's", found.peer.remote_until),
+        ("our", found.peer.own_until),
+    ] {
         if let Some(until) = until {
-            line(format!("{whose} certificate counts for {} days more", (until - now).div_euclid(86_400)));
+            line(format!(
+                "{whose} certificate counts for {} days more",
+                (until - now).div_euclid(86_400)
+            ));
         }
     }
     let allowed = found.allowed;
@@ -111,6 +129,9 @@ fn shown(found: &Found, topic: &str) -> String {
         Duration::from_secs(allowed.keep_alive.into()),
     ));
     let (reason, took) = found.published;
-    line(format!("a message to {topic}: {reason}, after {} ms", took.as_millis()));
+    line(format!(
+        "a message to {topic}: {reason}, after {} ms",
+        took.as_millis()
+    ));
     text
 }

@@ -124,7 +124,9 @@ impl Ring {
         };
         self.figures.damaged += 1;
         let ours = heads.filter(|(head, _)| head.salt == newest.salt);
-        let epochs = ours.clone().map(|(head, _)| Stamp::decode(&head.stamp).epoch);
+        let epochs = ours
+            .clone()
+            .map(|(head, _)| Stamp::decode(&head.stamp).epoch);
         let counting = ours.filter(|(head, _)| head.generation >= newest.tail);
         self.cursor = Cursor {
             turn: 0,

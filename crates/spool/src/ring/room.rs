@@ -16,7 +16,9 @@ impl Ring {
     pub(super) fn make_room(&mut self, records: &[Record]) -> Result<bool, Error> {
         let path = match self.free.pop() {
             Some(path) => Some(path),
-            None if (self.parts.len() as u64 + 1) * self.bounds.segment <= self.bounds.bytes => self.create()?,
+            None if (self.parts.len() as u64 + 1) * self.bounds.segment <= self.bounds.bytes => {
+                self.create()?
+            }
             None => None,
         };
         let path = match (path, self.bounds.when_full) {
@@ -31,9 +33,16 @@ impl Ring {
                 return Ok(false);
             }
         };
-        let last = self.parts.back().map_or(self.cursor.generation, |part| part.generation);
+        let last = self
+            .parts
+            .back()
+            .map_or(self.cursor.generation, |part| part.generation);
         let generation = last + 1;
-        if self.reading.as_ref().is_some_and(|(_, open)| open.path() == path) {
+        if self
+            .reading
+            .as_ref()
+            .is_some_and(|(_, open)| open.path() == path)
+        {
             self.reading = None;
         }
         self.head = Some(Segment::open(path.clone())?);
@@ -65,7 +74,8 @@ impl Ring {
         self.figures.full += lost;
         self.figures.records -= lost;
         if lost > 0 {
-            self.figures.lose(part.times.0.max(self.seen.min(part.times.1)), part.times.1);
+            self.figures
+                .lose(part.times.0.max(self.seen.min(part.times.1)), part.times.1);
         }
         let last = part.generation;
         let next = self.parts.front().map_or(last + 1, |part| part.generation);
@@ -88,7 +98,10 @@ impl Ring {
 
     /// The number of the first block behind a segment: all blocks are numbered without gaps.
     fn first_number_behind(&self, generation: u64) -> u64 {
-        let behind = self.parts.iter().filter(|part| part.generation > generation);
+        let behind = self
+            .parts
+            .iter()
+            .filter(|part| part.generation > generation);
         let blocks: u64 = behind.map(|part| part.blocks).sum();
         self.cursor.next.saturating_sub(blocks)
     }

@@ -136,14 +136,22 @@ fn files_are_used_again_and_never_exceed_the_bound() {
 
 #[test]
 fn a_full_ring_drops_the_oldest_or_the_newest_counts_it_and_goes_on() {
-    for (when_full, name) in [(WhenFull::DropOldest, "oldest"), (WhenFull::DropNewest, "newest")] {
+    for (when_full, name) in [
+        (WhenFull::DropOldest, "oldest"),
+        (WhenFull::DropNewest, "newest"),
+    ] {
         let folder = Folder::new(name);
-        let bounds = Bounds { when_full, ..bounds(2) };
+        let bounds = Bounds {
+            when_full,
+            ..bounds(2)
+        };
         let mut ring = Ring::open(&folder.0, bounds).unwrap();
         let mut refused = 0;
         for block in 0..20 {
             let epoch = ring.epoch();
-            refused += ring.append(epoch, &records(block * 12, block * 12 + 12)).unwrap() as u64;
+            refused += ring
+                .append(epoch, &records(block * 12, block * 12 + 12))
+                .unwrap() as u64;
         }
         let figures = ring.figures();
         assert_eq!(figures.records + figures.full, 240, "{name}");
@@ -166,7 +174,11 @@ fn a_full_ring_drops_the_oldest_or_the_newest_counts_it_and_goes_on() {
         let last = ring.lent.back().unwrap().number;
         ring.acknowledge(last, 12);
         append(&mut ring, 1_000, 1_012);
-        assert_eq!(rest(&mut ring), (1_000..1_012).collect::<Vec<_>>(), "{name}");
+        assert_eq!(
+            rest(&mut ring),
+            (1_000..1_012).collect::<Vec<_>>(),
+            "{name}"
+        );
     }
 }
 
@@ -195,12 +207,24 @@ fn a_damaged_block_costs_that_block_wherever_the_byte_is() {
         append(&mut ring, block * 12, block * 12 + 12);
     }
     drop(ring);
-    let mut segments: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut segments: Vec<_> = fs::read_dir(&folder.0)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     segments.retain(|path| path.to_str().unwrap().contains("ring-0"));
     segments.sort();
     for (segment, path) in segments.iter().enumerate() {
         let good = fs::read(path).unwrap();
-        for at in [0, 20, 60, 100, 5_000, 12_288 + 8, 12_288 + 90, 12_288 + 12_000] {
+        for at in [
+            0,
+            20,
+            60,
+            100,
+            5_000,
+            12_288 + 8,
+            12_288 + 90,
+            12_288 + 12_000,
+        ] {
             let mut bytes = good.clone();
             bytes[at] ^= 0x20;
             fs::write(path, &bytes).unwrap();
@@ -245,7 +269,8 @@ fn a_lost_cursor_brings_records_again_and_loses_none() {
                 fs::write(&cursor, &bytes).unwrap();
             }
             _ => {
-                let newer = Cursor::decode(&bytes).unwrap().turn > Cursor::decode(&bytes[4_096..]).unwrap().turn;
+                let newer = Cursor::decode(&bytes).unwrap().turn
+                    > Cursor::decode(&bytes[4_096..]).unwrap().turn;
                 bytes[if newer { 30 } else { 4_126 }] ^= 1;
                 fs::write(&cursor, &bytes).unwrap();
             }
@@ -260,7 +285,10 @@ fn a_lost_cursor_brings_records_again_and_loses_none() {
 #[test]
 fn records_that_are_too_old_are_left_out_and_counted() {
     let folder = Folder::new("age");
-    let bounds = Bounds { age: Some(50), ..bounds(4) };
+    let bounds = Bounds {
+        age: Some(50),
+        ..bounds(4)
+    };
     let mut ring = Ring::open(&folder.0, bounds).unwrap();
     for block in 0..10 {
         append(&mut ring, block * 12, block * 12 + 12);
@@ -277,9 +305,15 @@ fn records_that_are_too_old_are_left_out_and_counted() {
 fn one_process_at_a_time_has_it_and_a_record_that_fits_no_segment_is_refused() {
     let folder = Folder::new("lock");
     let mut ring = Ring::open(&folder.0, bounds(2)).unwrap();
-    assert!(matches!(Ring::open(&folder.0, bounds(2)), Err(Error::InUse)));
+    assert!(matches!(
+        Ring::open(&folder.0, bounds(2)),
+        Err(Error::InUse)
+    ));
     let mut one = records(0, 1);
-    one[0].bytes = records(0, 70).into_iter().flat_map(|record| record.bytes).collect();
+    one[0].bytes = records(0, 70)
+        .into_iter()
+        .flat_map(|record| record.bytes)
+        .collect();
     assert_eq!(ring.append(1, &one).unwrap(), 1);
     assert_eq!(ring.figures().full, 1);
     append(&mut ring, 1, 2);
@@ -327,14 +361,19 @@ fn play(folder: &Path, steps: &[Step]) {
                 None => assert!(expected == next || ring.figures().full > 0),
                 Some(block) => {
                     let first = block.records[0].seq;
-                    assert!(first == expected || ring.figures().full > 0, "{first} {expected}");
+                    assert!(
+                        first == expected || ring.figures().full > 0,
+                        "{first} {expected}"
+                    );
                     assert!(first >= expected);
                     expected = block.records.last().unwrap().seq + 1;
                     lent.push_back(block);
                 }
             },
             Step::Acknowledge(count) => {
-                let Some(block) = lent.front_mut() else { continue };
+                let Some(block) = lent.front_mut() else {
+                    continue;
+                };
                 let count = usize::from(*count).min(block.records.len());
                 ring.acknowledge(block.number, count);
                 acked = block.records[count - 1].seq + 1;
@@ -360,7 +399,10 @@ fn play(folder: &Path, steps: &[Step]) {
                 if full > 0 {
                     return;
                 }
-                let first = ring.read(0).unwrap().map_or(next, |block| block.records[0].seq);
+                let first = ring
+                    .read(0)
+                    .unwrap()
+                    .map_or(next, |block| block.records[0].seq);
                 assert!(saved <= first && first <= acked, "{saved} {first} {acked}");
                 ring.rewind();
                 (acked, saved, expected) = (first, first, first);

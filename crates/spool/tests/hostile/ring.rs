@@ -43,7 +43,10 @@ pub(crate) fn block(data: &[u8]) {
     }
     let mut rest = blocks.iter();
     for records in &found {
-        assert!(rest.any(|written| written == records), "not written, or out of order");
+        assert!(
+            rest.any(|written| written == records),
+            "not written, or out of order"
+        );
     }
     if !spoilt {
         assert_eq!(found.len(), blocks.len());

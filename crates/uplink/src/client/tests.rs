@@ -77,18 +77,56 @@ fn what_a_connack_allows_is_told_and_what_it_refuses_is_a_fault() {
         aliases: 0,
         keep_alive: 20,
     };
-    let qos0 = ConnAckProperties { maximum_qos: QoS::AtMostOnce, ..limits.clone() };
-    let text = ConnAckProperties { reason_string: Some("no\nno"), ..ConnAckProperties::default() };
+    let qos0 = ConnAckProperties {
+        maximum_qos: QoS::AtMostOnce,
+        ..limits.clone()
+    };
+    let text = ConnAckProperties {
+        reason_string: Some("no\nno"),
+        ..ConnAckProperties::default()
+    };
     let refused = ReasonCode::NOT_AUTHORIZED;
     for (version, bytes, want) in [
-        (Version::V5, connack(Version::V5, ReasonCode::SUCCESS, limits), Ok(Some(Event::Connected(allowed)))),
-        (Version::V5, connack(Version::V5, ReasonCode::SUCCESS, qos0), Err(Fault::Qos0)),
-        (Version::V5, connack(Version::V5, refused, text), Err(Fault::Refused(refused, " (no\\nno)".into()))),
-        (Version::V4, vec![0x20, 2, 0, 5], Err(Fault::Refused(refused, String::new()))),
-        (Version::V5, vec![0x20, 2, 0, 1], Err(Fault::Version(Version::V5))),
-        (Version::V5, vec![0x20, 3, 0, 0x84, 0], Err(Fault::Version(Version::V5))),
-        (Version::V4, vec![0x20, 2, 0, 1], Err(Fault::Version(Version::V4))),
-        (Version::V4, vec![0xD0, 0], Err(Fault::Nonsense("a PingResp is out of place".into()))),
+        (
+            Version::V5,
+            connack(Version::V5, ReasonCode::SUCCESS, limits),
+            Ok(Some(Event::Connected(allowed))),
+        ),
+        (
+            Version::V5,
+            connack(Version::V5, ReasonCode::SUCCESS, qos0),
+            Err(Fault::Qos0),
+        ),
+        (
+            Version::V5,
+            connack(Version::V5, refused, text),
+            Err(Fault::Refused(refused, " (no\\nno)".into())),
+        ),
+        (
+            Version::V4,
+            vec![0x20, 2, 0, 5],
+            Err(Fault::Refused(refused, String::new())),
+        ),
+        (
+            Version::V5,
+            vec![0x20, 2, 0, 1],
+            Err(Fault::Version(Version::V5)),
+        ),
+        (
+            Version::V5,
+            vec![0x20, 3, 0, 0x84, 0],
+            Err(Fault::Version(Version::V5)),
+        ),
+        (
+            Version::V4,
+            vec![0x20, 2, 0, 1],
+            Err(Fault::Version(Version::V4)),
+        ),
+        (
+            Version::V4,
+            vec![0xD0, 0],
+            Err(Fault::Nonsense("a PingResp is out of place".into())),
+        ),
     ] {
         let now = Instant::now();
         let (mut client, _) = begin(version, now);
@@ -107,7 +145,11 @@ fn acknowledgements_and_messages_come_as_events() {
             Version::V5 => ReasonCode::QUOTA_EXCEEDED,
             _ => ReasonCode::SUCCESS,
         };
-        let ack = Ack { packet_id: id, reason, properties: Default::default() };
+        let ack = Ack {
+            packet_id: id,
+            reason,
+            properties: Default::default(),
+        };
         let publish = Publish {
             dup: false,
             qos: QoS::AtLeastOnce,
@@ -117,7 +159,11 @@ fn acknowledgements_and_messages_come_as_events() {
             properties: PublishProperties::default(),
             payload: b"1",
         };
-        let suback = SubAck { packet_id: id, codes: &[1], properties: Default::default() };
+        let suback = SubAck {
+            packet_id: id,
+            codes: &[1],
+            properties: Default::default(),
+        };
         let mut input = encoded(&Packet::PubAck(ack), version);
         let message = encoded(&Packet::Publish(publish), version);
         input.extend(&message);
@@ -147,14 +193,20 @@ fn silence_is_noticed_and_a_ping_is_sent_in_time() {
     let (mut client, mut out) = begin(Version::V5, now);
     out.clear();
     assert_eq!(client.tick(seconds(14), &mut out), Ok(()));
-    assert_eq!(client.tick(seconds(15), &mut out), Err(Fault::Silent("CONNACK", ANSWER)));
+    assert_eq!(
+        client.tick(seconds(15), &mut out),
+        Err(Fault::Silent("CONNACK", ANSWER))
+    );
     let mut client = up(Version::V5, now);
     assert_eq!(client.tick(seconds(29), &mut out), Ok(()));
     assert!(out.is_empty());
     assert_eq!(client.tick(seconds(30), &mut out), Ok(()));
     assert_eq!(out, [0xC0, 0]);
     assert_eq!(client.tick(seconds(44), &mut out), Ok(()));
-    assert_eq!(client.tick(seconds(45), &mut out), Err(Fault::Silent("PINGRESP", ANSWER)));
+    assert_eq!(
+        client.tick(seconds(45), &mut out),
+        Err(Fault::Silent("PINGRESP", ANSWER))
+    );
     client.take(&[0xD0, 0], seconds(45), &mut out).unwrap();
     assert_eq!(client.tick(seconds(46), &mut out), Ok(()));
 }

@@ -114,11 +114,15 @@ impl Backlog {
     }
 
     fn place_of(&self, (epoch, seq): Key) -> Option<u64> {
-        self.blocks.iter().filter(|open| open.epoch == epoch).find_map(|open| {
-            let mut records = open.records.iter().zip(&open.states);
-            let index = records.position(|(record, state)| record.seq == seq && *state != State::Done)?;
-            Some(open.base + index as u64)
-        })
+        self.blocks
+            .iter()
+            .filter(|open| open.epoch == epoch)
+            .find_map(|open| {
+                let mut records = open.records.iter().zip(&open.states);
+                let index = records
+                    .position(|(record, state)| record.seq == seq && *state != State::Done)?;
+                Some(open.base + index as u64)
+            })
     }
 
     pub(super) fn find(&self, key: Key) -> bool {
@@ -181,7 +185,11 @@ impl Backlog {
 
     pub(super) fn progress(&mut self) -> Option<(u64, usize)> {
         let done = self.blocks.front_mut().and_then(|open| {
-            let done = open.states.iter().take_while(|state| **state == State::Done).count();
+            let done = open
+                .states
+                .iter()
+                .take_while(|state| **state == State::Done)
+                .count();
             let more = done - open.told;
             open.told = done;
             (more > 0).then_some((open.number, more))

@@ -73,7 +73,10 @@ impl Slots {
     fn clean(&mut self) {
         while let Some((id, at)) = self.order.front() {
             let slot = self.used.get(usize::from(id.get()) - 1);
-            if slot.and_then(|slot| *slot).is_some_and(|(_, taken)| taken == *at) {
+            if slot
+                .and_then(|slot| *slot)
+                .is_some_and(|(_, taken)| taken == *at)
+            {
                 return;
             }
             self.order.pop_front();

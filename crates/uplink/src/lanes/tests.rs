@@ -75,10 +75,18 @@ fn what_is_acknowledged_in_time_never_goes_to_the_ring_and_the_rest_does() {
     }
     let later = now + Duration::from_secs(10);
     // Those under way stay until they are acknowledged or the connection is gone.
-    let spilled: Vec<u64> = lanes.spill(later, false).iter().map(|record| record.seq).collect();
+    let spilled: Vec<u64> = lanes
+        .spill(later, false)
+        .iter()
+        .map(|record| record.seq)
+        .collect();
     assert_eq!(spilled, (10..15).collect::<Vec<_>>());
     assert_eq!(lanes.disconnect(false).0, 6);
-    let spilled: Vec<u64> = lanes.spill(later, false).iter().map(|record| record.seq).collect();
+    let spilled: Vec<u64> = lanes
+        .spill(later, false)
+        .iter()
+        .map(|record| record.seq)
+        .collect();
     assert_eq!(spilled, (4..10).collect::<Vec<_>>());
     assert_eq!(lanes.waiting(), (0, 0));
 }
@@ -92,22 +100,46 @@ fn a_short_backlog_goes_first_and_a_long_one_beside_new_messages() {
         (
             Order::Auto,
             1_000_000,
-            [Lane::Live, Lane::Backlog, Lane::Live, Lane::Backlog, Lane::Live, Lane::Backlog],
+            [
+                Lane::Live,
+                Lane::Backlog,
+                Lane::Live,
+                Lane::Backlog,
+                Lane::Live,
+                Lane::Backlog,
+            ],
         ),
         (
             Order::FreshFirst,
             0,
-            [Lane::Live, Lane::Backlog, Lane::Live, Lane::Backlog, Lane::Live, Lane::Backlog],
+            [
+                Lane::Live,
+                Lane::Backlog,
+                Lane::Live,
+                Lane::Backlog,
+                Lane::Live,
+                Lane::Backlog,
+            ],
         ),
     ] {
-        let mut lanes = Lanes::new(Settings { order, ..settings() }, 2, now);
+        let mut lanes = Lanes::new(
+            Settings {
+                order,
+                ..settings()
+            },
+            2,
+            now,
+        );
         lanes.connect(100, now);
         lanes.set_on_disk(on_disk + 20);
         lanes.add_block(block(1, 0..20));
         for seq in 0..20 {
             lanes.offer(qos1(seq), now);
         }
-        let sent: Vec<Lane> = send(&mut lanes, now).into_iter().map(|(lane, ..)| lane).collect();
+        let sent: Vec<Lane> = send(&mut lanes, now)
+            .into_iter()
+            .map(|(lane, ..)| lane)
+            .collect();
         assert_eq!(sent[..6], want, "{order:?} {on_disk}");
         let backlog = sent.iter().filter(|lane| **lane == Lane::Backlog).count();
         assert!(want[0] == Lane::Backlog || backlog <= 5, "{backlog}");
@@ -115,7 +147,8 @@ fn a_short_backlog_goes_first_and_a_long_one_beside_new_messages() {
 }
 
 #[test]
-fn a_remote_that_never_acknowledges_is_noticed_and_an_acknowledgement_of_before_counts_for_nothing() {
+fn a_remote_that_never_acknowledges_is_noticed_and_an_acknowledgement_of_before_counts_for_nothing()
+{
     let now = Instant::now();
     let mut lanes = Lanes::new(settings(), 2, now);
     lanes.connect(100, now);
@@ -127,7 +160,10 @@ fn a_remote_that_never_acknowledges_is_noticed_and_an_acknowledgement_of_before_
     lanes.connect(100, now);
     assert_eq!(lanes.acknowledge(id.unwrap(), false, false, now), None);
     let again = lanes.next(now);
-    assert!(matches!(again, Next::Send(Sending { again: true, .. })), "{again:?}");
+    assert!(
+        matches!(again, Next::Send(Sending { again: true, .. })),
+        "{again:?}"
+    );
 }
 
 #[test]
@@ -154,13 +190,25 @@ fn a_message_that_ends_connections_is_sent_alone_and_then_set_aside() {
 #[test]
 fn quota_exceeded_sends_again_and_slower_and_refused_comes_back() {
     let now = Instant::now();
-    let mut lanes = Lanes::new(Settings { messages: Some(100), ..settings() }, 2, now);
+    let mut lanes = Lanes::new(
+        Settings {
+            messages: Some(100),
+            ..settings()
+        },
+        2,
+        now,
+    );
     lanes.connect(100, now);
     lanes.offer(qos1(1), now);
     lanes.offer(qos1(2), now);
     let sent = send(&mut lanes, now);
-    assert_eq!(lanes.acknowledge(sent[0].1.unwrap(), false, true, now), None);
-    let done = lanes.acknowledge(sent[1].1.unwrap(), true, false, now).unwrap();
+    assert_eq!(
+        lanes.acknowledge(sent[0].1.unwrap(), false, true, now),
+        None
+    );
+    let done = lanes
+        .acknowledge(sent[1].1.unwrap(), true, false, now)
+        .unwrap();
     assert_eq!(done.record.map(|(_, record)| record.seq), Some(2));
     assert!(lanes.rate().unwrap() <= 50.0);
     let sent = send(&mut lanes, now + Duration::from_secs(2));
@@ -276,7 +324,11 @@ impl World {
             return;
         }
         self.number += 1;
-        self.ring.push_back(Block { number: self.number, epoch: 2, records });
+        self.ring.push_back(Block {
+            number: self.number,
+            epoch: 2,
+            records,
+        });
         self.tell();
     }
 

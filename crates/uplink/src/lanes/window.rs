@@ -71,7 +71,9 @@ impl Window {
     pub(super) fn age(&self, now: Instant) -> Duration {
         let is_idle = |held: &&Held| matches!(held.state, State::Waiting | State::Again);
         let oldest = self.held.iter().find(is_idle);
-        oldest.map_or(Duration::ZERO, |held| now.saturating_duration_since(held.at))
+        oldest.map_or(Duration::ZERO, |held| {
+            now.saturating_duration_since(held.at)
+        })
     }
 
     fn index(&self, place: u64) -> Option<usize> {
@@ -153,7 +155,11 @@ impl Window {
         };
         self.bytes -= record.bytes.len() + HELD;
         self.count -= 1;
-        while self.held.front().is_some_and(|held| held.state == State::Done) {
+        while self
+            .held
+            .front()
+            .is_some_and(|held| held.state == State::Done)
+        {
             self.held.pop_front();
             self.base += 1;
         }
@@ -224,7 +230,10 @@ impl Window {
             .map(|(place, _)| place)
             .take(count)
             .collect();
-        places.into_iter().filter_map(|place| self.done(place)).collect()
+        places
+            .into_iter()
+            .filter_map(|place| self.done(place))
+            .collect()
     }
 
     pub(super) fn give_back(&mut self, records: Vec<Record>, now: Instant) {

@@ -28,12 +28,18 @@ const SYSTEM: [&str; 3] = [
 ///
 /// # Errors
 /// The first file that is of no use, and why.
-pub fn connector(files: &Files, alpn: Option<Vec<u8>>) -> Result<(TlsConnector, Option<i64>), String> {
+pub fn connector(
+    files: &Files,
+    alpn: Option<Vec<u8>>,
+) -> Result<(TlsConnector, Option<i64>), String> {
     let roots = match &files.ca {
         Some(file) => authorities(file, true)?,
         None => {
             let found = SYSTEM.iter().map(Path::new).find(|file| file.exists());
-            let none = || "the system has no list of authorities (package ca-certificates); name one with ca:".to_owned();
+            let none = || {
+                "the system has no list of authorities (package ca-certificates); name one with ca:"
+                    .to_owned()
+            };
             authorities(found.ok_or_else(none)?, false)?
         }
     };
@@ -49,7 +55,9 @@ pub fn connector(files: &Files, alpn: Option<Vec<u8>>) -> Result<(TlsConnector, 
             own_until = chain.first().and_then(|first| not_after(first));
             let key_der = private_key(key)?;
             let config = builder.with_client_auth_cert(chain, key_der);
-            config.map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?
+            config.map_err(|error| {
+                format!("{} and {}: {error}", certificate.display(), key.display())
+            })?
         }
     };
     config.alpn_protocols.extend(alpn);
@@ -71,14 +79,21 @@ pub(super) async fn shake(
 }
 
 pub(super) fn describe(session: &ClientConnection) -> String {
-    let version = session.protocol_version().and_then(|version| version.as_str());
+    let version = session
+        .protocol_version()
+        .and_then(|version| version.as_str());
     let suite = session.negotiated_cipher_suite();
     let suite = suite.and_then(|suite| suite.suite().as_str());
-    format!("{} {}", version.unwrap_or("TLS"), suite.unwrap_or_default()).trim_end().to_owned()
+    format!("{} {}", version.unwrap_or("TLS"), suite.unwrap_or_default())
+        .trim_end()
+        .to_owned()
 }
 
 pub(super) fn remote_until(session: &ClientConnection) -> Option<i64> {
-    session.peer_certificates()?.first().and_then(|first| not_after(first))
+    session
+        .peer_certificates()?
+        .first()
+        .and_then(|first| not_after(first))
 }
 
 /// A file of the system may have certificates that are of no use; one of ours may not.
@@ -157,7 +172,9 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         if bytes.len() > 3 {
             return None;
         }
-        len = bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
+        len = bytes
+            .iter()
+            .fold(0, |len, byte| len << 8 | usize::from(*byte));
         rest = behind;
     }
     rest.split_at_checked(len)
@@ -178,7 +195,9 @@ fn seconds(tag: u8, text: &str) -> Option<i64> {
     // Days since 1970 of the proleptic Gregorian calendar, years counted from March.
     let from_march = (month + 9) % 12;
     let year = if month <= 2 { year - 1 } else { year };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (from_march * 306 + 5) / 10 + day - 1 - 719_468;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (from_march * 306 + 5) / 10 + day
+        - 1
+        - 719_468;
     Some(days * 86_400 + part(4)? * 3_600 + part(6)? * 60 + part(8)?)
 }
 
@@ -193,14 +212,18 @@ mod tests {
         for (year, month, day, want) in [
             (2027, 3, 1, 1_803_859_200),
             (2049, 12, 31, 2_524_521_600),
-            (2052, 2, 29, 2_592_691_200),
-            (4096, 1, 1, 67_090_032_000),
+            (2052, 2, 29, 2_592_777_600),
+            (4096, 1, 1, 67_090_118_400),
         ] {
             let mut params = rcgen::CertificateParams::new(vec!["x".to_owned()]).unwrap();
             params.not_after = rcgen::date_time_ymd(year, month, day);
             let key = rcgen::KeyPair::generate().unwrap();
             let certificate = params.self_signed(&key).unwrap();
-            assert_eq!(not_after(certificate.der()), Some(want), "{year}-{month}-{day}");
+            assert_eq!(
+                not_after(certificate.der()),
+                Some(want),
+                "{year}-{month}-{day}"
+            );
         }
     }
 

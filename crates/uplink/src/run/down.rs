@@ -21,15 +21,22 @@ impl Uplink {
             return;
         };
         let matches = |filter: &String| topic::matches(filter, publish.topic);
-        let accept = self.config.accept.iter().find(|accept| accept.topics.iter().any(matches));
+        let accept = self
+            .config
+            .accept
+            .iter()
+            .find(|accept| accept.topics.iter().any(matches));
         let to = accept.and_then(|accept| accept.to.apply(publish.topic));
-        let has_looped = marks::has_looped(publish.properties.user_properties, &self.config.gateway);
+        let has_looped =
+            marks::has_looped(publish.properties.user_properties, &self.config.gateway);
         // What the remote has kept is of yesterday: a command that starts a pump at every connect.
         let taken = match to {
             Some(to) if !publish.retain && !has_looped => {
                 let mut publish = publish;
                 publish.topic = &to;
-                self.forwarder.bring_in(&publish).map_err(|error| error.to_string())
+                self.forwarder
+                    .bring_in(&publish)
+                    .map_err(|error| error.to_string())
             }
             Some(_) if has_looped => {
                 self.status.dropped.looped += 1;
@@ -46,7 +53,10 @@ impl Uplink {
                 self.status.not_accepted += 1;
                 if self.status.not_accepted.is_power_of_two() {
                     let (name, count) = (&self.config.name, self.status.not_accepted);
-                    log::warn!("uplink {name}: a message of the remote is not taken: {:?}: {why}; {count} so far", publish.topic);
+                    log::warn!(
+                        "uplink {name}: a message of the remote is not taken: {:?}: {why}; {count} so far",
+                        publish.topic
+                    );
                 }
             }
         }

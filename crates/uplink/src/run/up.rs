@@ -112,13 +112,20 @@ impl Uplink {
             return false;
         };
         let message = self.forwarder.retained_now(name);
-        let forward = self.config.forward.iter().find(|forward| is_meant(forward, name));
+        let forward = self
+            .config
+            .forward
+            .iter()
+            .find(|forward| is_meant(forward, name));
         let to = forward.and_then(|forward| forward.to.apply(name));
         let (Some(message), Some(to)) = (message, to) else {
             self.sync.pop();
             return true;
         };
-        let Some(id) = self.lanes.reserve(message.payload().len(), now, &mut self.wake) else {
+        let Some(id) = self
+            .lanes
+            .reserve(message.payload().len(), now, &mut self.wake)
+        else {
             return false;
         };
         self.sync.pop();
@@ -134,7 +141,10 @@ impl Uplink {
             _ => Default::default(),
         };
         publish.properties.user_properties = marked.as_properties();
-        if open.client.publish(&publish, open.packet, now, &mut open.out) {
+        if open
+            .client
+            .publish(&publish, open.packet, now, &mut open.out)
+        {
             self.status.sent += 1;
         } else {
             self.lanes.acknowledge(id, false, false, now);
@@ -147,7 +157,9 @@ impl Uplink {
         let now = Instant::now();
         let mut at = 0;
         loop {
-            let Link::Open(open) = &mut self.link else { return };
+            let Link::Open(open) = &mut self.link else {
+                return;
+            };
             let rest = open.input.get(at..).unwrap_or_default();
             match open.client.take(rest, now, &mut open.out) {
                 Ok(None) => break,
@@ -163,7 +175,9 @@ impl Uplink {
                         self.version = Version::V4;
                         self.failures = 0;
                         let (remote, name) = (&self.status.remote, &self.config.name);
-                        log::info!("uplink {name}: {remote} does not speak MQTT 5.0: 3.1.1 from now on");
+                        log::info!(
+                            "uplink {name}: {remote} does not speak MQTT 5.0: 3.1.1 from now on"
+                        );
                         self.link = self.attempt();
                         return;
                     }
@@ -185,12 +199,17 @@ impl Uplink {
         match event {
             None => {}
             Some(Event::Connected(allowed)) => self.connected(allowed, now)?,
-            Some(Event::Acknowledged(id, reason, text)) => self.acknowledged(id, reason, &text, now),
+            Some(Event::Acknowledged(id, reason, text)) => {
+                self.acknowledged(id, reason, &text, now)
+            }
             Some(Event::Message(_)) => self.come_down(packet, now),
             Some(Event::Subscribed(codes)) => {
                 if let Some(code) = codes.into_iter().find(|code| *code >= 0x80) {
                     let name = &self.config.name;
-                    log::error!("uplink {name}: the remote refuses a filter of accept: {}", ReasonCode(code));
+                    log::error!(
+                        "uplink {name}: the remote refuses a filter of accept: {}",
+                        ReasonCode(code)
+                    );
                 }
             }
         }
@@ -204,17 +223,28 @@ impl Uplink {
         open.packet = allowed.packet.min(self.config.limits.packet + MARKS);
         open.retain = allowed.retain;
         if !self.config.accept.is_empty() {
-            open.subscribe(&self.config, now).map_err(|error| error.to_string())?;
+            open.subscribe(&self.config, now)
+                .map_err(|error| error.to_string())?;
         }
         let version = match open.client.version() {
             Version::V5 => 5,
             _ => 3,
         };
         if open.retain {
-            for forward in self.config.forward.iter().filter(|forward| forward.retain == Retain::Last) {
-                let kept = forward.topics.iter().flat_map(|filter| self.forwarder.retained(filter));
+            for forward in self
+                .config
+                .forward
+                .iter()
+                .filter(|forward| forward.retain == Retain::Last)
+            {
+                let kept = forward
+                    .topics
+                    .iter()
+                    .flat_map(|filter| self.forwarder.retained(filter));
                 let names = kept.map(|message| message.topic().into());
-                let is_sent = |name: &Box<str>| is_meant(forward, name) && !name.starts_with(&self.config.own);
+                let is_sent = |name: &Box<str>| {
+                    is_meant(forward, name) && !name.starts_with(&self.config.own)
+                };
                 self.sync.extend(names.filter(is_sent));
             }
         }
@@ -261,7 +291,13 @@ struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    fn send(&self, sending: &Sending<'_>, client: &mut Client, now: Instant, out: &mut Vec<u8>) -> Sent {
+    fn send(
+        &self,
+        sending: &Sending<'_>,
+        client: &mut Client,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Sent {
         let Record { seq, bytes, .. } = sending.record;
         let Some(item) = Item::decode(bytes) else {
             return Sent::Damaged;
