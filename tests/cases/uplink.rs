@@ -17,6 +17,7 @@ use serde_json::Value;
 use harness::gateway::{configuration, fieldgate};
 use harness::mosquitto::Mosquitto;
 use harness::process::Process;
+use harness::secure::{Secure, make_certificates};
 use harness::{Folder, PATIENCE, free_port};
 use proxy::{Mode, Proxy};
 use wire::{Got, Wire};
@@ -419,4 +420,35 @@ fn uplinks_come_change_and_go_with_a_reload_and_the_command_tests_one() {
         .unwrap();
     let told = String::from_utf8_lossy(&asked.stderr);
     assert!(told.contains("has no uplink \"cloud\""), "{told}");
+}
+
+#[test]
+fn an_encrypted_uplink_shows_its_certificate_and_reads_its_files_before_each_connection() {
+    let remote = Secure::start("required");
+    let (stranger, files) = (Folder::new(), Folder::new());
+    make_certificates(stranger.path());
+    let ca = files.path().join("ca.pem");
+    std::fs::copy(stranger.path().join("ca.pem"), &ca).unwrap();
+    let rest = format!(
+        "    ca: {ca:?}\n    certificate: {:?}\n    key: {:?}\n",
+        remote.file("panel.pem"),
+        remote.file("panel.key")
+    );
+    let text = uplink(remote.tls, &rest).replace("mqtt://", "mqtts://");
+    let gateway = Gateway::start("board", &text);
+    let is_refused = |status: &Value| {
+        let error = status["error"].as_str();
+        error.is_some_and(|error| error.contains("certificate"))
+    };
+    gateway.wait("the wrong authority", is_refused);
+    std::fs::copy(remote.file("ca.pem"), &ca).unwrap();
+    let status = gateway.wait("connected", |status| status["state"] == "online");
+    let tls = status["tls"].as_str().unwrap();
+    assert!(tls.starts_with("TLSv1_3"), "{tls}");
+    for whose in ["remote", "own"] {
+        let days = status["certificate_days"][whose].as_i64().unwrap();
+        assert!(days > 0, "{whose}: {days}");
+    }
+    Wire::connect(gateway.port, "publisher").publish("data/a", "0", false);
+    gateway.wait("acknowledged", |status| status["acknowledged"] == 1);
 }

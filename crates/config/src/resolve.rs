@@ -16,7 +16,7 @@ use super::listen::Address;
 use super::report::Report;
 use super::source::{File, Sources};
 use super::{Config, StoreTimes, entries, gateway_keys, unavailable, uplinks};
-use crate::kinds::{AnyBus, Around, Kinds, Origins, Picked};
+use crate::kinds::{AnyBus, AnyDevice, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
 /// A publisher that waits longer for its acknowledgement sends the message again.
@@ -69,7 +69,7 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         sources: &sources,
     };
     main.types(report);
-    let document = document?;
+    let mut document = document?;
     main.version(document.version, report);
     let topics = main.topics(&document, report);
     let buses = written.iter().flat_map(|written| written.buses());
@@ -92,13 +92,30 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
     }
     claims.compare(report);
     let topics = topics?;
-    let around = uplinks::Around {
-        file: &sources.main,
-        gateway: &document.gateway.name.0,
-        topics: &topics,
-    };
-    let uplinks = uplinks::resolve(document.uplinks, &around, report);
-    Some(Config {
+    let entries = std::mem::take(&mut document.uplinks);
+    let around = uplinks::Around::new(&sources.main, &document.gateway.name, &topics);
+    let uplinks = uplinks::resolve(entries, &around, report);
+    Some(config(
+        document,
+        (topics, buses, devices, uplinks),
+        &sources,
+    ))
+}
+
+/// What bridges and others have made of their sections.
+type Parts = (
+    Topics,
+    BTreeMap<String, AnyBus>,
+    BTreeMap<String, AnyDevice>,
+    BTreeMap<String, fieldgate_uplink::Config>,
+);
+
+fn config(
+    document: Document,
+    (topics, buses, devices, uplinks): Parts,
+    sources: &Sources,
+) -> Config {
+    Config {
         gateway: document.gateway.name.0,
         tls: document
             .broker
@@ -119,7 +136,7 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         buses,
         devices,
         uplinks,
-    })
+    }
 }
 
 /// The main file, to show where something stands.

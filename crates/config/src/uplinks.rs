@@ -28,9 +28,9 @@ const CLIENT_ID_MAX: usize = 256;
 
 /// Around the uplinks.
 pub(crate) struct Around<'a> {
-    pub(crate) file: &'a File,
-    pub(crate) gateway: &'a str,
-    pub(crate) topics: &'a Topics,
+    file: &'a File,
+    gateway: &'a str,
+    topics: &'a Topics,
 }
 
 /// Makes uplinks of what is written. Mistakes go into `report`.
@@ -52,7 +52,15 @@ pub(crate) fn resolve(
     uplinks
 }
 
-impl Around<'_> {
+impl<'a> Around<'a> {
+    pub(crate) fn new(file: &'a File, gateway: &'a Name, topics: &'a Topics) -> Self {
+        Self {
+            file,
+            gateway: &gateway.0,
+            topics,
+        }
+    }
+
     fn uplink(&self, name: &str, entry: Uplink) -> Config {
         let folder = Path::new(&self.file.name).parent().unwrap_or(Path::new(""));
         let beside = |file: std::path::PathBuf| folder.join(file);

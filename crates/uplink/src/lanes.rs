@@ -5,6 +5,7 @@
 //! messages of now. Between two connections everything that was sent and not acknowledged waits again.
 
 mod backlog;
+mod settings;
 mod slots;
 mod window;
 
@@ -19,6 +20,7 @@ use fieldgate_spool::ring::{Block, Record};
 use crate::item::qos_of;
 use crate::rate::Rate;
 use backlog::Backlog;
+pub use settings::{Order, Settings};
 use slots::{Place, Slots};
 use window::Window;
 
@@ -32,37 +34,6 @@ const ASSUMED: f64 = 1_000.0;
 const OVERHEAD: usize = 60;
 /// Blocks of the ring that are in memory at a time.
 const BLOCKS: usize = 2;
-
-/// In which order a backlog and new messages go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// A short backlog first, a long one beside new messages.
-    #[default]
-    Auto,
-    /// All in the order in which it came.
-    InOrder,
-    /// New messages first.
-    FreshFirst,
-}
-
-/// What the lanes keep to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// How long a message stays in memory at most.
-    pub window: Duration,
-    /// Bytes of messages in memory; twice as many if the disk does not take them.
-    pub window_bytes: usize,
-    /// The backlog's part of what may be sent beside new messages, above 0 and at most 1.
-    pub share: f64,
-    /// Which goes first.
-    pub order: Order,
-    /// Unacknowledged messages at most.
-    pub in_flight: u16,
-    /// Messages a second.
-    pub messages: Option<u32>,
-    /// Bytes a second.
-    pub bytes: Option<u64>,
-}
 
 /// Which lane a message is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +113,7 @@ impl Lanes {
             backlog: Backlog::default(),
             slots: Slots::default(),
             rate: Rate::new(settings.messages, settings.bytes, now),
-            share: share_of(&settings, now),
+            share: settings.backlog_rate(now),
             is_connected: false,
             first_since: None,
             suspect: None,
@@ -155,7 +126,7 @@ impl Lanes {
     pub fn set(&mut self, settings: Settings, now: Instant) {
         self.settings = settings;
         self.rate = Rate::new(settings.messages, settings.bytes, now);
-        self.share = share_of(&settings, now);
+        self.share = settings.backlog_rate(now);
     }
 
     /// Messages a second that are allowed now; `None` without a limit.
@@ -489,14 +460,4 @@ impl Lanes {
         }
         is_stuck
     }
-}
-
-fn share_of(settings: &Settings, now: Instant) -> Rate {
-    let messages = settings
-        .messages
-        .map(|rate| (f64::from(rate) * settings.share).ceil() as u32);
-    let bytes = settings
-        .bytes
-        .map(|rate| (rate as f64 * settings.share) as u64);
-    Rate::new(messages, bytes, now)
 }

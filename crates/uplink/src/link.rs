@@ -47,6 +47,43 @@ pub(crate) struct Open {
     pub(crate) retain: bool,
 }
 
+/// How to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// MQTT 5.0.
+    V5,
+    /// MQTT 3.1.1 as a bridge, to which mosquitto does not send its own messages.
+    Bridge,
+    /// MQTT 3.1.1. Most other servers take no bridges.
+    V4,
+}
+
+impl Dialect {
+    /// The first to try.
+    pub(crate) fn first(preset: Preset) -> Self {
+        match preset.is_v4() {
+            true => Self::V4,
+            false => Self::V5,
+        }
+    }
+
+    /// What to try if the remote does not speak this one.
+    pub(crate) fn next(self) -> Option<Self> {
+        match self {
+            Self::V5 => Some(Self::Bridge),
+            Self::Bridge => Some(Self::V4),
+            Self::V4 => None,
+        }
+    }
+
+    fn version(self) -> Version {
+        match self {
+            Self::V5 => Version::V5,
+            Self::Bridge | Self::V4 => Version::V4,
+        }
+    }
+}
+
 /// What has happened.
 pub(crate) enum Event {
     /// The pause is over.
@@ -88,7 +125,7 @@ impl Open {
         stream: Boxed,
         config: &Config,
         password: Option<&[u8]>,
-        version: Version,
+        dialect: Dialect,
         now: Instant,
     ) -> Result<Self, Fault> {
         let identity = Identity {
@@ -97,11 +134,10 @@ impl Open {
             password,
             keep_alive: config.keep_alive.as_secs().try_into().unwrap_or(u16::MAX),
             packet: u32::try_from(config.limits.packet.max(64 << 10)).unwrap_or(u32::MAX),
-            // nats-server and the clouds take no other protocol level than their own.
-            bridge: config.preset == Preset::None,
+            bridge: dialect == Dialect::Bridge,
         };
         let mut out = Vec::new();
-        let client = Client::new(version, &identity, now, &mut out)?;
+        let client = Client::new(dialect.version(), &identity, now, &mut out)?;
         let (read, write) = tokio::io::split(stream);
         Ok(Self {
             read,

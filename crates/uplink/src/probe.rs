@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use fieldgate_mqtt::{PacketId, Publish, PublishProperties, QoS, ReasonCode, Version};
+use fieldgate_mqtt::{PacketId, Publish, PublishProperties, QoS, ReasonCode};
 
 use crate::client::{Allowed, Event as ClientEvent, Fault};
 use crate::config::{Config, Url};
-use crate::link::{self, Event, Link, Open};
+use crate::link::{self, Dialect, Event, Link, Open};
 use crate::net::{self, Peer};
 
 /// How long all of it may take after the connection.
@@ -35,18 +35,17 @@ pub async fn probe(config: &Config, url: &Url, topic: &str) -> Result<Found, Str
         // The running uplink is not put out by it; the clouds know only the name that they were told.
         config.client_id.push_str("-probe");
     }
-    let first = match config.preset.is_v4() {
-        true => Version::V4,
-        false => Version::V5,
-    };
-    match attempt(&config, url, topic, first).await {
-        Err(Trouble::Version) => attempt(&config, url, topic, Version::V4).await,
-        found => found,
+    let mut dialect = Dialect::first(config.preset);
+    loop {
+        match attempt(&config, url, topic, dialect).await {
+            Ok(found) => return Ok(found),
+            Err(Trouble::Other(text)) => return Err(text),
+            Err(Trouble::Version) => {
+                let nothing = || "the remote speaks neither MQTT 5.0 nor 3.1.1".to_owned();
+                dialect = dialect.next().ok_or_else(nothing)?;
+            }
+        }
     }
-    .map_err(|trouble| match trouble {
-        Trouble::Version => "the remote speaks neither MQTT 5.0 nor 3.1.1".to_owned(),
-        Trouble::Other(text) => text,
-    })
 }
 
 enum Trouble {
@@ -67,19 +66,19 @@ async fn attempt(
     config: &Config,
     url: &Url,
     topic: &str,
-    version: Version,
+    dialect: Dialect,
 ) -> Result<Found, Trouble> {
     let password = link::password(config).await.map_err(Trouble::Other)?;
     let opened = net::open(url.clone(), config.files.clone(), config.preset).await;
     let (stream, peer) = opened.map_err(|error| Trouble::Other(error.to_string()))?;
-    let open = Open::new(stream, config, password.as_deref(), version, Instant::now())?;
+    let open = Open::new(stream, config, password.as_deref(), dialect, Instant::now())?;
     let talk = talk(Link::Open(Box::new(open)), topic);
     let talked = tokio::time::timeout(PATIENCE, talk).await;
     let slow = |_| Trouble::Other(format!("no answer within {PATIENCE:?}"));
     let (allowed, reason, took) = talked.map_err(slow)??;
     Ok(Found {
         peer,
-        version: if version == Version::V5 { 5 } else { 3 },
+        version: if dialect == Dialect::V5 { 5 } else { 3 },
         allowed,
         published: (reason, took),
     })

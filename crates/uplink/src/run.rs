@@ -1,6 +1,7 @@
 //! The task of an uplink: messages in, messages out, and nothing lost between.
 
 mod down;
+mod told;
 mod up;
 
 use std::hash::{BuildHasher, RandomState};
@@ -9,17 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fieldgate_broker::{Delivery, Forwarder};
-use fieldgate_mqtt::{QoS, Version};
+use fieldgate_mqtt::QoS;
 use fieldgate_spool::ring::Record;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Fault;
 use crate::config::{Config, Retain};
 use crate::disk::{Disk, Outcome};
 use crate::item::Item;
 use crate::lanes::{Lanes, WATCHDOG};
-use crate::link::{self, Event, Link, Open};
+use crate::link::{self, Dialect, Event, Link, Open};
 use crate::marks;
 use crate::net::{self, Peer};
 use crate::status::{Rejected, RejectedList, Status};
@@ -116,7 +116,7 @@ struct Uplink {
     is_live_next: bool,
     /// The URL that is tried, by its place.
     url: usize,
-    version: Version,
+    dialect: Dialect,
     /// Connections in a row that the remote closed instead of an answer to CONNECT.
     closed: u32,
     failures: u32,
@@ -146,10 +146,7 @@ async fn run(
         sync: Vec::new(),
         is_live_next: false,
         url: 0,
-        version: match config.preset.is_v4() {
-            true => Version::V4,
-            false => Version::V5,
-        },
+        dialect: Dialect::first(config.preset),
         closed: 0,
         failures: 0,
         up_since: None,
@@ -274,34 +271,6 @@ impl Uplink {
         }
     }
 
-    fn count_full(&mut self, dropped: u64) {
-        if dropped > 0 && self.status.dropped.full == 0 {
-            log::error!(
-                "uplink {}: there is no room for messages that wait; from now on some are dropped",
-                self.config.name
-            );
-        }
-        self.status.dropped.full += dropped;
-    }
-
-    fn reject_now(&mut self, topic: &str, reason: String, payload: &[u8]) {
-        let id = marks::id(&self.config.gateway, self.epoch, self.seq);
-        self.note_rejected(Rejected::new(unix_ms(), topic, reason, id, payload));
-    }
-
-    fn note_rejected(&mut self, rejected: Rejected) {
-        self.status.dropped.rejected += 1;
-        let (name, count) = (&self.config.name, self.status.dropped.rejected);
-        if count == 1 || count.is_power_of_two() {
-            let (topic, reason) = (&rejected.topic, &rejected.reason);
-            log::warn!(
-                "uplink {name}: {topic:?} is not sent: {reason}; {count} messages so far; `fieldgate uplink rejected {name}` lists them"
-            );
-        }
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.rejected.push(rejected);
-    }
-
     fn on_disk(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::NotAppended(records) => {
@@ -375,7 +344,7 @@ impl Uplink {
             stream,
             &self.config,
             password.as_deref(),
-            self.version,
+            self.dialect,
             Instant::now(),
         );
         let open = open.map_err(|error| error.to_string())?;
@@ -421,16 +390,13 @@ impl Uplink {
     /// Some servers of before close without a word when they see a version that they do not know. So do servers that are
     /// about to start or to stop, so that three times in a row are needed.
     fn choose_version(&mut self, closed_at_once: bool) {
-        if self.config.preset.is_v4() {
-            return;
-        }
-        self.closed = match closed_at_once && self.version == Version::V5 {
+        self.closed = match closed_at_once && self.dialect == Dialect::V5 {
             true => self.closed + 1,
             false => 0,
         };
-        self.version = match self.closed >= CLOSED_MAX {
-            true => Version::V4,
-            false => Version::V5,
+        self.dialect = match self.closed >= CLOSED_MAX {
+            true => Dialect::V4,
+            false => Dialect::first(self.config.preset),
         };
     }
 
@@ -447,14 +413,6 @@ impl Uplink {
         self.link = Link::Pause(Instant::now() + pause);
     }
 
-    fn reject_record(&mut self, epoch: u32, record: &Record, reason: String) {
-        let id = marks::id(&self.config.gateway, epoch, record.seq);
-        let item = Item::decode(&record.bytes);
-        let (topic, payload) =
-            item.map_or(("?", &record.bytes[..]), |item| (item.topic, item.payload));
-        self.note_rejected(Rejected::new(unix_ms(), topic, reason, id, payload));
-    }
-
     fn tick(&mut self) {
         let now = Instant::now();
         if self.lanes.is_stuck(now) {
@@ -467,31 +425,6 @@ impl Uplink {
             self.fail(fault.to_string(), false);
         }
         self.publish_status();
-    }
-
-    fn publish_status(&mut self) {
-        let figures = self.disk.figures();
-        let status = &mut self.status;
-        let dropped_inbox = self.forwarder.dropped();
-        status.spool_messages = figures.records;
-        status.spool_bytes = figures.bytes;
-        status.oldest = figures.oldest;
-        status.bytes_written = figures.written;
-        status.damaged = figures.damaged;
-        status.lost = figures.lost;
-        status.cramped = figures.is_cramped;
-        status.spool_error = self.disk.trouble().map(str::to_owned);
-        status.window_messages = self.lanes.waiting().0;
-        status.lag = self
-            .lanes
-            .oldest_live()
-            .map_or(0, |oldest| unix_ms().saturating_sub(oldest));
-        status.rate_limit = self.lanes.rate();
-        let mut told = status.clone();
-        told.dropped.full += figures.full + dropped_inbox;
-        told.dropped.age += figures.aged;
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.status = told;
     }
 
     /// Everything that is in memory goes to the card.
@@ -523,9 +456,4 @@ impl Uplink {
             );
         }
     }
-}
-
-/// In the words of a fault, whether an older version may help.
-fn wants_v4(fault: &Fault) -> bool {
-    matches!(fault, Fault::Version(Version::V5))
 }

@@ -163,45 +163,15 @@ impl Ring {
             at: 0,
             number,
         };
-        let mut expected: Option<(u64, u64)> = None;
+        let mut waits = false;
         for (generation, path, heads) in counting {
-            let (mut records, mut end) = (0, 0);
-            let mut times: Option<(u64, u64)> = None;
-            for (head, at) in &heads {
-                let stamp = Stamp::decode(&head.stamp);
-                end = at + head.size() as u64;
-                self.cursor.next = self.cursor.next.max(head.number + 1);
-                self.cursor.epoch = self.cursor.epoch.max(stamp.epoch);
-                if head.number < number {
-                    // Behind it is the first that counts.
-                    self.acked = Spot {
-                        generation,
-                        at: end,
-                        number,
-                    };
-                    continue;
-                }
-                let count = match head.number == number {
-                    true => stamp.count.saturating_sub(self.cursor.skip),
-                    false => stamp.count,
-                };
-                records += u64::from(count);
-                let (first, last) = times.unwrap_or(stamp.times);
-                times = Some((first.min(stamp.times.0), last.max(stamp.times.1)));
-                expected = Some((head.number + 1, stamp.times.1));
-            }
-            self.figures.records += records;
-            self.parts.push_back(Part {
-                path,
-                generation,
-                end,
-                blocks: heads.len() as u64,
-                records,
-                times: times.unwrap_or_default(),
-            });
+            let part = self.part(generation, path, &heads);
+            waits |= part.records > 0;
+            self.figures.records += part.records;
+            self.parts.push_back(part);
         }
         self.cursor.next = self.cursor.next.max(number);
-        if expected.is_none() {
+        if !waits {
             // Nothing waits, or nothing is left of it.
             self.figures.damaged += self.cursor.next - number;
             self.cursor.number = self.cursor.next;
@@ -214,5 +184,42 @@ impl Ring {
         };
         self.read = self.acked;
         Ok(())
+    }
+
+    /// What of a segment waits. Moves the cursor behind what does not.
+    fn part(&mut self, generation: u64, path: PathBuf, heads: &[(Head, u64)]) -> Part {
+        let number = self.cursor.number;
+        let (mut records, mut end) = (0, 0);
+        let mut times: Option<(u64, u64)> = None;
+        for (head, at) in heads {
+            let stamp = Stamp::decode(&head.stamp);
+            end = at + head.size() as u64;
+            self.cursor.next = self.cursor.next.max(head.number + 1);
+            self.cursor.epoch = self.cursor.epoch.max(stamp.epoch);
+            if head.number < number {
+                // Behind it is the first that counts.
+                self.acked = Spot {
+                    generation,
+                    at: end,
+                    number,
+                };
+                continue;
+            }
+            let count = match head.number == number {
+                true => stamp.count.saturating_sub(self.cursor.skip),
+                false => stamp.count,
+            };
+            records += u64::from(count);
+            let (first, last) = times.unwrap_or(stamp.times);
+            times = Some((first.min(stamp.times.0), last.max(stamp.times.1)));
+        }
+        Part {
+            path,
+            generation,
+            end,
+            blocks: heads.len() as u64,
+            records,
+            times: times.unwrap_or_default(),
+        }
     }
 }

@@ -6,7 +6,7 @@ use fieldgate_mqtt::{PacketId, QoS, ReasonCode, UserProperties, Version, topic};
 use fieldgate_spool::ring::Record;
 
 use super::{Uplink, unix_ms};
-use crate::client::{Client, Event};
+use crate::client::{Client, Event, Fault};
 use crate::config::{Config, Forward, Retain};
 use crate::item::Item;
 use crate::lanes::{Lane, Next, Sending};
@@ -171,13 +171,10 @@ impl Uplink {
                     }
                 }
                 Err(fault) => {
-                    if super::wants_v4(&fault) {
-                        self.version = Version::V4;
-                        self.failures = 0;
-                        let (remote, name) = (&self.status.remote, &self.config.name);
-                        log::info!(
-                            "uplink {name}: {remote} does not speak MQTT 5.0: 3.1.1 from now on"
-                        );
+                    if matches!(fault, Fault::Version(_))
+                        && let Some(dialect) = self.dialect.next()
+                    {
+                        self.dialect = dialect;
                         self.link = self.attempt();
                         return;
                     }
