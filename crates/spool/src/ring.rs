@@ -272,10 +272,11 @@ impl Ring {
             };
             let block = payload.and_then(|payload| block::of_head(&head, &payload));
             self.read = spot;
-            let is_old = self
-                .bounds
-                .age
-                .is_some_and(|age| stamp.times.1.saturating_add(age) < now);
+            let taken = Some(stamp.times.1).filter(|taken| *taken > 0);
+            let ends = taken
+                .zip(self.bounds.age)
+                .map(|(taken, age)| taken.saturating_add(age));
+            let is_old = ends.is_some_and(|end| end < now);
             match block {
                 Some(block) if !is_old => {
                     return Ok(Some(self.lend(block, spot)));

@@ -166,10 +166,14 @@ async fn run(
     uplink.finish().await;
 }
 
-/// Milliseconds since 1970; 0 if the clock says that it is before.
+/// The year 2020, in milliseconds since 1970: a clock that says that it is before was never set.
+const SET: u64 = 1_577_836_800_000;
+
+/// Milliseconds since 1970; 0 as long as the clock is not set.
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
+    let now = since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX));
+    if now < SET { 0 } else { now }
 }
 
 impl Uplink {
@@ -220,7 +224,8 @@ impl Uplink {
         }
         let now = unix_ms();
         let retain = message.retain() && forward.retain != Retain::Never;
-        let expires = message.expires().map(|at| {
+        // Without a clock it is not known when a time ends that is counted in another process.
+        let expires = message.expires().filter(|_| now > 0).map(|at| {
             let left = at.saturating_duration_since(Instant::now());
             now + u64::try_from(left.as_millis()).unwrap_or(0)
         });

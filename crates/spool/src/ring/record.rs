@@ -14,7 +14,7 @@ const VARINT_MAX: usize = 10;
 pub struct Record {
     /// Its number, which its owner gives. Rises within a block.
     pub seq: u64,
-    /// When it was taken, in milliseconds since 1970.
+    /// When it was taken, in milliseconds since 1970; 0 if that is not known, and then it is never too old.
     pub time: u64,
     /// What it is.
     pub bytes: Vec<u8>,

@@ -158,9 +158,16 @@ impl Backlog {
     }
 
     pub(super) fn done(&mut self, place: u64) -> Option<(u32, Record)> {
-        let (epoch, record) = self.get(place)?;
-        let found = (epoch, record.clone());
-        *self.state(place)? = State::Done;
+        let mut blocks = self.blocks.iter_mut().rev();
+        let open = blocks.find(|open| open.base <= place)?;
+        let index = usize::try_from(place - open.base).ok()?;
+        let (state, record) = (open.states.get_mut(index)?, open.records.get_mut(index)?);
+        if *state == State::Done {
+            return None;
+        }
+        *state = State::Done;
+        let bytes = std::mem::take(&mut record.bytes);
+        let found = (open.epoch, Record { bytes, ..*record });
         self.left -= 1;
         self.clean();
         Some(found)
