@@ -388,7 +388,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn nothing_is_lost_and_duplicates_come_from_cuts_only(steps in steps(), order in 0..3) {
+    fn nothing_is_lost_and_duplicates_come_from_cuts_only(steps in steps(), order in 0..3_usize) {
         let now = Instant::now();
         let order = [Order::Auto, Order::InOrder, Order::FreshFirst][order];
         let mut world = World {
