@@ -55,7 +55,8 @@ pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_mqtt::QoS;
-pub use link::{Delivery, Link, LinkError, Outgoing};
+pub use fieldgate_mqtt::topic::filter_is_valid;
+pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use message::Message;
 pub use net::{TlsError, TlsFile};
 pub use store::{StoreConfig, StoreError};
@@ -205,6 +206,12 @@ impl Broker {
     /// A client inside this process. `name` is for logs; several may have the same.
     pub fn link(&self, name: &str) -> Link {
         Link::new(&self.hub, name)
+    }
+
+    /// A client inside this process that hands messages on to another broker. No more than `room` bytes of messages
+    /// wait for it.
+    pub fn forwarder(&self, name: &str, room: usize) -> Forwarder {
+        Forwarder::new(&self.hub, name, room)
     }
 
     /// Reads all certificates and keys again; connections go on. What cannot be used is logged,

@@ -1,5 +1,9 @@
 //! Clients inside this process: publish and subscribe without a socket.
 
+mod forwarder;
+
+pub use forwarder::{Forwarder, NotTaken};
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -207,7 +211,7 @@ impl Link {
         let Sink::Link(inbox) = &mut inner.sink else {
             return Poll::Pending; // Links stay attached as long as they exist.
         };
-        let Some(delivery) = inbox.queue.pop_front() else {
+        let Some(delivery) = inbox.pop() else {
             inbox.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
@@ -264,9 +268,50 @@ impl Drop for Shared {
 pub(crate) struct Inbox {
     queue: VecDeque<Delivery>,
     pub(crate) waker: Option<Waker>,
+    /// For those that are bounded in bytes and not in messages.
+    room: Option<Room>,
+}
+
+/// Bytes that an inbox has and may have, and messages that it dropped.
+#[derive(Debug)]
+struct Room {
+    most: usize,
+    held: usize,
+    dropped: u64,
 }
 
 impl Inbox {
+    /// Of `bytes` bytes.
+    fn with_room(bytes: usize) -> Self {
+        Self {
+            room: Some(Room {
+                most: bytes,
+                held: 0,
+                dropped: 0,
+            }),
+            ..Self::default()
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match &self.room {
+            Some(room) => room.held >= room.most,
+            None => self.queue.len() >= INBOX_MAX,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop_front()?;
+        if let Some(room) = &mut self.room {
+            room.held -= delivery.message.weight();
+        }
+        Some(delivery)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.room.as_ref().map_or(0, |room| room.dropped)
+    }
+
     pub(crate) fn push(
         &mut self,
         routed: &Routed<'_>,
@@ -278,25 +323,42 @@ impl Inbox {
             tally.expired += 1;
             return;
         }
-        if self.queue.len() >= INBOX_MAX {
-            self.queue.pop_front();
+        if self.is_full() {
+            self.pop();
             tally.dropped += 1;
+            if let Some(room) = &mut self.room {
+                room.dropped += 1;
+            }
         }
         tally.sent += 1;
         tally.sent_bytes += routed.publish.payload.len() as u64;
+        let message = routed.message();
+        if let Some(room) = &mut self.room {
+            room.held += message.weight();
+        }
         self.queue.push_back(Delivery {
-            message: routed.message(),
+            message,
             retained,
             may_answer: routed.may_answer,
         });
     }
 
+    /// How much waits, and how much may.
+    fn level(&self) -> (usize, usize) {
+        match &self.room {
+            Some(room) => (room.held, room.most),
+            None => (self.queue.len(), INBOX_MAX),
+        }
+    }
+
     pub(crate) fn is_congested(&self) -> bool {
-        self.queue.len() * 2 > INBOX_MAX
+        let (held, most) = self.level();
+        held * 2 > most
     }
 
     pub(crate) fn is_relieved(&self) -> bool {
-        self.queue.len() * 8 <= INBOX_MAX
+        let (held, most) = self.level();
+        held * 8 <= most
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -307,6 +369,28 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inbox_of_bytes_drops_its_oldest_messages_and_counts_them_itself() {
+        let now = std::time::Instant::now();
+        let message = crate::message::testing::message("t", &[0; 1_000]);
+        let weight = message.weight();
+        let mut inbox = Inbox::with_room(10 * weight);
+        let mut tally = Tally::default();
+        for sent in 1..=25 {
+            inbox.push(&Routed::kept(&message), false, now, &mut tally);
+            assert_eq!(inbox.is_congested(), sent > 5, "{sent}");
+        }
+        assert_eq!(
+            (inbox.queue.len(), inbox.dropped(), tally.dropped),
+            (10, 15, 15)
+        );
+        for left in (0..10).rev() {
+            assert!(inbox.pop().is_some());
+            assert_eq!(inbox.is_relieved(), left <= 1, "{left}");
+        }
+        assert_eq!(inbox.room.map(|room| room.held), Some(0));
+    }
 
     #[test]
     fn a_full_inbox_drops_its_oldest_message_and_counts_it() {

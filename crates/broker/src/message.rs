@@ -195,7 +195,8 @@ impl Message {
         self.rare()?.correlation_data.as_deref()
     }
 
-    pub(crate) fn expires(&self) -> Option<Instant> {
+    /// When it becomes worthless, if ever.
+    pub fn expires(&self) -> Option<Instant> {
         self.rare()?.expires
     }
 
@@ -219,7 +220,7 @@ impl Message {
     }
 
     /// The message as a PUBLISH packet to encode; the sender fills in identifiers and expiry.
-    pub(crate) fn publish(&self) -> Publish<'_> {
+    pub fn publish(&self) -> Publish<'_> {
         let mut publish = Publish {
             dup: false,
             qos: self.qos(),

@@ -20,6 +20,7 @@ mod schema;
 mod source;
 mod unavailable;
 mod units;
+mod uplinks;
 mod users;
 pub mod yaml;
 
@@ -78,6 +79,8 @@ pub struct Config {
     pub buses: BTreeMap<String, AnyBus>,
     /// By name, patterns applied.
     pub devices: BTreeMap<String, AnyDevice>,
+    /// By name.
+    pub uplinks: BTreeMap<String, fieldgate_uplink::Config>,
 }
 
 /// `broker.store:`; the broker's own times where they are absent.

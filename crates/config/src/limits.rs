@@ -124,15 +124,15 @@ fn small<T: TryFrom<u64>>(set: Option<u64>, usual: T) -> T {
 
 /// A whole number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Count<const MIN: u64, const MAX: u64>(u64);
+pub(crate) struct Count<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 /// A number of bytes: `4096`, `512K`, `64M`, `1G`, in powers of 1,024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bytes<const MIN: u64, const MAX: u64>(u64);
+pub(crate) struct Bytes<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 /// A time between so many seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Time<const MIN: u64, const MAX: u64>(Duration);
+pub(crate) struct Time<const MIN: u64, const MAX: u64>(pub(crate) Duration);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Count<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -176,7 +176,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bytes<MIN, MAX> {
 const UNITS: [(u64, char); 3] = [(1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')];
 
 /// A size as one would write it.
-fn shown(size: u64) -> String {
+pub(crate) fn shown(size: u64) -> String {
     let unit = UNITS
         .into_iter()
         .find(|(unit, _)| size.is_multiple_of(*unit));
@@ -186,7 +186,7 @@ fn shown(size: u64) -> String {
     )
 }
 
-struct SizeVisitor;
+pub(crate) struct SizeVisitor;
 
 impl Visitor<'_> for SizeVisitor {
     type Value = u64;

@@ -15,8 +15,8 @@ use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::listen::Address;
 use super::report::Report;
 use super::source::{File, Sources};
-use super::{Config, StoreTimes, entries, gateway_keys, unavailable};
-use crate::kinds::{AnyBus, Around, Kinds, Origins, Picked};
+use super::{Config, StoreTimes, entries, gateway_keys, unavailable, uplinks};
+use crate::kinds::{AnyBus, AnyDevice, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
 /// A publisher that waits longer for its acknowledgement sends the message again.
@@ -38,6 +38,8 @@ pub(crate) struct Document {
     mqtt: Mqtt,
     #[serde(default)]
     defaults: Defaults,
+    #[serde(default)]
+    uplinks: BTreeMap<Name, uplinks::Uplink>,
     #[serde(default, rename = "types")]
     _types: BTreeMap<Name, IgnoredAny>,
     #[serde(default, rename = "buses")]
@@ -67,7 +69,7 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         sources: &sources,
     };
     main.types(report);
-    let document = document?;
+    let mut document = document?;
     main.version(document.version, report);
     let topics = main.topics(&document, report);
     let buses = written.iter().flat_map(|written| written.buses());
@@ -89,7 +91,31 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         devices.extend(written.resolve(&mut around));
     }
     claims.compare(report);
-    Some(Config {
+    let topics = topics?;
+    let entries = std::mem::take(&mut document.uplinks);
+    let around = uplinks::Around::new(&sources.main, &document.gateway.name, &topics);
+    let uplinks = uplinks::resolve(entries, &around, report);
+    Some(config(
+        document,
+        (topics, buses, devices, uplinks),
+        &sources,
+    ))
+}
+
+/// What bridges and others have made of their sections.
+type Parts = (
+    Topics,
+    BTreeMap<String, AnyBus>,
+    BTreeMap<String, AnyDevice>,
+    BTreeMap<String, fieldgate_uplink::Config>,
+);
+
+fn config(
+    document: Document,
+    (topics, buses, devices, uplinks): Parts,
+    sources: &Sources,
+) -> Config {
+    Config {
         gateway: document.gateway.name.0,
         tls: document
             .broker
@@ -105,12 +131,13 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         limits: document.broker.limits,
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
-        topics: topics?,
+        topics,
         payload: document.mqtt.payload,
         point_topics: document.mqtt.points.unwrap_or(true),
         buses,
         devices,
-    })
+        uplinks,
+    }
 }
 
 /// The main file, to show where something stands.

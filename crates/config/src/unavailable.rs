@@ -10,7 +10,6 @@ use crate::yaml::{Kind, Node, Pruned, Step, path_text};
 const ABSENT: &[(&[&str], Option<&str>)] = &[
     (&["mqtt", "discovery"], None),
     (&["mqtt", "payload"], Some("sparkplug")),
-    (&["uplinks"], None),
 ];
 
 /// Reports such keys and leaves them out.

@@ -51,6 +51,8 @@ pub(crate) enum Command {
     /// must not be running on that port.
     ///
     /// For a device on a bus with `simulated: true` the simulator is started for it.
+    ///
+    /// `test uplink NAME` connects to the remote of an uplink, publishes one message there, and shows what it allows.
     Test(Test),
     /// Show what comes in over a serial port: frames as text and in hexadecimal, with their times.
     ///
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// An update is a signed bundle (NAME.raucb) for the slot that does not run. Needs root.
     #[command(subcommand)]
     Update(Update),
+    /// Show what an uplink of the running gateway does, and what its remote did not take.
+    #[command(subcommand)]
+    Uplink(Uplink),
     /// Ask which units of a bus answer, and what they are.
     ///
     /// Goes through the running gateway, if there is one, when the bus has nothing else to do.
@@ -84,6 +89,28 @@ pub(crate) enum Command {
     Read(ReadTable),
     /// Write registers or bits of a unit, and read them back.
     Write(WriteTable),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Uplink {
+    /// Show state and counters.
+    Status(OfUplink),
+    /// List the last messages that the remote did not take, and why, the newest first.
+    Rejected(OfUplink),
+}
+
+/// An uplink of the running gateway.
+#[derive(Args, Debug)]
+pub(crate) struct OfUplink {
+    /// The uplink, as the configuration names it.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// The control socket of the running gateway.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
 }
 
 /// A bus of a configuration.
@@ -267,9 +294,12 @@ pub(crate) struct Check {
 
 #[derive(Args, Debug)]
 pub(crate) struct Test {
-    /// The device, as topics name it.
+    /// The device, as topics name it; or `uplink` and the name of one.
     #[arg(value_name = "DEVICE")]
     pub(crate) device: String,
+    /// The name of an uplink.
+    #[arg(value_name = "NAME")]
+    pub(crate) uplink: Option<String>,
     /// The configuration.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     pub(crate) config: PathBuf,

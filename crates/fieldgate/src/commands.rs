@@ -50,6 +50,7 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
         print(&format!("# {summary}\n{text}"));
     } else {
         let lines = lines(&config).into_iter();
+        let lines = lines.chain(uplinks(&config));
         let lines: String = lines.map(|line| format!("    {line}\n")).collect();
         print(&format!("{}: {summary}\n{lines}", path.display()));
     }
@@ -84,6 +85,34 @@ fn summary(config: &Config) -> String {
     }
 }
 
+/// How long what uplinks keep lasts, and what that writes to the card.
+fn uplinks(config: &Config) -> Vec<String> {
+    const MB: f64 = 1e6;
+    let line = |uplink: &fieldgate_uplink::Config| {
+        let spool = &uplink.spool;
+        let at = |rate: u32| {
+            let (hours, bytes) = spool.estimate(rate);
+            let lasts = if hours >= 48.0 {
+                format!("{:.0} days", hours / 24.0)
+            } else {
+                format!("{hours:.0} hours")
+            };
+            format!(
+                "{lasts} at {rate} messages/s ({:.0} MB written a day)",
+                bytes / MB
+            )
+        };
+        let size = spool.max >> 20;
+        format!(
+            "uplink {}: without the remote {size} MiB last about {}, {}",
+            uplink.name,
+            at(10),
+            at(100)
+        )
+    };
+    config.uplinks.values().map(line).collect()
+}
+
 /// What devices take of the machine.
 fn lines(config: &Config) -> Vec<String> {
     let devices = config.devices.values();
@@ -97,6 +126,15 @@ fn lines(config: &Config) -> Vec<String> {
 /// If there is no such device, or not all of it can be read.
 pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     let name = test.device.as_str();
+    match &test.uplink {
+        Some(uplink) if name == "uplink" => return tools::uplink::test(uplink, &test.config).await,
+        Some(_) => {
+            return Err(Stop::Usage(
+                "expected one device, or `uplink` and a name".to_owned(),
+            ));
+        }
+        None => {}
+    }
     let config = config::load(&test.config, KINDS)
         .map_err(Stop::Config)?
         .config;

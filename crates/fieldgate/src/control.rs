@@ -11,7 +11,7 @@ use std::env;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub(crate) use protocol::{Ask, Envelope};
+pub(crate) use protocol::{Ask, Envelope, UplinkQuestion};
 
 const FILE: &str = "control.sock";
 /// Where the service of the image has its runtime directory.

@@ -12,6 +12,7 @@ mod machine;
 mod publisher;
 mod stats;
 mod supervisor;
+mod uplinks;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,8 @@ use fieldgate_config as config;
 use fieldgate_plant::Plant;
 use publisher::Publisher;
 use supervisor::Supervisor;
+pub(crate) use uplinks::Running;
+use uplinks::Uplinks;
 
 /// How long the broker may take to take leave of its clients; its own grace is shorter.
 const BROKER_END: Duration = Duration::from_secs(5);
@@ -89,8 +92,12 @@ pub(crate) async fn run(
         plant.clone(),
         Arc::clone(&changed),
     );
+    let wanted = config.uplinks.clone();
+    let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone());
+    // Before devices publish, so that nothing of theirs is missed.
+    uplinks.change(&wanted, &broker).await;
     supervisor.change(config).await.map_err(Stop::Listen)?;
-    let buses = Buses::default();
+    let buses = Buses::with(uplinks.running());
     buses.set(supervisor.handles());
     let _control = open_control(path, control, &buses);
     // Commands that came in before there were devices wait in the link until now.
@@ -106,16 +113,13 @@ pub(crate) async fn run(
     doors.explain();
     signals.notifier.ready();
 
-    serve(
-        &mut signals,
-        &broker,
-        (&plant, &mut supervisor),
-        &mut doors,
-        &changed,
-        &buses,
-        path,
-    )
-    .await;
+    let mut parts = Parts {
+        plant: &plant,
+        supervisor: &mut supervisor,
+        doors: &mut doors,
+        uplinks: &mut uplinks,
+    };
+    serve(&mut signals, &broker, &mut parts, &changed, &buses, path).await;
 
     signals.notifier.stopping();
     log::info!("stopping");
@@ -125,6 +129,7 @@ pub(crate) async fn run(
     }
     supervisor.drain().await;
     publisher.gateway_state(false).await;
+    uplinks.stop().await;
     link.close();
     drop((link, publisher));
     end(broker).await;
@@ -168,12 +173,19 @@ impl Signals {
     }
 }
 
+/// What runs, and what a reload changes of it.
+struct Parts<'a> {
+    plant: &'a Plant,
+    supervisor: &'a mut Supervisor,
+    doors: &'a mut Access,
+    uplinks: &'a mut Uplinks,
+}
+
 /// Returns when the daemon shall end.
 async fn serve(
     signals: &mut Signals,
     broker: &Broker,
-    (plant, supervisor): (&Plant, &mut Supervisor),
-    doors: &mut Access,
+    parts: &mut Parts<'_>,
     changed: &Notify,
     buses: &Buses,
     path: &Path,
@@ -194,15 +206,18 @@ async fn serve(
                 signals.notifier.reloading();
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
-                reload(path, broker, supervisor, doors).await;
-                buses.set(supervisor.handles());
+                reload(path, broker, parts).await;
+                buses.set(parts.supervisor.handles());
                 // A new device has all its topics as soon as one that was there from the start.
                 count.reset_immediately();
                 signals.notifier.ready();
             }
-            _ = look.tick() => doors.look(broker).await,
+            _ = look.tick() => {
+                parts.doors.look(broker).await;
+                parts.uplinks.publish().await;
+            }
             _ = count.tick() => {
-                supervisor.publish_counters();
+                parts.supervisor.publish_counters();
                 has_changed |= broker.is_keeping() != is_keeping;
             }
             () = changed.notified() => has_changed = true,
@@ -210,7 +225,7 @@ async fn serve(
                 has_changed = false;
                 next_status = Instant::now() + STATUS_PAUSE;
                 is_keeping = broker.is_keeping();
-                signals.notifier.status(&status(plant.count(), is_keeping));
+                signals.notifier.status(&status(parts.plant.count(), is_keeping));
             }
             _ = tick.tick(), if watchdog.is_some() => {
                 if broker.is_alive(interval / 2).await {
@@ -248,7 +263,7 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, broker: &Broker, supervisor: &mut Supervisor, doors: &mut Access) {
+async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
     let path = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
     let config = match loaded {
@@ -265,9 +280,14 @@ async fn reload(path: &Path, broker: &Broker, supervisor: &mut Supervisor, doors
             return;
         }
     };
-    let is_new = doors.change(&config, broker);
-    broker.set_own(listen::own_topics(supervisor.topics(), &config));
-    match supervisor.change(config).await {
+    let is_new = parts.doors.change(&config, broker);
+    broker.set_own(listen::own_topics(parts.supervisor.topics(), &config));
+    let uplinks = parts.uplinks.change(&config.uplinks, broker).await;
+    let is_new = is_new || uplinks > 0;
+    if uplinks > 0 {
+        log::info!("reloaded: {uplinks} uplinks started or stopped");
+    }
+    match parts.supervisor.change(config).await {
         Ok(changes) if changes.is_empty() && is_new => {}
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {

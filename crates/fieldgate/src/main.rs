@@ -67,6 +67,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Provision(provision) => provision::act(&provision),
         Command::Update(update) => update::act(&update),
         Command::User(user) => users::act(&user),
+        Command::Uplink(uplink) => block_on(tools::uplink::act(&uplink)),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
         Command::Read(read) => block_on(tools::registers::read(&read)),
         Command::Write(write) => block_on(tools::registers::write(&write)),

@@ -6,6 +6,7 @@ pub(crate) mod monitor;
 pub(crate) mod probe;
 pub(crate) mod registers;
 pub(crate) mod scan;
+pub(crate) mod uplink;
 
 use std::io;
 use std::path::Path;

@@ -266,6 +266,11 @@ impl Topics {
         format!("{}/{BUS}/{bus}", self.base())
     }
 
+    /// Where the state and the counters of an uplink go, retained: `$uplink` and its name below the gateway's levels.
+    pub fn uplink(&self, name: &str) -> String {
+        format!("{}/$uplink/{name}", self.base())
+    }
+
     fn build(&self, device: &str, point: &str, last: Option<&str>) -> String {
         let mut topic = String::with_capacity(64);
         self.append(&mut topic, device, point);
@@ -423,6 +428,7 @@ mod tests {
             assert_eq!(topics.device_result("plc"), result);
             assert_eq!(topics.device_stats("plc"), stats);
             assert_eq!(topics.bus_stats("rs485"), bus);
+            assert_eq!(topics.uplink("rs485"), bus.replace("$bus", "$uplink"));
             assert_eq!(topics.parse_device_command(set), Some("plc"));
             assert_eq!(topics.parse_command(set), None);
             for other in [result, stats, bus, &topics.command("plc", "pump")] {

@@ -16,7 +16,7 @@ const LZ4: u32 = 1;
 /// LZ4 cannot do better than 255 to 1.
 const RATIO_MAX: usize = 256;
 
-const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
+pub(crate) const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,11 @@ impl Head {
     /// Bytes of the whole frame with its padding.
     pub(crate) fn size(&self) -> usize {
         (HEAD + self.stored as usize).next_multiple_of(BLOCK)
+    }
+
+    /// Bytes of the payload, as the header says.
+    pub(crate) fn raw(&self) -> usize {
+        self.raw as usize
     }
 
     /// `None` if these bytes are no header.

@@ -4,9 +4,12 @@
 //! later frame never rewrites a sector that holds acknowledged data, and it goes to blocks that the
 //! file system has allocated and written before, so that a sync writes the frame and nothing else.
 //! Segments are used again for ever. What a frame holds is its owner's business.
+//!
+//! [`ring`] is the same for what waits for another machine: bounded, read in order and given back in order.
 
 mod frame;
 mod log;
+pub mod ring;
 mod segment;
 #[cfg(test)]
 mod tests;

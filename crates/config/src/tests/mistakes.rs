@@ -161,10 +161,6 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:8: mqtt.topic: expected {point} once, as a level of its own",
         ),
         (
-            file("uplinks: {}"),
-            ":2:1: uplinks: not available in this version",
-        ),
-        (
             file("buses: {a: {serial: {port: /dev/x, baud: 49}, modbus: rtu}}"),
             ":2:42: buses.a.serial.baud: 49 is outside 50..=12000000",
         ),

@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::protocol::{ANSWER_MAX, Envelope, Greeting, Told};
+use super::protocol::{ANSWER_MAX, Envelope, Greeting, Told, UplinkQuestion};
 use super::server::line;
 
 /// A gateway that is there greets at once.
@@ -84,6 +84,25 @@ impl Client {
             .await
             .map_err(|_| self.error("the bus was busy with other things for two minutes"))??;
         told.into_answer().map_err(io::Error::other)
+    }
+
+    /// Asks about an uplink.
+    ///
+    /// # Errors
+    ///
+    /// Outside, that the gateway did not answer; inside, why it has none to give.
+    pub(crate) async fn ask_uplink(
+        &mut self,
+        question: &UplinkQuestion,
+    ) -> io::Result<Result<serde_json::Value, String>> {
+        let text = serde_json::to_string(question)? + "\n";
+        self.stream.write_all(text.as_bytes()).await?;
+        let told = timeout(GREETING, self.receive()).await;
+        match told.map_err(|_| self.error("no answer"))?? {
+            Told::Uplink(value) => Ok(Ok(value)),
+            Told::Refused(text) => Ok(Err(text)),
+            _ => Err(self.error("an answer to another question")),
+        }
     }
 
     async fn receive<T: serde::de::DeserializeOwned>(&mut self) -> io::Result<T> {

@@ -28,6 +28,15 @@ pub(crate) struct Envelope {
     pub(crate) ask: Ask,
 }
 
+/// What a tool wants to know of an uplink.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UplinkQuestion {
+    pub(crate) uplink: String,
+    /// The messages that its remote did not take, instead of its state.
+    pub(crate) rejected: bool,
+}
+
 /// What a unit shall do.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -67,6 +76,8 @@ pub(crate) enum Told {
         objects: Vec<(u8, Vec<u8>)>,
     },
     Done,
+    /// What an uplink says of itself.
+    Uplink(serde_json::Value),
     /// The request never reached a bus.
     Refused(String),
     Connect {
@@ -142,6 +153,7 @@ impl Told {
                 objects,
             })),
             Self::Done => Ok(Answer::Done),
+            Self::Uplink(_) => return Err("an answer to another question".to_owned()),
             Self::Refused(text) => return Err(text),
             Self::Connect { request, detail } => Err(BusError::Connect { request, detail }),
             Self::Lost { request, detail } => Err(BusError::Lost { request, detail }),

@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::protocol::{Ask, Envelope, Greeting, REQUEST_MAX, Told};
+use super::protocol::{Ask, Envelope, Greeting, REQUEST_MAX, Told, UplinkQuestion};
+use crate::daemon::Running;
 use fieldgate_config::yaml::suggestion;
 
 /// Who may connect: the socket's owner and its group.
@@ -31,20 +32,31 @@ const TIMEOUT_MAX_MS: u32 = 60_000;
 
 /// The buses that tools may use.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Buses(Arc<Mutex<BTreeMap<String, BusHandle>>>);
+pub(crate) struct Buses {
+    buses: Arc<Mutex<BTreeMap<String, BusHandle>>>,
+    uplinks: Running,
+}
 
 impl Buses {
+    /// No bus yet, and these uplinks, which tools may look at.
+    pub(crate) fn with(uplinks: Running) -> Self {
+        Self {
+            buses: Arc::default(),
+            uplinks,
+        }
+    }
+
     /// Makes those that tools can use the buses that there are.
     pub(crate) fn set(&self, handles: Vec<(String, Box<dyn Any + Send>)>) {
         let buses = handles.into_iter().filter_map(|(name, handle)| {
             let handle = handle.downcast::<BusHandle>().ok()?;
             Some((name, *handle))
         });
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = buses.collect();
+        *self.buses.lock().unwrap_or_else(PoisonError::into_inner) = buses.collect();
     }
 
     fn find(&self, name: &str) -> Result<BusHandle, String> {
-        let buses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
         let names: Vec<&String> = buses.keys().collect();
         let known = || {
             let hint = suggestion(name, &names);
@@ -196,6 +208,10 @@ async fn gone(from: &mut (impl AsyncBufRead + Unpin)) {
 }
 
 async fn answer(line: &[u8], buses: &Buses) -> Told {
+    if let Ok(UplinkQuestion { uplink, rejected }) = serde_json::from_slice(line) {
+        let told = buses.uplinks.tell(&uplink, rejected);
+        return told.map_or_else(Told::Refused, Told::Uplink);
+    }
     let envelope: Envelope = match serde_json::from_slice(line) {
         Ok(envelope) => envelope,
         Err(error) => return Told::Refused(format!("not understood: {error}")),

@@ -1,0 +1,209 @@
+//! `uplinks:`, as it is written, and what does not fit together.
+
+mod entry;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use fieldgate_bridge::Period;
+use fieldgate_model::Topics;
+use fieldgate_uplink::Config;
+use fieldgate_uplink::config::{Accept, Files, Forward, Limits, Preset, Replay, Spool};
+use fieldgate_uplink::map::{Template, overlap};
+
+pub(crate) use entry::Uplink;
+
+use super::document::Name;
+use super::report::Report;
+use super::source::File;
+use entry::{ForwardEntry, ReplayEntry, SpoolEntry};
+
+/// A client identifier that every MQTT server takes has 23 bytes; those that matter take 65,535.
+const CLIENT_ID_MAX: usize = 256;
+
+/// Around the uplinks.
+pub(crate) struct Around<'a> {
+    file: &'a File,
+    gateway: &'a str,
+    topics: &'a Topics,
+}
+
+/// Makes uplinks of what is written. Mistakes go into `report`.
+pub(crate) fn resolve(
+    entries: BTreeMap<Name, Uplink>,
+    around: &Around<'_>,
+    report: &mut Report,
+) -> BTreeMap<String, Config> {
+    let mut uplinks = BTreeMap::new();
+    for (Name(name), entry) in entries {
+        let uplink = around.uplink(&name, entry);
+        for (path, message) in around.misfits(&uplink) {
+            let path: Vec<&str> = ["uplinks", &name].into_iter().chain(path).collect();
+            let (mark, path, message) = around.file.root.place(&path, &message);
+            report.add(&around.file.name, Some(mark), path, message);
+        }
+        uplinks.insert(name, uplink);
+    }
+    uplinks
+}
+
+impl<'a> Around<'a> {
+    pub(crate) fn new(file: &'a File, gateway: &'a Name, topics: &'a Topics) -> Self {
+        Self {
+            file,
+            gateway: &gateway.0,
+            topics,
+        }
+    }
+
+    fn uplink(&self, name: &str, entry: Uplink) -> Config {
+        let folder = Path::new(&self.file.name).parent().unwrap_or(Path::new(""));
+        let beside = |file: std::path::PathBuf| folder.join(file);
+        let preset = entry.preset.map_or(Preset::None, Into::into);
+        let template = |text: text::TemplateText| text.of(self.gateway);
+        let usual = preset.limits();
+        let limits = entry.limits;
+        let own = entry.certificate.zip(entry.key);
+        Config {
+            name: name.to_owned(),
+            gateway: self.gateway.to_owned(),
+            own: self.topics.uplink(""),
+            urls: entry.url.0,
+            preset,
+            client_id: match entry.client_id {
+                Some(text) => text.replace("{gateway}", self.gateway),
+                None => self.gateway.to_owned(),
+            },
+            username: entry.username,
+            password_file: entry.password_file.map(beside),
+            files: Files {
+                ca: entry.ca.map(beside),
+                own: own.map(|(certificate, key)| (beside(certificate), beside(key))),
+            },
+            forward: entry
+                .forward
+                .into_iter()
+                .map(|forward| self.forward(forward))
+                .collect(),
+            accept: entry
+                .accept
+                .into_iter()
+                .map(|accept| Accept {
+                    topics: accept.topics.into_iter().map(|filter| filter.0).collect(),
+                    to: accept.to.map_or_else(Template::same, template),
+                })
+                .collect(),
+            spool: spool(entry.spool),
+            replay: replay(entry.replay, self.gateway),
+            limits: Limits {
+                messages: limits.messages.map(|rate| rate.0).or(usual.messages),
+                bytes: limits.bytes.map(|rate| rate.0).or(usual.bytes),
+                in_flight: limits.in_flight.map_or(usual.in_flight, |count| count.0),
+                packet: limits.packet.map_or(usual.packet, |size| size.0 as usize),
+            },
+            keep_alive: entry
+                .keep_alive
+                .map_or(Duration::from_secs(30), |time| time.0),
+            reconnect: entry.reconnect.map_or(
+                (Duration::from_secs(1), Duration::from_secs(60)),
+                |backoff| (backoff.min(), backoff.max()),
+            ),
+        }
+    }
+
+    fn forward(&self, entry: ForwardEntry) -> Forward {
+        Forward {
+            topics: entry.topics.into_iter().map(|filter| filter.0).collect(),
+            except: entry.except.into_iter().map(|filter| filter.0).collect(),
+            to: entry
+                .to
+                .map_or_else(Template::same, |text| text.of(self.gateway)),
+            qos: entry
+                .qos
+                .map_or(fieldgate_broker::QoS::AtLeastOnce, |qos| qos.0),
+            retain: entry.retain.map(Into::into).unwrap_or_default(),
+        }
+    }
+
+    /// Keys with what is wrong with them.
+    fn misfits<'k>(&self, uplink: &Config) -> Vec<(Vec<&'k str>, String)> {
+        let mut found = Vec::new();
+        let written = self.file.root.get(&["uplinks", &uplink.name]);
+        let has = |key: &str| written.is_some_and(|node| node.entry(key).is_some());
+        if uplink.forward.is_empty() && uplink.accept.is_empty() {
+            found.push((
+                vec![],
+                "nothing goes up or down: expected forward or accept".to_owned(),
+            ));
+        }
+        if has("certificate") != has("key") {
+            let (there, missing) = if has("key") {
+                ("key", "certificate")
+            } else {
+                ("certificate", "key")
+            };
+            found.push((vec![there], format!("needs {missing}, too")));
+        }
+        if uplink.urls.iter().all(|url| !url.tls) {
+            for key in ["ca", "certificate", "key"] {
+                if has(key) {
+                    found.push((
+                        vec![key],
+                        "is for encrypted connections: no url begins with mqtts://".to_owned(),
+                    ));
+                }
+            }
+        }
+        if has("password_file") && !has("username") {
+            found.push((vec!["password_file"], "needs username, too".to_owned()));
+        }
+        let (id, most) = (&uplink.client_id, CLIENT_ID_MAX);
+        if id.is_empty() || id.len() > most || id.chars().any(char::is_control) {
+            let message = format!("expected 1 to {most} bytes without control characters");
+            found.push((vec!["client_id"], message));
+        }
+        let rules = uplink.preset.topics();
+        for forward in &uplink.forward {
+            for filter in &forward.topics {
+                let there = forward.to.apply_to_filter(filter);
+                if let Some(why) = rules.refuse(&there) {
+                    found.push((vec!["forward"], format!("{filter} becomes {there}: {why}")));
+                }
+                for back in uplink.accept.iter().flat_map(|accept| &accept.topics) {
+                    // With MQTT 5.0 and at mosquitto what we send does not come back to us; nats-server has neither.
+                    if uplink.preset.is_v4() && overlap(&there, back) {
+                        let message = format!(
+                            "{back} also matches {there}, where {filter} of forward goes: messages would come back"
+                        );
+                        found.push((vec!["accept"], message));
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn spool(entry: SpoolEntry) -> Spool {
+    let usual = Spool::default();
+    Spool {
+        max: entry.max.map_or(usual.max, |size| size.0),
+        age: entry.age.map(Period::get).or(usual.age),
+        when_full: entry.when_full.map_or(usual.when_full, Into::into),
+        window: entry.window.map_or(usual.window, |time| time.0),
+    }
+}
+
+fn replay(entry: ReplayEntry, gateway: &str) -> Replay {
+    let usual = Replay::default();
+    Replay {
+        order: entry.order.map_or(usual.order, Into::into),
+        share: entry.share.map_or(usual.share, |share| share.0),
+        topic: entry.topic.map(|text| text.of(gateway)),
+    }
+}

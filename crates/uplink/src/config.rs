@@ -1,0 +1,391 @@
+//! An uplink with everything decided.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fieldgate_mqtt::QoS;
+use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, WhenFull};
+
+use crate::lanes::{Order, Settings};
+use crate::map::{Template, TopicRules};
+
+/// The port of MQTT over TCP, and over TLS.
+const PORTS: (u16, u16) = (1883, 8883);
+/// Bytes of new messages that are held in memory.
+const WINDOW_BYTES: usize = 4 << 20;
+
+/// Where a remote is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl std::str::FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "expected mqtt://HOST, mqtts://HOST or one of them with :PORT, found \"{}\"",
+                text.escape_debug()
+            )
+        };
+        let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
+        let tls = match scheme {
+            "mqtt" => false,
+            "mqtts" => true,
+            _ => return Err(expected()),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let usual = if tls { PORTS.1 } else { PORTS.0 };
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(inner) => {
+                let (host, behind) = inner.split_once(']').ok_or_else(expected)?;
+                (
+                    host,
+                    behind.strip_prefix(':').or(behind.is_empty().then_some("")),
+                )
+            }
+            None => match rest.rsplit_once(':') {
+                Some((host, _)) if host.contains(':') => (rest, Some("")),
+                Some((host, port)) => (host, Some(port)),
+                None => (rest, Some("")),
+            },
+        };
+        let port = match port.ok_or_else(expected)? {
+            "" if !rest.ends_with(':') || rest.starts_with('[') => usual,
+            port => port
+                .parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(expected)?,
+        };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
+        if host.is_empty() || !host.chars().all(is_plain) {
+            return Err(expected());
+        }
+        Ok(Self {
+            tls,
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
+            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// A remote with known limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// Only those that it tells itself.
+    #[default]
+    None,
+    /// AWS IoT Core.
+    Aws,
+    /// Azure Event Grid.
+    EventGrid,
+    /// The MQTT listener of nats-server.
+    Nats,
+}
+
+/// What a remote takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages a second.
+    pub messages: Option<u32>,
+    /// Bytes a second.
+    pub bytes: Option<u64>,
+    /// Unacknowledged messages.
+    pub in_flight: u16,
+    /// Bytes of a packet.
+    pub packet: usize,
+}
+
+impl Preset {
+    /// What it says of limits.
+    ///
+    /// Sources: AWS IoT Core endpoints and quotas (100 publishes/s, 512 KB/s and 100 unacknowledged a connection, 128 KB a
+    /// message); Azure Event Grid quotas and limits (1,000 publishes/s and 1 MB/s a session, 512 KB a message).
+    pub fn limits(self) -> Limits {
+        let usual = Limits {
+            messages: None,
+            bytes: None,
+            in_flight: 100,
+            packet: 256 << 10,
+        };
+        match self {
+            Self::None | Self::Nats => usual,
+            Self::Aws => Limits {
+                messages: Some(100),
+                bytes: Some(512 << 10),
+                packet: 128 << 10,
+                ..usual
+            },
+            Self::EventGrid => Limits {
+                messages: Some(1_000),
+                bytes: Some(1 << 20),
+                ..usual
+            },
+        }
+    }
+
+    /// What it says of topics.
+    ///
+    /// Sources: AWS IoT Core endpoints and quotas; docs.nats.io, MQTT (spaces); Azure Event Grid topic names (256
+    /// characters, 8 levels).
+    pub fn topics(self) -> TopicRules {
+        let rules = TopicRules::default();
+        match self {
+            Self::None => rules,
+            Self::Aws | Self::EventGrid => TopicRules {
+                slashes: Some(7),
+                bytes: Some(256),
+                ..rules
+            },
+            Self::Nats => TopicRules {
+                no_spaces: true,
+                ..rules
+            },
+        }
+    }
+
+    /// Filters in one SUBSCRIBE at most.
+    pub fn filters(self) -> usize {
+        match self {
+            Self::Aws => 8,
+            Self::EventGrid => 10,
+            Self::None | Self::Nats => 100,
+        }
+    }
+
+    /// Whether only MQTT 3.1.1 is spoken, and no first attempt is spent on another.
+    pub fn is_v4(self) -> bool {
+        self == Self::Nats
+    }
+}
+
+/// Which messages the remote keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retain {
+    /// Those that are kept here; after each connect first the values that are kept now.
+    #[default]
+    Last,
+    /// None.
+    Never,
+    /// Those that are published so while the connection is up.
+    AsPublished,
+}
+
+/// Which messages go up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Topic filters.
+    pub topics: Vec<String>,
+    /// Of those, these not.
+    pub except: Vec<String>,
+    /// The topic there.
+    pub to: Template,
+    /// 0 or 1. With 0 nothing is kept for another connection.
+    pub qos: QoS,
+    /// Which are kept there.
+    pub retain: Retain,
+}
+
+/// Which messages come down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// Topic filters of the remote.
+    pub topics: Vec<String>,
+    /// The topic here.
+    pub to: Template,
+}
+
+/// Files for encryption, read before each connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The authorities of the remote's certificate; the system's if absent.
+    pub ca: Option<PathBuf>,
+    /// The gateway's own certificate and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
+/// What waits for the remote, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Bytes on the card.
+    pub max: u64,
+    /// Older messages are not sent any more.
+    pub age: Option<Duration>,
+    /// What happens beyond `max`.
+    pub when_full: WhenFull,
+    /// How long a message is in memory at most before it goes to the card.
+    pub window: Duration,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            max: 256 << 20,
+            age: Some(Duration::from_secs(7 * 86_400)),
+            when_full: WhenFull::DropOldest,
+            window: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Spool {
+    /// The least `max`.
+    pub const MIN: u64 = RING_MIN;
+
+    /// Hours that it lasts without the remote if so many readings come each second, and bytes that are written a day
+    /// then.
+    ///
+    /// Of a reading of 118 bytes 25 are left in a block, which is padded to 4 KiB (measured on JSON payloads). In the
+    /// ring no block is written more often than once a window.
+    pub fn estimate(&self, messages_per_second: u32) -> (f64, f64) {
+        const STORED: f64 = 25.0;
+        const HEADER: f64 = 96.0;
+        const SECTOR: f64 = 4096.0;
+        const PER_BLOCK: f64 = 480.0;
+        let rate = f64::from(messages_per_second.max(1));
+        let each_window = (rate * self.window.as_secs_f64()).max(1.0);
+        let whole = (each_window / PER_BLOCK).floor();
+        let rest = each_window - whole * PER_BLOCK;
+        let block = |messages: f64| ((HEADER + messages * STORED) / SECTOR).ceil() * SECTOR;
+        let bytes = whole * block(PER_BLOCK) + if rest > 0.0 { block(rest) } else { 0.0 };
+        let per_second = bytes / (each_window / rate);
+        (
+            self.max as f64 / per_second / 3_600.0,
+            per_second * 86_400.0,
+        )
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            bytes: self.max,
+            segment: SEGMENT,
+            age: self
+                .age
+                .map(|age| age.as_millis().try_into().unwrap_or(u64::MAX)),
+            when_full: self.when_full,
+        }
+    }
+}
+
+/// How a backlog goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// Before new messages, beside them, or after.
+    pub order: Order,
+    /// Its part beside new messages, above 0 and at most 1.
+    pub share: f64,
+    /// Where it goes instead of the messages' own topics.
+    pub topic: Option<Template>,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self {
+            order: Order::Auto,
+            share: 0.5,
+            topic: None,
+        }
+    }
+}
+
+/// An uplink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Its name.
+    pub name: String,
+    /// The gateway's name.
+    pub gateway: String,
+    /// How the topics begin where the gateway says something of its uplinks: these stay here.
+    pub own: String,
+    /// Tried in turn; at least one.
+    pub urls: Vec<Url>,
+    /// What kind of remote it is.
+    pub preset: Preset,
+    /// The client identifier.
+    pub client_id: String,
+    /// The user name.
+    pub username: Option<String>,
+    /// A file whose first line is the password, read before each connection.
+    pub password_file: Option<PathBuf>,
+    /// Certificates.
+    pub files: Files,
+    /// What goes up.
+    pub forward: Vec<Forward>,
+    /// What comes down.
+    pub accept: Vec<Accept>,
+    /// What waits.
+    pub spool: Spool,
+    /// How what has waited goes.
+    pub replay: Replay,
+    /// What the remote takes.
+    pub limits: Limits,
+    /// Between two packets at most, in whole seconds up to 65,535.
+    pub keep_alive: Duration,
+    /// The shortest and the longest pause between two attempts.
+    pub reconnect: (Duration, Duration),
+}
+
+impl Config {
+    /// What the lanes keep to.
+    pub(crate) fn lanes(&self) -> Settings {
+        Settings {
+            window: self.spool.window,
+            window_bytes: WINDOW_BYTES,
+            share: self.replay.share,
+            order: self.replay.order,
+            in_flight: self.limits.in_flight,
+            messages: self.limits.messages,
+            bytes: self.limits.bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_host_and_a_port_or_is_refused() {
+        for (text, want) in [
+            ("mqtt://a.example.com", Some("mqtt://a.example.com:1883")),
+            ("mqtts://a.example.com/", Some("mqtts://a.example.com:8883")),
+            ("mqtt://127.0.0.1:7", Some("mqtt://127.0.0.1:7")),
+            ("mqtts://[::1]:8884", Some("mqtts://[::1]:8884")),
+            (
+                "mqtts://[fe80::1%eth0]",
+                Some("mqtts://[fe80::1%eth0]:8883"),
+            ),
+            ("a.example.com", None),
+            ("http://a", None),
+            ("mqtt://", None),
+            ("mqtt://a:", None),
+            ("mqtt://a:0", None),
+            ("mqtt://a:70000", None),
+            ("mqtt://user@a", None),
+            ("mqtt://a b", None),
+            ("mqtt://[::1", None),
+        ] {
+            let url = text.parse::<Url>().map(|url| url.to_string());
+            assert_eq!(url.ok().as_deref(), want, "{text}");
+        }
+    }
+}

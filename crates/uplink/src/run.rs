@@ -1,0 +1,464 @@
+//! The task of an uplink: messages in, messages out, and nothing lost between.
+
+mod down;
+mod told;
+mod up;
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use fieldgate_broker::{Delivery, Forwarder};
+use fieldgate_mqtt::QoS;
+use fieldgate_spool::ring::Record;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Retain};
+use crate::disk::{Disk, Outcome};
+use crate::item::Item;
+use crate::lanes::{Lanes, WATCHDOG};
+use crate::link::{self, Dialect, Event, Link, Open};
+use crate::marks;
+use crate::net::{self, Peer};
+use crate::status::{Rejected, RejectedList, Status};
+
+/// Bytes of messages that may wait for an uplink in the broker.
+pub const INBOX: usize = 8 << 20;
+/// Messages that are taken from the inbox in one go.
+const AT_ONCE: usize = 256;
+/// How often is looked at what is due by time.
+const TICK: Duration = Duration::from_millis(200);
+/// How long the last words may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// Connections that the remote closes instead of an answer, until an older version is tried.
+const CLOSED_MAX: u32 = 3;
+/// A connection that held so long was a good one: the next pause is short again.
+const GOOD: Duration = Duration::from_secs(30);
+
+/// A running uplink.
+#[derive(Debug)]
+pub struct Handle {
+    shared: Arc<Mutex<Shared>>,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    status: Status,
+    rejected: RejectedList,
+}
+
+impl Handle {
+    /// What it says of itself.
+    pub fn status(&self) -> Status {
+        self.lock().status.clone()
+    }
+
+    /// The last messages that the remote did not take, oldest first.
+    pub fn rejected(&self) -> Vec<Rejected> {
+        self.lock().rejected.to_vec()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends it in good order: what is in memory goes to the card.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        if let Err(error) = self.task.await {
+            log::error!("uplink: {error}");
+        }
+    }
+}
+
+/// Starts an uplink, whose ring is in `folder`. To be called on a tokio runtime.
+pub fn start(config: Config, forwarder: Forwarder, folder: PathBuf) -> Handle {
+    let shared: Arc<Mutex<Shared>> = Arc::default();
+    let cancel = CancellationToken::new();
+    // At once, so that nothing is missed that is published from now on.
+    for filter in config.forward.iter().flat_map(|forward| &forward.topics) {
+        if let Err(error) = forwarder.subscribe(filter, QoS::AtLeastOnce) {
+            log::error!("uplink {}: {filter}: {error}", config.name);
+        }
+    }
+    let task = tokio::spawn(run(
+        config,
+        forwarder,
+        folder,
+        Arc::clone(&shared),
+        cancel.clone(),
+    ));
+    Handle {
+        shared,
+        cancel,
+        task,
+    }
+}
+
+struct Uplink {
+    config: Config,
+    forwarder: Forwarder,
+    shared: Arc<Mutex<Shared>>,
+    status: Status,
+    lanes: Lanes,
+    disk: Disk,
+    link: Link,
+    epoch: u32,
+    /// The number of the next record.
+    seq: u64,
+    /// Topics whose kept value is still to be sent over this connection, the last first.
+    sync: Vec<Box<str>>,
+    /// It is a new message's turn.
+    is_live_next: bool,
+    /// The URL that is tried, by its place.
+    url: usize,
+    dialect: Dialect,
+    /// Connections in a row that the remote closed instead of an answer to CONNECT.
+    closed: u32,
+    failures: u32,
+    up_since: Option<Instant>,
+    /// More messages can be sent at this time.
+    wake: Option<Instant>,
+    chance: RandomState,
+}
+
+async fn run(
+    config: Config,
+    forwarder: Forwarder,
+    folder: PathBuf,
+    shared: Arc<Mutex<Shared>>,
+    cancel: CancellationToken,
+) {
+    let (disk, epoch) = Disk::open(&folder, config.spool.bounds()).await;
+    let chance = RandomState::new();
+    let epoch = epoch.unwrap_or_else(|| chance.hash_one(&folder) as u32 | 1 << 31);
+    let now = Instant::now();
+    let mut uplink = Uplink {
+        lanes: Lanes::new(config.lanes(), epoch, now),
+        disk,
+        link: Link::Pause(now),
+        epoch,
+        seq: 1,
+        sync: Vec::new(),
+        is_live_next: false,
+        url: 0,
+        dialect: Dialect::first(config.preset),
+        closed: 0,
+        failures: 0,
+        up_since: None,
+        wake: None,
+        chance,
+        status: Status {
+            since: unix_ms(),
+            ..Status::default()
+        },
+        shared,
+        config,
+        forwarder,
+    };
+    // What waits from before.
+    uplink.count_disk();
+    uplink.serve(&cancel).await;
+    uplink.finish().await;
+}
+
+/// The year 2020, in milliseconds since 1970: a clock that says that it is before was never set.
+const SET: u64 = 1_577_836_800_000;
+
+/// Milliseconds since 1970; 0 as long as the clock is not set.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX));
+    if now < SET { 0 } else { now }
+}
+
+impl Uplink {
+    async fn serve(&mut self, cancel: &CancellationToken) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut taken: Vec<Delivery> = Vec::new();
+        loop {
+            let wake = self.wake.map_or(Instant::now() + WATCHDOG, |wake| wake);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = self.forwarder.recv(AT_ONCE, &mut taken) => {
+                    for delivery in taken.drain(..) {
+                        self.take(&delivery);
+                    }
+                }
+                outcome = self.disk.done() => self.on_disk(outcome),
+                event = self.link.event() => self.on_link(event).await,
+                _ = tick.tick() => self.tick(),
+                () = tokio::time::sleep_until(wake.into()), if self.wake.is_some() => self.wake = None,
+            }
+            self.use_disk();
+            self.fill();
+        }
+    }
+
+    /// A message of the broker.
+    fn take(&mut self, delivery: &Delivery) {
+        let message = delivery.message();
+        let topic = message.topic();
+        if topic.starts_with(&self.config.own) {
+            return;
+        }
+        let Some(forward) = self
+            .config
+            .forward
+            .iter()
+            .find(|forward| up::is_meant(forward, topic))
+        else {
+            return;
+        };
+        let publish = message.publish();
+        let user = publish.properties.user_properties;
+        if marks::has_looped(user, &self.config.gateway) {
+            self.status.dropped.looped += 1;
+            return;
+        }
+        let now = unix_ms();
+        let retain = message.retain() && forward.retain != Retain::Never;
+        // Without a clock it is not known when a time ends that is counted in another process.
+        let expires = message.expires().filter(|_| now > 0).map(|at| {
+            let left = at.saturating_duration_since(Instant::now());
+            now + u64::try_from(left.as_millis()).unwrap_or(0)
+        });
+        let refused = match forward.to.apply(topic) {
+            Some(to) => match self.config.preset.topics().refuse(&to) {
+                None => {
+                    let item = Item {
+                        topic: &to,
+                        payload: publish.payload,
+                        qos: forward.qos,
+                        retain,
+                        expires,
+                        utf8: publish.properties.payload_format_utf8,
+                        correlation: publish.properties.correlation_data,
+                        content_type: publish.properties.content_type,
+                        user,
+                    };
+                    return self.offer(item.encode(), forward.qos, now);
+                }
+                Some(why) => why,
+            },
+            None => format!("no topic can be made of it with {}", forward.to),
+        };
+        self.reject_now(topic, refused, publish.payload);
+    }
+
+    fn offer(&mut self, bytes: Vec<u8>, qos: QoS, now: u64) {
+        if bytes.len() > self.config.limits.packet {
+            if let Some(item) = Item::decode(&bytes) {
+                let why = format!(
+                    "it has more than limits.packet, {} bytes",
+                    self.config.limits.packet
+                );
+                self.reject_now(item.topic, why, item.payload);
+            }
+            return;
+        }
+        let record = Record {
+            seq: self.seq,
+            time: now,
+            bytes,
+        };
+        self.seq += 1;
+        let dropped = self.lanes.offer(record, Instant::now());
+        match qos {
+            QoS::AtMostOnce => self.status.dropped.qos0 += dropped,
+            _ => self.count_full(dropped),
+        }
+    }
+
+    fn on_disk(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::NotAppended(records) => {
+                let dropped = self.lanes.give_back(records, Instant::now());
+                self.count_full(dropped);
+            }
+            Outcome::Read(Some(block)) => self.lanes.add_block(block),
+            // Whatever is counted, there is nothing to read.
+            Outcome::Read(None) => return self.lanes.set_on_disk(0),
+            Outcome::Opened | Outcome::Appended | Outcome::Saved => {}
+        }
+        self.count_disk();
+    }
+
+    fn count_disk(&mut self) {
+        let in_memory = self.lanes.waiting().1 as u64;
+        let on_disk = self.disk.figures().records.saturating_sub(in_memory);
+        self.lanes.set_on_disk(on_disk);
+    }
+
+    /// What the lanes want of the disk.
+    fn use_disk(&mut self) {
+        while let Some((number, count)) = self.lanes.progress() {
+            self.disk.acknowledge(number, count);
+        }
+        if self.disk.takes() {
+            let records = self.lanes.spill(Instant::now(), false);
+            if !records.is_empty() {
+                self.disk.append(self.epoch, records);
+            }
+        }
+        if self.lanes.wants_block() && self.disk.can_read() {
+            self.disk.read(unix_ms());
+        }
+    }
+
+    async fn on_link(&mut self, event: Event) {
+        match event {
+            Event::Due => self.link = self.attempt(),
+            Event::Opened(Ok((stream, peer))) => {
+                if let Err(error) = self.greet(stream, peer).await {
+                    self.fail(error, false);
+                }
+            }
+            Event::Opened(Err(error)) => self.fail(error.to_string(), false),
+            Event::Read => self.read(),
+            Event::Wrote => {}
+            Event::Ended(error) => self.fail(error, true),
+        }
+    }
+
+    fn attempt(&mut self) -> Link {
+        let url = self
+            .config
+            .urls
+            .get(self.url % self.config.urls.len().max(1));
+        let Some(url) = url.cloned() else {
+            return Link::Pause(Instant::now() + WATCHDOG);
+        };
+        self.status.remote = url.to_string();
+        let files = self.config.files.clone();
+        Link::Opening(Box::pin(net::open(url, files, self.config.preset)))
+    }
+
+    async fn greet(&mut self, stream: net::Boxed, peer: Peer) -> Result<(), String> {
+        let password = link::password(&self.config).await?;
+        self.status.tls = peer.tls;
+        self.status.remote_until = peer.remote_until;
+        self.status.own_until = peer.own_until;
+        let open = Open::new(
+            stream,
+            &self.config,
+            password.as_deref(),
+            self.dialect,
+            Instant::now(),
+        );
+        let open = open.map_err(|error| error.to_string())?;
+        self.link = Link::Open(Box::new(open));
+        Ok(())
+    }
+
+    /// The connection or the attempt has ended. `by_remote` if the remote did it.
+    fn fail(&mut self, error: String, by_remote: bool) {
+        let was_up = self.link.open().is_some_and(|open| open.client.is_up());
+        let was_greeting = matches!(self.link, Link::Open(_)) && !was_up;
+        let (under_way, qos0, poison) = self.lanes.disconnect(by_remote && was_up);
+        self.status.duplicates_possible += under_way as u64;
+        self.status.dropped.qos0 += qos0;
+        self.sync.clear();
+        if let Some((epoch, record)) = poison {
+            self.reject_record(
+                epoch,
+                &record,
+                format!("the remote ends the connection at it: {error}"),
+            );
+        }
+        self.choose_version(by_remote && was_greeting && error == link::CLOSED);
+        let name = &self.config.name;
+        if self.status.connected || self.status.error.as_ref() != Some(&error) {
+            log::warn!("uplink {name}: {}: {error}", self.status.remote);
+        }
+        if self.status.connected || self.status.error.is_none() {
+            self.status.since = unix_ms();
+        }
+        self.status.connected = false;
+        self.status.error = Some(error);
+        if self
+            .up_since
+            .take()
+            .is_some_and(|since| since.elapsed() >= GOOD)
+        {
+            self.failures = 0;
+        }
+        self.pause();
+    }
+
+    /// Some servers of before close without a word when they see a version that they do not know. So do servers that are
+    /// about to start or to stop, so that three times in a row are needed.
+    fn choose_version(&mut self, closed_at_once: bool) {
+        self.closed = match closed_at_once && self.dialect == Dialect::V5 {
+            true => self.closed + 1,
+            false => 0,
+        };
+        self.dialect = match self.closed >= CLOSED_MAX {
+            true => Dialect::V4,
+            false => Dialect::first(self.config.preset),
+        };
+    }
+
+    /// Tries the next URL, after a pause unless it is the first failure of a round.
+    fn pause(&mut self) {
+        let chance = self
+            .chance
+            .hash_one(self.seq ^ u64::from(self.failures) << 32) as u32;
+        let chance = f64::from(chance) / f64::from(u32::MAX);
+        let rounds = self.failures / self.config.urls.len().max(1) as u32;
+        let pause = link::pause(rounds, self.config.reconnect, chance);
+        self.failures = self.failures.saturating_add(1);
+        self.url += 1;
+        self.link = Link::Pause(Instant::now() + pause);
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.lanes.is_stuck(now) {
+            let error = format!("no acknowledgement within {WATCHDOG:?}");
+            self.fail(error, false);
+        }
+        if let Some(open) = self.link.open()
+            && let Err(fault) = open.client.tick(now, &mut open.out)
+        {
+            self.fail(fault.to_string(), false);
+        }
+        self.publish_status();
+    }
+
+    /// Everything that is in memory goes to the card.
+    async fn finish(mut self) {
+        for delivery in self.forwarder.drain() {
+            self.take(&delivery);
+        }
+        let (under_way, ..) = self.lanes.disconnect(false);
+        self.status.duplicates_possible += under_way as u64;
+        while let Some((number, count)) = self.lanes.progress() {
+            self.disk.acknowledge(number, count);
+        }
+        loop {
+            let records = self.lanes.spill(Instant::now(), true);
+            if records.is_empty() {
+                break;
+            }
+            self.disk.append(self.epoch, records);
+        }
+        if let Link::Open(open) = self.link {
+            open.leave(GOODBYE).await;
+        }
+        let lost = self.disk.finish().await;
+        if !lost.is_empty() {
+            log::error!(
+                "uplink {}: {} messages could not be kept",
+                self.config.name,
+                lost.len()
+            );
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What comes down.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use fieldgate_mqtt::{Packet, decode, topic};
+
+use super::Uplink;
+use crate::link::Link;
+use crate::marks;
+
+impl Uplink {
+    /// A message of the remote: the packet at `packet` of the input.
+    pub(super) fn come_down(&mut self, packet: Range<usize>, now: Instant) {
+        let Link::Open(open) = &mut self.link else {
+            return;
+        };
+        let bytes = open.input.get(packet).unwrap_or_default();
+        let decoded = decode(bytes, open.client.version(), bytes.len());
+        let Ok(Some((Packet::Publish(publish), _))) = decoded else {
+            return;
+        };
+        let matches = |filter: &String| topic::matches(filter, publish.topic);
+        let accept = self
+            .config
+            .accept
+            .iter()
+            .find(|accept| accept.topics.iter().any(matches));
+        let to = accept.and_then(|accept| accept.to.apply(publish.topic));
+        let has_looped =
+            marks::has_looped(publish.properties.user_properties, &self.config.gateway);
+        // What the remote has kept is of yesterday: a command that starts a pump at every connect.
+        let taken = match to {
+            Some(to) if !publish.retain && !has_looped => {
+                let mut publish = publish;
+                publish.topic = &to;
+                self.forwarder
+                    .bring_in(&publish)
+                    .map_err(|error| error.to_string())
+            }
+            Some(_) if has_looped => {
+                self.status.dropped.looped += 1;
+                Err("it has been here before".to_owned())
+            }
+            Some(_) => Err("it was kept by the remote".to_owned()),
+            None => Err("no topic here can be made of it".to_owned()),
+        };
+        // Whatever became of it, it does not come again.
+        open.client.acknowledge(&publish, now, &mut open.out);
+        match taken {
+            Ok(()) => self.status.accepted += 1,
+            Err(why) => {
+                self.status.not_accepted += 1;
+                if self.status.not_accepted.is_power_of_two() {
+                    let (name, count) = (&self.config.name, self.status.not_accepted);
+                    log::warn!(
+                        "uplink {name}: a message of the remote is not taken: {:?}: {why}; {count} so far",
+                        publish.topic
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! What goes up, and its acknowledgements.
+
+use std::time::Instant;
+
+use fieldgate_mqtt::{PacketId, QoS, ReasonCode, UserProperties, Version, topic};
+use fieldgate_spool::ring::Record;
+
+use super::{Uplink, unix_ms};
+use crate::client::{Client, Event, Fault};
+use crate::config::{Config, Forward, Retain};
+use crate::item::Item;
+use crate::lanes::{Lane, Next, Sending};
+use crate::link::Link;
+use crate::marks::{self, Mark};
+
+/// Bytes that a message may grow by what is added to it.
+const MARKS: usize = 512;
+
+/// Whether a topic goes up by this rule.
+pub(super) fn is_meant(forward: &Forward, name: &str) -> bool {
+    let matches = |filter: &String| topic::matches(filter, name);
+    forward.topics.iter().any(matches) && !forward.except.iter().any(matches)
+}
+
+/// What became of an attempt to send.
+enum Sent {
+    Yes,
+    /// The remote takes no packet that is so big.
+    TooBig,
+    /// Its time is over.
+    Expired,
+    /// Its bytes are none of ours.
+    Damaged,
+}
+
+impl Uplink {
+    /// Sends as much as may be sent now.
+    pub(super) fn fill(&mut self) {
+        let now = Instant::now();
+        loop {
+            let Link::Open(open) = &self.link else { return };
+            if !open.client.is_up() || !open.has_room() {
+                return;
+            }
+            self.is_live_next = !self.is_live_next;
+            let has_live = self.lanes.waiting() != (0, 0);
+            if !self.sync.is_empty() && !(self.is_live_next && has_live) {
+                if self.send_kept(now) {
+                    continue;
+                }
+                return;
+            }
+            if !self.send_next(now) {
+                if self.sync.is_empty() || !self.send_kept(now) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends the next message of the lanes. False if there is none that may be sent now.
+    fn send_next(&mut self, now: Instant) -> bool {
+        let Link::Open(open) = &mut self.link else {
+            return false;
+        };
+        let sending = match self.lanes.next(now) {
+            Next::Send(sending) => sending,
+            Next::Wait(until) => {
+                self.wake = until;
+                return false;
+            }
+        };
+        let terms = Terms {
+            config: &self.config,
+            most: open.packet,
+            retain: open.retain,
+        };
+        let sent = terms.send(&sending, &mut open.client, now, &mut open.out);
+        let (epoch, seq, id) = (sending.epoch, sending.record.seq, sending.id);
+        self.status.resent += u64::from(sending.again);
+        match sent {
+            Sent::Yes => {
+                self.status.sent += 1;
+                if id.is_none() {
+                    self.lanes.settle(epoch, seq);
+                }
+            }
+            Sent::Expired => {
+                self.lanes.settle(epoch, seq);
+                self.status.dropped.age += 1;
+            }
+            Sent::TooBig | Sent::Damaged => {
+                let most = open.packet;
+                let why = match sent {
+                    Sent::TooBig => format!("the remote takes packets of {most} bytes at most"),
+                    _ => "its record is damaged".to_owned(),
+                };
+                if let Some((epoch, record)) = self.lanes.settle(epoch, seq) {
+                    self.reject_record(epoch, &record, why);
+                }
+            }
+        }
+        true
+    }
+
+    /// Sends the value of a topic that is kept now. False if that must wait.
+    fn send_kept(&mut self, now: Instant) -> bool {
+        let Link::Open(open) = &mut self.link else {
+            return false;
+        };
+        let Some(name) = self.sync.last() else {
+            return false;
+        };
+        let message = self.forwarder.retained_now(name);
+        let forward = self
+            .config
+            .forward
+            .iter()
+            .find(|forward| is_meant(forward, name));
+        let to = forward.and_then(|forward| forward.to.apply(name));
+        let (Some(message), Some(to)) = (message, to) else {
+            self.sync.pop();
+            return true;
+        };
+        let Some(id) = self
+            .lanes
+            .reserve(message.payload().len(), now, &mut self.wake)
+        else {
+            return false;
+        };
+        self.sync.pop();
+        let mut publish = message.publish();
+        publish.topic = &to;
+        publish.qos = QoS::AtLeastOnce;
+        publish.retain = open.retain;
+        publish.packet_id = Some(id);
+        publish.properties.response_topic = None;
+        let user = publish.properties.user_properties;
+        let marked = match open.client.version() {
+            Version::V5 => marks::mark(user, &self.config.gateway, Mark::Sync),
+            _ => Default::default(),
+        };
+        publish.properties.user_properties = marked.as_properties();
+        if open
+            .client
+            .publish(&publish, open.packet, now, &mut open.out)
+        {
+            self.status.sent += 1;
+        } else {
+            self.lanes.acknowledge(id, false, false, now);
+        }
+        true
+    }
+
+    /// Takes what has come.
+    pub(super) fn read(&mut self) {
+        let now = Instant::now();
+        let mut at = 0;
+        loop {
+            let Link::Open(open) = &mut self.link else {
+                return;
+            };
+            let rest = open.input.get(at..).unwrap_or_default();
+            match open.client.take(rest, now, &mut open.out) {
+                Ok(None) => break,
+                Ok(Some((event, len))) => {
+                    let packet = at..at + len;
+                    at += len;
+                    if let Err(error) = self.on_event(event, packet, now) {
+                        return self.fail(error, false);
+                    }
+                }
+                Err(fault) => {
+                    if matches!(fault, Fault::Version(_))
+                        && let Some(dialect) = self.dialect.next()
+                    {
+                        self.dialect = dialect;
+                        self.link = self.attempt();
+                        return;
+                    }
+                    return self.fail(fault.to_string(), true);
+                }
+            }
+        }
+        if let Some(open) = self.link.open() {
+            open.input.drain(..at);
+        }
+    }
+
+    fn on_event(
+        &mut self,
+        event: Option<Event>,
+        packet: std::ops::Range<usize>,
+        now: Instant,
+    ) -> Result<(), String> {
+        match event {
+            None => {}
+            Some(Event::Connected(allowed)) => self.connected(allowed, now)?,
+            Some(Event::Acknowledged(id, reason, text)) => {
+                self.acknowledged(id, reason, &text, now)
+            }
+            Some(Event::Message(_)) => self.come_down(packet, now),
+            Some(Event::Subscribed(codes)) => {
+                if let Some(code) = codes.into_iter().find(|code| *code >= 0x80) {
+                    let name = &self.config.name;
+                    log::error!(
+                        "uplink {name}: the remote refuses a filter of accept: {}",
+                        ReasonCode(code)
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn connected(&mut self, allowed: crate::client::Allowed, now: Instant) -> Result<(), String> {
+        let Link::Open(open) = &mut self.link else {
+            return Ok(());
+        };
+        open.packet = allowed.packet.min(self.config.limits.packet + MARKS);
+        open.retain = allowed.retain;
+        if !self.config.accept.is_empty() {
+            open.subscribe(&self.config, now)
+                .map_err(|error| error.to_string())?;
+        }
+        let version = match open.client.version() {
+            Version::V5 => 5,
+            _ => 3,
+        };
+        if open.retain {
+            for forward in self
+                .config
+                .forward
+                .iter()
+                .filter(|forward| forward.retain == Retain::Last)
+            {
+                let kept = forward
+                    .topics
+                    .iter()
+                    .flat_map(|filter| self.forwarder.retained(filter));
+                let names = kept.map(|message| message.topic().into());
+                let is_sent = |name: &Box<str>| {
+                    is_meant(forward, name) && !name.starts_with(&self.config.own)
+                };
+                self.sync.extend(names.filter(is_sent));
+            }
+        }
+        self.sync.sort();
+        self.sync.dedup();
+        self.lanes.connect(allowed.in_flight, now);
+        self.up_since = Some(now);
+        self.status.version = Some(version);
+        self.status.connected = true;
+        self.status.error = None;
+        self.status.since = unix_ms();
+        let (name, remote) = (&self.config.name, &self.status.remote);
+        log::info!("uplink {name}: connected to {remote}");
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, id: PacketId, reason: ReasonCode, text: &str, now: Instant) {
+        let later = reason == ReasonCode::QUOTA_EXCEEDED;
+        let refused = reason.is_error() && !later;
+        let Some(done) = self.lanes.acknowledge(id, refused, later, now) else {
+            return;
+        };
+        // A good connection is one that messages get through.
+        self.failures = 0;
+        self.status.round_trip = done.took.as_millis().try_into().unwrap_or(u64::MAX);
+        match done.record {
+            Some((epoch, record)) => {
+                let why = match text {
+                    "" => reason.to_string(),
+                    text => format!("{reason}: {}", text.escape_debug()),
+                };
+                self.reject_record(epoch, &record, why);
+            }
+            None => self.status.acknowledged += 1,
+        }
+    }
+}
+
+/// What decides how a message is sent.
+struct Terms<'a> {
+    config: &'a Config,
+    most: usize,
+    retain: bool,
+}
+
+impl Terms<'_> {
+    fn send(
+        &self,
+        sending: &Sending<'_>,
+        client: &mut Client,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Sent {
+        let Record { seq, bytes, .. } = sending.record;
+        let Some(item) = Item::decode(bytes) else {
+            return Sent::Damaged;
+        };
+        let time = unix_ms();
+        if item.expires.is_some_and(|expires| expires <= time) {
+            return Sent::Expired;
+        }
+        let is_late = sending.lane == Lane::Backlog;
+        let diverted = match &self.config.replay.topic {
+            Some(template) if is_late => template.apply(item.topic),
+            _ => None,
+        };
+        let mark = match is_late {
+            true => Mark::Late(sending.epoch, *seq),
+            false => Mark::New(sending.epoch, *seq),
+        };
+        let marked = match client.version() {
+            Version::V5 => marks::mark(item.user, &self.config.gateway, mark),
+            _ => Default::default(),
+        };
+        let user: UserProperties<'_> = marked.as_properties();
+        let mut publish = item.publish(time, user);
+        if let Some(topic) = &diverted {
+            publish.topic = topic;
+        }
+        publish.packet_id = sending.id;
+        // An old value is not what a later subscriber wants to see first.
+        publish.retain &= self.retain && !is_late;
+        match client.publish(&publish, self.most, now, out) {
+            true => Sent::Yes,
+            false => Sent::TooBig,
+        }
+    }
+}
