@@ -1,0 +1,335 @@
+//! The last hour of every point and every bus, in memory: the least and the greatest value of each half minute.
+//!
+//! Pure but for [`keep`], which looks at the plant once a second.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fieldgate_model::{Point, Quality, Value};
+use fieldgate_plant::{Layout, Plant, Reading};
+
+use crate::app::App;
+
+/// What one cell stands for.
+pub(crate) const STEP: Duration = Duration::from_secs(30);
+/// Cells of a series: an hour.
+const CELLS: usize = 120;
+/// All cells together: 4 MiB. With more points each has fewer.
+const CELLS_MAX: usize = (4 << 20) / size_of::<Cell>();
+/// Fewer cells than this show nothing.
+const CELLS_LEAST: usize = 10;
+/// From one look to the next, at least.
+const LOOK: Duration = Duration::from_secs(1);
+/// A look may take one part in so many of the thread's time.
+const SHARE: u32 = 20;
+
+/// The least and the greatest value; NaN for none.
+type Cell = [f32; 2];
+const NONE: Cell = [f32::NAN; 2];
+
+/// The cells of one series, by number modulo their count; none until there is a number.
+type Ring = Option<Box<[Cell]>>;
+
+/// All series.
+#[derive(Debug)]
+pub(crate) struct Trends {
+    start: Instant,
+    /// The layout that the series are for.
+    layout: u64,
+    /// The change up to which everything was seen.
+    seen: u64,
+    /// The number of the cell of now.
+    cell: usize,
+    /// Cells of each series.
+    cells: usize,
+    devices: BTreeMap<String, Series>,
+    buses: BTreeMap<String, Bus>,
+}
+
+#[derive(Debug)]
+struct Series {
+    points: Arc<[Point]>,
+    rings: Vec<Ring>,
+}
+
+/// How much of a bus's time was taken.
+#[derive(Debug, Default)]
+struct Bus {
+    ring: Ring,
+    /// Milliseconds that it was busy at the begin of the cell, and when that was.
+    busy: Option<(u64, Instant)>,
+}
+
+/// A series as it is told: of the last cells, the newest last.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct ShownTrend {
+    /// The least values; none where there was no number.
+    lo: Vec<Option<f32>>,
+    /// The greatest.
+    hi: Vec<Option<f32>>,
+}
+
+impl Trends {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            start: now,
+            layout: 0,
+            seen: 0,
+            cell: 0,
+            cells: CELLS,
+            devices: BTreeMap::new(),
+            buses: BTreeMap::new(),
+        }
+    }
+
+    /// Takes up what the plant has told since the last look.
+    pub(crate) fn look(&mut self, plant: &Plant, now: Instant) {
+        let seen = plant.changes();
+        let layout = plant.layout();
+        if layout.number != self.layout {
+            self.change(&layout);
+        }
+        let passed = (now - self.start).as_millis() / STEP.as_millis();
+        let cell = usize::try_from(passed).unwrap_or(usize::MAX);
+        let is_next = cell != self.cell;
+        if is_next {
+            self.turn(cell);
+            self.buses(&layout, now);
+        }
+        if self.cells == 0 {
+            return;
+        }
+        let (place, cells) = (self.cell % self.cells, self.cells);
+        for (name, device) in &layout.devices {
+            let Some(series) = self.devices.get_mut(name) else {
+                continue;
+            };
+            // A value that stays is one of the new cell too.
+            let changed = match is_next {
+                true => device.changed_since(0),
+                false => device.changed_since(self.seen),
+            };
+            for (point, reading) in changed {
+                if let (Some(value), Some(ring)) = (number(&reading), series.rings.get_mut(point)) {
+                    take(ring, cells, place, value);
+                }
+            }
+        }
+        self.seen = seen;
+    }
+
+    /// Series for what is there now; those of points that stay go on.
+    fn change(&mut self, layout: &Layout) {
+        self.layout = layout.number;
+        let devices = layout.devices.values();
+        let count: usize = devices.map(|device| device.points().len()).sum();
+        let cells = (CELLS_MAX / count.max(1)).min(CELLS);
+        let cells = if cells < CELLS_LEAST { 0 } else { cells };
+        if cells != self.cells {
+            log::info!("the console keeps {cells} half minutes of each of {count} points");
+            self.cells = cells;
+            self.devices.clear();
+            self.buses.clear();
+        }
+        let mut old = std::mem::take(&mut self.devices);
+        for (name, device) in &layout.devices {
+            let points = Arc::clone(&device.about().points);
+            let mut before = old.remove(name);
+            let rings = points.iter().map(|point| {
+                let before = before.as_mut()?;
+                let place = before.points.iter().position(|old| old.name == point.name)?;
+                before.rings.get_mut(place)?.take()
+            });
+            let rings = rings.collect();
+            self.devices.insert(name.clone(), Series { points, rings });
+        }
+        self.buses.retain(|name, _| layout.buses.contains_key(name));
+    }
+
+    /// Goes on to another cell; those between stay empty.
+    fn turn(&mut self, cell: usize) {
+        let between = cell.saturating_sub(self.cell).min(self.cells);
+        self.cell = cell;
+        let rings = self.devices.values_mut();
+        let rings = rings.flat_map(|series| &mut series.rings);
+        let rings = rings.chain(self.buses.values_mut().map(|bus| &mut bus.ring));
+        for ring in rings.flatten() {
+            for back in 0..between {
+                let place = cell.saturating_sub(back) % self.cells;
+                if let Some(cell) = ring.get_mut(place) {
+                    *cell = NONE;
+                }
+            }
+        }
+    }
+
+    /// The share of each bus since the last cell.
+    fn buses(&mut self, layout: &Layout, now: Instant) {
+        if self.cells == 0 {
+            return;
+        }
+        for (name, bus) in &layout.buses {
+            let figures = bus.figures();
+            let mut counts = figures.routine.iter();
+            let Some((_, busy)) = counts.find(|(name, _)| *name == "busy_ms") else {
+                continue;
+            };
+            let kept = self.buses.entry(name.clone()).or_default();
+            if let Some((before, at)) = kept.busy.replace((*busy, now))
+                && *busy >= before
+            {
+                let passed = (now - at).as_secs_f32() * 1_000.0;
+                let share = (*busy - before) as f32 / passed.max(1.0);
+                take(&mut kept.ring, self.cells, self.cell % self.cells, share.min(1.0));
+            }
+        }
+    }
+
+    /// The series of a point.
+    pub(crate) fn point(&self, device: &str, point: usize) -> ShownTrend {
+        let series = self.devices.get(device);
+        let ring = series.and_then(|series| series.rings.get(point));
+        self.shown(ring.and_then(Option::as_ref))
+    }
+
+    /// The series of a bus: shares from 0 to 1.
+    pub(crate) fn bus(&self, bus: &str) -> ShownTrend {
+        let bus = self.buses.get(bus);
+        self.shown(bus.and_then(|bus| bus.ring.as_ref()))
+    }
+
+    fn shown(&self, ring: Option<&Box<[Cell]>>) -> ShownTrend {
+        let Some(ring) = ring else {
+            return ShownTrend::default();
+        };
+        let first = self.cell.saturating_sub(self.cells - 1);
+        let cells = (first..=self.cell).filter_map(|cell| ring.get(cell % self.cells));
+        let cells = cells.skip_while(|[least, _]| least.is_nan());
+        let some = |value: f32| Some(value).filter(|value| !value.is_nan());
+        let (lo, hi) = cells.map(|[lo, hi]| (some(*lo), some(*hi))).unzip();
+        ShownTrend { lo, hi }
+    }
+}
+
+/// What of a reading can be drawn.
+fn number(reading: &Reading) -> Option<f32> {
+    if reading.quality != Quality::Good {
+        return None;
+    }
+    let value = match reading.value.as_ref()? {
+        Value::Bool(on) => f64::from(u8::from(*on)),
+        other => other.as_f64()?,
+    };
+    let value = value as f32;
+    value.is_finite().then_some(value)
+}
+
+fn take(ring: &mut Ring, cells: usize, place: usize, value: f32) {
+    let ring = ring.get_or_insert_with(|| vec![NONE; cells].into());
+    if let Some([least, greatest]) = ring.get_mut(place) {
+        // NaN gives way to a number.
+        *least = least.min(value);
+        *greatest = greatest.max(value);
+    }
+}
+
+/// Keeps the series of a plant for ever.
+pub(crate) async fn keep(app: &App) {
+    let mut pause = LOOK;
+    loop {
+        tokio::time::sleep(pause).await;
+        let begin = Instant::now();
+        app.trends().look(app.plant(), begin);
+        pause = LOOK.max(begin.elapsed() * SHARE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_model::{Decimal, Sample};
+    use fieldgate_plant::About;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn plant(points: &[&str]) -> Plant {
+        let plant = Plant::default();
+        layout(&plant, points);
+        plant
+    }
+
+    fn layout(plant: &Plant, points: &[&str]) {
+        let point = |name: &&str| Point {
+            name: (*name).to_owned(),
+            unit: None,
+            writable: false,
+            labels: None,
+        };
+        let device = plant.new_device(About {
+            name: "d".into(),
+            bridge: "x".into(),
+            bus: None,
+            points: points.iter().map(point).collect(),
+            requests: tokio::sync::mpsc::channel(1).0,
+            raw: None,
+        });
+        plant.change(|layout| {
+            layout.devices.insert("d".into(), device);
+        });
+    }
+
+    fn tell(plant: &Plant, point: usize, value: i64) {
+        let value = Value::Decimal(Decimal::from(value));
+        let sample = Sample::good(point, value, Timestamp::UNIX_EPOCH);
+        plant.device("d").unwrap().take(&[sample]);
+    }
+
+    fn pairs(trend: &ShownTrend) -> Vec<Option<(f32, f32)>> {
+        let pairs = trend.lo.iter().zip(&trend.hi);
+        pairs.map(|(lo, hi)| Some(((*lo)?, (*hi)?))).collect()
+    }
+
+    #[test]
+    fn each_half_minute_has_its_least_and_greatest_value() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let plant = plant(&["a", "b"]);
+        let mut trends = Trends::new(start);
+        for (seconds, values) in [(1, vec![5, 3]), (2, vec![9]), (31, vec![]), (62, vec![4])] {
+            values.iter().for_each(|value| {
+                tell(&plant, 1, *value);
+                trends.look(&plant, at(seconds));
+            });
+            trends.look(&plant, at(seconds));
+        }
+        let want = [Some((3.0, 9.0)), Some((9.0, 9.0)), Some((4.0, 4.0))];
+        assert_eq!(pairs(&trends.point("d", 1)), want);
+        assert_eq!(pairs(&trends.point("d", 0)), []);
+        assert_eq!(pairs(&trends.point("x", 0)), []);
+        plant.device("d").unwrap().abandon("unplugged");
+        trends.look(&plant, at(190));
+        let gone = pairs(&trends.point("d", 1));
+        assert_eq!(gone.len(), 7);
+        assert_eq!(gone[3..], [None; 4]);
+    }
+
+    #[test]
+    fn a_series_has_an_end_and_survives_a_reload() {
+        let start = Instant::now();
+        let plant = plant(&["a"]);
+        let mut trends = Trends::new(start);
+        for number in 0..500_u32 {
+            tell(&plant, 0, number.into());
+            trends.look(&plant, start + STEP * number);
+        }
+        let found = pairs(&trends.point("d", 0));
+        assert_eq!(found.len(), CELLS);
+        assert_eq!(found.last(), Some(&Some((499.0, 499.0))));
+        assert_eq!(found.first(), Some(&Some((379.0, 380.0))));
+        layout(&plant, &["new", "a"]);
+        trends.look(&plant, start + STEP * 500);
+        assert_eq!(pairs(&trends.point("d", 1)).len(), CELLS - 1);
+        assert_eq!(pairs(&trends.point("d", 0)), []);
+    }
+}
