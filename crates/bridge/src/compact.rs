@@ -1,4 +1,4 @@
-//! A reading in little room: the change filter holds two for each point of the plant. Pure.
+//! A reading in little room: three are held for each point of the plant. Pure.
 
 use std::sync::Arc;
 
@@ -7,29 +7,36 @@ use fieldgate_model::{Decimal, Value};
 /// A value, or why there is none. Numbers of up to 64 bits, which nearly all are, take 16 bytes in
 /// all; anything else is on the heap.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Compact {
+pub enum Compact {
     /// No value, and nothing to say about it.
     Nothing,
+    /// A switch.
     Bool(bool),
     /// `mantissa` / 10^`digits`.
     Number {
+        /// By which power of ten.
         digits: u8,
+        /// Without trailing zeros in the fraction.
         mantissa: i64,
     },
+    /// A float.
     F32(f32),
+    /// A double.
     F64(f64),
+    /// Anything else, or a value with a reason.
     Other(Box<Large>),
 }
 
 /// What needs more room.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Large {
+pub struct Large {
     value: Option<Value>,
     error: Option<Arc<str>>,
 }
 
 impl Compact {
-    pub(crate) fn new(value: Option<&Value>, error: Option<&Arc<str>>) -> Self {
+    /// From a value and why it is bad.
+    pub fn new(value: Option<&Value>, error: Option<&Arc<str>>) -> Self {
         let small = match value {
             None => Some(Self::Nothing),
             Some(Value::Bool(value)) => Some(Self::Bool(*value)),
@@ -47,7 +54,7 @@ impl Compact {
     }
 
     /// The value and the reason, as they were.
-    pub(crate) fn parts(&self) -> (Option<Value>, Option<Arc<str>>) {
+    pub fn parts(&self) -> (Option<Value>, Option<Arc<str>>) {
         let value = match self {
             Self::Nothing => None,
             Self::Bool(value) => Some(Value::Bool(*value)),

@@ -1,8 +1,8 @@
 //! The seam between devices and the gateway.
 //!
-//! A bridge implements [`Bridge`], which is what the gateway knows of it, and [`Driver`] and [`Session`]; [`run()`] keeps one device running: it opens,
-//! polls, applies commands, backs off, and tells whether the device is online. [`filter`],
-//! [`backoff`] and [`late`] are pure. Nothing here knows a field bus, MQTT or YAML.
+//! A bridge implements [`Bridge`], which is what the gateway knows of it, and [`Driver`] and [`Session`]; [`run()`] keeps
+//! one device running: it opens, polls, applies commands, backs off, and tells whether the device is online.
+//! [`filter`], [`backoff`] and [`late`] are pure. Nothing here knows a field bus, MQTT or YAML.
 
 pub mod backoff;
 mod compact;
@@ -18,6 +18,7 @@ pub mod names;
 mod run;
 pub mod show;
 
+pub use compact::Compact;
 pub use config::{BAUDS, Backoff, Deadband, Defaults, Period, Poll, Publish};
 pub use counters::{Counters, Snapshot};
 pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Session, Settings};

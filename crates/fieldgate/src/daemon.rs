@@ -36,8 +36,8 @@ use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use access_reload::Access;
-use commands::Directory;
 use fieldgate_config as config;
+use fieldgate_plant::Plant;
 use publisher::Publisher;
 use supervisor::Supervisor;
 
@@ -80,25 +80,25 @@ pub(crate) async fn run(
     // Before anybody can read it.
     publisher.take_over(&config).await;
     broker.serve();
-    let directory = Directory::default();
+    let plant = Plant::default();
     let changed = Arc::new(Notify::new());
-    let mut plant = Supervisor::new(
+    let mut supervisor = Supervisor::new(
         &config,
         state,
         publisher.clone(),
-        directory.clone(),
+        plant.clone(),
         Arc::clone(&changed),
     );
-    plant.change(config).await.map_err(Stop::Listen)?;
+    supervisor.change(config).await.map_err(Stop::Listen)?;
     let buses = Buses::default();
-    buses.set(plant.handles());
+    buses.set(supervisor.handles());
     let _control = open_control(path, control, &buses);
     // Commands that came in before there were devices wait in the link until now.
     let commands_end = CancellationToken::new();
     let commands = tokio::spawn(commands::serve(
         link.clone(),
         publisher.clone(),
-        directory,
+        plant.clone(),
         commands_end.clone(),
     ));
     publisher.gateway_state(true).await;
@@ -109,7 +109,7 @@ pub(crate) async fn run(
     serve(
         &mut signals,
         &broker,
-        &mut plant,
+        (&plant, &mut supervisor),
         &mut doors,
         &changed,
         &buses,
@@ -123,7 +123,7 @@ pub(crate) async fn run(
     if let Err(error) = commands.await {
         log::error!("commands: {error}");
     }
-    plant.drain().await;
+    supervisor.drain().await;
     publisher.gateway_state(false).await;
     link.close();
     drop((link, publisher));
@@ -172,7 +172,7 @@ impl Signals {
 async fn serve(
     signals: &mut Signals,
     broker: &Broker,
-    plant: &mut Supervisor,
+    (plant, supervisor): (&Plant, &mut Supervisor),
     doors: &mut Access,
     changed: &Notify,
     buses: &Buses,
@@ -194,15 +194,15 @@ async fn serve(
                 signals.notifier.reloading();
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
-                reload(path, broker, plant, doors).await;
-                buses.set(plant.handles());
+                reload(path, broker, supervisor, doors).await;
+                buses.set(supervisor.handles());
                 // A new device has all its topics as soon as one that was there from the start.
                 count.reset_immediately();
                 signals.notifier.ready();
             }
             _ = look.tick() => doors.look(broker).await,
             _ = count.tick() => {
-                plant.publish_counters();
+                supervisor.publish_counters();
                 has_changed |= broker.is_keeping() != is_keeping;
             }
             () = changed.notified() => has_changed = true,
@@ -248,7 +248,7 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, broker: &Broker, plant: &mut Supervisor, doors: &mut Access) {
+async fn reload(path: &Path, broker: &Broker, supervisor: &mut Supervisor, doors: &mut Access) {
     let path = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
     let config = match loaded {
@@ -266,8 +266,8 @@ async fn reload(path: &Path, broker: &Broker, plant: &mut Supervisor, doors: &mu
         }
     };
     let is_new = doors.change(&config, broker);
-    broker.set_own(listen::own_topics(plant.topics(), &config));
-    match plant.change(config).await {
+    broker.set_own(listen::own_topics(supervisor.topics(), &config));
+    match supervisor.change(config).await {
         Ok(changes) if changes.is_empty() && is_new => {}
         Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {

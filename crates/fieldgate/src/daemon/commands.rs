@@ -1,15 +1,8 @@
 //! Commands from clients: to the device that they name, and the answer back.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
-
-use fieldgate_bridge::Request;
 use fieldgate_broker::{Delivery, Link};
-use fieldgate_model::{
-    Command, Outcome, Point, Topics, Value, parse_command_value, parse_command_values,
-};
-use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::oneshot::Receiver;
+use fieldgate_model::{Outcome, Topics, parse_command_value, parse_command_values};
+use fieldgate_plant::{self as plant, Plant, Unsent};
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::{Publisher, ReplyTo};
@@ -17,53 +10,11 @@ use super::publisher::{Publisher, ReplyTo};
 /// A value for a point is short; the longest is a text of 250 bytes in JSON.
 const PAYLOAD_MAX: usize = 4096;
 
-/// The devices that take commands now.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Directory {
-    devices: Arc<RwLock<HashMap<String, Entry>>>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    points: Arc<[Point]>,
-    requests: mpsc::Sender<Box<Request>>,
-    raw: Option<usize>,
-}
-
-impl Directory {
-    /// `raw` is the index that stands for raw bytes, if the device takes them.
-    pub(crate) fn insert(
-        &self,
-        device: &str,
-        points: Arc<[Point]>,
-        requests: mpsc::Sender<Box<Request>>,
-        raw: Option<usize>,
-    ) {
-        let entry = Entry {
-            points,
-            requests,
-            raw,
-        };
-        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.insert(device.to_owned(), entry);
-    }
-
-    pub(crate) fn remove(&self, device: &str) {
-        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
-        devices.remove(device);
-    }
-
-    fn get(&self, device: &str) -> Option<Entry> {
-        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
-        devices.get(device).cloned()
-    }
-}
-
 /// Takes commands until `cancel` fires. `link` is subscribed to them.
 pub(crate) async fn serve(
     link: Link,
     publisher: Publisher,
-    directory: Directory,
+    plant: Plant,
     cancel: CancellationToken,
 ) {
     while let Some(delivery) = cancel.run_until_cancelled(link.recv()).await {
@@ -80,7 +31,7 @@ pub(crate) async fn serve(
         let sent = if is_retained {
             Err("a retained command is refused: it would act again after each restart".to_owned())
         } else {
-            send(&directory, target, message.payload())
+            send(&plant, target, message.payload())
         };
         match sent {
             Ok(answer) => {
@@ -130,8 +81,8 @@ impl<'t> Target<'t> {
 
 /// An outcome, or several and the names of their points.
 enum Answer {
-    One(Receiver<Outcome>),
-    Several(Vec<String>, Receiver<Vec<Outcome>>),
+    One(plant::Answer),
+    Several(Vec<String>, plant::Answers),
 }
 
 async fn answer_later(publisher: Publisher, to: ReplyTo, answer: Answer) {
@@ -152,56 +103,28 @@ async fn answer_later(publisher: Publisher, to: ReplyTo, answer: Answer) {
 }
 
 /// Hands a command to its device, or says why not.
-fn send(directory: &Directory, target: Target<'_>, payload: &[u8]) -> Result<Answer, String> {
-    let device = target.device;
-    let Some(entry) = directory.get(device) else {
-        return Err(format!("there is no device \"{device}\""));
-    };
-    let find = |point: &str| {
-        let mut points = entry.points.iter().enumerate();
-        let Some((index, found)) = points.find(|(_, known)| known.name == point) else {
-            return Err(format!("the device \"{device}\" has no point \"{point}\""));
-        };
-        if !found.writable {
-            return Err(format!(
-                "the point \"{point}\" is read-only: it has no `write`"
-            ));
-        }
-        Ok(index)
-    };
-    let index = match target.part {
-        Part::Point(point) => Some(find(point)?),
-        Part::Several | Part::Raw => None,
-    };
+fn send(plant: &Plant, target: Target<'_>, payload: &[u8]) -> Result<Answer, String> {
+    let name = target.device;
+    let device = plant
+        .device(name)
+        .ok_or_else(|| format!("there is no device \"{name}\""))?;
     if payload.len() > PAYLOAD_MAX {
         return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
     }
-    let one = |point, value| {
-        let (request, outcome) = Request::new(Command { point, value });
-        (request, Answer::One(outcome))
-    };
-    let (request, answer) = match (target.part, index) {
-        (Part::Raw, _) => {
-            let point = entry.raw.ok_or("the device has no `raw: true`")?;
-            one(point, Value::Bytes(payload.to_vec()))
+    let sent = match target.part {
+        Part::Raw => device.write_raw(payload.to_vec()).map(Answer::One),
+        Part::Point(point) => {
+            let value = parse_command_value(payload)?;
+            device.write(point, value).map(Answer::One)
         }
-        (_, Some(point)) => one(point, parse_command_value(payload)?),
-        (_, None) => {
-            let (mut names, mut commands) = (Vec::new(), Vec::new());
-            for (name, value) in parse_command_values(payload)? {
-                let point = find(&name)?;
-                commands.push(Command { point, value });
-                names.push(name);
-            }
-            let (request, outcomes) = Request::several(commands);
-            (request, Answer::Several(names, outcomes))
+        Part::Several => {
+            let values = parse_command_values(payload)?;
+            let names = values.iter().map(|(name, _)| name.clone()).collect();
+            let answers = device.write_all(values);
+            answers.map(|answers| Answer::Several(names, answers))
         }
     };
-    match entry.requests.try_send(request) {
-        Ok(()) => Ok(answer),
-        Err(TrySendError::Full(_)) => Err("busy: too many commands are waiting".to_owned()),
-        Err(TrySendError::Closed(_)) => Err("the device was stopped".to_owned()),
-    }
+    sent.map_err(|Unsent(why)| why)
 }
 
 fn reply_to(topics: &Topics, delivery: &Delivery, target: Target<'_>) -> ReplyTo {

@@ -1,10 +1,10 @@
 //! One running device: its run loop, and the pump that publishes what it tells.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use fieldgate_bridge::{Counters, Event, Figures, Ports, Request, Started, Tallied};
-use fieldgate_model::{Point, Sample};
+use fieldgate_bridge::{Counters, Event, Figures, Ports, Started, Tallied};
+use fieldgate_model::{DeviceState, Sample};
+use fieldgate_plant::{About, Plant, State};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -17,31 +17,41 @@ const REQUESTS_MAX: usize = 16;
 /// Batches of readings that wait to be published. When full, the device is polled more slowly.
 const EVENTS_MAX: usize = 16;
 
+/// Why a device is not polled any more although nothing stopped it.
+const INTERNAL: &str = "internal error";
+
 /// A device that is being polled.
 #[derive(Debug)]
 pub(crate) struct Device {
-    pub(crate) name: String,
-    pub(crate) points: Arc<[Point]>,
-    pub(crate) requests: mpsc::Sender<Box<Request>>,
-    /// The index that stands for raw bytes, where they are handed through.
-    pub(crate) raw: Option<usize>,
+    /// What the rest of the process sees of it.
+    pub(crate) seen: Arc<fieldgate_plant::Device>,
     counters: Arc<Counters>,
     tally: Tallied,
-    is_online: Arc<AtomicBool>,
     cancel: CancellationToken,
     run: JoinHandle<()>,
     pump: JoinHandle<()>,
 }
 
 impl Device {
-    /// Runs a device. `changed` is told each time it comes or goes.
-    pub(crate) fn start(started: Started, publisher: Publisher, changed: Arc<Notify>) -> Self {
-        let (points, raw) = (Arc::clone(&started.points), started.raw);
-        let name = started.settings.device.clone();
+    /// Runs the device of a bridge, on a bus or not. `changed` is told each time it comes or goes.
+    pub(crate) fn start(
+        started: Started,
+        (bridge, bus): (&str, Option<&str>),
+        plant: &Plant,
+        publisher: Publisher,
+        changed: Arc<Notify>,
+    ) -> Self {
         let (requests, taken) = mpsc::channel(REQUESTS_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
         let cancel = CancellationToken::new();
-        let is_online = Arc::new(AtomicBool::new(false));
+        let seen = plant.new_device(About {
+            name: started.settings.device.clone(),
+            bridge: bridge.to_owned(),
+            bus: bus.map(str::to_owned),
+            points: Arc::clone(&started.points),
+            requests,
+            raw: started.raw,
+        });
         let ports = Ports {
             requests: taken,
             events,
@@ -51,30 +61,19 @@ impl Device {
         let (run, tally) = started.run(Arc::clone(&counters), ports);
         let run = tokio::spawn(run);
         let pump = Pump {
-            device: name.clone(),
-            points: Arc::clone(&points),
-            raw,
+            seen: Arc::clone(&seen),
             publisher,
-            is_online: Arc::clone(&is_online),
             changed,
             cancel: cancel.clone(),
         };
         Self {
-            name,
-            points,
-            requests,
-            raw,
+            seen,
             counters,
             tally,
-            is_online,
             cancel,
             run,
             pump: tokio::spawn(pump.serve(told)),
         }
-    }
-
-    pub(crate) fn is_online(&self) -> bool {
-        self.is_online.load(Ordering::Relaxed)
     }
 
     /// Its counters, unless they are its bus's business.
@@ -92,73 +91,86 @@ impl Device {
     pub(crate) async fn stopped(self, until: Instant) {
         self.cancel.cancel();
         let Self {
-            name, run, pump, ..
+            seen, run, pump, ..
         } = self;
+        let name = seen.about().name.as_str();
         let tasks = [run.abort_handle(), pump.abort_handle()];
         let ended = tokio::time::timeout_at(until, async {
             for task in [run, pump] {
                 if let Err(error) = task.await {
-                    log::error!(DEVICE = name.as_str(); "{error}");
+                    log::error!(DEVICE = name; "{error}");
                 }
             }
         });
         if ended.await.is_err() {
-            log::warn!(DEVICE = name.as_str(); "cut off while it waited for its bus or for an answer");
+            log::warn!(DEVICE = name; "cut off while it waited for its bus or for an answer");
             tasks.iter().for_each(|task| task.abort());
         }
     }
 }
 
 struct Pump {
-    device: String,
-    points: Arc<[Point]>,
-    raw: Option<usize>,
+    seen: Arc<fieldgate_plant::Device>,
     publisher: Publisher,
-    is_online: Arc<AtomicBool>,
     changed: Arc<Notify>,
     cancel: CancellationToken,
 }
 
 impl Pump {
-    /// Publishes raw bytes, and gives the rest of the event back.
-    async fn hand_through(&self, event: Event) -> Event {
-        let (Some(raw), Event::Samples(samples)) = (self.raw, &event) else {
-            return event;
+    fn name(&self) -> &str {
+        &self.seen.about().name
+    }
+
+    /// Publishes raw bytes, and gives the rest of the samples back.
+    async fn hand_through(&self, samples: Vec<Sample>) -> Vec<Sample> {
+        let Some(raw) = self.seen.about().raw else {
+            return samples;
         };
-        let is_raw = |sample: &&Sample| sample.point == raw;
-        for sample in samples.iter().filter(is_raw) {
-            self.publisher.received(&self.device, sample).await;
+        let (bytes, rest) = samples.into_iter().partition(|sample| sample.point == raw);
+        let bytes: Vec<Sample> = bytes;
+        for sample in &bytes {
+            self.publisher.received(self.name(), sample).await;
         }
-        let rest = samples.iter().filter(|sample| !is_raw(sample)).cloned();
-        Event::Samples(rest.collect())
+        rest
     }
 
     /// Ends when the device has ended and its last event is published.
     async fn serve(self, mut told: mpsc::Receiver<Box<Event>>) {
         while let Some(event) = told.recv().await {
-            let event = self.hand_through(*event).await;
-            let is_online = match &event {
-                Event::Online => Some(true),
-                Event::Offline { .. } => Some(false),
-                Event::Samples(_) => None,
-            };
-            self.publisher
-                .event(&self.device, &self.points, event)
-                .await;
-            if let Some(is_online) = is_online {
-                self.is_online.store(is_online, Ordering::Relaxed);
-                self.changed.notify_one();
+            match *event {
+                Event::Samples(samples) => {
+                    let samples = self.hand_through(samples).await;
+                    self.seen.take(&samples);
+                    let points = self.seen.points();
+                    self.publisher.samples(self.name(), points, &samples).await;
+                }
+                Event::Online => self.is(State::Online, DeviceState::Online).await,
+                Event::Offline { error, since } => {
+                    let state = State::Offline {
+                        error: error.clone(),
+                        since,
+                    };
+                    self.is(state, DeviceState::Offline { error, since }).await;
+                }
             }
         }
-        self.is_online.store(false, Ordering::Relaxed);
         if !self.cancel.is_cancelled() {
             // A defect of ours must not look like a device that has nothing new to say.
-            let device = self.device.as_str();
+            let device = self.name();
             log::error!(DEVICE = device; "its polling has ended by itself; a reload starts nothing, a restart does");
-            self.publisher.offline(device, "internal error").await;
-            let points: Vec<&str> = self.points.iter().map(|point| &*point.name).collect();
+            self.seen.abandon(INTERNAL);
+            self.publisher.offline(device, INTERNAL).await;
+            let points = self.seen.points().iter();
+            let points: Vec<&str> = points.map(|point| &*point.name).collect();
             self.publisher.stale_points(device, &points).await;
             self.changed.notify_one();
         }
+    }
+
+    async fn is(&self, seen: State, published: DeviceState) {
+        // A subscriber that hears of it finds it so.
+        self.seen.set_state(seen);
+        self.publisher.state(self.name(), &published).await;
+        self.changed.notify_one();
     }
 }

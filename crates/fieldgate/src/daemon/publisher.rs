@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fieldgate_bridge::{Event, Figures};
+use fieldgate_bridge::Figures;
 use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
 use fieldgate_model::payload::{self, OFFLINE, ONLINE, SampleWriter};
 use fieldgate_model::{
@@ -64,21 +64,8 @@ impl Publisher {
             .set_will(retained(&self.topics.gateway_state(), OFFLINE))
     }
 
-    /// Publishes what a device told.
-    pub(crate) async fn event(&self, device: &str, points: &[Point], event: Event) {
-        match event {
-            Event::Samples(samples) => {
-                self.samples(device, points, &samples).await;
-            }
-            Event::Online => self.state(device, &DeviceState::Online).await,
-            Event::Offline { error, since } => {
-                let state = DeviceState::Offline { error, since };
-                self.state(device, &state).await;
-            }
-        }
-    }
-
-    async fn samples(&self, device: &str, points: &[Point], samples: &[Sample]) {
+    /// Publishes readings of a device.
+    pub(crate) async fn samples(&self, device: &str, points: &[Point], samples: &[Sample]) {
         for samples in samples.chunks(SAMPLES_AT_ONCE) {
             let page = self.page(device, points, samples);
             let messages = page.ends.iter().map(|&(start, topic, end)| {
@@ -126,7 +113,8 @@ impl Publisher {
         }
     }
 
-    async fn state(&self, device: &str, state: &DeviceState) {
+    /// Publishes how a device is.
+    pub(crate) async fn state(&self, device: &str, state: &DeviceState) {
         let payload = payload::render_state(self.format, state);
         self.send(retained(&self.topics.device_state(device), &payload))
             .await;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_bridge::{Change, Whose};
-use fieldgate_model::Topics;
-use tokio::sync::Notify;
+use fieldgate_model::{Point, Topics};
+use fieldgate_plant::{About, Bus, Plant};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::commands::Directory;
 use super::device::Device;
 use super::publisher::Publisher;
 use super::stats::Stats;
@@ -24,6 +24,10 @@ use fieldgate_config::{self as config, Changes, Config};
 
 /// How long all devices together may take to end their transactions, on a reload and at the end.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Why a device is offline that its bridge did not start.
+const NOT_STARTED: &str = "the gateway could not start it";
+/// Why devices are offline after an orderly end.
+const STOPPED: &str = "the gateway was stopped";
 
 /// What runs now.
 pub(crate) struct Supervisor {
@@ -32,7 +36,7 @@ pub(crate) struct Supervisor {
     bridges: Vec<(bool, Box<dyn Running>)>,
     devices: BTreeMap<String, Device>,
     publisher: Publisher,
-    directory: Directory,
+    plant: Plant,
     changed: Arc<Notify>,
     stats: Stats,
     /// Publishes counters.
@@ -45,7 +49,7 @@ impl Supervisor {
         config: &Config,
         state: Option<&Path>,
         publisher: Publisher,
-        directory: Directory,
+        plant: Plant,
         changed: Arc<Notify>,
     ) -> Self {
         let mut nothing = config.clone();
@@ -61,7 +65,7 @@ impl Supervisor {
             bridges,
             devices: BTreeMap::new(),
             publisher,
-            directory,
+            plant,
             changed,
             stats: Stats::default(),
             telling: None,
@@ -79,17 +83,30 @@ impl Supervisor {
             return;
         }
         let topics = self.publisher.topics();
+        let layout = self.plant.layout();
         let mut now = BTreeMap::new();
         for (whose, figures) in self.bridges.iter().flat_map(|(_, bridge)| bridge.counts()) {
             let topic = match whose {
-                Whose::Bus(name) => topics.bus_stats(&name),
-                Whose::Device(name) => topics.device_stats(&name),
+                Whose::Bus(name) => {
+                    if let Some(bus) = layout.buses.get(&name) {
+                        bus.count(&figures);
+                    }
+                    topics.bus_stats(&name)
+                }
+                Whose::Device(name) => {
+                    if let Some(device) = layout.devices.get(&name) {
+                        device.count(&figures);
+                    }
+                    topics.device_stats(&name)
+                }
             };
             now.insert(topic, figures);
         }
         for (name, device) in &self.devices {
-            let figures = device.figures();
-            now.extend(figures.map(|figures| (topics.device_stats(name), figures)));
+            if let Some(figures) = device.figures() {
+                device.seen.count(&figures);
+                now.insert(topics.device_stats(name), figures);
+            }
         }
         let due = self.stats.due(now);
         let publisher = self.publisher.clone();
@@ -116,12 +133,6 @@ impl Supervisor {
     /// The topics that it publishes to.
     pub(crate) fn topics(&self) -> &Topics {
         self.publisher.topics()
-    }
-
-    /// Devices that answer, and all.
-    pub(crate) fn count(&self) -> (usize, usize) {
-        let online = self.devices.values().filter(|device| device.is_online());
-        (online.count(), self.devices.len())
     }
 
     /// Makes what runs equal to `wanted`, and touches nothing that is equal already.
@@ -174,13 +185,27 @@ impl Supervisor {
                 result = Err(error);
             }
             if !self.devices.contains_key(name) {
-                let why = "the gateway could not start it";
-                self.publisher.offline(name, why).await;
+                self.publisher.offline(name, NOT_STARTED).await;
+                self.show(name, absent(name, &wanted, &self.plant));
             }
         }
+        self.show_buses(&wanted);
         self.config = wanted;
         self.changed.notify_one();
         result.map(|()| changes)
+    }
+
+    /// Lets the rest of the process see the buses that there are; those that stay keep their counters.
+    fn show_buses(&self, wanted: &Config) {
+        self.plant.change(|layout| {
+            let old = std::mem::take(&mut layout.buses);
+            let buses = wanted.buses.iter().map(|(name, bus)| {
+                let same = old.get(name).filter(|old| old.bridge == bus.kind);
+                let new = || Arc::new(Bus::new(bus.kind));
+                (name.clone(), same.cloned().unwrap_or_else(new))
+            });
+            layout.buses = buses.collect();
+        });
     }
 
     /// Devices that are removed or changed, of those that one of `bridges` serves now.
@@ -210,29 +235,35 @@ impl Supervisor {
         };
         if let Some(started) = bridge.start(device, seed)? {
             let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
-            self.insert(name, Device::start(started, publisher, changed));
+            let place = (device.kind, device.bus());
+            let device = Device::start(started, place, &self.plant, publisher, changed);
+            self.show(name, Arc::clone(&device.seen));
+            self.devices.insert(name.to_owned(), device);
         }
         Ok(())
     }
 
-    fn insert(&mut self, name: &str, device: Device) {
-        let points = Arc::clone(&device.points);
-        self.directory
-            .insert(name, points, device.requests.clone(), device.raw);
-        self.devices.insert(name.to_owned(), device);
+    /// Lets the rest of the process see a device, in the place of what it has seen of it.
+    fn show(&self, name: &str, device: Arc<fieldgate_plant::Device>) {
+        if let Some(old) = self.plant.device(name) {
+            device.inherit(&old);
+        }
+        self.plant.change(|layout| {
+            layout.devices.insert(name.to_owned(), device);
+        });
     }
 
     /// Stops devices and clears the topics that have no device any more.
     async fn stop(&self, stopping: Vec<Device>, wanted: &Config) {
         for device in &stopping {
-            self.directory.remove(&device.name);
             device.cancel();
         }
         let until = Instant::now() + DRAIN;
         for device in stopping {
-            let name = device.name.clone();
-            let points = Arc::clone(&device.points);
+            let seen = Arc::clone(&device.seen);
+            let (name, points) = (seen.about().name.clone(), seen.points());
             device.stopped(until).await;
+            seen.abandon("the gateway stopped it for a reload");
             let stay = wanted.points(&name);
             let gone: Vec<_> = points
                 .iter()
@@ -243,6 +274,9 @@ impl Supervisor {
             self.publisher.stale_points(&name, &stay).await;
             if !wanted.devices.contains_key(&name) {
                 self.publisher.clear_state(&name).await;
+                self.plant.change(|layout| {
+                    layout.devices.remove(&name);
+                });
             }
         }
     }
@@ -251,15 +285,14 @@ impl Supervisor {
     pub(crate) async fn drain(mut self) {
         let devices = std::mem::take(&mut self.devices);
         for device in devices.values() {
-            self.directory.remove(&device.name);
             device.cancel();
         }
         let until = Instant::now() + DRAIN;
         for (name, device) in devices {
+            let seen = Arc::clone(&device.seen);
             device.stopped(until).await;
-            self.publisher
-                .offline(&name, "the gateway was stopped")
-                .await;
+            seen.abandon(STOPPED);
+            self.publisher.offline(&name, STOPPED).await;
             // Where subscribers are too slow for all of it, the next start says the rest.
             let points = self.config.points(&name);
             let stale = self.publisher.stale_points(&name, &points);
@@ -269,6 +302,28 @@ impl Supervisor {
             bridge.stop().await;
         }
     }
+}
+
+/// A device that could not be started, for those who look for it.
+fn absent(name: &str, wanted: &Config, plant: &Plant) -> Arc<fieldgate_plant::Device> {
+    let device = wanted.devices.get(name);
+    let point = |name: &str| Point {
+        name: name.to_owned(),
+        unit: None,
+        writable: false,
+        labels: None,
+    };
+    let absent = plant.new_device(About {
+        name: name.to_owned(),
+        bridge: device.map_or("", |device| device.kind).to_owned(),
+        bus: device.and_then(|device| device.bus()).map(str::to_owned),
+        points: wanted.points(name).into_iter().map(point).collect(),
+        // Without another end: it takes nothing.
+        requests: mpsc::channel(1).0,
+        raw: None,
+    });
+    absent.abandon(NOT_STARTED);
+    absent
 }
 
 /// Those of some devices that a bridge serves.
