@@ -8,6 +8,7 @@
 //! and `routes` is the list of everything that can be asked.
 
 mod accounts;
+mod answer;
 mod app;
 mod assets;
 mod cookie;

@@ -1,7 +1,6 @@
 //! Devices, points and readings as they are told.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use fieldgate_model::{Point, Quality, Value, payload};
 use fieldgate_plant::{Device, Reading, State};
@@ -34,7 +33,7 @@ pub(crate) struct ShownReading {
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Arc<str>>,
+    error: Option<String>,
 }
 
 impl ShownReading {
@@ -48,7 +47,7 @@ impl ShownReading {
             text: text.filter(|text| digits(text) > DIGITS),
             quality: quality(reading),
             at: reading.map(|reading| time(reading.at)),
-            error: reading.and_then(|reading| reading.error.clone()),
+            error: reading.and_then(|reading| reading.error.as_deref().map(str::to_owned)),
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::answer::Json;
 use crate::app::App;
 use crate::shown::ShownFigures;
 use crate::trend::{STEP, ShownTrend};

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use fieldgate_plant::Device;
 use serde::Serialize;
 
 use super::lists::{LIMIT, LIMIT_MAX, Page, has};
+use crate::answer::Json;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::query::{Names, Query};

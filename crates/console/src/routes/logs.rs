@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use log::Level;
 use serde::Serialize;
 
+use crate::answer::Json;
 use crate::app::App;
 use crate::logs::{Entry, Wanted};
 use crate::problem::Problem;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use fieldgate_plant::State as DeviceState;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::buses::{self, ShownBus};
 use super::logs::{self, ShownLine};
 use super::system::{self, Figures};
+use crate::answer::Json;
 use crate::app::App;
 use crate::shown::{ShownDevice, time};
 

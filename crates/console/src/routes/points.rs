@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use fieldgate_plant::{Device, Reading};
@@ -14,6 +13,7 @@ use super::lists::{LIMIT, LIMIT_MAX, Page, has};
 use super::session::may_operate;
 use super::stream::named;
 use super::{devices, lists};
+use crate::answer::Json;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::query::{Names, Query};

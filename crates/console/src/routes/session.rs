@@ -8,10 +8,10 @@ use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{Account, Refusal, Role, Way};
+use crate::answer::Json;
 use crate::app::{self, App, CODE_ACCOUNT};
 use crate::cookie;
 use crate::guard::Peer;

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::answer::{Json, typed};
 use crate::app::App;
 use crate::assets;
 use crate::metrics::{self, Format};
@@ -44,13 +43,6 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
 /// The document that describes this interface.
 pub(crate) async fn openapi() -> Response {
     typed(OPENAPI, "application/json")
-}
-
-fn typed(text: impl Into<Body>, kind: &'static str) -> Response {
-    let mut response = Response::new(text.into());
-    let kind = HeaderValue::from_static(kind);
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
 }
 
 /// Figures by name; those with a label are named `name.label`.
