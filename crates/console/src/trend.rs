@@ -326,7 +326,7 @@ mod tests {
         let found = pairs(&trends.point("d", 0));
         assert_eq!(found.len(), CELLS);
         assert_eq!(found.last(), Some(&Some((499.0, 499.0))));
-        assert_eq!(found.first(), Some(&Some((379.0, 380.0))));
+        assert_eq!(found.first(), Some(&Some((380.0, 380.0))));
         layout(&plant, &["new", "a"]);
         trends.look(&plant, start + STEP * 500);
         assert_eq!(pairs(&trends.point("d", 1)).len(), CELLS - 1);

@@ -4,7 +4,7 @@
 //! of its own and goes on serving whatever happens here.
 
 mod access_reload;
-mod clock;
+pub(crate) mod clock;
 mod commands;
 mod device;
 mod listen;
@@ -22,11 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
+use fieldgate_console::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::console;
 use crate::control::{
     self,
     server::{Buses, Control},
@@ -66,6 +68,7 @@ pub(crate) async fn run(
     path: &Path,
     state: Option<&Path>,
     control: Option<&Path>,
+    logs: Logs,
 ) -> Result<(), Stop> {
     let config = config::load_with_files(path, KINDS)
         .map_err(Stop::Config)?
@@ -73,6 +76,7 @@ pub(crate) async fn run(
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Access::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
+    let console = console::open(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
     let introduced = introduce(&publisher, &link, &config);
@@ -104,6 +108,8 @@ pub(crate) async fn run(
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
+    let started = console.map(|console| console.start(&plant, &broker, doors.known(), logs));
+    let console = started.transpose()?;
     signals.notifier.ready();
 
     serve(
@@ -119,6 +125,7 @@ pub(crate) async fn run(
 
     signals.notifier.stopping();
     log::info!("stopping");
+    drop(console);
     commands_end.cancel();
     if let Err(error) = commands.await {
         log::error!("commands: {error}");
