@@ -1,4 +1,5 @@
-//! The last hour of every point and every bus, in memory: the least and the greatest value of each half minute.
+//! The last hour of every point and every bus, in memory: the least and the greatest value of each ten seconds, of each
+//! half minute, or of each minute, as many points as there are.
 //!
 //! Pure but for [`keep`], which looks at the plant once a second.
 
@@ -11,14 +12,16 @@ use fieldgate_plant::{Layout, Plant, Reading};
 
 use crate::app::App;
 
-/// What one cell stands for.
-pub(crate) const STEP: Duration = Duration::from_secs(30);
-/// Cells of a series: an hour.
-const CELLS: usize = 120;
-/// All cells together: 4 MiB. With more points each has fewer.
+/// What one cell can stand for, in seconds: the first of which all points have an hour.
+const STEPS: [usize; 3] = [10, 30, 60];
+/// What a series reaches back, in seconds.
+const REACH: usize = 3_600;
+/// All cells together: 4 MiB. With too many points for an hour of minutes each has fewer.
 const CELLS_MAX: usize = (4 << 20) / size_of::<Cell>();
 /// Fewer cells than this show nothing.
 const CELLS_LEAST: usize = 10;
+/// A bus whose counters stay for so long does nothing.
+const IDLE: Duration = Duration::from_secs(25);
 /// From one look to the next, at least.
 const LOOK: Duration = Duration::from_secs(1);
 /// A look may take one part in so many of the thread's time.
@@ -41,8 +44,9 @@ pub(crate) struct Trends {
     seen: u64,
     /// The number of the cell of now.
     cell: usize,
-    /// Cells of each series.
+    /// Cells of each series, and the seconds that one stands for.
     cells: usize,
+    step: usize,
     devices: BTreeMap<String, Series>,
     buses: BTreeMap<String, Bus>,
 }
@@ -57,8 +61,10 @@ struct Series {
 #[derive(Debug, Default)]
 struct Bus {
     ring: Ring,
-    /// Milliseconds that it was busy at the begin of the cell, and when that was.
+    /// Milliseconds that it was busy when that changed last, and when it did.
     busy: Option<(u64, Instant)>,
+    /// What was found then.
+    share: Option<f32>,
 }
 
 /// A series as it is told: of the last cells, the newest last.
@@ -77,7 +83,8 @@ impl Trends {
             layout: 0,
             seen: 0,
             cell: 0,
-            cells: CELLS,
+            cells: REACH / STEPS[0],
+            step: STEPS[0],
             devices: BTreeMap::new(),
             buses: BTreeMap::new(),
         }
@@ -90,16 +97,16 @@ impl Trends {
         if layout.number != self.layout {
             self.change(&layout);
         }
-        let passed = (now - self.start).as_millis() / STEP.as_millis();
-        let cell = usize::try_from(passed).unwrap_or(usize::MAX);
+        let passed = usize::try_from((now - self.start).as_secs()).unwrap_or(usize::MAX);
+        let cell = passed / self.step;
         let is_next = cell != self.cell;
         if is_next {
             self.turn(cell);
-            self.buses(&layout, now);
         }
         if self.cells == 0 {
             return;
         }
+        self.buses(&layout, is_next, now);
         let (place, cells) = (self.cell % self.cells, self.cells);
         for (name, device) in &layout.devices {
             let Some(series) = self.devices.get_mut(name) else {
@@ -124,11 +131,11 @@ impl Trends {
         self.layout = layout.number;
         let devices = layout.devices.values();
         let count: usize = devices.map(|device| device.points().len()).sum();
-        let cells = (CELLS_MAX / count.max(1)).min(CELLS);
-        let cells = if cells < CELLS_LEAST { 0 } else { cells };
-        if cells != self.cells {
-            log::info!("the console keeps {cells} half minutes of each of {count} points");
-            self.cells = cells;
+        let (step, cells) = sizes(count);
+        if (step, cells) != (self.step, self.cells) {
+            log::debug!("the console keeps {cells} times {step} s of each of {count} points");
+            (self.step, self.cells) = (step, cells);
+            self.cell = usize::MAX;
             self.devices.clear();
             self.buses.clear();
         }
@@ -149,7 +156,7 @@ impl Trends {
 
     /// Goes on to another cell; those between stay empty.
     fn turn(&mut self, cell: usize) {
-        let between = cell.saturating_sub(self.cell).min(self.cells);
+        let between = cell.abs_diff(self.cell).min(self.cells);
         self.cell = cell;
         let rings = self.devices.values_mut();
         let rings = rings.flat_map(|series| &mut series.rings);
@@ -164,11 +171,9 @@ impl Trends {
         }
     }
 
-    /// The share of each bus since the last cell.
-    fn buses(&mut self, layout: &Layout, now: Instant) {
-        if self.cells == 0 {
-            return;
-        }
+    /// The share of each bus. Its counters are looked at less often than this asks: the share is known when they
+    /// change, and holds until then.
+    fn buses(&mut self, layout: &Layout, is_next: bool, now: Instant) {
         for (name, bus) in &layout.buses {
             let figures = bus.figures();
             let mut counts = figures.routine.iter();
@@ -176,14 +181,24 @@ impl Trends {
                 continue;
             };
             let kept = self.buses.entry(name.clone()).or_default();
-            if let Some((before, at)) = kept.busy.replace((*busy, now))
-                && *busy >= before
-            {
-                let passed = (now - at).as_secs_f32() * 1_000.0;
-                let share = (*busy - before) as f32 / passed.max(1.0);
-                take(&mut kept.ring, self.cells, self.cell % self.cells, share.min(1.0));
+            let (before, at) = *kept.busy.get_or_insert((*busy, now));
+            let passed = now - at;
+            let is_known = *busy != before || passed >= IDLE;
+            if is_known {
+                // A bus that was started anew counts from zero.
+                let taken = busy.saturating_sub(before) as f32;
+                kept.share = Some((taken / (passed.as_secs_f32() * 1_000.0).max(1.0)).min(1.0));
+                kept.busy = Some((*busy, now));
+            }
+            if let (true, Some(share)) = (is_known || is_next, kept.share) {
+                take(&mut kept.ring, self.cells, self.cell % self.cells, share);
             }
         }
+    }
+
+    /// Seconds that one cell stands for.
+    pub(crate) fn step(&self) -> usize {
+        self.step
     }
 
     /// The series of a point.
@@ -210,6 +225,16 @@ impl Trends {
         let (lo, hi) = cells.map(|[lo, hi]| (some(*lo), some(*hi))).unzip();
         ShownTrend { lo, hi }
     }
+}
+
+/// The seconds of a cell, and the cells of each of so many series; none if there is room for too few.
+fn sizes(count: usize) -> (usize, usize) {
+    let most = CELLS_MAX / count.max(1);
+    let [.., longest] = STEPS;
+    let whole = STEPS.iter().find(|step| REACH / **step <= most);
+    let step = *whole.unwrap_or(&longest);
+    let cells = most.min(REACH / step);
+    (step, if cells < CELLS_LEAST { 0 } else { cells })
 }
 
 /// What of a reading can be drawn.
@@ -291,12 +316,12 @@ mod tests {
     }
 
     #[test]
-    fn each_half_minute_has_its_least_and_greatest_value() {
+    fn each_ten_seconds_have_their_least_and_greatest_value() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let plant = plant(&["a", "b"]);
         let mut trends = Trends::new(start);
-        for (seconds, values) in [(1, vec![5, 3]), (2, vec![9]), (31, vec![]), (62, vec![4])] {
+        for (seconds, values) in [(1, vec![5, 3]), (2, vec![9]), (11, vec![]), (22, vec![4])] {
             values.iter().for_each(|value| {
                 tell(&plant, 1, *value);
                 trends.look(&plant, at(seconds));
@@ -308,7 +333,7 @@ mod tests {
         assert_eq!(pairs(&trends.point("d", 0)), []);
         assert_eq!(pairs(&trends.point("x", 0)), []);
         plant.device("d").unwrap().abandon("unplugged");
-        trends.look(&plant, at(190));
+        trends.look(&plant, at(65));
         let gone = pairs(&trends.point("d", 1));
         assert_eq!(gone.len(), 7);
         assert_eq!(gone[3..], [None; 4]);
@@ -321,15 +346,32 @@ mod tests {
         let mut trends = Trends::new(start);
         for number in 0..500_u32 {
             tell(&plant, 0, number.into());
-            trends.look(&plant, start + STEP * number);
+            trends.look(&plant, start + Duration::from_secs(10) * number);
         }
         let found = pairs(&trends.point("d", 0));
-        assert_eq!(found.len(), CELLS);
+        assert_eq!(found.len(), 360);
         assert_eq!(found.last(), Some(&Some((499.0, 499.0))));
-        assert_eq!(found.first(), Some(&Some((380.0, 380.0))));
+        assert_eq!(found.first(), Some(&Some((140.0, 140.0))));
         layout(&plant, &["new", "a"]);
-        trends.look(&plant, start + STEP * 500);
-        assert_eq!(pairs(&trends.point("d", 1)).len(), CELLS - 1);
+        trends.look(&plant, start + Duration::from_secs(10) * 500);
+        assert_eq!(pairs(&trends.point("d", 1)).len(), 359);
         assert_eq!(pairs(&trends.point("d", 0)), []);
+    }
+
+    #[test]
+    fn more_points_have_longer_steps_and_then_less_than_an_hour() {
+        for (points, want) in [
+            (0, (10, 360)),
+            (1_456, (10, 360)),
+            (1_457, (30, 120)),
+            (5_000, (60, 60)),
+            (8_738, (60, 60)),
+            (20_000, (60, 26)),
+            (52_428, (60, 10)),
+            (52_429, (60, 0)),
+            (usize::MAX, (60, 0)),
+        ] {
+            assert_eq!(sizes(points), want, "{points}");
+        }
     }
 }

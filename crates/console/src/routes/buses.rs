@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::answer::Json;
 use crate::app::App;
 use crate::shown::ShownFigures;
-use crate::trend::{STEP, ShownTrend};
+use crate::trend::ShownTrend;
 
 #[derive(Serialize)]
 pub(crate) struct ShownBus {
@@ -18,7 +18,7 @@ pub(crate) struct ShownBus {
     bridge: String,
     devices: Vec<String>,
     figures: ShownFigures,
-    step_seconds: u64,
+    step_seconds: usize,
     /// Shares of its time that were taken, from 0 to 1.
     busy: ShownTrend,
 }
@@ -51,7 +51,7 @@ pub(crate) fn all(app: &App) -> Vec<ShownBus> {
             bridge: bus.bridge.clone(),
             devices: devices.remove(name.as_str()).unwrap_or_default(),
             figures: ShownFigures::new(&figures.routine, &figures.faults, figures.exceptions.as_ref()),
-            step_seconds: STEP.as_secs(),
+            step_seconds: trends.step(),
             busy: trends.bus(name),
         }
     });

@@ -1,5 +1,6 @@
 //! What a person wants to know first.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -13,7 +14,7 @@ use super::logs::{self, ShownLine};
 use super::system::{self, Figures};
 use crate::answer::Json;
 use crate::app::App;
-use crate::shown::{ShownDevice, time};
+use crate::shown::{ShownDevice, quality, time};
 
 /// Devices that are named.
 const DEVICES: usize = 20;
@@ -30,6 +31,8 @@ struct Overview<'a> {
     warnings: Vec<String>,
     devices: Counts,
     points: usize,
+    /// Points by the quality of their value.
+    qualities: BTreeMap<&'static str, usize>,
     /// Devices that do not answer.
     troubled: Vec<ShownDevice<'a>>,
     buses: Vec<ShownBus>,
@@ -50,8 +53,12 @@ pub(crate) async fn all(State(app): State<Arc<App>>) -> Response {
     let mut counts = Counts::default();
     let mut troubled = Vec::new();
     let mut points = 0;
+    let mut qualities = BTreeMap::new();
     for device in layout.devices.values() {
         points += device.points().len();
+        for reading in device.readings() {
+            *qualities.entry(quality(reading.as_ref())).or_default() += 1;
+        }
         match device.state() {
             DeviceState::Online => counts.online += 1,
             DeviceState::Starting => counts.starting += 1,
@@ -73,6 +80,7 @@ pub(crate) async fn all(State(app): State<Arc<App>>) -> Response {
         warnings: house.warnings(),
         devices: counts,
         points,
+        qualities,
         troubled,
         buses: buses::all(&app),
         broker: system::figures(&app),

@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::query::{Names, Query};
 use crate::session::Session;
 use crate::shown::{self, ShownPoint, ShownState};
-use crate::trend::{STEP, ShownTrend};
+use crate::trend::ShownTrend;
 
 /// Points whose last hour is told at once.
 const TRENDS_MAX: usize = 100;
@@ -128,7 +128,7 @@ struct Whole<'d> {
     options: Option<Vec<Box<RawValue>>>,
     /// Whether who asks may write to it.
     may_write: bool,
-    step_seconds: u64,
+    step_seconds: usize,
     trend: ShownTrend,
 }
 
@@ -147,6 +147,7 @@ pub(crate) async fn one(
     let point = points.get(place);
     let point = point.ok_or_else(|| Problem::missing(format!("{name} has no point \"{wanted}\"")))?;
     let accounts = &app.around.accounts;
+    let trends = app.trends();
     let whole = Whole {
         point: ShownPoint::new(&device, point, reading.as_ref()),
         bridge: &device.about().bridge,
@@ -156,15 +157,16 @@ pub(crate) async fn one(
         may_write: point.writable
             && may_operate(&session)
             && accounts.may_write(session.holder.name(), name, wanted),
-        step_seconds: STEP.as_secs(),
-        trend: app.trends().point(name, place),
+        step_seconds: trends.step(),
+        trend: trends.point(name, place),
     };
+    drop(trends);
     Ok(Json(whole).into_response())
 }
 
 #[derive(Serialize)]
 struct Trends<'t> {
-    step_seconds: u64,
+    step_seconds: usize,
     trends: BTreeMap<&'t str, ShownTrend>,
 }
 
@@ -191,8 +193,8 @@ pub(crate) async fn trends(
             trends.insert(text, all.point(device, place));
         }
     }
+    let step_seconds = all.step();
     drop(all);
-    let step_seconds = STEP.as_secs();
     Ok(Json(Trends {
         step_seconds,
         trends,

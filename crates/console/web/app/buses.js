@@ -13,7 +13,7 @@ export function Buses() {
     <div class="cards wide">${data ? data.items.map((bus) => html`<section class="card" key=${bus.bus} aria-label=${bus.bus}>
       <h2>${bus.bus} <small class="muted">${bus.bridge}</small></h2>
       <h3>${t("buses.busy")}</h3>
-      <${Chart} trend=${bus.busy} step=${bus.step_seconds} format=${percent} label=${`${bus.bus}: ${t("buses.busy")}`} />
+      <${Chart} trend=${bus.busy} step=${bus.step_seconds} format=${percent} least=${[0, 0.01]} label=${`${bus.bus}: ${t("buses.busy")}`} />
       <h3>${t("figures")}</h3><${Figures} figures=${bus.figures} />
       <h3>${t("part.devices")}</h3>
       <p class="links">${bus.devices.map((name) => html`<a href=${`#/devices/${encodeURIComponent(name)}`}>${name}</a> `)}</p>

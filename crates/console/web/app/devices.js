@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { get, listen, pathOf } from "./api.js";
-import { number, t, time } from "./i18n.js";
+import { count, number, t, time } from "./i18n.js";
 import { Choice, Failed, Search, State, useLayout, usePolled, useTick } from "./ui.js";
 import { Table } from "./points.js";
 
@@ -44,12 +44,12 @@ export function Devices({ query }) {
       <${Choice} label=${t("devices.state")} value=${state} set=${setState}
         options=${[["", t("points.all")], ...states.map((name) => [name, t(`state.${name}`)])]} /></div>
     <${Failed} problem=${problem} />
-    <p class="count" role="status">${t("devices.count", { count: number(shown.length) })}</p>
+    <p class="count" role="status">${count("devices.count", shown.length)}</p>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("part.devices")}><table><thead><tr>${["device", "state", "bus", "points", "why"].map((name) =>
       html`<th scope="col" class=${`d-${name}`}>${t(`devices.${name}`)}</th>`)}</tr></thead>
     <tbody>${shown.map((device) => html`<tr key=${device.device}>
       <th scope="row"><a href=${`#/devices/${encodeURIComponent(device.device)}`}>${device.device}</a></th>
-      <td><${State} device=${device} /></td><td>${device.bus || "—"} <span class="muted">${device.bridge}</span></td>
+      <td><${State} device=${device} /></td><td class="bus">${device.bus || "—"} <span class="muted">${device.bridge}</span></td>
       <td class="number">${number(device.points)}</td>
       <td class="why">${device.error || ""}${device.since ? html` <span class="age">${t("since", { time: time(device.since) })}</span>` : null}</td></tr>`)}
     </tbody></table></div>`;
@@ -82,9 +82,9 @@ const label = (name) => {
 // Counters: all of what is as it should be, and of the faults those that happened.
 export function Figures({ figures }) {
   const routine = Object.entries(figures.routine).filter(([name]) => name !== "busy_ms");
-  const faults = Object.entries(figures.faults).filter(([, count]) => count > 0);
+  const faults = Object.entries(figures.faults).filter(([, times]) => times > 0);
   if (!routine.length && !faults.length) return html`<p class="muted">${t("figures.none")}</p>`;
-  return html`<dl class="pairs">${routine.map(([name, count]) => html`<dt>${label(name)}</dt><dd>${number(count)}</dd>`)}
-    ${faults.map(([name, count]) => html`<dt class="fault">${label(name)}</dt><dd class="fault">${number(count)}</dd>`)}</dl>
+  return html`<dl class="pairs">${routine.map(([name, times]) => html`<dt>${label(name)}</dt><dd>${number(times)}</dd>`)}
+    ${faults.map(([name, times]) => html`<dt class="fault">${label(name)}</dt><dd class="fault">${number(times)}</dd>`)}</dl>
     ${faults.length ? null : html`<p class="muted">${t("figures.fine")}</p>`}`;
 }

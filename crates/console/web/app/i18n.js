@@ -31,6 +31,9 @@ export function t(key, values) {
     values && name in values ? values[name] : whole);
 }
 
+// A number of things: one has a text of its own.
+export const count = (key, many) => t(many === 1 ? `${key}.one` : key, { count: number(many) });
+
 export const has = (key) => key in texts;
 
 const formats = {};
@@ -63,7 +66,7 @@ export function value(reading) {
 }
 
 const day = { year: "numeric", month: "2-digit", day: "2-digit" };
-const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 
 export function time(at) {
   if (!at) return "—";

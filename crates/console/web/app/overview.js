@@ -2,17 +2,17 @@
 
 import { html, useRef } from "../vendor/htm-preact.js";
 import { get } from "./api.js";
-import { ago, number, percent, t, time } from "./i18n.js";
+import { ago, count, number, percent, t, time } from "./i18n.js";
 import { Failed, State, Spark, usePolled, useTick } from "./ui.js";
 
 // What a counter grew by in a second, from one look to the next.
-function useRate(at, count) {
-  const kept = useRef({ at: 0, count: 0, rate: null });
+function useRate(at, total) {
+  const kept = useRef({ at: 0, total: 0, rate: null });
   const now = Date.parse(at);
   const old = kept.current;
   if (now > old.at) {
-    const rate = old.at ? ((count - old.count) / (now - old.at)) * 1000 : null;
-    kept.current = { at: now, count, rate: rate !== null && rate >= 0 ? rate : null };
+    const rate = old.at ? ((total - old.total) / (now - old.at)) * 1000 : null;
+    kept.current = { at: now, total, rate: rate !== null && rate >= 0 ? rate : null };
   }
   return kept.current.rate;
 }
@@ -44,7 +44,8 @@ function Shown({ data, problem }) {
         </p></section>
       <section class="card" aria-labelledby="c-points"><h2 id="c-points">${t("part.points")}</h2>
         <p class="big">${number(data.points)}</p>
-        <p class="links"><a href="#/points?quality=bad">${t("overview.bad")}</a><a href="#/points?quality=stale">${t("overview.stale")}</a></p></section>
+        <p class="links">${["good", "stale", "bad", "none"].filter((name) => data.qualities[name]).map((name) =>
+          html`<a href=${`#/points?quality=${name}`}><span class=${`tag q-${name}`}>${number(data.qualities[name])} ${t(`quality.${name}`)}</span></a>`)}</p></section>
       <section class="card" aria-labelledby="c-broker"><h2 id="c-broker">${t("overview.broker")}</h2>
         <p class="big">${number(broker.broker_clients)}<small> ${t("overview.clients")}</small></p>
         <dl class="pairs"><dt>${t("overview.received")}</dt><dd>${rate(received)}</dd>
@@ -62,7 +63,7 @@ function Shown({ data, problem }) {
       <ul class="list buses">${data.buses.map((bus) => {
         const busy = bus.busy.hi.length ? bus.busy.hi[bus.busy.hi.length - 1] : null;
         return html`<li><a href="#/buses"><b>${bus.bus}</b></a> <span class="muted">${bus.bridge}</span>
-          <span class="muted grow">${t("buses.devices", { count: number(bus.devices.length) })}</span>
+          <span class="muted grow">${count("buses.devices", bus.devices.length)}</span>
           <${Spark} trend=${bus.busy} range=${[0, 1]} label=${t("buses.busy")} />
           <span class="share">${busy === null ? "…" : percent(busy)}</span></li>`;
       })}</ul></section>

@@ -2,7 +2,7 @@
 
 import { html, useCallback, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { get, key, listen, show } from "./api.js";
-import { number, t } from "./i18n.js";
+import { count, t } from "./i18n.js";
 import { Age, Choice, Failed, Quality, Reading, Rows, Search, Spark, newest, useLayout, useTick } from "./ui.js";
 
 const PAGE = 500;
@@ -46,7 +46,7 @@ const widths = () => (matchMedia("(max-width: 700px)").matches ? 64 : 40);
 export function Table({ filter }) {
   const [list, setList] = useState({ items: [], total: 0, isWhole: false });
   const [problem, setProblem] = useState(null);
-  const [trends, setTrends] = useState({});
+  const [trends, setTrends] = useState({ trends: {} });
   const [height, setHeight] = useState(widths());
   const [layout, setLayout] = useState(0);
   const [, draw] = useState(0);
@@ -92,7 +92,7 @@ export function Table({ filter }) {
       const keys = items.slice(first, last).map(key).slice(0, 100);
       if (!keys.length || document.hidden) return;
       const told = await get(`trends?points=${encodeURIComponent(keys.join(","))}`, true).catch(() => null);
-      if (told && !isOver) setTrends(told.trends);
+      if (told && !isOver) setTrends(told);
     };
     let last = "";
     const timer = setInterval(() => {
@@ -118,12 +118,12 @@ export function Table({ filter }) {
       <span role="cell" class="c-value"><${Reading} point=${point} reading=${reading} /></span>
       <span role="cell" class="c-quality"><${Quality} reading=${reading} /></span>
       <span role="cell" class="c-age"><${Age} at=${reading.at} /></span>
-      <span role="cell" class="c-spark"><${Spark} trend=${trends[name]} label=${t("trend.of", { name })} /></span>
+      <span role="cell" class="c-spark"><${Spark} trend=${trends.trends[name]} label=${t("trend.of", { name })} /></span>
     </div>`;
   };
   const head = html`${["name", "value", "quality", "age", "spark"].map((name) =>
     html`<span role="columnheader" class=${`c-${name}`}>${t(`points.${name}`)}</span>`)}`;
   return html`<${Failed} problem=${problem} />
-    <p class="count" role="status">${t("points.count", { count: number(list.total) })}</p>
+    <p class="count" role="status">${count("points.count", list.total)}</p>
     <${Rows} count=${items.length} height=${height} row=${row} label=${t("part.points")} columns=${5} seen=${look} head=${head} />`;
 }

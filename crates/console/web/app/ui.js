@@ -1,7 +1,7 @@
 // What pages are made of.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/htm-preact.js";
-import { ago, t, value } from "./i18n.js";
+import { ago, number, t, value } from "./i18n.js";
 import { listen, readings, key } from "./api.js";
 
 // Draws again every so many milliseconds.
@@ -28,7 +28,8 @@ export function usePolled(load, pause, needs = []) {
           if (!isOver) set((old) => ({ ...old, problem }));
         }
       }
-      if (!isOver && pause) timer = setTimeout(() => turn(true), pause);
+      // The second look comes soon: what is a rate needs two.
+      if (!isOver && pause) timer = setTimeout(() => turn(true), background ? pause : pause / 3);
     };
     turn(false);
     return () => {
@@ -165,7 +166,9 @@ function draw(pen, trend, [left, top, width, height], [least, most], cells, line
   }
 }
 
-const CELLS = 120;
+// A series that has just begun fills no screen, and is not drawn into a corner of it.
+const LEAST = 30;
+const cellsOf = (trend) => Math.max(trend.lo.length, LEAST);
 
 export function Spark({ trend, label, range: fixed }) {
   const canvas = useRef(null);
@@ -174,12 +177,12 @@ export function Spark({ trend, label, range: fixed }) {
     const [pen, width, height] = prepare(element);
     if (!trend || !trend.lo.length) return;
     const bounds = fixed || range(trend);
-    draw(pen, trend, [1, 2, width - 2, height - 4], bounds, CELLS, colour(element, "--line"), colour(element, "--band"));
+    draw(pen, trend, [1, 2, width - 2, height - 4], bounds, cellsOf(trend), colour(element, "--line"), colour(element, "--band"));
   });
   return html`<canvas class="spark" ref=${canvas} role="img" aria-label=${label}></canvas>`;
 }
 
-export function Chart({ trend, label, format, step }) {
+export function Chart({ trend, label, format, step, least }) {
   const canvas = useRef(null);
   useLayoutEffect(() => {
     const element = canvas.current;
@@ -192,7 +195,8 @@ export function Chart({ trend, label, format, step }) {
       pen.fillText(t("trend.none"), width / 2, height / 2);
       return;
     }
-    const bounds = range(trend);
+    let bounds = range(trend);
+    if (least) bounds = [Math.min(least[0], bounds[0]), Math.max(least[1], bounds[1])];
     const marks = bounds[0] === bounds[1] ? [bounds[0]] : [bounds[1], (bounds[0] + bounds[1]) / 2, bounds[0]];
     const texts = marks.map(format);
     const left = Math.max(...texts.map((text) => pen.measureText(text).width)) + 10;
@@ -210,13 +214,13 @@ export function Chart({ trend, label, format, step }) {
       pen.stroke();
       pen.fillText(texts[index], left - 6, y);
     });
-    const hour = (CELLS * step) / 60;
-    [0, 0.25, 0.5, 0.75, 1].forEach((share) => {
+    const minutes = (cellsOf(trend) * step) / 60;
+    (width < 480 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]).forEach((share) => {
       pen.textAlign = share === 0 ? "left" : share === 1 ? "right" : "center";
-      const text = share === 1 ? t("now") : `−${Math.round(hour * (1 - share))} min`;
+      const text = share === 1 ? t("now") : `−${number(minutes * (1 - share), minutes < 10 ? 1 : 0)} min`;
       pen.fillText(text, left + share * place[2], height - 10);
     });
-    draw(pen, trend, place, bounds, CELLS, colour(element, "--line"), colour(element, "--band"));
+    draw(pen, trend, place, bounds, cellsOf(trend), colour(element, "--line"), colour(element, "--band"));
   });
   return html`<canvas class="chart" ref=${canvas} role="img" aria-label=${label}></canvas>`;
 }
