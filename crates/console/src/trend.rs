@@ -354,7 +354,8 @@ mod tests {
         assert_eq!(found.first(), Some(&Some((140.0, 140.0))));
         layout(&plant, &["new", "a"]);
         trends.look(&plant, start + Duration::from_secs(10) * 500);
-        assert_eq!(pairs(&trends.point("d", 1)).len(), 359);
+        let moved = pairs(&trends.point("d", 1));
+        assert_eq!((moved.len(), moved[358], moved[359]), (360, Some((499.0, 499.0)), None));
         assert_eq!(pairs(&trends.point("d", 0)), []);
     }
 
