@@ -60,7 +60,8 @@ impl ConsoleListen {
     /// The keys with an address.
     pub(crate) fn addressed(&self) -> impl Iterator<Item = (&'static str, Address)> {
         let all = [("http", self.http()), ("https", self.https())];
-        all.into_iter().filter_map(|(key, place)| Some((key, place?)))
+        all.into_iter()
+            .filter_map(|(key, place)| Some((key, place?)))
     }
 
     /// Whether other machines can connect.
@@ -163,6 +164,9 @@ impl<'de> Deserialize<'de> for HostName {
             return Ok(Self(text));
         }
         let expected = "the name of a host such as \"gateway.plant.example\", without a port";
-        Err(de::Error::invalid_value(de::Unexpected::Str(&text), &expected))
+        Err(de::Error::invalid_value(
+            de::Unexpected::Str(&text),
+            &expected,
+        ))
     }
 }

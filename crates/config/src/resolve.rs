@@ -189,7 +189,11 @@ impl Main<'_> {
             }
             sockets.push((path, entry.place.address));
         }
-        for (key, address) in written.console.iter().flat_map(|console| console.listen.addressed()) {
+        for (key, address) in written
+            .console
+            .iter()
+            .flat_map(|console| console.listen.addressed())
+        {
             sockets.push((vec!["console", "listen", key], address));
         }
         for (name, bus) in buses {

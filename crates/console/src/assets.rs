@@ -79,6 +79,7 @@ fn is_it(item: &str, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
     use std::io::Read;
 
     use super::*;
@@ -133,5 +134,44 @@ mod tests {
         for name in ["", "../Cargo.toml", "app", "app/none.js", "/index.html"] {
             assert_eq!(ask(name, BUILD, &[]).status(), 404, "{name}");
         }
+    }
+
+    fn texts(name: &str) -> BTreeMap<String, String> {
+        let asset = FILES.iter().find(|asset| asset.name == name).unwrap();
+        serde_json::from_slice(asset.plain).unwrap()
+    }
+
+    /// The texts between `begin` and the next `"`.
+    fn quoted<'t>(text: &'t str, begin: &'t str) -> impl Iterator<Item = &'t str> {
+        let all = text.split(begin).skip(1);
+        all.filter_map(|rest| rest.split('"').next())
+    }
+
+    #[test]
+    fn every_text_is_there_in_every_language() {
+        let [english, german] = ["lang/en.json", "lang/de.json"].map(texts);
+        let keys = |texts: &BTreeMap<String, String>| texts.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&english), keys(&german));
+        let holes = |text: &str| {
+            let holes = text.split('{').skip(1);
+            holes
+                .map(|hole| hole.split('}').next().unwrap_or_default().to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        for (key, text) in &english {
+            assert_eq!(holes(text), holes(&german[key]), "{key}");
+        }
+        let mut used = 0;
+        for asset in FILES.iter().filter(|asset| asset.name.starts_with("app/")) {
+            let script = std::str::from_utf8(asset.plain).unwrap();
+            for key in quoted(script, "t(\"").filter(|key| !key.is_empty()) {
+                // `t(` ends other names too, whose arguments are no keys.
+                if key.chars().all(|c| c.is_ascii_lowercase() || c == '.') && key.contains('.') {
+                    assert!(english.contains_key(key), "{}: {key}", asset.name);
+                    used += 1;
+                }
+            }
+        }
+        assert!(used > 50, "{used}");
     }
 }

@@ -33,10 +33,7 @@ fn written(value: &str, seconds: u64, is_secure: bool) -> String {
 }
 
 /// The token in the `Cookie` headers of a request.
-pub(crate) fn find<'h>(
-    headers: impl Iterator<Item = &'h str>,
-    is_secure: bool,
-) -> Option<Token> {
+pub(crate) fn find<'h>(headers: impl Iterator<Item = &'h str>, is_secure: bool) -> Option<Token> {
     let pairs = headers.flat_map(|header| header.split(';'));
     let mut pairs = pairs.filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(found, _)| *found == name(is_secure))?;
@@ -86,7 +83,11 @@ mod tests {
                 (vec!["fieldgate"], None),
                 (vec!["fieldgate=é", "__Host-fieldgate=é"], None),
             ] {
-                assert_eq!(find(headers.iter().copied(), is_secure), want, "{headers:?}");
+                assert_eq!(
+                    find(headers.iter().copied(), is_secure),
+                    want,
+                    "{headers:?}"
+                );
             }
             assert_eq!(find([pair].into_iter(), !is_secure), None);
         }

@@ -172,7 +172,11 @@ fn devices(layout: &Layout, out: &mut Writer) {
         out.line(up, &[("device", name)], is_up);
     }
     let last = "fieldgate_device_last_reading_timestamp_seconds";
-    out.family(last, FigureKind::Gauge, "When a value of a device was read last.");
+    out.family(
+        last,
+        FigureKind::Gauge,
+        "When a value of a device was read last.",
+    );
     for (name, device) in &layout.devices {
         let good = device.readings().into_iter().flatten();
         let newest = good.map(|reading| reading.at).max();
@@ -258,7 +262,8 @@ async fn points(layout: &Layout, out: &mut Writer) {
             let unit = point.unit.as_deref().unwrap_or_default();
             let mut known = UNITS.iter();
             let known = known.find(|(known, ..)| *known == unit);
-            let (family, factor) = known.map_or((OTHERS, 1.0), |(_, family, factor)| (*family, *factor));
+            let (family, factor) =
+                known.map_or((OTHERS, 1.0), |(_, family, factor)| (*family, *factor));
             let lines = families.entry(family).or_insert_with(|| Writer {
                 out: String::new(),
                 format: out.format,
@@ -332,7 +337,10 @@ mod tests {
     #[test]
     fn a_counter_is_named_as_its_format_wants() {
         for (format, want) in [
-            (Format::Text, "# HELP a_b_total h\n# TYPE a_b_total counter\n"),
+            (
+                Format::Text,
+                "# HELP a_b_total h\n# TYPE a_b_total counter\n",
+            ),
             (Format::Open, "# HELP a_b h\n# TYPE a_b counter\n"),
         ] {
             let mut out = Writer {

@@ -76,14 +76,24 @@ fn all(app: Arc<App>) -> Routes {
     let r = &mut routes;
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
     r.add(get.clone(), "/", Needs::Nothing, system::page);
-    r.add(get.clone(), "/web/{build}/{*file}", Needs::Nothing, system::file);
+    r.add(
+        get.clone(),
+        "/web/{build}/{*file}",
+        Needs::Nothing,
+        system::file,
+    );
     r.add(get.clone(), "/health", Needs::Nothing, system::health);
     r.add(get.clone(), "/metrics", Needs::Figures, system::metrics);
     let session = "/api/v1/session";
     r.add(get.clone(), session, Needs::Nothing, session::who);
     r.add(post.clone(), session, Needs::Nothing, session::login);
     r.add(delete, session, Needs::Nothing, session::logout);
-    r.add(post.clone(), "/api/v1/setup", Needs::Nothing, setup::first_user);
+    r.add(
+        post.clone(),
+        "/api/v1/setup",
+        Needs::Nothing,
+        setup::first_user,
+    );
     r.add(get.clone(), "/api/v1/openapi.json", VIEW, system::openapi);
     r.add(get.clone(), "/api/v1/overview", VIEW, overview::all);
     r.add(get.clone(), "/api/v1/devices", VIEW, devices::list);
@@ -95,7 +105,12 @@ fn all(app: Arc<App>) -> Routes {
     r.add(get.clone(), "/api/v1/points", VIEW, points::list);
     r.add(get.clone(), "/api/v1/trends", VIEW, points::trends);
     r.add(get.clone(), "/api/v1/stream", VIEW, stream::open);
-    r.add(Method::PATCH, "/api/v1/stream/{stream}", VIEW, stream::change);
+    r.add(
+        Method::PATCH,
+        "/api/v1/stream/{stream}",
+        VIEW,
+        stream::change,
+    );
     r.add(get.clone(), "/api/v1/buses", VIEW, buses::list);
     r.add(get.clone(), "/api/v1/broker", VIEW, system::broker);
     r.add(get, "/api/v1/logs", VIEW, logs::list);

@@ -215,9 +215,7 @@ async fn connection(
 /// The same over HTTPS.
 fn elsewhere(request: &Request<Incoming>, port: u16) -> Response<Body> {
     let host = request.headers().get(header::HOST);
-    let host = host
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     let end = match host.starts_with('[') {
         true => host.find(']').map(|end| end + 1),
         false => host.find(':'),
@@ -338,10 +336,13 @@ mod tests {
         assert!(open.enter(None).is_some());
         taken.pop();
         taken.push(open.enter(Some(one)).unwrap());
-        let neighbours: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().unwrap());
+        let neighbours: [IpAddr; 2] =
+            ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().unwrap());
         assert_eq!(network(neighbours[0]), network(neighbours[1]));
         drop(taken);
-        let all: Vec<_> = (0..CONNECTIONS_MAX).filter_map(|_| open.enter(None)).collect();
+        let all: Vec<_> = (0..CONNECTIONS_MAX)
+            .filter_map(|_| open.enter(None))
+            .collect();
         assert_eq!(all.len(), CONNECTIONS_MAX);
         assert!(open.enter(None).is_none() && open.enter(Some(one)).is_none());
         drop(all);

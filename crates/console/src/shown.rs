@@ -98,7 +98,12 @@ pub(crate) struct ShownChange<'p> {
 /// The values that a point's labels stand for.
 pub(crate) fn options(point: &Point) -> Option<Vec<Box<RawValue>>> {
     let labels = point.labels.as_ref()?;
-    Some(labels.iter().filter_map(|(_, label)| json(Some(label))).collect())
+    Some(
+        labels
+            .iter()
+            .filter_map(|(_, label)| json(Some(label)))
+            .collect(),
+    )
 }
 
 /// How a device is.
@@ -176,7 +181,8 @@ impl ShownFigures {
     ) -> Self {
         let named = |figures: &[(&'static str, u64)]| -> Counters {
             let all = figures.iter();
-            all.map(|(name, count)| ((*name).to_owned(), *count)).collect()
+            all.map(|(name, count)| ((*name).to_owned(), *count))
+                .collect()
         };
         let mut faults = named(faults);
         for (code, count) in exceptions.into_iter().flatten() {

@@ -208,7 +208,8 @@ impl Live {
         let layout = plant.layout();
         if layout.number != self.layout {
             self.layout = layout.number;
-            self.states.retain(|name, _| layout.devices.contains_key(name));
+            self.states
+                .retain(|name, _| layout.devices.contains_key(name));
             // Points may have come back.
             let mut wanted = lock(&self.shared.wanted);
             let all = wanted.points.iter();
@@ -355,10 +356,7 @@ mod tests {
         let mut wanted = Wanted::default();
         let all = (0..POINTS_MAX).map(|number| named("d", number)).collect();
         assert_eq!(wanted.add(all), Ok(()));
-        assert_eq!(
-            wanted.add(vec![named("e", 1)]),
-            Err(Refused::TooManyPoints)
-        );
+        assert_eq!(wanted.add(vec![named("e", 1)]), Err(Refused::TooManyPoints));
         wanted.remove(&named("d", 7));
         wanted.remove(&named("d", 7));
         wanted.remove(&named("x", 7));

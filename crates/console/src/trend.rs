@@ -145,7 +145,10 @@ impl Trends {
             let mut before = old.remove(name);
             let rings = points.iter().map(|point| {
                 let before = before.as_mut()?;
-                let place = before.points.iter().position(|old| old.name == point.name)?;
+                let place = before
+                    .points
+                    .iter()
+                    .position(|old| old.name == point.name)?;
                 before.rings.get_mut(place)?.take()
             });
             let rings = rings.collect();
@@ -355,7 +358,10 @@ mod tests {
         layout(&plant, &["new", "a"]);
         trends.look(&plant, start + Duration::from_secs(10) * 500);
         let moved = pairs(&trends.point("d", 1));
-        assert_eq!((moved.len(), moved[358], moved[359]), (360, Some((499.0, 499.0)), None));
+        assert_eq!(
+            (moved.len(), moved[358], moved[359]),
+            (360, Some((499.0, 499.0)), None)
+        );
         assert_eq!(pairs(&trends.point("d", 0)), []);
     }
 

@@ -45,7 +45,9 @@ pub(crate) fn open(config: &Config) -> Result<Option<Opened>, Stop> {
     let https = console.listen.https();
     for (scheme, place) in [("https", https), ("http", console.listen.http())] {
         let Some(place) = place else { continue };
-        let tls = (scheme == "https").then(|| encryption(config)).transpose()?;
+        let tls = (scheme == "https")
+            .then(|| encryption(config))
+            .transpose()?;
         let listener = listen(place)?;
         let local = listener.local_addr().map_err(Stop::Other)?;
         log::info!("the console is on {scheme}://{}", told(local));

@@ -69,7 +69,10 @@ impl Http {
         let _ = stream.read_to_end(&mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
         Answer {
             status: status.unwrap_or(0),
             head: head.to_owned(),
@@ -81,7 +84,10 @@ impl Http {
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         let host = format!("Host: {}", self.address);
         let mut head = vec![host.as_str(), "Sec-Fetch-Site: same-origin"];
-        let cookie = self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}"));
+        let cookie = self
+            .cookie
+            .as_ref()
+            .map(|cookie| format!("Cookie: {cookie}"));
         head.extend(cookie.as_deref());
         if !body.is_empty() {
             head.push("Content-Type: application/json");

@@ -23,7 +23,10 @@ console:
     assert_eq!(console.listen.https(), Some(address));
     let path = Path::new("/run/fieldgate/console.sock");
     assert_eq!(console.listen.unix().map(PathBuf::as_path), Some(path));
-    assert_eq!(console.names().collect::<Vec<_>>(), ["gateway.plant.example"]);
+    assert_eq!(
+        console.names().collect::<Vec<_>>(),
+        ["gateway.plant.example"]
+    );
     assert!(console.metrics && !console.allow_plain);
     let other = load(&text.replace("metrics: true", "metrics: false"), &[]).unwrap();
     let changes = diff(&load(text, &[]).unwrap(), &other);

@@ -134,7 +134,9 @@ pub fn found(path: &Path, name: &str, password: &[u8]) -> Result<Users, NotSet> 
     let locked = Locked::new(path).map_err(NotSet::System)?;
     let mut users = read_or_new(path).map_err(NotSet::Mistakes)?;
     if users.named.values().any(|user| user.role.is_some()) {
-        return Err(NotSet::Password("the console has a user already".to_owned()));
+        return Err(NotSet::Password(
+            "the console has a user already".to_owned(),
+        ));
     }
     if users.named.contains_key(name) {
         let text = format!("there is a user \"{name}\" already, without a role in the console");

@@ -50,7 +50,11 @@ pub(crate) fn all(app: &App) -> Vec<ShownBus> {
             bus: name.clone(),
             bridge: bus.bridge.clone(),
             devices: devices.remove(name.as_str()).unwrap_or_default(),
-            figures: ShownFigures::new(&figures.routine, &figures.faults, figures.exceptions.as_ref()),
+            figures: ShownFigures::new(
+                &figures.routine,
+                &figures.faults,
+                figures.exceptions.as_ref(),
+            ),
             step_seconds: trends.step(),
             busy: trends.bus(name),
         }

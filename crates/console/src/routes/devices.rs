@@ -37,9 +37,12 @@ pub(crate) async fn list(
             _ => true,
         };
         is_state
-            && (has(&about.name, &wanted) || about.bus.as_ref().is_some_and(|bus| has(bus, &wanted)))
+            && (has(&about.name, &wanted)
+                || about.bus.as_ref().is_some_and(|bus| has(bus, &wanted)))
     };
-    let total = after.is_empty().then(|| layout.devices.values().filter(fits).count());
+    let total = after
+        .is_empty()
+        .then(|| layout.devices.values().filter(fits).count());
     let devices = layout.devices.values();
     let devices = devices.filter(|device| device.about().name.as_str() > after);
     let found: Vec<_> = devices.filter(fits).take(limit + 1).collect();
@@ -63,10 +66,7 @@ struct Whole<'d> {
 }
 
 /// One device with its points and counters.
-pub(crate) async fn one(
-    State(app): State<Arc<App>>,
-    names: Names,
-) -> Result<Response, Problem> {
+pub(crate) async fn one(State(app): State<Arc<App>>, names: Names) -> Result<Response, Problem> {
     let device = find(&app, names.get("device"))?;
     let figures = device.figures();
     let readings = device.readings();
@@ -74,7 +74,11 @@ pub(crate) async fn one(
     let values = points.map(|(point, reading)| ShownPoint::new(&device, point, reading.as_ref()));
     let whole = Whole {
         device: ShownDevice::new(&device),
-        figures: ShownFigures::new(&figures.routine, &figures.faults, figures.exceptions.as_ref()),
+        figures: ShownFigures::new(
+            &figures.routine,
+            &figures.faults,
+            figures.exceptions.as_ref(),
+        ),
         values: values.collect(),
     };
     Ok(Json(whole).into_response())

@@ -41,7 +41,9 @@ impl Wanted<'_> {
         let unit = point.unit.as_deref().unwrap_or_default();
         (self.quality.is_empty() || self.quality == shown::quality(reading))
             && (!self.writable || point.writable)
-            && (self.text.is_empty() || has(&name(), &self.text) || unit.to_lowercase() == self.text)
+            && (self.text.is_empty()
+                || has(&name(), &self.text)
+                || unit.to_lowercase() == self.text)
     }
 }
 
@@ -53,7 +55,12 @@ pub(crate) async fn list(
     let (parts, _) = request.into_parts();
     let known = ["q", "device", "quality", "writable", "after", "limit"];
     let query = Query::of(&parts, &known)?;
-    let qualities = [("good", "good"), ("stale", "stale"), ("bad", "bad"), ("none", "none")];
+    let qualities = [
+        ("good", "good"),
+        ("stale", "stale"),
+        ("bad", "bad"),
+        ("none", "none"),
+    ];
     let wanted = Wanted {
         text: query.text("q").to_lowercase(),
         device: query.text("device"),
@@ -141,11 +148,13 @@ pub(crate) async fn one(
     let device = devices::find(&app, names.get("device"))?;
     let (name, wanted) = (names.get("device"), names.get("point"));
     let place = place(&device, wanted);
-    let place = place.ok_or_else(|| Problem::missing(format!("{name} has no point \"{wanted}\"")))?;
+    let place =
+        place.ok_or_else(|| Problem::missing(format!("{name} has no point \"{wanted}\"")))?;
     let reading = device.reading(place);
     let points = device.points();
     let point = points.get(place);
-    let point = point.ok_or_else(|| Problem::missing(format!("{name} has no point \"{wanted}\"")))?;
+    let point =
+        point.ok_or_else(|| Problem::missing(format!("{name} has no point \"{wanted}\"")))?;
     let accounts = &app.around.accounts;
     let trends = app.trends();
     let whole = Whole {

@@ -86,6 +86,11 @@ pub(crate) async fn login(
     let before = app::token(request.headers(), peer);
     let given: Credentials = query::json(request.into_body()).await?;
     let (holder, account) = match app.around.accounts.way() {
+        // Others could have heard it, and it lets in whoever has it.
+        Way::Code if !peer.is_local() => {
+            let text = "without users the console is for this machine only";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "not_local", text));
+        }
         Way::Code => {
             try_code(&app, peer, &given.code).await?;
             (Holder::Code, CODE_ACCOUNT)

@@ -114,7 +114,11 @@ mod tests {
             ("grünekühe1", false),
             ("correct horse", false),
         ] {
-            assert_eq!(wrong("Anna-Maria", password).is_some(), is_wrong, "{password}");
+            assert_eq!(
+                wrong("Anna-Maria", password).is_some(),
+                is_wrong,
+                "{password}"
+            );
         }
         assert!(wrong(" ", "correct horse").is_some());
     }

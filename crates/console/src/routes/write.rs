@@ -61,7 +61,8 @@ pub(crate) async fn write(
     let found = devices::find(&app, device)?;
     let mut points = found.points().iter();
     let place = points.position(|known| known.name == point);
-    let place = place.ok_or_else(|| Problem::missing(format!("{device} has no point \"{point}\"")))?;
+    let place =
+        place.ok_or_else(|| Problem::missing(format!("{device} has no point \"{point}\"")))?;
     let user = session.holder.name();
     if !app.around.accounts.may_write(user, device, point) {
         let text = "a rule of the users file denies this user to write here";
@@ -93,7 +94,9 @@ fn is_same(one: Option<&Value>, other: Option<&Value>) -> bool {
         (None, None) => true,
         (Some(one), Some(other)) => {
             let numbers = one.to_decimal().zip(other.to_decimal());
-            numbers.map_or(one.to_string() == other.to_string(), |(one, other)| one == other)
+            numbers.map_or(one.to_string() == other.to_string(), |(one, other)| {
+                one == other
+            })
         }
         _ => false,
     }
@@ -126,10 +129,15 @@ fn told<E>(outcome: Awaited<E>) -> (Result<Response, Problem>, String) {
             (Ok(Json(written).into_response()), "ok".to_owned())
         }
         Ok(Ok(Outcome::Mismatch { value, readback })) => {
-            let holds = readback.as_ref().map_or("nothing that can be read".to_owned(), Value::to_string);
+            let holds = readback
+                .as_ref()
+                .map_or("nothing that can be read".to_owned(), Value::to_string);
             let text = format!("the device took {value} and holds {holds}");
             let problem = Problem::new(StatusCode::CONFLICT, "mismatch", text.clone());
-            (Err(problem.with_present(shown::json(readback.as_ref()))), text)
+            (
+                Err(problem.with_present(shown::json(readback.as_ref()))),
+                text,
+            )
         }
         Ok(Ok(Outcome::Failed(text))) => (Err(unwritable(text.clone())), text),
     }

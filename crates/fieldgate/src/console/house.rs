@@ -41,7 +41,8 @@ impl fieldgate_console::House for House {
             self.started,
         ));
         let memory = "Memory of the process.";
-        figures.extend(resident().map(|bytes| gauge("process_resident_memory_bytes", memory, bytes)));
+        figures
+            .extend(resident().map(|bytes| gauge("process_resident_memory_bytes", memory, bytes)));
         let time = "Processor time of the process.";
         let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let used = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
@@ -85,9 +86,30 @@ fn of_broker(totals: &Totals, connected: usize) -> Vec<Figure> {
         connected as f64,
     )];
     let labelled = [
-        ("broker_messages", "Messages published.", [("received", totals.publish_received), ("sent", totals.publish_sent)]),
-        ("broker_message_bytes", "Bytes of their payloads.", [("received", totals.publish_bytes_received), ("sent", totals.publish_bytes_sent)]),
-        ("broker_bytes", "Bytes from and to clients.", [("received", totals.bytes_received), ("sent", totals.bytes_sent)]),
+        (
+            "broker_messages",
+            "Messages published.",
+            [
+                ("received", totals.publish_received),
+                ("sent", totals.publish_sent),
+            ],
+        ),
+        (
+            "broker_message_bytes",
+            "Bytes of their payloads.",
+            [
+                ("received", totals.publish_bytes_received),
+                ("sent", totals.publish_bytes_sent),
+            ],
+        ),
+        (
+            "broker_bytes",
+            "Bytes from and to clients.",
+            [
+                ("received", totals.bytes_received),
+                ("sent", totals.bytes_sent),
+            ],
+        ),
     ];
     for (name, help, both) in labelled {
         for (direction, count) in both {
@@ -105,16 +127,44 @@ fn of_broker(totals: &Totals, connected: usize) -> Vec<Figure> {
     ] {
         figures.push(Figure {
             label: Some(("reason", reason)),
-            ..counter("broker_dropped", "Messages that were not delivered.", count as f64)
+            ..counter(
+                "broker_dropped",
+                "Messages that were not delivered.",
+                count as f64,
+            )
         });
     }
     for (name, help, count) in [
-        ("broker_connections", "Connections accepted.", totals.connections),
-        ("broker_connections_refused", "Connections refused.", totals.connections_refused),
-        ("broker_logins_failed", "Wrong user names or passwords.", totals.logins_failed),
-        ("broker_protocol_errors", "Clients that broke the protocol.", totals.protocol_errors),
-        ("broker_timeouts", "Clients that were silent for too long.", totals.timeouts),
-        ("store_commits", "Times that something was written to the disk.", totals.store_commits),
+        (
+            "broker_connections",
+            "Connections accepted.",
+            totals.connections,
+        ),
+        (
+            "broker_connections_refused",
+            "Connections refused.",
+            totals.connections_refused,
+        ),
+        (
+            "broker_logins_failed",
+            "Wrong user names or passwords.",
+            totals.logins_failed,
+        ),
+        (
+            "broker_protocol_errors",
+            "Clients that broke the protocol.",
+            totals.protocol_errors,
+        ),
+        (
+            "broker_timeouts",
+            "Clients that were silent for too long.",
+            totals.timeouts,
+        ),
+        (
+            "store_commits",
+            "Times that something was written to the disk.",
+            totals.store_commits,
+        ),
     ] {
         figures.push(counter(name, help, count as f64));
     }

@@ -84,10 +84,22 @@ async fn other_pages_names_and_bodies_are_refused_before_anything_is_looked_at()
     let long = format!("{login}{}", " ".repeat(70_000));
     for (headers, body, status) in [
         (vec![own, same, json], login, 200),
-        (vec![own, ("origin", "http://192.168.1.2"), json], login, 200),
-        (vec![own, ("origin", "http://evil.example"), json], login, 403),
+        (
+            vec![own, ("origin", "http://192.168.1.2"), json],
+            login,
+            200,
+        ),
+        (
+            vec![own, ("origin", "http://evil.example"), json],
+            login,
+            403,
+        ),
         (vec![own, json], login, 403),
-        (vec![own, ("sec-fetch-site", "cross-site"), json], login, 403),
+        (
+            vec![own, ("sec-fetch-site", "cross-site"), json],
+            login,
+            403,
+        ),
         (vec![own, ("sec-fetch-site", "same-site"), json], login, 403),
         (vec![own, same, ("content-type", "text/plain")], login, 415),
         (vec![own, same], login, 415),
@@ -166,7 +178,10 @@ async fn a_login_makes_a_new_session_and_ends_the_one_before() {
         assert_eq!(answer.status, want);
     }
     let set = answer.headers["set-cookie"].to_str().unwrap();
-    assert!(set.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"), "{set}");
+    assert!(
+        set.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"),
+        "{set}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +192,10 @@ async fn a_wrong_password_takes_a_second_and_says_not_what_is_wrong() {
         let begin = tokio::time::Instant::now();
         let body = json!({"user": user, "password": password});
         let answer = bench.ask("POST", "/api/v1/session", "", Some(body)).await;
-        assert_eq!((answer.status, answer.code().as_str()), (403, "wrong_login"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (403, "wrong_login")
+        );
         assert_eq!(begin.elapsed(), session::THINK, "{user}");
         texts.insert(answer.text);
     }
@@ -218,8 +236,12 @@ async fn the_first_user_is_made_once_with_the_code_and_a_good_password() {
 
 #[tokio::test(start_paused = true)]
 async fn the_code_of_a_start_lets_in_and_five_wrong_ones_close_the_door() {
-    let bench = bench(&[], true);
+    let mut bench = bench(&[], true);
     let code = bench.app.code_now().unwrap();
+    let body = json!({"code": code});
+    let answer = bench.ask("POST", "/api/v1/session", "", Some(body)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "not_local"));
+    bench.peer.address = Some(Ipv4Addr::LOCALHOST.into());
     let login = async |code: &str| {
         let body = json!({"code": code});
         bench.ask("POST", "/api/v1/session", "", Some(body)).await
@@ -240,10 +262,9 @@ async fn the_code_of_a_start_lets_in_and_five_wrong_ones_close_the_door() {
 
 /// A session that the code began, made without it.
 async fn login_before(bench: &Bench) -> Answer {
-    let token = bench.app.open_session(
-        crate::session::Holder::Code,
-        crate::app::CODE_ACCOUNT,
-    );
+    let token = bench
+        .app
+        .open_session(crate::session::Holder::Code, crate::app::CODE_ACCOUNT);
     let cookie = crate::cookie::set(&token.unwrap(), false);
     let pair = cookie.split(';').next().unwrap().to_owned();
     let mut answer = bench.ask("GET", "/api/v1/overview", &pair, None).await;

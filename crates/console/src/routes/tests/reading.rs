@@ -29,7 +29,11 @@ async fn points_are_told_page_after_page_each_once() {
             let page = get(&bench, &cookie, &path).await;
             assert_eq!(page["total"].as_u64(), after.is_empty().then_some(21));
             all.extend(page["items"].as_array().unwrap().iter().map(|item| {
-                format!("{}/{}", item["device"].as_str().unwrap(), item["point"].as_str().unwrap())
+                format!(
+                    "{}/{}",
+                    item["device"].as_str().unwrap(),
+                    item["point"].as_str().unwrap()
+                )
             }));
             pages += 1;
             match page["next"].as_str() {
@@ -68,10 +72,21 @@ async fn points_are_found_by_name_unit_quality_device_and_access() {
         let page = get(&bench, &cookie, &format!("/api/v1/points?{query}")).await;
         assert_eq!(names(&page, "point"), want, "{query}");
     }
-    for query in ["limit=0", "limit=501", "limit=x", "quality=fine", "after=x", "wanted=1"] {
+    for query in [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "quality=fine",
+        "after=x",
+        "wanted=1",
+    ] {
         let path = format!("/api/v1/points?{query}");
         let answer = bench.ask("GET", &path, &cookie, None).await;
-        assert_eq!((answer.status, answer.code().as_str()), (400, "bad_request"), "{query}");
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "bad_request"),
+            "{query}"
+        );
     }
     let found = get(&bench, &cookie, "/api/v1/points?quality=good").await;
     let want = json!({
@@ -85,11 +100,19 @@ async fn points_are_found_by_name_unit_quality_device_and_access() {
 async fn a_device_says_how_it_is_since_when_and_why() {
     let bench = bench(PEOPLE, false);
     let _queues = ["a", "b"].map(|name| device(&bench.plant, name, 2));
-    bench.plant.device("a").unwrap().set_state(DeviceState::Online);
-    bench.plant.device("b").unwrap().set_state(DeviceState::Offline {
-        error: "no answer within 300 ms".into(),
-        since: Timestamp::UNIX_EPOCH,
-    });
+    bench
+        .plant
+        .device("a")
+        .unwrap()
+        .set_state(DeviceState::Online);
+    bench
+        .plant
+        .device("b")
+        .unwrap()
+        .set_state(DeviceState::Offline {
+            error: "no answer within 300 ms".into(),
+            since: Timestamp::UNIX_EPOCH,
+        });
     let cookie = bench.login("vera").await;
     let offline = get(&bench, &cookie, "/api/v1/devices?state=offline").await;
     let want = json!({
@@ -98,12 +121,20 @@ async fn a_device_says_how_it_is_since_when_and_why() {
     });
     assert_eq!(offline["items"], json!([want]));
     let overview = get(&bench, &cookie, "/api/v1/overview").await;
-    assert_eq!(overview["devices"], json!({"online": 1, "offline": 1, "starting": 0}));
+    assert_eq!(
+        overview["devices"],
+        json!({"online": 1, "offline": 1, "starting": 0})
+    );
     assert_eq!(overview["troubled"][0], want);
     assert_eq!(overview["broker"]["broker_messages.sent"], 9.0);
     let whole = get(&bench, &cookie, "/api/v1/devices/a").await;
     assert_eq!(whole["values"].as_array().unwrap().len(), 2);
-    for path in ["/api/v1/devices/x", "/api/v1/devices/a/points/x", "/api/v1/devices/%FF", "/api/v1/x"] {
+    for path in [
+        "/api/v1/devices/x",
+        "/api/v1/devices/a/points/x",
+        "/api/v1/devices/%FF",
+        "/api/v1/x",
+    ] {
         let status = bench.ask("GET", path, &cookie, None).await.status;
         assert_eq!(status, if path.contains('%') { 400 } else { 404 }, "{path}");
     }
@@ -165,10 +196,17 @@ async fn a_write_waits_for_its_result_and_says_what_became_of_it() {
     ] {
         let path = format!("/api/v1/devices/plc/points/{point}/write");
         let answer = bench.ask("POST", &path, &cookie, Some(body.clone())).await;
-        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{body} {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{body} {}",
+            answer.text
+        );
     }
     let path = "/api/v1/devices/plc/points/p0/write";
-    let answer = bench.ask("POST", path, &cookie, Some(json!({"value": 66}))).await;
+    let answer = bench
+        .ask("POST", path, &cookie, Some(json!({"value": 66})))
+        .await;
     assert_eq!(answer.json()["present"], 60);
 }
 
@@ -190,12 +228,19 @@ async fn a_stream_tells_the_newest_value_of_its_points_and_no_others() {
         let item = std::future::poll_fn(|cx| {
             futures_core::Stream::poll_next(std::pin::Pin::new(&mut stream), cx)
         });
-        item.await.map(|bytes| String::from_utf8(bytes.unwrap().into()).unwrap())
+        item.await
+            .map(|bytes| String::from_utf8(bytes.unwrap().into()).unwrap())
     };
     let hello = next().await.unwrap();
-    assert!(hello.starts_with("event: hello\ndata: {\"stream\":1}\n\n"), "{hello}");
+    assert!(
+        hello.starts_with("event: hello\ndata: {\"stream\":1}\n\n"),
+        "{hello}"
+    );
     assert!(hello.contains("event: values\ndata: [{\"device\":\"a\",\"point\":\"p0\",\"value\":null,\"quality\":\"none\"}]"));
-    assert!(hello.contains("event: states\ndata: [{\"device\":\"a\""), "{hello}");
+    assert!(
+        hello.contains("event: states\ndata: [{\"device\":\"a\""),
+        "{hello}"
+    );
     for value in 0..100_u16 {
         (0..4).for_each(|point| tell(&bench.plant, "a", point, value.into()));
     }
@@ -205,7 +250,9 @@ async fn a_stream_tells_the_newest_value_of_its_points_and_no_others() {
     let change = json!({"add": ["a/p3", "a/p1", "a/gone"], "remove": ["a/p0"]});
     let path = "/api/v1/stream/1";
     let foreign = bench.login("otto").await;
-    let answer = bench.ask("PATCH", path, &foreign, Some(change.clone())).await;
+    let answer = bench
+        .ask("PATCH", path, &foreign, Some(change.clone()))
+        .await;
     assert_eq!(answer.status, 404, "another session's stream");
     let answer = bench.ask("PATCH", path, &cookie, Some(change)).await;
     assert_eq!(answer.status, 204, "{}", answer.text);
