@@ -91,13 +91,24 @@ pub(crate) fn open(config: &Config) -> Result<Option<Opened>, Stop> {
     }))
 }
 
+/// Serves from now on, if there is a console.
+///
+/// # Errors
+///
+/// [`Stop::Other`] if the system gives no thread or no random bytes.
+pub(crate) fn start(
+    opened: Option<Opened>,
+    plant: &Plant,
+    broker: &Broker,
+    known: Known,
+    logs: Logs,
+) -> Result<Option<Console>, Stop> {
+    let started = opened.map(|opened| opened.start(plant, broker, known, logs));
+    started.transpose()
+}
+
 impl Opened {
-    /// Serves from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop::Other`] if the system gives no thread or no random bytes.
-    pub(crate) fn start(
+    fn start(
         self,
         plant: &Plant,
         broker: &Broker,

@@ -79,8 +79,7 @@ pub(crate) async fn run(
     let console = console::open(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), config.topics.clone(), config.payload);
-    let introduced = introduce(&publisher, &link, &config);
-    introduced.map_err(|error| Stop::Other(io::Error::other(error)))?;
+    introduce(&publisher, &link, &config)?;
     // Before anybody can read it.
     publisher.take_over(&config).await;
     broker.serve();
@@ -108,8 +107,7 @@ pub(crate) async fn run(
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let started = console.map(|console| console.start(&plant, &broker, doors.known(), logs));
-    let console = started.transpose()?;
+    let console = console::start(console, &plant, &broker, doors.known(), logs)?;
     signals.notifier.ready();
 
     serve(
@@ -139,10 +137,12 @@ pub(crate) async fn run(
 }
 
 /// Leaves the gateway's will, and asks for commands.
-fn introduce(publisher: &Publisher, link: &Link, config: &config::Config) -> Result<(), LinkError> {
-    publisher.leave_will()?;
+fn introduce(publisher: &Publisher, link: &Link, config: &config::Config) -> Result<(), Stop> {
+    let refused = |error: LinkError| Stop::Other(io::Error::other(error));
+    publisher.leave_will().map_err(refused)?;
     for filter in config.topics.commands() {
-        link.subscribe(&filter, QoS::AtLeastOnce)?;
+        let subscribed = link.subscribe(&filter, QoS::AtLeastOnce);
+        subscribed.map_err(refused)?;
     }
     Ok(())
 }

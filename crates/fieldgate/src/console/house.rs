@@ -80,93 +80,70 @@ fn counter(name: &'static str, help: &'static str, value: f64) -> Figure {
 }
 
 fn of_broker(totals: &Totals, connected: usize) -> Vec<Figure> {
-    let mut figures = vec![gauge(
-        "broker_clients",
-        "Clients that are connected.",
-        connected as f64,
-    )];
-    let labelled = [
-        (
-            "broker_messages",
-            "Messages published.",
-            [
-                ("received", totals.publish_received),
-                ("sent", totals.publish_sent),
-            ],
+    let clients = "Clients that are connected.";
+    let mut figures = vec![gauge("broker_clients", clients, connected as f64)];
+    figures.extend(labelled(totals));
+    let count = |name, help, count: u64| counter(name, help, count as f64);
+    let t = totals;
+    figures.extend([
+        count("broker_connections", "Connections accepted.", t.connections),
+        count(
+            "broker_connections_refused",
+            "Connections refused.",
+            t.connections_refused,
         ),
-        (
-            "broker_message_bytes",
-            "Bytes of their payloads.",
-            [
-                ("received", totals.publish_bytes_received),
-                ("sent", totals.publish_bytes_sent),
-            ],
+        count(
+            "broker_logins_failed",
+            "Wrong user names or passwords.",
+            t.logins_failed,
         ),
-        (
-            "broker_bytes",
-            "Bytes from and to clients.",
-            [
-                ("received", totals.bytes_received),
-                ("sent", totals.bytes_sent),
-            ],
+        count(
+            "broker_protocol_errors",
+            "Clients that broke the protocol.",
+            t.protocol_errors,
         ),
-    ];
-    for (name, help, both) in labelled {
-        for (direction, count) in both {
-            figures.push(Figure {
-                label: Some(("direction", direction)),
-                ..counter(name, help, count as f64)
-            });
+        count(
+            "broker_timeouts",
+            "Clients that were silent for too long.",
+            t.timeouts,
+        ),
+        count(
+            "store_commits",
+            "Times that something was written to the disk.",
+            t.store_commits,
+        ),
+    ]);
+    figures
+}
+
+/// Those of one name for several directions or reasons.
+fn labelled(totals: &Totals) -> Vec<Figure> {
+    let t = totals;
+    let messages = [t.publish_received, t.publish_sent];
+    let payloads = [t.publish_bytes_received, t.publish_bytes_sent];
+    let bytes = [t.bytes_received, t.bytes_sent];
+    let mut figures = Vec::new();
+    for (name, help, both) in [
+        ("broker_messages", "Messages published.", messages),
+        ("broker_message_bytes", "Bytes of their payloads.", payloads),
+        ("broker_bytes", "Bytes from and to clients.", bytes),
+    ] {
+        for (direction, count) in ["received", "sent"].into_iter().zip(both) {
+            let label = Some(("direction", direction));
+            let figure = counter(name, help, count as f64);
+            figures.push(Figure { label, ..figure });
         }
     }
     for (reason, count) in [
-        ("queue_full", totals.publish_dropped),
-        ("expired", totals.publish_expired),
-        ("too_large", totals.publish_oversize),
-        ("refused", totals.publish_refused),
+        ("queue_full", t.publish_dropped),
+        ("expired", t.publish_expired),
+        ("too_large", t.publish_oversize),
+        ("refused", t.publish_refused),
     ] {
-        figures.push(Figure {
-            label: Some(("reason", reason)),
-            ..counter(
-                "broker_dropped",
-                "Messages that were not delivered.",
-                count as f64,
-            )
-        });
-    }
-    for (name, help, count) in [
-        (
-            "broker_connections",
-            "Connections accepted.",
-            totals.connections,
-        ),
-        (
-            "broker_connections_refused",
-            "Connections refused.",
-            totals.connections_refused,
-        ),
-        (
-            "broker_logins_failed",
-            "Wrong user names or passwords.",
-            totals.logins_failed,
-        ),
-        (
-            "broker_protocol_errors",
-            "Clients that broke the protocol.",
-            totals.protocol_errors,
-        ),
-        (
-            "broker_timeouts",
-            "Clients that were silent for too long.",
-            totals.timeouts,
-        ),
-        (
-            "store_commits",
-            "Times that something was written to the disk.",
-            totals.store_commits,
-        ),
-    ] {
-        figures.push(counter(name, help, count as f64));
+        let label = Some(("reason", reason));
+        let help = "Messages that were not delivered.";
+        let figure = counter("broker_dropped", help, count as f64);
+        figures.push(Figure { label, ..figure });
     }
     figures
 }
