@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use fieldgate_mqtt::{QoS, Version, encode_publish};
+use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_publish};
 
 use crate::budget::{Budget, SMALL};
 use crate::congestion::Pressure;
@@ -98,7 +98,7 @@ pub(crate) struct Sender<'a> {
 
 /// Delivers all of `batch`.
 pub(crate) fn deliver(batch: &Batch<'_>, sender: &Sender<'_>, post: &mut Post) {
-    for (run, matches) in batch.runs() {
+    for (run, matches) in batch.runs().filter(|(_, matches)| !matches.is_empty()) {
         post.ready_made.iter_mut().for_each(ReadyMade::clear);
         let alike = Alike::of(run, matches.plain.len());
         for subscriber in &matches.plain {
@@ -152,6 +152,20 @@ impl ReadyMade {
 
     fn fill(&mut self, run: &[Routed<'_>], version: Version) {
         for message in run {
+            if message.is_plain {
+                let plain = PlainPublish {
+                    dup: false,
+                    qos: QoS::AtMostOnce,
+                    retain: false,
+                    topic: message.publish.topic,
+                    packet_id: None,
+                    payload: message.publish.payload,
+                };
+                let len = encode_plain_publish(&mut self.bytes, version, &plain);
+                self.biggest = self.biggest.max(len);
+                self.payloads += message.publish.payload.len() as u64;
+                continue;
+            }
             let mut publish = message.publish;
             publish.qos = QoS::AtMostOnce;
             publish.dup = false;

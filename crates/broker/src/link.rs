@@ -22,7 +22,7 @@ const INBOX_MAX: usize = 10_000;
 /// What taking one message counts for, in bytes.
 const TAKEN: u64 = 1024;
 /// Messages that are published under one lock: few enough that others hardly wait for it.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 128;
 
 /// A message to publish, lent by whoever publishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,12 +244,12 @@ impl Link {
 impl Shared {
     fn publish(&self, messages: &[Outgoing<'_>]) {
         let pot = self.hub.pot();
-        let copy = |message: &Outgoing<'_>| Message::copy_of(&message.publish(), None, pot);
-        let messages: Vec<_> = messages.iter().map(copy).collect();
+        let lent = messages.iter().map(Outgoing::publish);
+        let messages: Vec<_> = lent.map(|lent| Routed::borrowed(lent, None, pot)).collect();
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now().into_std();
         let source = (&*self.cell, Source::Gateway);
-        self.hub.publish(&messages, source, &mut cache, now);
+        self.hub.publish(messages, source, &mut cache, now);
     }
 }
 

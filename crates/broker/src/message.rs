@@ -25,6 +25,8 @@ struct Head {
     qos: QoS,
     retain: bool,
     topic_len: u16,
+    /// More than this is room for a longer one.
+    payload_len: u32,
     /// What it takes of the budget for as long as it exists.
     share: Share,
     /// What few messages have, kept out of the many that have none.
@@ -43,6 +45,8 @@ struct Rare {
 
 /// What an allocation takes beside what it holds, in bytes, about.
 const ALLOCATION: usize = 16;
+/// Messages are made in steps of so many bytes, so that the next reading of a point, a digit longer, has room.
+const STEP: usize = 16;
 /// A message without its topic name and payload, in bytes, about. Two counters come to its head.
 const OVERHEAD: usize = size_of::<Head>() + 2 * size_of::<usize>() + ALLOCATION;
 
@@ -90,9 +94,13 @@ impl Message {
         // No topic name is longer (MQTT 5.0 section 1.5.4).
         let topic_len = u16::try_from(publish.topic.len()).unwrap_or_default();
         let topic = &publish.topic.as_bytes()[..topic_len.into()];
-        let mut bytes = Vec::with_capacity(topic.len() + publish.payload.len());
+        // No payload is longer than a packet (section 1.5.5).
+        let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
+        let len = topic.len() + publish.payload.len();
+        let mut bytes = Vec::with_capacity(len.next_multiple_of(STEP));
         bytes.extend_from_slice(topic);
         bytes.extend_from_slice(publish.payload);
+        bytes.resize(len.next_multiple_of(STEP), 0);
         let rare = Rare::of(&publish.properties, expires).map(Box::new);
         let mut weight = OVERHEAD + with_waste(bytes.len());
         if rare.is_some() {
@@ -102,6 +110,7 @@ impl Message {
             qos: publish.qos,
             retain: publish.retain,
             topic_len,
+            payload_len,
             share: Share::new(pot, weight),
             rare,
         };
@@ -114,8 +123,40 @@ impl Message {
         &self.whole.header.header
     }
 
+    /// The same message with another payload, in its place in memory, if nothing else holds it and it has room. Tells
+    /// whether it was done.
+    pub(crate) fn overwrite(&mut self, publish: &Publish<'_>) -> bool {
+        let like = self.qos() == publish.qos && self.retain() == publish.retain;
+        if !like || self.rare().is_some() || Rare::is_needed(&publish.properties, None) {
+            return false;
+        }
+        self.whole.with_arc_mut(|whole| {
+            let Some(whole) = triomphe::Arc::get_mut(whole) else {
+                return false;
+            };
+            let (start, len) = (whole.header().topic_len.into(), publish.payload.len());
+            let room = whole.slice_mut().get_mut(start..);
+            let Some(room) = room.and_then(|room| room.get_mut(..len)) else {
+                return false;
+            };
+            room.copy_from_slice(publish.payload);
+            whole.header_mut().payload_len = u32::try_from(len).unwrap_or(u32::MAX);
+            true
+        })
+    }
+
     fn topic_and_payload(&self) -> (&[u8], &[u8]) {
-        self.whole.slice.split_at(self.head().topic_len.into())
+        let head = self.head();
+        let (topic, payload) = self.whole.slice.split_at(head.topic_len.into());
+        (
+            topic,
+            payload.get(..head.payload_len as usize).unwrap_or_default(),
+        )
+    }
+
+    /// The bytes of the topic name.
+    pub(crate) fn topic_bytes(&self) -> &[u8] {
+        self.topic_and_payload().0
     }
 
     fn rare(&self) -> Option<&Rare> {
@@ -207,6 +248,8 @@ pub(crate) struct Routed<'a> {
     pub(crate) expires: Option<Instant>,
     /// Its publisher may itself publish to its response topic. Only looked up for what comes from a connection.
     pub(crate) may_answer: bool,
+    /// It has no properties that go to subscribers.
+    pub(crate) is_plain: bool,
     owned: OnceCell<Message>,
     /// Where it is counted if it is kept.
     pot: &'a Arc<Pot>,
@@ -219,6 +262,7 @@ impl<'a> Routed<'a> {
         pot: &'a Arc<Pot>,
     ) -> Self {
         Self {
+            is_plain: !Rare::is_needed(&publish.properties, expires),
             publish,
             expires,
             may_answer: false,
@@ -232,6 +276,7 @@ impl<'a> Routed<'a> {
             publish: message.publish(),
             expires: message.expires(),
             may_answer: false,
+            is_plain: message.rare().is_none(),
             owned: OnceCell::from(message.clone()),
             pot: message.pot(),
         }
@@ -243,18 +288,26 @@ impl<'a> Routed<'a> {
         self.owned.get_or_init(copy).clone()
     }
 
+    /// Makes `message`, which a topic keeps already, this one, in its place in memory. Tells whether that could be done.
+    pub(crate) fn replaces(&self, message: &mut Message) -> bool {
+        self.expires.is_none()
+            && self.owned.get().is_none()
+            && message.overwrite(&self.publish)
+            && self.owned.set(message.clone()).is_ok()
+    }
+
     pub(crate) fn expired(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }
 
     /// What it would take in a queue, in bytes, about.
     pub(crate) fn weight(&self) -> usize {
-        let properties = &self.publish.properties;
-        let rare = match Rare::is_needed(properties, self.expires) {
-            true => Rare::weight(properties),
-            false => 0,
+        let rare = match self.is_plain {
+            true => 0,
+            false => Rare::weight(&self.publish.properties),
         };
-        OVERHEAD + with_waste(self.publish.topic.len() + self.publish.payload.len()) + rare
+        let len = self.publish.topic.len() + self.publish.payload.len();
+        OVERHEAD + with_waste(len.next_multiple_of(STEP)) + rare
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::access::OwnTopics;
 use crate::counters::add;
-use crate::deliver::{Batch, Post, deliver};
+use crate::deliver::{Post, deliver};
 use crate::hub::Hub;
 use crate::message::{Message, Routed};
 use crate::router::MatchCache;
@@ -88,13 +88,7 @@ impl Hub {
         drop(retained);
         let mut cache = MatchCache::default();
         let mut post = Post::default();
-        let mut batch = Batch::default();
-        for message in &messages {
-            let matches = cache.matches(&self.router, message.topic());
-            if !matches.is_empty() {
-                batch.push(Routed::kept(message), matches);
-            }
-        }
+        let batch = self.matched(messages.iter().map(Routed::kept).collect(), &mut cache);
         deliver(&batch, &self.sender(NO_SESSION, now), &mut post);
         self.keep(&mut post.journal);
         self.own_counters().add(&post.tally);

@@ -7,7 +7,7 @@ use crate::deliver::{Batch, Post, Sender, deliver};
 use crate::hub::{Hub, Source};
 use crate::journal::Journal;
 use crate::message::{Message, Routed};
-use crate::router::{MatchCache, Stored};
+use crate::router::{MatchCache, Stored, split};
 use crate::session_slot::SessionSlot;
 
 impl Hub {
@@ -24,33 +24,50 @@ impl Hub {
     /// Publishes messages that no connection is sending now. Nothing waits for subscribers that cannot keep up.
     pub(crate) fn publish(
         &self,
-        messages: &[Message],
+        messages: Vec<Routed<'_>>,
         (publisher, source): (&SessionSlot, Source),
         cache: &mut MatchCache,
         now: Instant,
     ) {
         let counters = self.own_counters();
         add(&counters.publish_received, messages.len() as u64);
-        let bytes: usize = messages.iter().map(|m| m.payload().len()).sum();
+        let bytes: usize = messages.iter().map(|m| m.publish.payload.len()).sum();
         add(&counters.publish_bytes_received, bytes as u64);
         let mut post = Post::default();
         post.journal.is_late = source == Source::Gateway;
-        self.retain(messages, publisher, &mut post.journal);
-        let mut batch = Batch::default();
-        for message in messages {
-            let matches = cache.matches(&self.router, message.topic());
-            if !matches.is_empty() {
-                batch.push(Routed::kept(message), matches);
-            }
-        }
+        self.retain(&messages, publisher, &mut post.journal);
+        let batch = self.matched(messages, cache);
         deliver(&batch, &self.sender(publisher.id(), now), &mut post);
         self.keep(&mut post.journal);
         counters.add(&post.tally);
     }
 
+    /// Messages with those who get them.
+    pub(crate) fn matched<'m>(
+        &self,
+        messages: Vec<Routed<'m>>,
+        cache: &mut MatchCache,
+    ) -> Batch<'m> {
+        let mut batch = Batch::default();
+        let mut messages = messages.into_iter().peekable();
+        while let Some(message) = messages.next() {
+            let (above, _) = split(message.publish.topic);
+            let found = cache.look_up(&self.router, message.publish.topic);
+            batch.push(message, found.matches);
+            let is_alike = |next: &Routed<'_>| {
+                let (next, level) = split(next.publish.topic);
+                next == above && found.suits(level)
+            };
+            while let Some(message) = messages.next_if(is_alike) {
+                batch.push_alike(message);
+            }
+        }
+        batch
+    }
+
     /// Keeps those messages that ask for it.
-    fn retain(&self, messages: &[Message], publisher: &SessionSlot, journal: &mut Journal) {
-        let asking = || messages.iter().filter(|message| message.retain());
+    fn retain(&self, messages: &[Routed<'_>], publisher: &SessionSlot, journal: &mut Journal) {
+        let asking = || messages.iter().filter(|message| message.publish.retain);
         if asking().next().is_none() {
             return;
         }
@@ -59,11 +76,12 @@ impl Hub {
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {
+            let topic = message.publish.topic;
             if stored.is_refused() {
-                self.note_retained_full(message.topic());
+                self.note_retained_full(topic);
             }
             if let Some(store) = &self.store {
-                store.retained_changed(message.topic(), stored, false, journal);
+                store.retained_changed(topic, stored, false, journal);
             }
         }
     }
@@ -71,7 +89,7 @@ impl Hub {
     /// Publishes a will or a `$SYS` value, for which nobody waits.
     pub(crate) fn publish_kept(&self, message: &Message, publisher: &SessionSlot, now: Instant) {
         let mut cache = MatchCache::default();
-        let message = std::slice::from_ref(message);
+        let message = vec![Routed::kept(message)];
         self.publish(message, (publisher, Source::Client), &mut cache, now);
     }
 }

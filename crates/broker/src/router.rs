@@ -13,12 +13,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fieldgate_mqtt::QoS;
 
-pub(crate) use cache::MatchCache;
+pub(crate) use cache::{MatchCache, split};
 pub(crate) use retained::{Kept, Retained, Stored};
 
 use crate::budget::Pot;
 use crate::session_slot::SessionSlot;
-use trie::Trie;
+use trie::{Beside, Trie};
 
 /// One subscription as its subscriber asked for it (MQTT 5.0 section 3.8.3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub(crate) enum Ids {
 }
 
 impl Ids {
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
             Self::None => &[],
@@ -238,13 +242,13 @@ impl Router {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Everybody who gets `topic` and may, read from the trie itself.
-    pub(crate) fn matches(&self, topic: &str) -> Matches {
-        let mut matches = self.read().matches(topic);
+    /// All who get `topic` and may, read from the trie itself, and who gets the topics beside it.
+    pub(crate) fn matches(&self, topic: &str) -> (Matches, Beside) {
+        let (mut matches, beside) = self.read().matches(topic);
         let members = matches.groups.iter().flat_map(|group| &group.members);
         let stored = |one: &Subscriber| one.cell.is_stored() && one.terms.qos > QoS::AtMostOnce;
         matches.stored = matches.plain.iter().chain(members).any(stored);
-        matches
+        (matches, beside)
     }
 
     /// Changes whenever `matches` may.

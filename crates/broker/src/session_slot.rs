@@ -239,16 +239,25 @@ impl SessionSlot {
 
     /// What the session may do now.
     pub(crate) fn rights(&self) -> Rights {
-        if self.limited.load(Ordering::Acquire) {
+        if self.is_limited() {
             self.standing().rights.clone()
         } else {
             Rights::all()
         }
     }
 
+    fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Acquire)
+    }
+
+    /// Whether it may read all topics that differ from `topic` in the last level only, if it may read that.
+    pub(crate) fn reads_alike(&self, topic: &str) -> bool {
+        !self.is_limited() || self.standing().rights.reads_alike(topic)
+    }
+
     /// Whether messages of `topic` may be delivered to the session now.
     pub(crate) fn may_read(&self, topic: &str) -> bool {
-        !self.limited.load(Ordering::Acquire) || self.standing().rights.may_read(topic)
+        !self.is_limited() || self.standing().rights.may_read(topic)
     }
 
     /// Returns whether the rights are others than before.

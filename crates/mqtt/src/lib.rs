@@ -42,7 +42,10 @@ pub use disconnect::{Disconnect, DisconnectProperties};
 pub use error::{DecodeError, EncodeError};
 pub use frame::frame_len;
 pub use packet::{Packet, decode};
-pub use publish::{Publish, PublishProperties, encode_publish, encode_publish_head, publish_len};
+pub use publish::{
+    PlainPublish, Publish, PublishProperties, encode_plain_publish, encode_publish,
+    encode_publish_head, publish_len,
+};
 pub use reason::ReasonCode;
 pub use suback::{SubAck, UnsubAck};
 pub use subscribe::{

@@ -110,12 +110,7 @@ impl<'a> Publish<'a> {
     /// Appends everything before the payload.
     #[inline]
     fn encode_head(&self, version: Version, layout: &Layout, out: &mut Vec<u8>) {
-        out.push(
-            kind::PUBLISH << 4
-                | u8::from(self.dup) << 3
-                | (self.qos as u8) << 1
-                | u8::from(self.retain),
-        );
+        out.push(first_byte(self.dup, self.qos, self.retain));
         put_varint(out, layout.remaining);
         put_u16(out, layout.topic);
         out.extend_from_slice(self.topic.as_bytes());
@@ -154,6 +149,66 @@ impl<'a> Publish<'a> {
             remaining,
         })
     }
+}
+
+fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
+    kind::PUBLISH << 4 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain)
+}
+
+/// A PUBLISH without properties, as nearly all are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainPublish<'a> {
+    /// As in [`Publish`].
+    pub dup: bool,
+    /// As in [`Publish`].
+    pub qos: QoS,
+    /// As in [`Publish`].
+    pub retain: bool,
+    /// As in [`Publish`].
+    pub topic: &'a str,
+    /// As in [`Publish`].
+    pub packet_id: Option<PacketId>,
+    /// As in [`Publish`].
+    pub payload: &'a [u8],
+}
+
+/// Appends the same bytes as [`encode_publish`] of the same packet, for less. Returns their number; 0, and appends
+/// nothing, if no packet can hold it.
+#[inline]
+pub fn encode_plain_publish(
+    out: &mut Vec<u8>,
+    version: Version,
+    publish: &PlainPublish<'_>,
+) -> usize {
+    let PlainPublish { topic, payload, .. } = *publish;
+    let id = match (publish.qos, publish.packet_id) {
+        (QoS::AtMostOnce, _) => None,
+        (_, None) => return 0,
+        (_, id) => id,
+    };
+    let has_properties = version == Version::V5;
+    let ends = usize::from(has_properties) + if id.is_some() { 2 } else { 0 };
+    let remaining = 2 + topic.len() + ends + payload.len();
+    let Ok(topic_len) = u16::try_from(topic.len()) else {
+        return 0;
+    };
+    if remaining > MAX_REMAINING_LENGTH {
+        return 0;
+    }
+    let before = out.len();
+    out.reserve(1 + varint_len(remaining) + remaining);
+    out.push(first_byte(publish.dup, publish.qos, publish.retain));
+    put_varint(out, remaining);
+    put_u16(out, topic_len);
+    out.extend_from_slice(topic.as_bytes());
+    if let Some(id) = id {
+        put_id(out, id);
+    }
+    if has_properties {
+        out.push(0);
+    }
+    out.extend_from_slice(payload);
+    out.len() - before
 }
 
 /// The lengths in a PUBLISH, in bytes.

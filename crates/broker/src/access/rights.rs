@@ -73,6 +73,20 @@ impl Rights {
         self.may(topic, Wish::Read, None)
     }
 
+    /// Whether all topics that differ from `topic` in the last of their levels, of which it has several, may be read if
+    /// it may: no rule names such a level.
+    pub(crate) fn reads_alike(&self, topic: &str) -> bool {
+        let names_last = |clause: &Clause| {
+            let mut levels = clause.filter.split('/');
+            let mut above = topic.split('/');
+            above.next_back();
+            let leads = |level| matches!(levels.next(), Some(own) if own == level || own == "+");
+            above.all(leads) && !matches!(levels.next(), None | Some("+" | "#"))
+        };
+        let clauses = self.0.iter().flat_map(|clauses| clauses.iter());
+        clauses.into_iter().all(|clause| !names_last(clause))
+    }
+
     fn may(&self, topic: &str, wish: Wish, own: Option<usize>) -> bool {
         let Some(clauses) = &self.0 else {
             return own.is_none();

@@ -56,6 +56,8 @@ struct Intake<'w> {
     now: Instant,
     rights: Rights,
     own: Arc<OwnTopics>,
+    /// What `own` says of the newest topic.
+    owned: Option<usize>,
     /// Topics of the program whose subscribers got a client's message.
     disputed: Vec<String>,
     publisher: &'w Arc<str>,
@@ -90,6 +92,7 @@ impl Client {
                 now,
                 rights: self.attached.cell.rights(),
                 own: worker.hub.access.own(),
+                owned: None,
                 disputed: Vec::new(),
                 publisher: &publisher,
                 tally: Tally::default(),
@@ -330,7 +333,7 @@ impl<'w> Intake<'w> {
     /// for the store.
     fn retain(&self, routed: &Routed<'_>, promised: bool, journal: &mut Journal) -> (Stored, bool) {
         let (hub, topic) = (&self.worker.hub, routed.publish.topic);
-        let stored = hub.retained().store(&routed.message(), self.publisher);
+        let stored = hub.retained().store(routed, self.publisher);
         let hold = hub
             .store
             .as_ref()
@@ -366,12 +369,16 @@ impl<'w> Intake<'w> {
             add(&self.worker.counters.publish_refused, 1);
             Ok((reason, false))
         };
-        let own = self.own.levels_of(publish.topic);
-        if !self.rights.may_write(publish.topic, own) {
-            if own.is_some() {
-                hub.note_own(self.publisher, publish.topic);
+        // Many messages in a row have one topic, and what is true of the first is true of all.
+        let is_known = batch.ends_with(publish.topic);
+        if !is_known {
+            self.owned = self.own.levels_of(publish.topic);
+            if !self.rights.may_write(publish.topic, self.owned) {
+                if self.owned.is_some() {
+                    hub.note_own(self.publisher, publish.topic);
+                }
+                return refuse(ReasonCode::NOT_AUTHORIZED);
             }
-            return refuse(ReasonCode::NOT_AUTHORIZED);
         }
         let expiry = publish.properties.message_expiry;
         let expires = expiry.map(|s| self.now + Duration::from_secs(s.into()));
@@ -390,7 +397,7 @@ impl<'w> Intake<'w> {
         }
         let mut hold = false;
         // Kept before it is matched: whoever subscribes in between gets it one way or the other.
-        let is_disputed = own.is_some() && hub.is_kept_by_link(publish.topic);
+        let is_disputed = self.owned.is_some() && hub.is_kept_by_link(publish.topic);
         if is_disputed {
             self.disputed.push(publish.topic.to_owned());
         }
@@ -402,14 +409,15 @@ impl<'w> Intake<'w> {
                 return refuse(ReasonCode::QUOTA_EXCEEDED);
             }
         }
-        if batch.ends_with(routed.publish.topic) {
+        if is_known {
             batch.push_alike(routed);
             return Ok((
                 ReasonCode::SUCCESS,
                 hold || (promised && batch.ends_stored()),
             ));
         }
-        let (matches, is_new) = self.cache.look_up(&hub.router, routed.publish.topic);
+        let found = self.cache.look_up(&hub.router, routed.publish.topic);
+        let (matches, is_new) = (found.matches, found.is_new);
         self.deliveries += matches.len();
         self.is_over = self.deliveries > DELIVERIES || (is_new && self.begun.is_over());
         if matches.is_empty() {

@@ -15,57 +15,142 @@ const BYTES_MAX: usize = 4 << 20;
 const KEEP: usize = 1024;
 
 /// What an entry takes beside its topic and its matches, in bytes.
-const ENTRY: usize = 64;
+const ENTRY: usize = 80;
+
+/// What a name takes beside its bytes.
+const NAME: usize = 32;
 
 /// Matches by topic, all of one generation of the subscriptions.
+///
+/// Most subscriptions do not tell topics apart by their last level. One entry holds for all topics with the same levels
+/// above that, but for a few that filters name: a device has one entry, not one for each of its points.
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
     generation: u64,
-    /// For all topics that no one gets. They are not remembered: a gateway has a hundred thousand
-    /// of them, and to find out anew takes hardly longer than to remember.
-    none: Arc<Matches>,
-    topics: HashMap<Box<str>, Arc<Matches>, RandomState>,
+    /// By the levels above the last one.
+    above: HashMap<Box<str>, General, RandomState>,
+    /// For topics that differ from those beside them.
+    topics: HashMap<Box<str>, usize, RandomState>,
+    found: Vec<Arc<Matches>>,
     bytes: usize,
-    /// Of a topic that is not remembered, as it alone would fill the cache.
+    /// Of a topic that is not remembered: one that goes to no one, or one that alone would fill the cache.
     last: Arc<Matches>,
+}
+
+/// What is true of all topics with some levels above their last one.
+#[derive(Debug)]
+struct General {
+    /// Last levels for which it is not true.
+    except: Box<[Box<str>]>,
+    /// The place in the list of what was found.
+    place: usize,
+}
+
+/// Who gets a topic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'c> {
+    pub(crate) matches: &'c Arc<Matches>,
+    /// Those with these last levels may go elsewhere; all others with the same levels above go where this one goes. `None`
+    /// if that is not known.
+    pub(crate) except: Option<&'c [Box<str>]>,
+    /// It had to be found out, which may take long.
+    pub(crate) is_new: bool,
+}
+
+impl Found<'_> {
+    /// Whether a topic with the same levels above and this last one goes where this one goes.
+    pub(crate) fn suits(&self, level: &str) -> bool {
+        let except = self.except.as_ref();
+        except.is_some_and(|except| !except.iter().any(|named| **named == *level))
+    }
 }
 
 impl MatchCache {
     /// All that get `topic` now.
     pub(crate) fn matches(&mut self, router: &Router, topic: &str) -> &Arc<Matches> {
-        self.look_up(router, topic).0
+        self.look_up(router, topic).matches
     }
 
-    /// The same, and whether it had to be found out, which may take long.
-    pub(crate) fn look_up(&mut self, router: &Router, topic: &str) -> (&Arc<Matches>, bool) {
+    /// The same, and how it was found.
+    pub(crate) fn look_up(&mut self, router: &Router, topic: &str) -> Found<'_> {
         let generation = router.generation();
         if generation != self.generation {
             self.clear();
             self.generation = generation;
         }
-        if self.topics.contains_key(topic) {
-            return (&self.topics[topic], false);
+        match self.known(topic) {
+            Some((place, is_general)) => self.found(topic, place, is_general),
+            None => self.find(router, topic),
         }
-        let matches = router.matches(topic);
-        if matches.is_empty() {
-            return (&self.none, true);
+    }
+
+    /// Where it is in the list of what was found, and whether that is true of topics beside it.
+    fn known(&self, topic: &str) -> Option<(usize, bool)> {
+        let (above, level) = split(topic);
+        let general = self.above.get(above);
+        let is_named = |general: &&General| general.except.iter().any(|name| **name == *level);
+        if let Some(general) = general.filter(|general| !is_named(general)) {
+            return Some((general.place, true));
         }
-        let matches = Arc::new(matches);
+        self.topics.get(topic).map(|place| (*place, false))
+    }
+
+    fn found(&self, topic: &str, place: usize, is_general: bool) -> Found<'_> {
+        let general = self.above.get(split(topic).0).filter(|_| is_general);
+        Found {
+            matches: &self.found[place],
+            except: general.map(|general| &*general.except),
+            is_new: false,
+        }
+    }
+
+    fn find(&mut self, router: &Router, topic: &str) -> Found<'_> {
+        let (matches, beside) = router.matches(topic);
         let bytes = ENTRY + topic.len() + matches.weight();
-        if bytes > BYTES_MAX / 4 {
-            self.last = matches;
-            return (&self.last, true);
+        let names = beside.iter().flatten();
+        let bytes = bytes + names.map(|name| NAME + name.len()).sum::<usize>();
+        // To find out anew that a topic goes to no one takes hardly longer than to remember it.
+        if bytes > BYTES_MAX / 4 || (matches.is_empty() && beside.is_none()) {
+            self.last = Arc::new(matches);
+            return Found {
+                matches: &self.last,
+                except: None,
+                is_new: true,
+            };
         }
         if self.bytes + bytes > BYTES_MAX {
             self.clear();
         }
         self.bytes += bytes;
-        (self.topics.entry(topic.into()).or_insert(matches), true)
+        let place = self.found.len();
+        self.found.push(Arc::new(matches));
+        let is_general = beside.is_some();
+        if let Some(names) = beside {
+            let except = names.into_boxed_slice();
+            let above = split(topic).0.into();
+            self.above.insert(above, General { except, place });
+        } else {
+            self.topics.insert(topic.into(), place);
+        }
+        Found {
+            is_new: true,
+            ..self.found(topic, place, is_general)
+        }
     }
 
     fn clear(&mut self) {
+        self.above.clear();
+        self.above.shrink_to(KEEP);
         self.topics.clear();
         self.topics.shrink_to(KEEP);
+        self.found.clear();
+        self.found.shrink_to(KEEP);
         self.bytes = 0;
     }
+}
+
+/// The levels above the last one, with the separator behind each, and the last one.
+pub(crate) fn split(topic: &str) -> (&str, &str) {
+    let end = topic.bytes().rposition(|byte| byte == b'/');
+    topic.split_at(end.map_or(0, |end| end + 1))
 }

@@ -105,11 +105,14 @@ impl Trie {
         self.share.follow(self.tree.bytes() + entries);
     }
 
-    pub(crate) fn matches(&self, topic: &str) -> Matches {
+    /// Who gets `topic`, and who gets the topics beside it.
+    pub(crate) fn matches(&self, topic: &str) -> (Matches, Beside) {
         let mut found = Found {
             topic,
             matches: Matches::default(),
             places: HashMap::default(),
+            // The first level of a `$` topic is matched by other rules.
+            beside: Some(Vec::new()).filter(|_| topic.contains('/')),
         };
         let mut waiting = vec![(Levels::<Ends>::ROOT, Some(topic))];
         while let Some((place, topic)) = waiting.pop() {
@@ -127,14 +130,24 @@ impl Trie {
                 Some((level, rest)) => (level, Some(rest)),
                 None => (topic, None),
             };
+            if rest.is_none() {
+                found.name(self.tree.children(place).map(|(level, _)| level), level);
+            }
             let any = self.tree.child(place, "+").filter(|_| is_wild);
             waiting.extend(any.map(|child| (child, rest)));
             let child = self.tree.child(place, level);
             waiting.extend(child.map(|child| (child, rest)));
         }
-        found.matches
+        (found.matches, found.beside)
     }
 }
+
+/// The last levels for which it is not true that the topics beside one go where that goes: filters name them. `None` if
+/// it is true of no topic, as filters or rights name its own, or too many.
+pub(crate) type Beside = Option<Vec<Box<str>>>;
+
+/// Names in a [`Beside`].
+const NAMED_MAX: usize = 8;
 
 /// What one subscription takes beside the names of its levels, in bytes, about.
 const ENTRY: usize = size_of::<Entries>() + 2 * size_of::<(u64, (Arc<SessionSlot>, Grant))>();
@@ -178,13 +191,29 @@ struct Found<'t> {
     topic: &'t str,
     matches: Matches,
     places: HashMap<u64, usize, RandomState>,
+    beside: Beside,
 }
 
 impl Found<'_> {
+    /// Notes the levels that filters have beside `own`, the topic's last one.
+    fn name<'l>(&mut self, levels: impl Iterator<Item = &'l str>, own: &str) {
+        for level in levels.filter(|level| *level != "+") {
+            let Some(names) = &mut self.beside else {
+                return;
+            };
+            if level == own || names.len() == NAMED_MAX {
+                self.beside = None;
+            } else if !names.iter().any(|known| **known == *level) {
+                names.push(level.into());
+            }
+        }
+    }
+
     fn add(&mut self, entries: &Entries) {
         // One node's sessions differ from each other, so only a second node needs the index.
         let fresh = self.matches.plain.is_empty();
         for (&id, (cell, grant)) in &entries.plain {
+            self.beside.take_if(|_| !cell.reads_alike(self.topic));
             if !cell.may_read(self.topic) {
                 continue;
             }
@@ -205,6 +234,8 @@ impl Found<'_> {
         }
         for members in entries.groups.values() {
             let subscribe = |(cell, grant): &(_, _)| Subscriber::new(Arc::clone(cell), *grant);
+            let alike = |(cell, _): &(Arc<SessionSlot>, _)| cell.reads_alike(self.topic);
+            self.beside.take_if(|_| !members.list.iter().all(alike));
             let may_read = |(cell, _): &&(Arc<SessionSlot>, _)| cell.may_read(self.topic);
             let permitted: Vec<_> = members
                 .list
@@ -312,7 +343,7 @@ mod tests {
             let mut trie = Trie::new(&Arc::default());
             trie.insert(&SessionSlot::for_test(1), filter, grant(QoS::AtMostOnce, 0));
             assert_eq!(
-                !trie.matches(topic).is_empty(),
+                !trie.matches(topic).0.is_empty(),
                 want,
                 "{filter:?} and {topic:?}"
             );
@@ -327,7 +358,7 @@ mod tests {
         trie.insert(&cell, "a/+", grant(QoS::ExactlyOnce, 8));
         trie.insert(&cell, "a/b", grant(QoS::AtLeastOnce, 0));
         trie.insert(&SessionSlot::for_test(2), "a/b", grant(QoS::AtMostOnce, 0));
-        let matches = trie.matches("a/b");
+        let (matches, _) = trie.matches("a/b");
         assert_eq!(ids(&matches), [1, 2]);
         let one = matches.plain.iter().find(|s| s.cell.id() == 1).unwrap();
         assert_eq!(one.terms.qos, QoS::ExactlyOnce);
@@ -356,7 +387,7 @@ mod tests {
                 };
                 trie.insert(&cell, filter, grant);
             }
-            let matches = trie.matches("a/b");
+            let (matches, _) = trie.matches("a/b");
             let subscriber = &matches.plain[0];
             let found = subscriber.terms_for(1).map(|terms| terms.qos);
             assert_eq!(found, own, "{grants:?}");
@@ -372,15 +403,48 @@ mod tests {
             assert!(trie.insert(cell, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
         }
         assert_eq!(trie.counts(), (0, 2));
-        let matches = trie.matches("a/b");
+        let (matches, _) = trie.matches("a/b");
         assert!(matches.plain.is_empty());
         let turn = |_| matches.groups[0].rotation().next().unwrap().cell.id();
         assert_eq!((0..4).map(turn).collect::<Vec<_>>(), [1, 2, 1, 2]);
         assert!(trie.remove(1, "$share/g/a/+"));
         assert!(!trie.remove(1, "$share/g/a/+"));
         assert!(trie.remove(2, "$share/g/a/+"));
-        assert!(trie.matches("a/b").is_empty());
+        assert!(trie.matches("a/b").0.is_empty());
         assert!(trie.tree.is_bare());
+    }
+
+    #[test]
+    fn what_one_level_says_holds_for_those_beside_it_unless_a_filter_names_one() {
+        let many = [
+            "t/d/1", "t/d/2", "t/d/3", "t/d/4", "t/d/5", "t/d/6", "t/d/7", "t/d/8", "t/d/9",
+        ];
+        for (filters, want) in [
+            (&[][..], Some("")),
+            (&["#", "t/+/+", "t/d/#", "t/+/+/#"], Some("")),
+            (&["#", "t/+/+", "t/d/#", "t/+/p/x/#"], None),
+            (&["t/d/p"], None),
+            (&["t/d/q", "t/+/q/#", "t/+/r"], Some("q r")),
+            (&["t/e/q"], Some("")),
+            (&["$share/g/t/d/+"], Some("")),
+            (&["$share/g/t/d/p"], None),
+            (&many[..8], Some("1 2 3 4 5 6 7 8")),
+            (&many, None),
+        ] {
+            let mut trie = Trie::new(&Arc::default());
+            for filter in filters {
+                let cell = SessionSlot::for_test(1);
+                trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0));
+            }
+            let (_, beside) = trie.matches("t/d/p");
+            let beside = beside.map(|mut names| {
+                names.sort_unstable();
+                names.join(" ")
+            });
+            assert_eq!(beside.as_deref(), want, "{filters:?}");
+        }
+        // Who reads `#` reads no `$` topics: first levels have nothing in common.
+        assert!(Trie::new(&Arc::default()).matches("a").1.is_none());
     }
 
     fn level() -> impl Strategy<Value = &'static str> {
@@ -417,7 +481,14 @@ mod tests {
                     prop_assert!(trie.remove(index as u64, filter));
                 }
             }
-            prop_assert_eq!(ids(&trie.matches(&topic)), want);
+            let (matches, beside) = trie.matches(&topic);
+            prop_assert_eq!(ids(&matches), want.clone());
+            let above = topic.rsplit_once('/').map(|(above, _)| above);
+            for level in ["", "a", "b", "$x", "other"] {
+                let is_like = beside.as_ref().is_some_and(|names| !names.iter().any(|name| **name == *level));
+                let topic = format!("{}/{level}", above.unwrap_or_default());
+                prop_assert!(!is_like || ids(&trie.matches(&topic).0) == want, "{}", topic);
+            }
             for (index, (filter, keep)) in filters.iter().enumerate() {
                 prop_assert_eq!(trie.remove(index as u64, filter), *keep);
             }

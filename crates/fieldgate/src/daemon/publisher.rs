@@ -16,7 +16,7 @@ use super::clock::Clock;
 use fieldgate_config::Config;
 
 /// Samples that are rendered together.
-const SAMPLES_AT_ONCE: usize = 64;
+const SAMPLES_AT_ONCE: usize = 128;
 
 /// Publishes under the topics of one gateway.
 #[derive(Clone, Debug)]

@@ -315,3 +315,31 @@ fn lists_are_equal_when_their_items_are() {
         Unsubscribe::new(PacketId::MIN, &["a"])
     );
 }
+
+#[test]
+fn what_fits_no_packet_appends_nothing_by_the_short_way_either() {
+    let long = "t".repeat(65_536);
+    for (topic, qos, packet_id, fits) in [
+        (&long[1..], QoS::AtMostOnce, None, true),
+        (&long, QoS::AtMostOnce, None, false),
+        ("t", QoS::AtLeastOnce, None, false),
+        ("t", QoS::AtLeastOnce, PacketId::new(7), true),
+    ] {
+        let plain = PlainPublish {
+            dup: false,
+            qos,
+            retain: false,
+            topic,
+            packet_id,
+            payload: b"1",
+        };
+        let mut out = b"kept".to_vec();
+        let len = encode_plain_publish(&mut out, Version::V5, &plain);
+        assert_eq!(
+            (len > 0, out.len()),
+            (fits, 4 + len),
+            "{} {qos:?}",
+            topic.len()
+        );
+    }
+}

@@ -1,12 +1,35 @@
 //! Properties of the codec over arbitrary packets and arbitrary bytes.
 
 use super::{checks, packets};
-use fieldgate_mqtt::{MAX_PACKET_SIZE, decode};
+use fieldgate_mqtt::{
+    MAX_PACKET_SIZE, Packet, PlainPublish, Publish, PublishProperties, decode,
+    encode_plain_publish, encode_publish, publish_len,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plain_publish_is_the_same_bytes_by_the_short_way((version, packet) in packets::packet()) {
+        if let Packet::Publish(publish) = packet {
+            let plain = PlainPublish {
+                dup: publish.dup,
+                qos: publish.qos,
+                retain: publish.retain,
+                topic: publish.topic,
+                packet_id: publish.packet_id,
+                payload: publish.payload,
+            };
+            let publish = Publish { properties: PublishProperties::default(), ..publish };
+            let (mut want, mut got) = (b"kept".to_vec(), b"kept".to_vec());
+            encode_publish(&mut want, version, &publish);
+            let len = encode_plain_publish(&mut got, version, &plain);
+            prop_assert_eq!(len, publish_len(version, &publish));
+            prop_assert_eq!(got, want);
+        }
+    }
 
     #[test]
     fn an_encoded_packet_decodes_to_itself((version, packet) in packets::packet()) {

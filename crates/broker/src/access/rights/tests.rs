@@ -11,6 +11,26 @@ fn rights(rules: &[(&str, Permission)], client_id: &str, user: Option<&str>) -> 
 }
 
 #[test]
+fn topics_beside_each_other_are_read_alike_unless_a_rule_names_one() {
+    for (filters, want) in [
+        (&[][..], true),
+        (&["#"], true),
+        (&["t/#", "+/d/+", "t/d/+/#"], true),
+        (&["t/d", "t/d/#", "t", "u/d/p"], true),
+        (&["t/d/p"], false),
+        (&["t/d/q"], false),
+        (&["t/+/q"], false),
+        (&["#", "+/+/q/#"], false),
+        (&["t/d/"], false),
+    ] {
+        let rules: Vec<_> = filters.iter().map(|filter| (*filter, Read)).collect();
+        let rights = rights(&rules, "c", None);
+        assert_eq!(rights.reads_alike("t/d/p"), want, "{filters:?}");
+    }
+    assert!(Rights::all().reads_alike("t/d/p"));
+}
+
+#[test]
 fn the_first_rule_that_speaks_of_the_wish_decides_and_none_refuses() {
     for (rules, topic, read, write) in [
         (&[][..], "a", false, false),

@@ -61,7 +61,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
         router.subscribe(&cell, filter, grant);
         let message = message("a/b", b"payload");
         let mut deliveries = Deliveries::default();
-        deliveries.push(Routed::kept(&message), &Arc::new(router.matches("a/b")));
+        deliveries.push(Routed::kept(&message), &Arc::new(router.matches("a/b").0));
         let mut post = Post::default();
         let sender = crate::deliver::Sender {
             session: 2,
