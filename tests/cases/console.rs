@@ -244,7 +244,7 @@ fn prometheus_takes_the_figures_in_both_formats() {
     for (format, body) in [("text", &text.body), ("open", &open.body)] {
         let mut parser = Command::new(python());
         let found = with_input(parser.args(["-c", script, format]), body);
-        let want = "fieldgate_point_celsius fieldgate_point_good fieldgate_point_value fieldgate_point_volts fieldgate_point_watt_hours\n";
+        let want = "fieldgate_point_celsius fieldgate_point_good fieldgate_point_value fieldgate_point_volts fieldgate_point_watthours\n";
         assert_eq!(found, want, "{format}");
     }
 }
