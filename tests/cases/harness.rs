@@ -9,6 +9,7 @@ pub mod cable;
 pub mod faulty;
 pub mod gateway;
 pub mod gpio_sim;
+pub mod http;
 pub mod modbus;
 pub mod mosquitto;
 pub mod mqtt;

@@ -25,7 +25,7 @@ pub(crate) use login::{DelayedRefusal, Logins, Question, Verdict};
 pub use own::OwnTopics;
 pub use password::{PasswordError, PasswordHash};
 pub(crate) use rights::Rights;
-pub use users::{FilterError, Permission, Rule, User, Users};
+pub use users::{FilterError, Permission, Role, Rule, User, Users};
 
 use crate::config::{Config, Takeover};
 
@@ -292,7 +292,9 @@ impl Policy {
             .max_by_key(|hash| hash.cost())
             .or_else(|| DECOY.parse().ok());
         let account = |(name, user): (String, User)| {
-            let User { password, rules } = user;
+            let User {
+                password, rules, ..
+            } = user;
             let rules = Rules::new(rules);
             (name.into(), Account { password, rules })
         };

@@ -12,6 +12,7 @@ mod config;
 mod congestion;
 mod counters;
 mod deliver;
+mod door;
 mod endpoint;
 mod hub;
 mod journal;
@@ -49,21 +50,23 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use access::{
-    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Rule, User, Users,
+    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role, Rule, User,
+    Users,
 };
 pub use config::{Config, Limits, Takeover};
 pub use counters::Totals;
+pub use door::{Door, Encryption};
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_mqtt::QoS;
 pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use message::Message;
-pub use net::{TlsError, TlsFile};
+pub use net::{Bound, SocketFile, TlsError, TlsFile, bind};
 pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
 use hub::Hub;
-use net::{Bound, Certificates, Gate, Worker};
+use net::{Certificates, Gate, Worker};
 use store::Store;
 
 /// How often expired retained messages are looked for, and certificates that have changed.
@@ -241,6 +244,11 @@ impl Broker {
         peer: IpAddr,
     ) -> Result<(), NotLetIn> {
         self.hub.access.authenticate(user, password, peer).await
+    }
+
+    /// What another door of the same house may ask.
+    pub fn door(&self) -> Door {
+        Door::new(&self.hub)
     }
 
     /// From now on these topics are the program's own. See [`OwnTopics`].

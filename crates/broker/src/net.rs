@@ -28,7 +28,7 @@ use crate::deliver::Post;
 use crate::hub::Hub;
 use crate::router::MatchCache;
 
-pub(crate) use bind::{Bound, bind};
+pub use bind::{Bound, SocketFile, bind};
 pub(crate) use listener::{Gate, accept};
 pub(crate) use tls::Certificates;
 pub use tls::{TlsError, TlsFile};

@@ -36,6 +36,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         ("broker.store", old.store == new.store),
         ("broker.takeover", old.takeover == new.takeover),
         ("broker.limits", old.limits == new.limits),
+        ("console", old.console == new.console),
         (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.
@@ -82,6 +83,7 @@ impl Config {
         self.tls.clone_from(&running.tls);
         self.takeover = running.takeover;
         self.limits.clone_from(&running.limits);
+        self.console.clone_from(&running.console);
         self.topics = running.topics.clone();
         self.payload = running.payload;
     }

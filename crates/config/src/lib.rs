@@ -6,6 +6,7 @@
 //! and `diff` what a reload has to do. Which bridges there are is an argument.
 
 mod claims;
+mod console;
 mod diff;
 mod document;
 mod entries;
@@ -35,6 +36,7 @@ use fieldgate_broker::{Takeover, TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
 use claims::Claims;
+pub use console::{Console, ConsoleListen};
 pub use diff::{Changes, diff};
 pub use expand::document;
 pub use limits::{Limits, Machine};
@@ -65,6 +67,8 @@ pub struct Config {
     pub takeover: Takeover,
     /// The bounds on what clients make the broker hold.
     pub limits: Limits,
+    /// The web console, if there is one.
+    pub console: Option<Console>,
     /// Where the users are.
     pub users_file: Option<PathBuf>,
     /// What is there, if it was read at all.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::claims::Claims;
+use super::console::{self, Console};
 use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::listen::Address;
 use super::report::Report;
@@ -36,6 +37,7 @@ pub(crate) struct Document {
     broker: Broker,
     #[serde(default)]
     mqtt: Mqtt,
+    console: Option<Console>,
     #[serde(default)]
     defaults: Defaults,
     #[serde(default)]
@@ -74,7 +76,8 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
     let topics = main.topics(&document, report);
     let buses = written.iter().flat_map(|written| written.buses());
     let buses: BTreeMap<String, AnyBus> = buses.collect();
-    main.listeners(&document.broker, &buses, report);
+    main.listeners(&document, &buses, report);
+    main.console(&document, report);
     main.store(&document.broker.store, report);
     main.references(report);
     let mut claims = Claims::new(main.file);
@@ -129,6 +132,7 @@ fn config(
         },
         takeover: document.broker.takeover.into(),
         limits: document.broker.limits,
+        console: document.console,
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics,
@@ -205,7 +209,8 @@ impl Main<'_> {
     }
 
     /// Listeners that encrypt have a certificate, and no two sockets listen at one place.
-    fn listeners(&self, broker: &Broker, buses: &BTreeMap<String, AnyBus>, report: &mut Report) {
+    fn listeners(&self, written: &Document, buses: &BTreeMap<String, AnyBus>, report: &mut Report) {
+        let broker = &written.broker;
         // What could not be read has been reported.
         let has_tls = self.file.root.get(&["broker", "tls"]).is_some() || self.file.is_cut;
         let mut sockets: Vec<(Vec<&str>, Address)> = Vec::new();
@@ -216,6 +221,13 @@ impl Main<'_> {
                 self.wrong(&path, message, report);
             }
             sockets.push((path, entry.place.address));
+        }
+        for (key, address) in written
+            .console
+            .iter()
+            .flat_map(|console| console.listen.addressed())
+        {
+            sockets.push((vec!["console", "listen", key], address));
         }
         for (name, bus) in buses {
             if let Some(Place::Listen(address)) = bus.simulated {
@@ -230,6 +242,17 @@ impl Main<'_> {
                 let message = format!("{} at line {line} already listens there", other.join("."));
                 self.wrong(path, &message, report);
             }
+        }
+    }
+
+    /// What of the console does not fit the rest.
+    fn console(&self, written: &Document, report: &mut Report) {
+        let has_tls = self.file.root.get(&["broker", "tls"]).is_some() || self.file.is_cut;
+        let has_users = self.file.root.get(&["broker", "users"]).is_some() || self.file.is_cut;
+        let console = written.console.iter();
+        for (key, text) in console.flat_map(|one| console::misfits(one, has_tls, has_users)) {
+            let path = [&["console"], key.as_slice()].concat();
+            self.wrong(&path, text, report);
         }
     }
 

@@ -5,7 +5,7 @@ pub mod file;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fieldgate_broker::{PasswordHash, Permission, Rule, User, Users};
+use fieldgate_broker::{PasswordHash, Permission, Role, Rule, User, Users};
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -38,6 +38,37 @@ struct UserEntry {
         skip_serializing_if = "Option::is_none"
     )]
     rules: Option<Vec<RuleEntry>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    console: Option<RoleName>,
+}
+
+/// What a user may do in the console.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum RoleName {
+    View,
+    Operate,
+    Admin,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::View => Self::View,
+            RoleName::Operate => Self::Operate,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<Role> for RoleName {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::View => Self::View,
+            Role::Operate => Self::Operate,
+            Role::Admin => Self::Admin,
+        }
+    }
 }
 
 /// Rules that are written down, however few: all of them commented out are none, which permit nothing.
@@ -158,6 +189,7 @@ pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Users> {
         let user = User {
             password: entry.password.map(|hash| hash.0),
             rules: entry.rules.map(rules),
+            role: entry.console.map(Into::into),
         };
         (name, user)
     };
@@ -178,6 +210,7 @@ pub(crate) fn text(users: &Users) -> Result<String, serde_yaml::Error> {
         let entry = UserEntry {
             password: user.password.clone().map(Hash),
             rules: user.rules.as_ref().map(rules),
+            console: user.role.map(Into::into),
         };
         (UserName(name.clone()), entry)
     };
@@ -217,6 +250,7 @@ mod tests {
         };
         let user = |password: bool, rules| User {
             password: password.then(|| HASH.parse().unwrap()),
+            role: password.then_some(Role::Operate),
             rules,
         };
         let named = [
@@ -282,7 +316,7 @@ mod tests {
       - {topic: a}
   \"\": {}
 ";
-        let want = "users.yaml:2:9: users.ann.pasword: unknown key; expected one of password, rules; did you mean \"password\"?
+        let want = "users.yaml:2:9: users.ann.pasword: unknown key; expected one of password, rules, console; did you mean \"password\"?
 users.yaml:3:19: users.bob.password: not an argon2id hash as `fieldgate user` writes it
 users.yaml:6:17: users.eve.rules[0].topic: not a topic filter: `+` stands alone between slashes, `#` alone at the end, and $share/ is left out
 users.yaml:7:28: users.eve.rules[1].access: unknown name \"reed\"; expected one of read, write, readwrite, deny; did you mean \"read\"?

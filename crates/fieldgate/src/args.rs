@@ -374,6 +374,19 @@ pub(crate) struct AddUser {
     /// Topics that it may publish to, likewise.
     #[arg(long, value_name = "FILTER")]
     pub(crate) write: Vec<String>,
+    /// What it may do in the web console. Without it, nothing.
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub(crate) console: Option<ConsoleRole>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ConsoleRole {
+    /// Look.
+    View,
+    /// Write to points.
+    Operate,
+    /// Everything.
+    Admin,
 }
 
 #[derive(Args, Debug)]

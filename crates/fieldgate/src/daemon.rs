@@ -4,7 +4,7 @@
 //! of its own and goes on serving whatever happens here.
 
 mod access_reload;
-mod clock;
+pub(crate) mod clock;
 mod commands;
 mod device;
 mod listen;
@@ -23,11 +23,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
+use fieldgate_console::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::console;
 use crate::control::{
     self,
     server::{Buses, Control},
@@ -69,6 +71,7 @@ pub(crate) async fn run(
     path: &Path,
     state: Option<&Path>,
     control: Option<&Path>,
+    logs: Logs,
 ) -> Result<(), Stop> {
     let config = config::load_with_files(path, KINDS)
         .map_err(Stop::Config)?
@@ -76,10 +79,10 @@ pub(crate) async fn run(
     let mut signals = Signals::new().map_err(Stop::Other)?;
     let mut doors = Access::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
+    let console = console::open(&config)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), &config);
-    let introduced = introduce(&publisher, &link, &config);
-    introduced.map_err(|error| Stop::Other(io::Error::other(error)))?;
+    introduce(&publisher, &link, &config)?;
     // Before anybody can read it.
     publisher.take_over(&config).await;
     broker.serve();
@@ -111,6 +114,7 @@ pub(crate) async fn run(
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
+    let console = console::start(console, &plant, &broker, doors.known(), logs)?;
     signals.notifier.ready();
 
     let mut parts = Parts {
@@ -123,6 +127,7 @@ pub(crate) async fn run(
 
     signals.notifier.stopping();
     log::info!("stopping");
+    drop(console);
     commands_end.cancel();
     if let Err(error) = commands.await {
         log::error!("commands: {error}");
@@ -137,10 +142,12 @@ pub(crate) async fn run(
 }
 
 /// Leaves the gateway's will, and asks for commands.
-fn introduce(publisher: &Publisher, link: &Link, config: &config::Config) -> Result<(), LinkError> {
-    publisher.leave_will()?;
+fn introduce(publisher: &Publisher, link: &Link, config: &config::Config) -> Result<(), Stop> {
+    let refused = |error: LinkError| Stop::Other(io::Error::other(error));
+    publisher.leave_will().map_err(refused)?;
     for filter in config.topics.commands() {
-        link.subscribe(&filter, QoS::AtLeastOnce)?;
+        let subscribed = link.subscribe(&filter, QoS::AtLeastOnce);
+        subscribed.map_err(refused)?;
     }
     Ok(())
 }

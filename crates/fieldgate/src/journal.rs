@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fieldgate_console::Logs;
 use fieldgate_model::plain::{PlainLines, shortened};
 use jiff::Timestamp;
 use log::kv::{Error, Key, Value, VisitSource};
@@ -36,17 +37,19 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Installs the logger of this process.
 ///
+/// Lines are kept in `kept`, too, if it is given.
+///
 /// # Errors
 ///
 /// If there is one already. A journal that cannot be reached is no error: standard error is there.
-pub(crate) fn install(level: LevelFilter) -> io::Result<()> {
+pub(crate) fn install(level: LevelFilter, kept: Option<Logs>) -> io::Result<()> {
     let journal = connected_to_journal().then(JournalLog::new);
     let sink: Box<dyn Log> = match journal {
         // The fields `DEVICE`, `BUS` and `TOPIC` are found there with `journalctl DEVICE=plc`.
         Some(Ok(journal)) => Box::new(journal.with_syslog_identifier("fieldgate".to_owned())),
         Some(Err(_)) | None => Box::new(Stderr),
     };
-    let guarded = Arc::new(Guarded::new(sink));
+    let guarded = Arc::new(Guarded::new(sink, kept));
     let teller = Arc::clone(&guarded);
     let spawned = thread::Builder::new()
         .name("log".into())
@@ -81,15 +84,17 @@ impl Log for Logger {
 /// Lets through to the sink what may be written, in a form in which it may be.
 struct Guarded {
     sink: Box<dyn Log>,
+    kept: Option<Logs>,
     limiter: Mutex<Limiter>,
     /// Lines were left out.
     left_out: Condvar,
 }
 
 impl Guarded {
-    fn new(sink: Box<dyn Log>) -> Self {
+    fn new(sink: Box<dyn Log>, kept: Option<Logs>) -> Self {
         Self {
             sink,
+            kept,
             limiter: Mutex::default(),
             left_out: Condvar::new(),
         }
@@ -125,6 +130,10 @@ impl Guarded {
     /// Puts the device, or else the bus, before the message: its writer gives it as a field only,
     /// and a person who reads the journal does not see fields.
     fn write(&self, record: &Record<'_>, message: &str, fields: &Fields) {
+        if let Some(kept) = &self.kept {
+            let subject = fields.subject.as_ref().map(Subject::name);
+            kept.push(Timestamp::now(), record.level(), subject, message);
+        }
         let mut builder = record.to_builder();
         let builder = builder.key_values(&fields.all);
         match &fields.subject {

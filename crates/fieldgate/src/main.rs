@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod console;
 mod control;
 mod daemon;
 mod health;
@@ -25,6 +26,7 @@ use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
+use fieldgate_console::Logs;
 
 use args::{Cli, Command};
 use stop::Stop;
@@ -52,13 +54,16 @@ fn main() -> ExitCode {
 }
 
 fn act(cli: Cli) -> Result<(), Stop> {
-    journal::install(cli.log).map_err(Stop::Other)?;
+    let logs = matches!(cli.command, Command::Run(_)).then(Logs::default);
+    journal::install(cli.log, logs.clone()).map_err(Stop::Other)?;
     match cli.command {
         Command::Run(run) => {
             tune_allocator();
             let state = run.state.or_else(daemon::state_directory);
             let control = run.control.as_deref();
-            block_on(daemon::run(run.config.path(), state.as_deref(), control))
+            let logs = logs.unwrap_or_default();
+            let path = run.config.path();
+            block_on(daemon::run(path, state.as_deref(), control, logs))
         }
         Command::Check(check) => commands::check(check.config.path(), check.expand),
         Command::Schema => commands::schema(),

@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use fieldgate_broker::{PasswordHash, Permission, Rule, User, Users};
+use fieldgate_broker::{PasswordHash, Permission, Role, Rule, User, Users};
 
-use crate::args::{self, AddUser, NamedUser, NewPassword, UsersFile};
+use crate::args::{self, AddUser, ConsoleRole, NamedUser, NewPassword, UsersFile};
 use crate::commands::print;
 use crate::stop::Stop;
 use fieldgate_config as config;
@@ -40,7 +40,16 @@ fn add(add: &AddUser) -> Result<(), Stop> {
     let locked = Locked::new(&path).map_err(Stop::Other)?;
     let mut users = read_or_new(&path)?;
     is_free(&users, name)?;
-    let user = User { password, rules };
+    let role = add.console.map(|role| match role {
+        ConsoleRole::View => Role::View,
+        ConsoleRole::Operate => Role::Operate,
+        ConsoleRole::Admin => Role::Admin,
+    });
+    let user = User {
+        password,
+        rules,
+        role,
+    };
     let told = described(&user);
     users.named.insert(name.clone(), user);
     locked.write(&users).map_err(Stop::Other)?;
@@ -175,7 +184,13 @@ fn described(user: &User) -> String {
         Some(_) => "",
         None => "only with a client certificate; ",
     };
-    format!("{proof}{}", allowed(user.rules.as_ref()))
+    let console = match user.role {
+        None => "",
+        Some(Role::View) => "; console: view",
+        Some(Role::Operate) => "; console: operate",
+        Some(Role::Admin) => "; console: admin",
+    };
+    format!("{proof}{}{console}", allowed(user.rules.as_ref()))
 }
 
 fn allowed(rules: Option<&Vec<Rule>>) -> String {

@@ -318,7 +318,7 @@ fn push(out: &mut String, shown: impl fmt::Display) {
 }
 
 /// A value as JSON; none, or one that is not finite, is `null`.
-pub(crate) fn value(value: Option<&Value>) -> String {
+pub fn value(value: Option<&Value>) -> String {
     let mut json = String::new();
     push_value(&mut json, value);
     json

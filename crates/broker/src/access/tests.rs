@@ -13,6 +13,7 @@ fn users(named: &[Entry<'_>]) -> Users {
         let user = User {
             password: password.cloned(),
             rules: writes.map(|writes| writes.iter().map(rule).collect()),
+            role: None,
         };
         ((*name).to_owned(), user)
     };

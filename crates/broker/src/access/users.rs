@@ -22,6 +22,42 @@ pub struct User {
     pub password: Option<PasswordHash>,
     /// What the user may do. `None`: everything.
     pub rules: Option<Vec<Rule>>,
+    /// What it may do at another door of the same house, such as a web page. `None`: nothing. The broker takes no
+    /// notice of it.
+    pub role: Option<Role>,
+}
+
+/// What a user may do at another door. Each may do what those before may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Look.
+    View,
+    /// Write to points.
+    Operate,
+    /// Everything.
+    Admin,
+}
+
+impl Users {
+    /// Whether the rules of a user forbid it to publish to a topic, whichever identifier its client has. What no rule
+    /// speaks of is not forbidden here.
+    pub fn denies(&self, user: &str, topic: &str) -> bool {
+        let rules = self.named.get(user).and_then(|user| user.rules.as_ref());
+        let filled = |rule: &Rule| {
+            let levels = rule.filter.split('/').map(|level| match level {
+                "%u" => user,
+                // A part of a name may be anybody's.
+                level if level.contains("%c") || level.contains("%u") => "+",
+                level => level,
+            });
+            levels.collect::<Vec<_>>().join("/")
+        };
+        let mut rules = rules.into_iter().flatten();
+        let first = rules.find(|rule| {
+            rule.permission != Permission::Read && topic::matches(&filled(rule), topic)
+        });
+        first.is_some_and(|rule| rule.permission == Permission::Deny)
+    }
 }
 
 /// What a rule says about its topics.
@@ -92,6 +128,40 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_rule_denies_is_denied_at_every_door() {
+        let rules = [
+            ("p/pump/set", Permission::Write),
+            ("p/boiler/set", Permission::Read),
+            ("p/boiler/#", Permission::Deny),
+            ("%u/set", Permission::Deny),
+            ("c/%c/set", Permission::Deny),
+            ("p/pump/#", Permission::Deny),
+        ];
+        let rules = rules.map(|(filter, permission)| Rule::new(filter, permission).unwrap());
+        let user = User {
+            rules: Some(rules.into()),
+            ..User::default()
+        };
+        let users = Users {
+            anonymous: None,
+            named: [("ann".to_owned(), user), ("bob".into(), User::default())].into(),
+        };
+        for (user, topic, want) in [
+            ("ann", "p/pump/set", false),
+            ("ann", "p/pump/speed/set", true),
+            ("ann", "p/boiler/set", true),
+            ("ann", "ann/set", true),
+            ("ann", "bob/set", false),
+            ("ann", "c/anything/set", true),
+            ("ann", "other", false),
+            ("bob", "p/boiler/set", false),
+            ("eve", "p/boiler/set", false),
+        ] {
+            assert_eq!(users.denies(user, topic), want, "{user} {topic}");
+        }
+    }
 
     #[test]
     fn a_rule_takes_topic_filters_with_placeholders_and_nothing_else() {

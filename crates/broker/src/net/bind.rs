@@ -19,14 +19,16 @@ const SOCKET_MODE: u32 = 0o660;
 
 /// A socket that listens.
 #[derive(Debug)]
-pub(crate) enum Bound {
+pub enum Bound {
+    /// On an address.
     Tcp(TcpListener),
+    /// On this machine.
     Unix(UnixListener, SocketFile),
 }
 
 /// The file of a Unix socket; it goes when this goes.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     /// Device and number of the file, as another process may have put its own there.
     file: (u64, u64),
@@ -34,7 +36,11 @@ pub(crate) struct SocketFile {
 
 impl Bound {
     /// The address; a Unix socket has none.
-    pub(crate) fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Some),
             Self::Unix(..) => Ok(None),
@@ -47,7 +53,7 @@ impl Bound {
 /// # Errors
 /// What the system says; for a Unix socket also if something else is at its path, or somebody
 /// listens there.
-pub(crate) fn bind(endpoint: &Endpoint) -> io::Result<Bound> {
+pub fn bind(endpoint: &Endpoint) -> io::Result<Bound> {
     match endpoint {
         Endpoint::Tcp(address) => tcp(*address).map(Bound::Tcp),
         Endpoint::Unix(path) => unix(path),

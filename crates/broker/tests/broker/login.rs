@@ -132,6 +132,7 @@ fn many_logins_at_once_hold_nobody_up_who_is_in() {
         let user = User {
             password: Some(hash()),
             rules: None,
+            role: None,
         };
         (format!("user{number}"), user)
     };

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use fieldgate_broker::{PasswordHash, User, Users};
+use fieldgate_broker::{PasswordHash, Role, User, Users};
 
 use crate::report::Report;
 
@@ -15,6 +15,7 @@ const HEAD: &str = "\
 # file, and keeps no other comments than these. It may be edited by hand too: a running gateway takes
 # a change over within two seconds; a file with mistakes changes nothing and is in its log.
 #
+# console: what the user may do in the web console: view, operate (write to points) or admin; without it nothing.
 # rules: of those that match a topic, the first that says something about reading or writing decides;
 #        what no rule permits is refused. Without `rules` a user may do everything.
 #        access is read, write, readwrite or deny; in topic, %c is the client identifier and %u the user name.
@@ -117,13 +118,38 @@ pub fn set_password(path: &Path, name: &str, password: &[u8]) -> Result<(), NotS
     let hash = PasswordHash::of(password).map_err(|error| NotSet::Password(error.to_string()))?;
     let locked = Locked::new(path).map_err(NotSet::System)?;
     let mut users = read_or_new(path).map_err(NotSet::Mistakes)?;
-    let new = || User {
-        password: None,
-        rules: None,
-    };
-    let user = users.named.entry(name.to_owned()).or_insert_with(new);
+    let user = users.named.entry(name.to_owned()).or_default();
     user.password = Some(hash);
     locked.write(&users).map_err(NotSet::System)
+}
+
+/// Makes the first user of the console, which may do everything. Returns all users.
+///
+/// # Errors
+///
+/// If there is one already, or a user of this name; else those of [`set_password`].
+pub fn found(path: &Path, name: &str, password: &[u8]) -> Result<Users, NotSet> {
+    super::check_user_name(name).map_err(NotSet::Password)?;
+    let hash = PasswordHash::of(password).map_err(|error| NotSet::Password(error.to_string()))?;
+    let locked = Locked::new(path).map_err(NotSet::System)?;
+    let mut users = read_or_new(path).map_err(NotSet::Mistakes)?;
+    if users.named.values().any(|user| user.role.is_some()) {
+        return Err(NotSet::Password(
+            "the console has a user already".to_owned(),
+        ));
+    }
+    if users.named.contains_key(name) {
+        let text = format!("there is a user \"{name}\" already, without a role in the console");
+        return Err(NotSet::Password(text));
+    }
+    let user = User {
+        password: Some(hash),
+        rules: None,
+        role: Some(Role::Admin),
+    };
+    users.named.insert(name.to_owned(), user);
+    locked.write(&users).map_err(NotSet::System)?;
+    Ok(users)
 }
 
 fn about(path: &Path, error: &io::Error) -> io::Error {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fieldgate_broker::{Broker, Users};
 use fieldgate_config::{self as config, Config, Report};
 
+use crate::console::Known;
 use crate::journal::ANSWER;
 
 /// What the broker was told last, and where from.
@@ -18,6 +19,8 @@ pub(crate) struct Access {
     file: Option<PathBuf>,
     /// The state of the file that was read last; `None` before the first look.
     seen: Option<Stamp>,
+    /// The same, for the console.
+    known: Known,
 }
 
 /// What changes when a file does. `None` for a file that is not there or not to be seen.
@@ -25,7 +28,10 @@ type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl Access {
     pub(crate) fn new(config: &Config) -> Self {
+        let known = Known::default();
+        known.set(&config.users, config.users_file.as_ref());
         Self {
+            known,
             allow_anonymous: config.allow_anonymous,
             // A change of the listeners needs a restart.
             is_on_network: config.listen.is_on_network(),
@@ -34,6 +40,11 @@ impl Access {
             // The file may have changed since it was read, so it is read again once.
             seen: None,
         }
+    }
+
+    /// The users, for the console.
+    pub(crate) fn known(&self) -> Known {
+        self.known.clone()
     }
 
     /// Takes over what a configuration that was read anew says. Returns whether it is new.
@@ -81,6 +92,7 @@ impl Access {
     }
 
     fn take_over(&mut self, users: Users, opened: bool, broker: &Broker) -> bool {
+        self.known.set(&users, self.file.as_ref());
         if !opened && users == self.users {
             return false;
         }

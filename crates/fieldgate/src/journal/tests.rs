@@ -45,7 +45,7 @@ fn say(to: &Guarded, level: Level, fields: &[(&str, &str)], message: &str, now: 
 
 fn guarded() -> (Guarded, Memory) {
     let memory = Memory::default();
-    (Guarded::new(Box::new(memory.clone())), memory)
+    (Guarded::new(Box::new(memory.clone()), None), memory)
 }
 
 #[test]

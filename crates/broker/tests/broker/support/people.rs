@@ -22,6 +22,7 @@ pub(crate) fn people(people: &[Person<'_>]) -> Users {
         let user = User {
             password: Some(PasswordHash::of(password(name).as_bytes()).unwrap()),
             rules: Some(rules(list)),
+            role: None,
         };
         ((*name).to_owned(), user)
     };

@@ -1,0 +1,88 @@
+//! Who may use the console, as the rest of the program says.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+/// What comes later.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a user of the console may do. Each may do what those before may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    View,
+    /// Write to points.
+    Operate,
+    /// Everything.
+    Admin,
+}
+
+impl Role {
+    /// Its name, as it is configured and told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Operate => "operate",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A user, as the console knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// What it may do.
+    pub role: Role,
+    /// Another number whenever the password is another: sessions that began with the old one end.
+    pub stamp: u64,
+}
+
+/// Why a user is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such user, another password, or no role on the console.
+    Wrong,
+    /// The address has failed too often lately.
+    TooOften,
+    /// Too many are being checked.
+    Busy,
+}
+
+/// How a visitor gets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// With user name and password.
+    Password,
+    /// By making the first user, with the setup code.
+    Setup,
+    /// With the code of this start, as there is nowhere to keep users.
+    Code,
+}
+
+/// The users. What may take long says so by its type.
+pub trait Accounts: Send + Sync {
+    /// How a visitor gets in now.
+    fn way(&self) -> Way;
+
+    /// A user that may use the console now.
+    fn account(&self, user: &str) -> Option<Account>;
+
+    /// Whether a user has this password and may use the console. Attempts of an address are counted.
+    fn authenticate<'a>(
+        &'a self,
+        user: &'a str,
+        password: &'a [u8],
+        peer: IpAddr,
+    ) -> Later<'a, Result<Account, Refusal>>;
+
+    /// Makes the first user of the console, which may do everything, and knows it from then on.
+    ///
+    /// # Errors
+    ///
+    /// Why not, for people.
+    fn found<'a>(&'a self, user: &'a str, password: &'a [u8]) -> Later<'a, Result<(), String>>;
+
+    /// Whether nothing forbids a user to write to this point, its role aside.
+    fn may_write(&self, user: &str, device: &str, point: &str) -> bool;
+}

@@ -1,0 +1,162 @@
+//! What all requests share.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use axum::http::{HeaderMap, header};
+use fieldgate_plant::Plant;
+use jiff::Timestamp;
+
+use crate::accounts::{Account, Role, Way};
+use crate::cookie;
+use crate::guard::Peer;
+use crate::session::{Holder, Session, Sessions, Token};
+use crate::setup::{self, Code, Tried};
+use crate::stream::Streams;
+use crate::trend::Trends;
+use crate::{Around, Settings};
+
+/// Set by pages on requests that they make by themselves, so that a session ends when its person has gone.
+const BY_ITSELF: &str = "x-background";
+
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    pub(crate) around: Around,
+    pub(crate) streams: Streams,
+    pub(crate) started: Timestamp,
+    sessions: Mutex<Sessions>,
+    code: Mutex<Code>,
+    trends: Mutex<Trends>,
+}
+
+impl App {
+    /// # Errors
+    ///
+    /// If the system gives no random bytes.
+    pub(crate) fn new(settings: Settings, around: Around) -> io::Result<Self> {
+        let app = Self {
+            settings,
+            around,
+            streams: Streams::default(),
+            started: Timestamp::now(),
+            sessions: Mutex::default(),
+            code: Mutex::new(new_code()?),
+            trends: Mutex::new(Trends::new(Instant::now())),
+        };
+        app.tell_code();
+        Ok(app)
+    }
+
+    pub(crate) fn plant(&self) -> &Plant {
+        &self.around.plant
+    }
+
+    /// The code that lets somebody in now, if one does.
+    pub(crate) fn code_now(&self) -> Option<String> {
+        (self.around.accounts.way() != Way::Password).then(|| lock(&self.code).shown())
+    }
+
+    fn tell_code(&self) {
+        let Some(code) = self.code_now() else { return };
+        match self.around.accounts.way() {
+            Way::Setup => log::warn!("the console has no user yet; its setup code is {code}"),
+            Way::Code | Way::Password => log::info!("the console's login code is {code}"),
+        }
+    }
+
+    /// Looks at a code that a visitor gave.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no random bytes.
+    pub(crate) fn check_code(&self, given: &str) -> io::Result<Tried> {
+        let now = Instant::now();
+        let tried = {
+            let mut code = lock(&self.code);
+            let is_spent = code.is_spent(now);
+            if is_spent {
+                *code = new_code()?;
+            }
+            let tried = code.check(given, now);
+            drop(code);
+            if is_spent {
+                self.tell_code();
+            }
+            tried
+        };
+        Ok(tried)
+    }
+
+    /// Begins a session. Returns its token.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no random bytes.
+    pub(crate) fn open_session(&self, holder: Holder, account: Account) -> io::Result<Token> {
+        let mut token = Token::default();
+        getrandom::fill(&mut token).map_err(io::Error::other)?;
+        let session = Session { holder, account };
+        lock(&self.sessions).open(token, session, Instant::now());
+        Ok(token)
+    }
+
+    pub(crate) fn close_session(&self, token: &Token) {
+        lock(&self.sessions).close(token);
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        lock(&self.sessions).count(Instant::now())
+    }
+
+    /// The session of a request, if its user is still the same.
+    pub(crate) fn session(&self, headers: &HeaderMap, peer: Peer) -> Option<(Token, Session)> {
+        let token = token(headers, peer)?;
+        let session = self.session_of(&token, !headers.contains_key(BY_ITSELF))?;
+        Some((token, session))
+    }
+
+    /// The session of a token, if its user is still the same.
+    pub(crate) fn session_of(&self, token: &Token, by_person: bool) -> Option<Session> {
+        let session = lock(&self.sessions).find(token, by_person, Instant::now())?;
+        if self.account_of(&session.holder) == Some(session.account) {
+            return Some(session);
+        }
+        self.close_session(token);
+        None
+    }
+
+    fn account_of(&self, holder: &Holder) -> Option<Account> {
+        match holder {
+            Holder::User(user) => self.around.accounts.account(user),
+            Holder::Code => (self.around.accounts.way() == Way::Code).then_some(CODE_ACCOUNT),
+        }
+    }
+
+    pub(crate) fn trends(&self) -> MutexGuard<'_, Trends> {
+        lock(&self.trends)
+    }
+}
+
+/// Who knows the code of this start may do everything.
+pub(crate) const CODE_ACCOUNT: Account = Account {
+    role: Role::Admin,
+    stamp: 0,
+};
+
+/// The token that a request shows.
+pub(crate) fn token(headers: &HeaderMap, peer: Peer) -> Option<Token> {
+    let cookies = headers.get_all(header::COOKIE).into_iter();
+    let cookies = cookies.filter_map(|cookie| cookie.to_str().ok());
+    cookie::find(cookies, peer.is_secure)
+}
+
+fn new_code() -> io::Result<Code> {
+    let mut random = [0; setup::LENGTH];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(Code::new(random))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,125 @@
+//! The web console: pages for the engineer at the cabinet, and the REST interface under them.
+//!
+//! It reads the plant through [`fieldgate_plant`] and writes through it, and what else it shows or asks is told to it
+//! by small traits. It knows neither MQTT nor YAML nor paths. It has a thread of its own: whatever its visitors do, no
+//! bridge and no client of the broker waits for them.
+//!
+//! `guard` is what every request passes, `session`, `setup`, `logs` and `trend` are pure, `serve` alone has sockets,
+//! and `routes` is the list of everything that can be asked.
+
+mod accounts;
+mod answer;
+mod app;
+mod assets;
+mod cookie;
+mod guard;
+mod house;
+mod logs;
+mod metrics;
+mod problem;
+mod query;
+mod routes;
+mod serve;
+mod session;
+mod setup;
+mod shown;
+mod stall;
+mod stream;
+mod trend;
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use fieldgate_plant::Plant;
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+
+pub use accounts::{Account, Accounts, Later, Refusal, Role, Way};
+pub use house::{Figure, FigureKind, House};
+pub use logs::{Entry as LogEntry, Logs};
+pub use serve::{Door, Encrypt, Encrypted, Socket};
+
+use app::App;
+
+/// Threads for what takes long, such as passwords. They end when they have had nothing to do for some seconds.
+const HELPERS: usize = 4;
+
+/// What is the console's own to decide.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The name of the gateway.
+    pub gateway: String,
+    /// The version of the program, for people.
+    pub version: String,
+    /// Names under which visitors may ask for it, beside addresses and `localhost`.
+    pub names: Vec<String>,
+    /// Whether figures are for everybody who can connect; otherwise for programs on this machine, and for those who
+    /// are logged in.
+    pub open_metrics: bool,
+}
+
+/// What it shows and asks.
+#[derive(Clone)]
+pub struct Around {
+    /// The read model.
+    pub plant: Plant,
+    /// Who may log in.
+    pub accounts: Arc<dyn Accounts>,
+    /// What the program has logged.
+    pub logs: Logs,
+    /// Figures of the rest of the program.
+    pub house: Arc<dyn House>,
+}
+
+/// A console that serves. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Console {
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+    code: Option<String>,
+}
+
+impl Console {
+    /// Serves `doors`, which are bound already, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread, no event queue or no random bytes.
+    pub fn start(settings: Settings, doors: Vec<Door>, around: Around) -> io::Result<Self> {
+        let app = Arc::new(App::new(settings, around)?);
+        let code = app.code_now();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(HELPERS)
+            .build()?;
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let serve = move || {
+            runtime.block_on(serve::all(doors, app, stopped));
+            // Passwords that are being checked end by themselves.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("console".to_owned());
+        Ok(Self {
+            stop,
+            thread: Some(thread.spawn(serve)?),
+            code,
+        })
+    }
+
+    /// The code that lets the first visitor in, if it is that which does now.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It has said why if it panicked.
+            let _ = thread.join();
+        }
+    }
+}

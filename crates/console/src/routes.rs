@@ -1,0 +1,171 @@
+//! Everything that can be asked, with who may.
+
+mod buses;
+mod devices;
+mod lists;
+mod logs;
+mod overview;
+mod points;
+mod session;
+mod setup;
+mod stream;
+mod system;
+mod write;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+
+use crate::accounts::Role;
+use crate::app::App;
+use crate::guard::{self, Peer};
+use crate::problem::Problem;
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Whoever can connect.
+    Nothing,
+    /// Who is logged in, with this role or more.
+    Role(Role),
+    /// Who is logged in, programs on this machine, and all others if the configuration says so.
+    Figures,
+}
+
+/// The routes, and the list of them.
+struct Routes {
+    app: Arc<App>,
+    router: Router<Arc<App>>,
+    list: Vec<(Method, &'static str, Needs)>,
+}
+
+impl Routes {
+    fn add<H, T>(&mut self, method: Method, path: &'static str, needs: Needs, handler: H)
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        let filter = match method {
+            Method::POST => MethodFilter::POST,
+            Method::PATCH => MethodFilter::PATCH,
+            Method::DELETE => MethodFilter::DELETE,
+            _ => MethodFilter::GET,
+        };
+        let state = (Arc::clone(&self.app), needs);
+        let route = on(filter, handler).layer(from_fn_with_state(state, admit));
+        let router = std::mem::take(&mut self.router);
+        self.router = router.route(path, route);
+        self.list.push((method, path, needs));
+    }
+}
+
+fn all(app: Arc<App>) -> Routes {
+    const VIEW: Needs = Needs::Role(Role::View);
+    const OPERATE: Needs = Needs::Role(Role::Operate);
+    let mut routes = Routes {
+        app,
+        router: Router::new(),
+        list: Vec::new(),
+    };
+    let r = &mut routes;
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    r.add(get.clone(), "/", Needs::Nothing, system::page);
+    r.add(
+        get.clone(),
+        "/web/{build}/{*file}",
+        Needs::Nothing,
+        system::file,
+    );
+    r.add(get.clone(), "/health", Needs::Nothing, system::health);
+    r.add(get.clone(), "/metrics", Needs::Figures, system::metrics);
+    let session = "/api/v1/session";
+    r.add(get.clone(), session, Needs::Nothing, session::who);
+    r.add(post.clone(), session, Needs::Nothing, session::login);
+    r.add(delete, session, Needs::Nothing, session::logout);
+    r.add(
+        post.clone(),
+        "/api/v1/setup",
+        Needs::Nothing,
+        setup::first_user,
+    );
+    r.add(get.clone(), "/api/v1/openapi.json", VIEW, system::openapi);
+    r.add(get.clone(), "/api/v1/overview", VIEW, overview::all);
+    r.add(get.clone(), "/api/v1/devices", VIEW, devices::list);
+    r.add(get.clone(), "/api/v1/devices/{device}", VIEW, devices::one);
+    let point = "/api/v1/devices/{device}/points/{point}";
+    r.add(get.clone(), point, VIEW, points::one);
+    let write = "/api/v1/devices/{device}/points/{point}/write";
+    r.add(post, write, OPERATE, write::write);
+    r.add(get.clone(), "/api/v1/points", VIEW, points::list);
+    r.add(get.clone(), "/api/v1/trends", VIEW, points::trends);
+    r.add(get.clone(), "/api/v1/stream", VIEW, stream::open);
+    r.add(
+        Method::PATCH,
+        "/api/v1/stream/{stream}",
+        VIEW,
+        stream::change,
+    );
+    r.add(get.clone(), "/api/v1/buses", VIEW, buses::list);
+    r.add(get.clone(), "/api/v1/broker", VIEW, system::broker);
+    r.add(get, "/api/v1/logs", VIEW, logs::list);
+    routes
+}
+
+/// The whole service.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let routes = all(Arc::clone(&app)).router;
+    let routes = routes
+        .fallback(async || Problem::missing("there is nothing at this address"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "wrong_method",
+                "this address takes other methods",
+            )
+        });
+    let guard = from_fn_with_state(Arc::clone(&app), guard::pass);
+    routes.layer(guard).with_state(app)
+}
+
+/// Lets a request to its handler if its sender may ask.
+async fn admit(
+    State((app, needs)): State<(Arc<App>, Needs)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().copied() else {
+        return Problem::bad("no peer").into_response();
+    };
+    let found = app.session(request.headers(), peer);
+    let role = found.as_ref().map(|(_, session)| session.account.role);
+    let wanted = match needs {
+        Needs::Nothing => None,
+        Needs::Role(role) => Some(role),
+        Needs::Figures if app.settings.open_metrics || peer.is_local() => None,
+        Needs::Figures => Some(Role::View),
+    };
+    if let Some(wanted) = wanted {
+        if role.is_none() {
+            let text = "log in first";
+            return Problem::new(StatusCode::UNAUTHORIZED, "not_logged_in", text).into_response();
+        }
+        if role < Some(wanted) {
+            let text = format!("this needs the role {}", wanted.name());
+            return Problem::new(StatusCode::FORBIDDEN, "wrong_role", text).into_response();
+        }
+    }
+    if let Some((token, session)) = found {
+        request.extensions_mut().insert(token);
+        request.extensions_mut().insert(session);
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Wires the web console: its listeners, the users, the log, figures.
+
+mod accounts;
+mod house;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use fieldgate_broker::{Bound, Broker, Encryption, Endpoint, TlsSettings, bind};
+use fieldgate_config::{Address, Config};
+use fieldgate_console::{
+    Around, Console, Door, Encrypt, Encrypted, Later, Logs, Settings, Socket, Way,
+};
+use fieldgate_model::Topics;
+use fieldgate_plant::Plant;
+use tokio::net::TcpStream;
+
+pub(crate) use accounts::Known;
+
+use crate::stop::Stop;
+use accounts::Users;
+use house::House;
+
+/// A console that has its sockets and serves nobody yet.
+pub(crate) struct Opened {
+    doors: Vec<Door>,
+    settings: Settings,
+    topics: Topics,
+    /// What a browser on this machine asks for.
+    address: Option<String>,
+}
+
+/// Opens the sockets of a configuration's console, if it has one.
+///
+/// # Errors
+///
+/// [`Stop::Listen`] with the address and the cause.
+pub(crate) fn open(config: &Config) -> Result<Option<Opened>, Stop> {
+    let Some(console) = &config.console else {
+        return Ok(None);
+    };
+    let mut doors = Vec::new();
+    let mut address = None;
+    let https = console.listen.https();
+    for (scheme, place) in [("https", https), ("http", console.listen.http())] {
+        let Some(place) = place else { continue };
+        let tls = (scheme == "https")
+            .then(|| encryption(config))
+            .transpose()?;
+        let listener = listen(place)?;
+        let local = listener.local_addr().map_err(Stop::Other)?;
+        log::info!("the console is on {scheme}://{}", told(local));
+        address.get_or_insert_with(|| format!("{scheme}://{}", told(local)));
+        let redirect = match (scheme, https) {
+            ("http", Some(Address::Port(port))) if !local.ip().is_loopback() => Some(port),
+            ("http", Some(Address::One(other))) if !local.ip().is_loopback() => Some(other.port()),
+            _ => None,
+        };
+        doors.push(Door {
+            socket: Socket::Tcp(listener),
+            tls: tls.map(|tls| Arc::new(Tls(tls)) as Arc<dyn Encrypt>),
+            redirect,
+            keep: Box::new(()),
+        });
+    }
+    if let Some(path) = console.listen.unix() {
+        let endpoint = Endpoint::Unix(path.clone());
+        if let Bound::Unix(listener, file) = bound(&endpoint)? {
+            log::info!("the console is on {}", path.display());
+            doors.push(Door {
+                socket: Socket::Unix(listener),
+                tls: None,
+                redirect: None,
+                keep: Box::new(file),
+            });
+        }
+    }
+    let mut names: Vec<String> = console.names().map(str::to_owned).collect();
+    names.extend(own_names());
+    Ok(Some(Opened {
+        doors,
+        settings: Settings {
+            gateway: config.gateway.clone(),
+            version: env!("FIELDGATE_VERSION").to_owned(),
+            names,
+            open_metrics: console.metrics,
+        },
+        topics: config.topics.clone(),
+        address,
+    }))
+}
+
+/// Serves from now on, if there is a console.
+///
+/// # Errors
+///
+/// [`Stop::Other`] if the system gives no thread or no random bytes.
+pub(crate) fn start(
+    opened: Option<Opened>,
+    plant: &Plant,
+    broker: &Broker,
+    known: Known,
+    logs: Logs,
+) -> Result<Option<Console>, Stop> {
+    let started = opened.map(|opened| opened.start(plant, broker, known, logs));
+    started.transpose()
+}
+
+impl Opened {
+    fn start(
+        self,
+        plant: &Plant,
+        broker: &Broker,
+        known: Known,
+        logs: Logs,
+    ) -> Result<Console, Stop> {
+        let users = Users::new(known, broker.door(), self.topics);
+        let accounts: Arc<dyn fieldgate_console::Accounts> = Arc::new(users);
+        let around = Around {
+            plant: plant.clone(),
+            accounts: Arc::clone(&accounts),
+            logs,
+            house: Arc::new(House::new(broker.door())),
+        };
+        let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;
+        if let (Some(code), Some(address)) = (console.code(), self.address)
+            && accounts.way() == Way::Code
+        {
+            log::info!("look at it in a browser: {address}/#code={code}");
+        }
+        Ok(console)
+    }
+}
+
+struct Tls(Encryption);
+
+impl Encrypt for Tls {
+    fn encrypt(&self, stream: TcpStream) -> Later<'_, io::Result<Encrypted>> {
+        Box::pin(async move {
+            let stream = self.0.accept(stream).await?;
+            Ok(Box::new(stream) as Encrypted)
+        })
+    }
+}
+
+/// The broker's certificate, which browsers get without being asked for one of theirs.
+fn encryption(config: &Config) -> Result<Encryption, Stop> {
+    let missing = || Stop::Other(io::Error::other("console.listen.https needs broker.tls"));
+    let settings = config.tls.clone().ok_or_else(missing)?;
+    let settings = TlsSettings {
+        client_ca: None,
+        ..settings
+    };
+    Encryption::load(settings).map_err(|error| Stop::Other(io::Error::other(error)))
+}
+
+/// A port on all addresses is one socket for both kinds of addresses, where there are both.
+fn listen(place: Address) -> Result<TcpListener, Stop> {
+    let address = match place {
+        Address::One(address) => address,
+        Address::Port(port) => {
+            // The standard library leaves such a socket to both kinds, as the system is set.
+            let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+            if let Ok(listener) = TcpListener::bind(both) {
+                listener.set_nonblocking(true).map_err(Stop::Other)?;
+                return Ok(listener);
+            }
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
+        }
+    };
+    match bound(&Endpoint::Tcp(address))? {
+        Bound::Tcp(listener) => Ok(listener),
+        Bound::Unix(..) => Err(Stop::Other(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+fn bound(endpoint: &Endpoint) -> Result<Bound, Stop> {
+    bind(endpoint).map_err(|error| {
+        let text = format!("the console cannot listen on {endpoint}: {error}");
+        Stop::Listen(io::Error::new(error.kind(), text))
+    })
+}
+
+/// An address as a browser on this machine takes it.
+fn told(address: SocketAddr) -> SocketAddr {
+    match address.ip().is_unspecified() {
+        true => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        false => address,
+    }
+}
+
+/// The name of this machine, with and without `.local`.
+fn own_names() -> Vec<String> {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy().into_owned();
+    let short = name.split('.').next().unwrap_or_default().to_owned();
+    let mut names = vec![format!("{short}.local"), short, name];
+    names.retain(|name| !name.is_empty() && name != ".local");
+    names.dedup();
+    names
+}

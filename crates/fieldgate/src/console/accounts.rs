@@ -1,0 +1,123 @@
+//! The users of the console: those of the users file, with a role.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fieldgate_broker::{Door, NotLetIn, Role as BrokerRole};
+use fieldgate_config::users_file;
+use fieldgate_console::{Account, Accounts, Later, Refusal, Role, Way};
+use fieldgate_model::Topics;
+
+/// What is known of the users now. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    users: fieldgate_broker::Users,
+    file: Option<PathBuf>,
+}
+
+impl Known {
+    /// From now on these are the users.
+    pub(crate) fn set(&self, users: &fieldgate_broker::Users, file: Option<&PathBuf>) {
+        let mut state = self.lock();
+        state.users = users.clone();
+        state.file = file.cloned();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The users, for the console.
+pub(super) struct Users {
+    known: Known,
+    door: Door,
+    topics: Topics,
+    hasher: RandomState,
+}
+
+impl Users {
+    pub(super) fn new(known: Known, door: Door, topics: Topics) -> Self {
+        Self {
+            known,
+            door,
+            topics,
+            hasher: RandomState::new(),
+        }
+    }
+
+    async fn login(&self, user: &str, password: &[u8], peer: IpAddr) -> Result<Account, Refusal> {
+        let proven = self.door.authenticate(user, password, peer).await;
+        proven.map_err(|refused| match refused {
+            NotLetIn::Wrong => Refusal::Wrong,
+            NotLetIn::TooOften => Refusal::TooOften,
+            NotLetIn::Busy => Refusal::Busy,
+        })?;
+        self.account(user).ok_or(Refusal::Wrong)
+    }
+
+    async fn make(&self, user: &str, password: &[u8]) -> Result<(), String> {
+        let file = self.known.lock().file.clone();
+        let file = file.ok_or("broker.users names no file")?;
+        let (name, password) = (user.to_owned(), password.to_vec());
+        let path = file.clone();
+        let made = move || users_file::found(&path, &name, &password);
+        let made = tokio::task::spawn_blocking(made).await;
+        let users = made
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        // The broker knows them when the file is looked at the next time.
+        self.known.set(&users, Some(&file));
+        Ok(())
+    }
+}
+
+impl Accounts for Users {
+    fn way(&self) -> Way {
+        let state = self.known.lock();
+        let has_user = state.users.named.values().any(|user| user.role.is_some());
+        match (&state.file, has_user) {
+            (None, _) => Way::Code,
+            (Some(_), false) => Way::Setup,
+            (Some(_), true) => Way::Password,
+        }
+    }
+
+    fn account(&self, user: &str) -> Option<Account> {
+        let state = self.known.lock();
+        let user = state.users.named.get(user)?;
+        let role = match user.role? {
+            BrokerRole::View => Role::View,
+            BrokerRole::Operate => Role::Operate,
+            BrokerRole::Admin => Role::Admin,
+        };
+        let password = user.password.as_ref().map(|hash| hash.as_str());
+        Some(Account {
+            role,
+            stamp: self.hasher.hash_one(password),
+        })
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        user: &'a str,
+        password: &'a [u8],
+        peer: IpAddr,
+    ) -> Later<'a, Result<Account, Refusal>> {
+        Box::pin(self.login(user, password, peer))
+    }
+
+    fn found<'a>(&'a self, user: &'a str, password: &'a [u8]) -> Later<'a, Result<(), String>> {
+        Box::pin(self.make(user, password))
+    }
+
+    fn may_write(&self, user: &str, device: &str, point: &str) -> bool {
+        let topic = self.topics.command(device, point);
+        !self.known.lock().users.denies(user, &topic)
+    }
+}

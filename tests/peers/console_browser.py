@@ -1,0 +1,220 @@
+"""A browser (Debian's Chromium, steered by Playwright) that uses the console as a person does.
+
+Arguments: the address of a gateway that runs the demonstration's devices and has no user yet, its setup code, the file
+axe.min.js, and a folder for screenshots. It sets the gateway up, logs in, watches a value change, writes one, and looks
+at every page in both languages, three sizes and both themes. It fails on a request to another host, on a violation of
+the content security policy, on an error of a script, on a finding of axe that is serious, on a page that is wider than
+its screen, and on a text that is missing. The last line of its output is a JSON object of what was seen.
+"""
+
+import json
+import pathlib
+import re
+import sys
+import time
+from urllib.parse import urlsplit
+
+from playwright.sync_api import expect, sync_playwright
+
+BASE, CODE, AXE, SHOTS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
+USER, PASSWORD = "ada", "correct horse battery"
+PAGES = {
+    "overview": "#/overview",
+    "points": "#/points",
+    "point": "#/points/plc/setpoint",
+    "devices": "#/devices",
+    "device": "#/devices/plc",
+    "buses": "#/buses",
+    "logs": "#/logs",
+}
+SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
+# A key of the texts that has no text.
+MISSING = re.compile(r"\b(part|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
+
+wrong = []
+bytes_first = {}
+
+
+def watch(page, name):
+    page.on("pageerror", lambda error: wrong.append(f"{name}: {error}"))
+    page.on("request", lambda request: seen(request, name))
+    page.on("console", lambda message: said(message, name))
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI))"
+    )
+
+
+def seen(request, name):
+    parts = urlsplit(request.url)
+    if parts.scheme != "data" and parts.netloc != urlsplit(BASE).netloc:
+        wrong.append(f"{name}: a request to {request.url}")
+
+
+def said(message, name):
+    # What the gateway refuses as it should is a failed resource to the browser.
+    if message.type == "error" and "Failed to load resource" not in message.text:
+        wrong.append(f"{name}: {message.text}")
+
+
+def look(page, name, shot=True):
+    """What every page has to be."""
+    page.wait_for_timeout(150)
+    if shot:
+        page.screenshot(path=SHOTS / f"{name}.png")
+    text = page.inner_text("body")
+    for missing in MISSING.finditer(text):
+        wrong.append(f"{name}: the text {missing.group()} is missing")
+    if "undefined" in text or "NaN" in text or "[object" in text:
+        wrong.append(f"{name}: {text!r}")
+    wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+    if wide > 0:
+        wrong.append(f"{name}: {wide} pixels wider than the screen")
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    for violation in found["violations"]:
+        if violation["impact"] in ("serious", "critical"):
+            nodes = [node["html"][:160] + " " + node["failureSummary"][:200] for node in violation["nodes"][:3]]
+            wrong.append(f"{name}: axe: {violation['id']}: {violation['help']}: {nodes}")
+
+
+def set_up(page):
+    """From the first start to the overview, by keyboard."""
+    page.goto(BASE)
+    page.wait_for_selector("form")
+    look(page, "setup")
+    page.get_by_label("Code").fill("WRON-GGGG")
+    page.get_by_label("User").fill(USER)
+    page.locator("input[name=password]").fill("short")
+    page.locator("input[name=again]").fill("short")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("at least 10 characters")
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("input[name=again]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("The code is wrong")
+    look(page, "setup-wrong")
+    page.get_by_label("Code").fill(CODE)
+    page.get_by_label("Code").press("Enter")
+    page.wait_for_selector("nav")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def watch_and_write(page):
+    """A living value, then one that is written, by keyboard alone."""
+    page.goto(BASE + "/#/points")
+    page.get_by_role("searchbox").fill("meter-1/voltage")
+    cell = page.locator(".rows .space .c-value").first
+    expect(page.locator(".rows .space .c-name").first).to_contain_text("meter-1")
+    before = cell.inner_text()
+    started = time.monotonic()
+    while cell.inner_text() == before:
+        assert time.monotonic() - started < 20, "the value does not move"
+        page.wait_for_timeout(100)
+    page.get_by_role("searchbox").fill("plc/setpoint")
+    link = page.get_by_role("link", name="plc/setpoint")
+    link.focus()
+    page.keyboard.press("Enter")
+    field = page.get_by_label("New value")
+    field.focus()
+    page.keyboard.type("42.5")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_contain_text("42.5 °C")
+    look(page, "write-confirm")
+    page.get_by_role("dialog").get_by_role("button", name="Write").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".done")).to_contain_text("Read back: 42.5 °C.", timeout=15_000)
+    expect(page.locator(".big .value")).to_contain_text("42.5", timeout=15_000)
+    look(page, "write-done")
+    # A value that the configuration forbids.
+    field.fill("99")
+    field.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Write").click()
+    expect(page.locator(".write .failed")).to_contain_text("Not written", timeout=15_000)
+    look(page, "write-refused")
+    # A switch has a choice instead.
+    page.goto(BASE + "/#/points/plc/pump")
+    page.get_by_label("New value").select_option(label="on")
+    page.get_by_role("button", name="Write …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Write").click()
+    expect(page.locator(".done")).to_contain_text("Written: on", timeout=15_000)
+
+
+def every_page(browser, state):
+    for size, (width, height) in SIZES.items():
+        for language in ("en", "de"):
+            theme = "dark" if (size, language) in (("desk", "de"), ("phone", "en")) else "light"
+            context = browser.new_context(
+                storage_state=state, viewport={"width": width, "height": height}, locale=language, color_scheme=theme
+            )
+            page = context.new_page()
+            watch(page, f"{size}-{language}")
+            for name, place in PAGES.items():
+                page.goto(BASE + "/" + place)
+                page.wait_for_selector("main h1")
+                page.wait_for_selector({
+                    "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
+                    "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
+                }[name])
+                page.wait_for_timeout(700)
+                assert page.evaluate("document.documentElement.lang") == language
+                look(page, f"{name}-{size}-{language}-{theme}")
+            context.close()
+
+
+def log_in(browser):
+    """The login page, a wrong password, and logging out."""
+    for language, size in (("en", "desk"), ("de", "phone")):
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, locale=language)
+        page = context.new_page()
+        watch(page, "login")
+        page.goto(BASE)
+        page.wait_for_selector("form")
+        look(page, f"login-{size}-{language}")
+        page.locator("input[name=user]").fill(USER)
+        page.locator("input[name=password]").fill("wrong")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".failed")
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("nav")
+        page.locator("button.quiet").click()
+        page.wait_for_selector("form")
+        context.close()
+
+
+def first_page(browser, state):
+    """What a browser loads for its first page, in bytes as they come over the wire."""
+    context = browser.new_context(storage_state=state)
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.on("Network.loadingFinished", lambda event: bytes_first.update({event["requestId"]: event["encodedDataLength"]}))
+    page.goto(BASE)
+    page.wait_for_selector(".cards")
+    page.wait_for_timeout(500)
+    context.close()
+    return sum(bytes_first.values())
+
+
+def main():
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en")
+        page = context.new_page()
+        watch(page, "first")
+        set_up(page)
+        watch_and_write(page)
+        state = context.storage_state()
+        cookie = state["cookies"][0]
+        assert cookie["httpOnly"] and cookie["sameSite"] == "Strict", cookie
+        size = first_page(browser, state)
+        every_page(browser, state)
+        log_in(browser)
+        browser.close()
+    print(json.dumps({"wrong": wrong, "first_page_bytes": size}))
+
+
+main()
