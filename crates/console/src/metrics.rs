@@ -225,21 +225,29 @@ const BUSY: &str = "busy_ms";
 
 /// Counts of devices or buses: what is as it should be, and what is not.
 fn counters(out: &mut Writer, what: &str, all: &[(&str, ShownFigures)]) {
-    let kinds: [(&str, &str, fn(&ShownFigures) -> &Counters); 2] = [
-        ("events", "What happened, as it should.", |figures| {
-            &figures.routine
-        }),
-        ("errors", "What went wrong.", |figures| &figures.faults),
+    let kinds = [
+        ("events", "What happened, as it should.", false),
+        ("errors", "What went wrong.", true),
     ];
-    for (kind, help, part) in kinds {
+    for (kind, help, are_faults) in kinds {
         let name = format!("fieldgate_{what}_{kind}");
         out.family(&name, FigureKind::Counter, help);
         for (whose, figures) in all {
-            for (kind, count) in part(figures).iter().filter(|(kind, _)| *kind != BUSY) {
+            for (kind, count) in part(figures, are_faults)
+                .iter()
+                .filter(|(kind, _)| *kind != BUSY)
+            {
                 let labels = [(what, *whose), ("kind", kind.as_str())];
                 out.line(&format!("{name}_total"), &labels, count);
             }
         }
+    }
+}
+
+fn part(figures: &ShownFigures, are_faults: bool) -> &Counters {
+    match are_faults {
+        true => &figures.faults,
+        false => &figures.routine,
     }
 }
 

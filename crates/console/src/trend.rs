@@ -208,16 +208,16 @@ impl Trends {
     pub(crate) fn point(&self, device: &str, point: usize) -> ShownTrend {
         let series = self.devices.get(device);
         let ring = series.and_then(|series| series.rings.get(point));
-        self.shown(ring.and_then(Option::as_ref))
+        self.shown(ring.and_then(Option::as_deref))
     }
 
     /// The series of a bus: shares from 0 to 1.
     pub(crate) fn bus(&self, bus: &str) -> ShownTrend {
         let bus = self.buses.get(bus);
-        self.shown(bus.and_then(|bus| bus.ring.as_ref()))
+        self.shown(bus.and_then(|bus| bus.ring.as_deref()))
     }
 
-    fn shown(&self, ring: Option<&Box<[Cell]>>) -> ShownTrend {
+    fn shown(&self, ring: Option<&[Cell]>) -> ShownTrend {
         let Some(ring) = ring else {
             return ShownTrend::default();
         };

@@ -71,7 +71,7 @@ pub(crate) struct SpoolEntry {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ReplayEntry {
-    pub(super) order: Option<Order>,
+    pub(super) order: Option<Sequence>,
     pub(super) share: Option<Share>,
     pub(super) topic: Option<TemplateText>,
 }
@@ -133,7 +133,7 @@ names!(WhenFull => ring::WhenFull {
     DropOldest => Self::DropOldest,
     DropNewest => Self::DropNewest,
 });
-names!(Order => lanes::Order {
+names!(Sequence => lanes::Order {
     Auto => Self::Auto,
     InOrder => Self::InOrder,
     FreshFirst => Self::FreshFirst,

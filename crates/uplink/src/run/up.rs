@@ -44,16 +44,12 @@ impl Uplink {
             }
             self.is_live_next = !self.is_live_next;
             let has_live = self.lanes.waiting() != (0, 0);
-            if !self.sync.is_empty() && !(self.is_live_next && has_live) {
-                if self.send_kept(now) {
-                    continue;
-                }
+            // What is retained goes out beside what is new, one by one.
+            let has_kept = !self.sync.is_empty();
+            let is_live = !has_kept || (self.is_live_next && has_live);
+            let is_sent = (is_live && self.send_next(now)) || (has_kept && self.send_kept(now));
+            if !is_sent {
                 return;
-            }
-            if !self.send_next(now) {
-                if self.sync.is_empty() || !self.send_kept(now) {
-                    return;
-                }
             }
         }
     }
@@ -238,11 +234,10 @@ impl Uplink {
                     .topics
                     .iter()
                     .flat_map(|filter| self.forwarder.retained(filter));
-                let names = kept.map(|message| message.topic().into());
-                let is_sent = |name: &Box<str>| {
-                    is_meant(forward, name) && !name.starts_with(&self.config.own)
-                };
-                self.sync.extend(names.filter(is_sent));
+                let is_sent =
+                    |name: &str| is_meant(forward, name) && !name.starts_with(&self.config.own);
+                let sent = kept.filter(|message| is_sent(message.topic()));
+                self.sync.extend(sent.map(|message| message.topic().into()));
             }
         }
         self.sync.sort();
