@@ -99,8 +99,10 @@ fn main() -> io::Result<()> {
         let floor = measure(&options, load, None)?;
         floor.print(load, "floor", floor.cores);
         for (index, gateway) in gateways.iter().enumerate() {
-            let found = measure(&options, load, Some(gateway))?;
-            found.print(load, &format!("gateway {}", index + 1), floor.cores);
+            match measure(&options, load, Some(gateway)) {
+                Ok(found) => found.print(load, &format!("gateway {}", index + 1), floor.cores),
+                Err(error) => println!("gateway {} cannot: {error}", index + 1),
+            }
         }
     }
     Ok(())
@@ -260,7 +262,10 @@ fn measure(options: &Options, load: Load, gateway: Option<&Path>) -> io::Result<
         load.subscribers
     };
     plant.say(&format!("subscribe {mqtt} {readers}"))?;
-    plant.hear()?;
+    let answer = plant.hear()?;
+    if answer != "subscribed" {
+        return Err(io::Error::other(answer));
+    }
     thread::sleep(Duration::from_secs(options.settle));
     plant.say("begin")?;
     let (before, begun) = (cpu(child.0.id())?, Instant::now());

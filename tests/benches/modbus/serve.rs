@@ -124,8 +124,8 @@ pub fn serve(changing: u16) -> io::Result<()> {
                 ["subscribe", port, count] => {
                     let (port, count) = (port.parse(), count.parse());
                     if let (Ok(port), Ok(count)) = (port, count) {
-                        subscribe::start(port, count, changing, &seen);
-                        println!("subscribed");
+                        let is_done = subscribe::start(port, count, changing, &seen);
+                        println!("{}", if is_done { "subscribed" } else { "no broker" });
                     }
                 }
                 ["begin"] => lock(&seen).begin(),

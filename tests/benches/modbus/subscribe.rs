@@ -8,19 +8,27 @@ use std::time::{Duration, Instant};
 
 use crate::serve::{Shared, lock};
 
-/// Starts `count` subscribers of the broker at `port`, which may not listen yet, and returns when all have subscribed.
-pub fn start(port: u16, count: usize, changing: u16, shared: &Shared) {
+/// How long it is waited for the broker, of which a gateway of before may not know the configuration.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Starts `count` subscribers of the broker at `port`, which may not listen yet. Tells whether all have subscribed.
+pub fn start(port: u16, count: usize, changing: u16, shared: &Shared) -> bool {
     for index in 0..count {
-        let stream = connect(port, index);
+        let Some(stream) = connect(port, index) else {
+            return false;
+        };
         let shared = (index == 0).then(|| Arc::clone(shared));
         thread::spawn(move || take(stream, changing, shared));
     }
+    true
 }
 
-fn connect(port: u16, index: usize) -> TcpStream {
+fn connect(port: u16, index: usize) -> Option<TcpStream> {
+    let end = Instant::now() + PATIENCE;
     let mut stream = loop {
         match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
             Ok(stream) => break stream,
+            Err(_) if Instant::now() > end => return None,
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
     };
@@ -52,7 +60,7 @@ fn connect(port: u16, index: usize) -> TcpStream {
     stream
         .write_all(&subscribe)
         .expect("the broker takes SUBSCRIBE");
-    stream
+    Some(stream)
 }
 
 fn take(mut stream: TcpStream, changing: u16, shared: Option<Shared>) {
