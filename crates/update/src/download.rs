@@ -1,0 +1,239 @@
+//! Fetches a bundle by HTTP, for a RAUC that cannot read it from its address.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Error, Timeout};
+
+use crate::install::Progress;
+use crate::refusal::Refusal;
+use crate::store::{Store, Stored};
+
+/// Time until a server's name is known, until it is connected, and until it begins to answer, each; and between two
+/// pieces of what it sends.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Time for all of a bundle: 300 MB at 25 kB/s, slower than which a mobile network hardly is.
+const WHOLE: Duration = Duration::from_secs(4 * 3_600);
+
+/// Servers that may send on to another one, in a row.
+const REDIRECTS: u32 = 5;
+
+/// Bytes of a bundle. The image's slots are smaller.
+const MOST: u64 = 4 << 30;
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 * 1_024;
+
+const MEBI: u64 = 1 << 20;
+
+/// Asks the server of `url` whether it has something there.
+///
+/// # Errors
+///
+/// It is not reached, is not who it should be, or does not have it.
+pub(crate) fn reach(url: &str) -> Result<(), Refusal> {
+    answer(url).map(|_| ())
+}
+
+/// Copies what is at `url` into `store`, and tells `follow` of each percent.
+///
+/// # Errors
+///
+/// As [`reach`]; there is no room; the server goes silent or away.
+pub(crate) fn fetch(
+    url: &str,
+    store: &Store,
+    mut follow: impl FnMut(&Progress),
+) -> Result<Stored, Refusal> {
+    let body = answer(url)?;
+    let whole = body.content_length();
+    let (mut file, room) = store.open()?;
+    let most = room.min(MOST);
+    if let Some(whole) = whole.filter(|whole| *whole > most) {
+        return Err(too_big(whole, room));
+    }
+    let mut source = body.into_reader();
+    let done = copy(&mut source, &mut file, whole, most, &mut follow)?;
+    if done > most {
+        return Err(too_big(done, room));
+    }
+    if let Some(whole) = whole.filter(|whole| *whole != done) {
+        return Err(cut(format!("{done} of {whole} bytes came")));
+    }
+    Stored::of(file).map_err(|error| not_written(&error))
+}
+
+/// The bytes of what came, which is at most one piece more than `most`.
+fn copy(
+    source: &mut impl Read,
+    file: &mut File,
+    whole: Option<u64>,
+    most: u64,
+    follow: &mut impl FnMut(&Progress),
+) -> Result<u64, Refusal> {
+    let mut piece = vec![0; PIECE];
+    let mut done = 0;
+    let mut told = None;
+    loop {
+        let progress = progress(done, whole);
+        if told.as_ref() != Some(&progress) {
+            follow(&progress);
+            told = Some(progress);
+        }
+        let length = match source.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|error| refused(&Error::from(error), done > 0))?,
+        };
+        done += length as u64;
+        if length == 0 || done > most {
+            return Ok(done);
+        }
+        let written = file.write_all(piece.get(..length).unwrap_or_default());
+        written.map_err(|error| not_written(&error))?;
+    }
+}
+
+/// In whole percents, or where the server does not say how much it is, in megabytes.
+fn progress(done: u64, whole: Option<u64>) -> Progress {
+    let percent = whole.map_or(0, |whole| done.saturating_mul(100) / whole.max(1));
+    let step = match whole {
+        Some(whole) => format!("Downloading {} MB", whole.div_ceil(MEBI)),
+        None => format!("Downloading, {} MB so far", done / MEBI),
+    };
+    Progress {
+        percent: u8::try_from(percent.min(100)).unwrap_or(100),
+        step,
+    }
+}
+
+fn answer(url: &str) -> Result<Body, Refusal> {
+    let answer = agent(url).get(url).call();
+    answer
+        .map(|answer| answer.into_body())
+        .map_err(|error| refused(&error, false))
+}
+
+fn agent(url: &str) -> Agent {
+    let limit = Some(SILENCE);
+    let config = Agent::config_builder()
+        .max_redirects(REDIRECTS)
+        .timeout_resolve(limit)
+        .timeout_connect(limit)
+        .timeout_recv_response(limit)
+        .timeout_per_read(limit)
+        .timeout_per_write(limit)
+        .timeout_global(Some(WHOLE))
+        .user_agent(concat!("fieldgate/", env!("CARGO_PKG_VERSION")))
+        .tls_config(trust());
+    log::debug!("asking for {url}");
+    config.build().new_agent()
+}
+
+/// The certificates that this system trusts.
+fn trust() -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        log::warn!("certificates of this system: {error}");
+    }
+    let certs = found.certs.iter();
+    let certs: Vec<_> = certs
+        .map(|cert| Certificate::from_der(cert).to_owned())
+        .collect();
+    TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(certs)))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
+}
+
+fn too_big(bytes: u64, room: u64) -> Refusal {
+    if bytes > MOST {
+        let detail = format!("it has {} MB or more", bytes / MEBI);
+        return Refusal::told(
+            "it is too big for a bundle",
+            "look whether the address is right",
+            detail,
+        );
+    }
+    Refusal::told(
+        "the data partition has no room for it",
+        "delete what you put below /data, and install again",
+        format!(
+            "it has {} MB or more, and {} MB are free for it",
+            bytes.div_ceil(MEBI),
+            room / MEBI
+        ),
+    )
+}
+
+fn not_written(error: &io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Refusal::told(
+            "the data partition has no room for it",
+            "delete what you put below /data, and install again",
+            error.to_string(),
+        ),
+        _ => Refusal::told(
+            "it cannot be kept on this board while it is installed",
+            "see what is wrong with the data partition",
+            error.to_string(),
+        ),
+    }
+}
+
+fn cut(detail: String) -> Refusal {
+    Refusal::told(
+        "the server ended before all of it came",
+        "install again; the system that runs is untouched",
+        detail,
+    )
+}
+
+/// What an error of HTTP means; `is_begun` when a part of the bundle had come.
+fn refused(error: &Error, is_begun: bool) -> Refusal {
+    let detail = error.to_string();
+    let is_clock = ["not valid yet", "NotValidYet", "expired", "Expired"]
+        .iter()
+        .any(|word| detail.contains(word));
+    let (reason, remedy) = match error {
+        _ if detail.contains("invalid peer certificate") && is_clock => (
+            "its server's certificate is not valid by the clock of this board",
+            "set the clock (`timedatectl`) if it is wrong, and install again",
+        ),
+        _ if detail.contains("invalid peer certificate") => (
+            "its server is not known to the authorities that this system trusts",
+            "look whether the address is right; an authority of your own goes into /etc/ssl/certs/ca-certificates.crt",
+        ),
+        Error::StatusCode(500..) => ("the server cannot give it now", "install again later"),
+        Error::StatusCode(_) => (
+            "the server does not have it",
+            "look whether the address is right",
+        ),
+        Error::TooManyRedirects | Error::RedirectFailed => (
+            "the server sends from one address to the next",
+            "name the last of them",
+        ),
+        Error::HostNotFound | Error::Timeout(Timeout::Resolve) => (
+            "the server's name is not known",
+            "look whether the name is right and the board has a DNS server (`resolvectl`)",
+        ),
+        Error::BadUri(_) | Error::Http(_) => ("that is no address", "look how it is written"),
+        Error::Timeout(Timeout::Global) => (
+            "it did not come within four hours",
+            "copy the bundle to /data another way, and install it from there",
+        ),
+        Error::Timeout(_) if is_begun => (
+            "the server went silent before all of it came",
+            "install again; the system that runs is untouched",
+        ),
+        _ if is_begun => return cut(detail),
+        _ => (
+            "the server does not answer",
+            "look whether it is reached from this board",
+        ),
+    };
+    Refusal::told(reason, remedy, detail)
+}
