@@ -1,5 +1,6 @@
 """A server of bundles with every fault that one can have."""
 
+import re
 import ssl
 import subprocess
 import threading
@@ -11,8 +12,8 @@ PIECE = 64 * 1024
 class Content:
     """What an address has: `stop` and `silent` are bytes after which the server goes away, or says nothing more."""
 
-    def __init__(self, data=b"", stop=None, silent=None, has_length=True, then=None):
-        self.data, self.stop, self.silent, self.has_length, self.then = data, stop, silent, has_length, then
+    def __init__(self, data=b"", stop=None, silent=None, has_length=True, has_ranges=True, then=None):
+        self.data, self.stop, self.silent, self.has_length, self.has_ranges, self.then = data, stop, silent, has_length, has_ranges, then
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,6 +34,10 @@ class Handler(BaseHTTPRequestHandler):
         if content.silent == -1:
             self.server.closing.wait()
             return
+        part = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "")) if content.has_ranges else None
+        if part:
+            self.send_part(content.data, *part.groups())
+            return
         self.send_response(200)
         if content.has_length:
             self.send_header("Content-Length", str(len(content.data)))
@@ -46,6 +51,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.closing.wait()
         except OSError:
             pass  # The other side has gone.
+
+    def send_part(self, data, first, last):
+        size = len(data)
+        begin = int(first) if first else max(0, size - int(last))
+        end = min(int(last) + 1 if first and last else size, size)
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
+        self.send_header("Content-Length", str(end - begin))
+        self.end_headers()
+        self.wfile.write(data[begin:end])
 
     def do_HEAD(self):
         self.send_error(501)

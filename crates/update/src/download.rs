@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ureq::http::StatusCode;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Error, Timeout};
+use ureq::{Agent, Error, Timeout};
 
 use crate::install::Progress;
 use crate::refusal::Refusal;
@@ -25,31 +26,65 @@ const REDIRECTS: u32 = 5;
 /// Bytes of a bundle. The image's slots are smaller.
 const MOST: u64 = 4 << 30;
 
+/// How the manifest of such a bundle names its format.
+const VERITY: &[u8] = b"format=verity";
+
 /// Bytes that are read at once.
 const PIECE: usize = 64 * 1_024;
 
 const MEBI: u64 = 1 << 20;
 
-/// Asks the server of `url` whether it has something there.
+/// Bytes of a bundle's signature, which is at its end, with the bundle's manifest in it if its format is `verity`.
+/// RAUC takes no more.
+const SIGNATURE: u64 = 64 << 10;
+
+/// Bytes behind the signature that say how long it is.
+const SIGNATURE_SIZE: u64 = 8;
+
+/// Whether RAUC can read what is at `url` from there: its format is `verity`, and its server serves parts of it.
 ///
 /// # Errors
 ///
-/// It is not reached, is not who it should be, or does not have it.
-pub(crate) fn reach(url: &str) -> Result<(), Refusal> {
-    answer(url).map(|_| ())
+/// The server is not reached, is not who it should be, or does not have it.
+pub(crate) fn is_streamed(url: &str) -> Result<bool, Refusal> {
+    let agent = agent();
+    let end = |bytes: u64| -> Result<Option<Vec<u8>>, Refusal> {
+        let answer = agent.get(url).header("Range", format!("bytes=-{bytes}"));
+        match answer.call() {
+            Ok(answer) if answer.status() == StatusCode::PARTIAL_CONTENT => {
+                let mut end = Vec::new();
+                let source = answer.into_body().into_reader();
+                let read = source.take(bytes).read_to_end(&mut end);
+                read.map_err(|error| refused(&Error::from(error), false))?;
+                Ok(Some(end))
+            }
+            // It is shorter than that.
+            Ok(_) | Err(Error::StatusCode(416)) => Ok(None),
+            Err(error) => Err(refused(&error, false)),
+        }
+    };
+    let size = end(SIGNATURE_SIZE)?.and_then(|size| size.try_into().ok());
+    let Some(size @ 1..=SIGNATURE) = size.map(u64::from_be_bytes) else {
+        return Ok(false);
+    };
+    let signature = end(size + SIGNATURE_SIZE)?.unwrap_or_default();
+    Ok(signature
+        .windows(VERITY.len())
+        .any(|bytes| bytes == VERITY))
 }
 
 /// Copies what is at `url` into `store`, and tells `follow` of each percent.
 ///
 /// # Errors
 ///
-/// As [`reach`]; there is no room; the server goes silent or away.
+/// As [`is_streamed`]; there is no room; the server goes silent or away.
 pub(crate) fn fetch(
     url: &str,
     store: &Store,
     mut follow: impl FnMut(&Progress),
 ) -> Result<Stored, Refusal> {
-    let body = answer(url)?;
+    let answer = agent().get(url).call();
+    let body = answer.map_err(|error| refused(&error, false))?.into_body();
     let whole = body.content_length();
     let (mut file, room) = store.open()?;
     let most = room.min(MOST);
@@ -110,14 +145,7 @@ fn progress(done: u64, whole: Option<u64>) -> Progress {
     }
 }
 
-fn answer(url: &str) -> Result<Body, Refusal> {
-    let answer = agent(url).get(url).call();
-    answer
-        .map(|answer| answer.into_body())
-        .map_err(|error| refused(&error, false))
-}
-
-fn agent(url: &str) -> Agent {
+fn agent() -> Agent {
     let limit = Some(SILENCE);
     let config = Agent::config_builder()
         .max_redirects(REDIRECTS)
@@ -129,7 +157,6 @@ fn agent(url: &str) -> Agent {
         .timeout_global(Some(WHOLE))
         .user_agent(concat!("fieldgate/", env!("CARGO_PKG_VERSION")))
         .tls_config(trust());
-    log::debug!("asking for {url}");
     config.build().new_agent()
 }
 

@@ -105,15 +105,16 @@ impl Updater {
             place: place.to_string(),
             refusal,
         };
-        download::reach(url).map_err(refused)?;
-        match self.look_at(place, compatible) {
-            Err(Error::Refused { refusal, .. }) if !refusal.is_final => {
-                log::debug!("{place} is downloaded: {refusal}");
-                let stored = download::fetch(url, &self.store, follow).map_err(refused)?;
-                self.look_at(&place.stored_as(stored), compatible)
+        if download::is_streamed(url).map_err(refused)? {
+            match self.look_at(place, compatible) {
+                Err(Error::Refused { refusal, .. }) if !refusal.is_final => {
+                    log::info!("{place} is downloaded: {refusal}");
+                }
+                looked => return looked,
             }
-            looked => looked,
         }
+        let stored = download::fetch(url, &self.store, follow).map_err(refused)?;
+        self.look_at(&place.stored_as(stored), compatible)
     }
 
     fn look_at(&self, place: &Place, compatible: Option<&str>) -> Result<Bundle, Error> {
