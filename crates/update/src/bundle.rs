@@ -106,7 +106,12 @@ mod tests {
             let told = format!(
                 r#"{{"compatible":"{compatible}","version":"{version}","description":null,"build":null,"hooks":[],"images":[]}}"#
             );
-            let bundle = Bundle::of(&Place::named("/data/x.raucb"), &told, &running, Some("fieldgate-arm64"));
+            let bundle = Bundle::of(
+                &Place::named("/data/x.raucb"),
+                &told,
+                &running,
+                Some("fieldgate-arm64"),
+            );
             assert_eq!(bundle.expect("as RAUC tells it").fit, want, "{version}");
         }
     }

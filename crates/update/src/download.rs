@@ -68,9 +68,7 @@ pub(crate) fn is_streamed(url: &str) -> Result<bool, Refusal> {
         return Ok(false);
     };
     let signature = end(size + SIGNATURE_SIZE)?.unwrap_or_default();
-    Ok(signature
-        .windows(VERITY.len())
-        .any(|bytes| bytes == VERITY))
+    Ok(signature.windows(VERITY.len()).any(|bytes| bytes == VERITY))
 }
 
 /// Copies what is at `url` into `store`, and tells `follow` of each percent.
@@ -219,6 +217,11 @@ fn cut(detail: String) -> Refusal {
     )
 }
 
+const UNKNOWN_NAME: (&str, &str) = (
+    "the server's name is not known",
+    "look whether the name is right and the board has a DNS server (`resolvectl`)",
+);
+
 /// What an error of HTTP means; `is_begun` when a part of the bundle had come.
 fn refused(error: &Error, is_begun: bool) -> Refusal {
     let detail = error.to_string();
@@ -243,10 +246,8 @@ fn refused(error: &Error, is_begun: bool) -> Refusal {
             "the server sends from one address to the next",
             "name the last of them",
         ),
-        Error::HostNotFound | Error::Timeout(Timeout::Resolve) => (
-            "the server's name is not known",
-            "look whether the name is right and the board has a DNS server (`resolvectl`)",
-        ),
+        Error::HostNotFound | Error::Timeout(Timeout::Resolve) => UNKNOWN_NAME,
+        _ if detail.contains("failed to lookup address") => UNKNOWN_NAME,
         Error::BadUri(_) | Error::Http(_) => ("that is no address", "look how it is written"),
         Error::Timeout(Timeout::Global) => (
             "it did not come within four hours",

@@ -137,11 +137,7 @@ impl Updater {
     /// # Errors
     ///
     /// A system without slots; [`Error::Refused`] with the reason.
-    pub fn install(
-        &self,
-        bundle: &Bundle,
-        mut follow: impl FnMut(&Progress),
-    ) -> Result<(), Error> {
+    pub fn install(&self, bundle: &Bundle, mut follow: impl FnMut(&Progress)) -> Result<(), Error> {
         let mut child = self
             .command(["install", &bundle.place.for_rauc()])?
             .stdout(Stdio::piped())
