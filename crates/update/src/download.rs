@@ -265,3 +265,79 @@ fn refused(error: &Error, is_begun: bool) -> Refusal {
     };
     Refusal::told(reason, remedy, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_percents_or_megabytes() {
+        for (done, whole, percent, step) in [
+            (0, Some(0), 0, "Downloading 0 MB"),
+            (0, Some(1), 0, "Downloading 1 MB"),
+            (MEBI, Some(3 * MEBI), 33, "Downloading 3 MB"),
+            (3 * MEBI, Some(3 * MEBI), 100, "Downloading 3 MB"),
+            (u64::MAX, Some(1), 100, "Downloading 1 MB"),
+            (5 * MEBI + 1, None, 0, "Downloading, 5 MB so far"),
+        ] {
+            let step = step.to_owned();
+            assert_eq!(progress(done, whole), Progress { percent, step });
+        }
+    }
+
+    #[test]
+    fn what_http_says_is_told_with_what_to_do() {
+        let tls = |text: &str| {
+            Error::from(io::Error::other(format!(
+                "invalid peer certificate: {text}"
+            )))
+        };
+        for (error, is_begun, want) in [
+            (tls("UnknownIssuer"), false, "not known to the authorities"),
+            (
+                tls("certificate not valid yet: verification time 1 (UNIX)"),
+                false,
+                "by the clock of this board",
+            ),
+            (Error::StatusCode(404), false, "does not have it"),
+            (Error::StatusCode(503), false, "cannot give it now"),
+            (
+                Error::TooManyRedirects,
+                false,
+                "from one address to the next",
+            ),
+            (Error::HostNotFound, false, "name is not known"),
+            (Error::Timeout(Timeout::Connect), false, "does not answer"),
+            (Error::Timeout(Timeout::PerRead), true, "went silent"),
+            (Error::Timeout(Timeout::Global), true, "within four hours"),
+            (
+                Error::from(io::Error::from(io::ErrorKind::ConnectionReset)),
+                true,
+                "ended before all of it came",
+            ),
+            (
+                Error::from(io::Error::from(io::ErrorKind::ConnectionRefused)),
+                false,
+                "does not answer",
+            ),
+        ] {
+            let told = refused(&error, is_begun).to_string();
+            assert!(told.contains(want), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_big_is_told_with_its_bound() {
+        for (bytes, room, want) in [
+            (
+                200 * MEBI,
+                100 * MEBI,
+                "200 MB or more, and 100 MB are free",
+            ),
+            (MOST + 1, u64::MAX, "too big for a bundle"),
+        ] {
+            let told = too_big(bytes, room).to_string();
+            assert!(told.contains(want), "{told}");
+        }
+    }
+}

@@ -219,7 +219,11 @@ mod tests {
             ),
             (
                 "Bundle format 'plain' not supported in streaming mode",
-                "not installed from an address",
+                "of the format plain from an address",
+            ),
+            (
+                "signature verification failed: error:1700009E:CMS routines::verification failure",
+                "it is damaged, or signed with another key",
             ),
             ("Something new", "RAUC does not take it"),
         ] {
