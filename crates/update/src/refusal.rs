@@ -17,7 +17,12 @@ pub struct Refusal {
 }
 
 /// What RAUC says, some of it at least with anything in the place of `…`, and what that means.
-const KNOWN: [(&[&str], &str, &str); 17] = [
+const KNOWN: [(&[&str], &str, &str); 18] = [
+    (
+        &["Failed to execute child process"],
+        "this system has no program that RAUC needs",
+        "install what RAUC names, or flash the card with a newer image",
+    ),
     (
         &["not yet valid"],
         "its certificate is not valid yet by the clock of this board",
@@ -181,6 +186,10 @@ mod tests {
     #[test]
     fn what_rauc_says_is_told_with_what_to_do() {
         for (detail, want) in [
+            (
+                "Failed to extract manifest from bundle: Failed to run unsquashfs: Failed to execute child process “unsquashfs” (No such file or directory)",
+                "no program that RAUC needs",
+            ),
             (
                 "signature verification failed: Verify error: self-signed certificate",
                 "another key",
