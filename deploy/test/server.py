@@ -85,7 +85,7 @@ class Server:
     def wrapped(self, name, socket):
         key, cert = self.folder / f"{name}-key.pem", self.folder / f"{name}.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
-                        "-days", "2", "-subj", f"/CN={self.host}", "-addext", f"subjectAltName=DNS:{self.host}", "-addext", "basicConstraints=CA:FALSE"],
+                        "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{self.host}", "-addext", "basicConstraints=CA:FALSE"],
                        check=True, capture_output=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
