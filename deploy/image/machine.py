@@ -173,6 +173,10 @@ class Machine:
             raise Failed(f"`{command}` ended with code {done.returncode}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
         return done if not check else done.stdout
 
+    def slot(self):
+        """The one that runs."""
+        return self.run("cat /proc/cmdline").split("rauc.slot=")[1][0]
+
     def log_in(self):
         return self.wait_for("an answer of SSH", lambda: self.run("true", check=False, limit=90).returncode == 0)
 

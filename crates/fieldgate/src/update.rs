@@ -63,7 +63,11 @@ fn described(status: &Status) -> String {
 }
 
 /// Everything that can be installed from `source`, or from where a person may have put a bundle.
-fn found(updater: &Updater, source: Option<&str>) -> Result<Vec<Result<Bundle, Error>>, Stop> {
+fn found(
+    updater: &Updater,
+    source: Option<&str>,
+    is_json: bool,
+) -> Result<Vec<Result<Bundle, Error>>, Stop> {
     let compatible = updater.status().map_err(stop)?.compatible;
     let sources = match source {
         Some(text) => vec![Source::of(text)],
@@ -71,7 +75,7 @@ fn found(updater: &Updater, source: Option<&str>) -> Result<Vec<Result<Bundle, E
     };
     let places = sources.iter().flat_map(Source::bundles);
     let found: Vec<_> = places
-        .map(|place| updater.look(&place, Some(&compatible)))
+        .map(|place| updater.look(&place, Some(&compatible), |step| show(step, is_json)))
         .collect();
     if found.is_empty() {
         let looked = source.map_or_else(|| PLACES.join(", "), str::to_owned);
@@ -84,7 +88,7 @@ fn found(updater: &Updater, source: Option<&str>) -> Result<Vec<Result<Bundle, E
 
 fn check(updater: &Updater, source: Option<&str>) -> Result<(), Stop> {
     let mut refused = Vec::new();
-    for bundle in found(updater, source)? {
+    for bundle in found(updater, source, false)? {
         match bundle {
             Ok(bundle) => print(&told(&bundle)),
             Err(error) => refused.push(error),
@@ -103,13 +107,13 @@ fn told(bundle: &Bundle) -> String {
 }
 
 fn install(updater: &Updater, install: &InstallUpdate) -> Result<(), Stop> {
-    let bundle = newest(found(updater, install.source.as_deref())?)?;
     let is_json = install.shown.json;
+    let bundle = newest(found(updater, install.source.as_deref(), is_json)?)?;
     if !is_json {
         print(&told(&bundle));
     }
     updater
-        .install(&bundle.place, |progress| show(progress, is_json))
+        .install(&bundle, |progress| show(progress, is_json))
         .map_err(stop)?;
     status(updater, &install.shown)?;
     if install.restart {

@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::place::Place;
 use crate::release::Release;
 
 /// A bundle whose signature this system trusts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Bundle {
-    /// Where it is, as RAUC takes it.
-    pub place: String,
+    /// Where it is. If it was downloaded, it stays on the board as long as this does.
+    pub place: Place,
     /// What it would bring.
     pub release: Release,
     /// The kind of board that it is for.
@@ -48,7 +49,7 @@ impl Bundle {
     ///
     /// The JSON is not of that form.
     pub(crate) fn of(
-        place: &str,
+        place: &Place,
         told: &str,
         running: &Release,
         compatible: Option<&str>,
@@ -65,7 +66,7 @@ impl Bundle {
             Ordering::Less => Fit::Older,
         };
         Ok(Self {
-            place: place.to_owned(),
+            place: place.clone(),
             release,
             compatible: told.compatible,
             fit,
@@ -105,7 +106,12 @@ mod tests {
             let told = format!(
                 r#"{{"compatible":"{compatible}","version":"{version}","description":null,"build":null,"hooks":[],"images":[]}}"#
             );
-            let bundle = Bundle::of("/data/x.raucb", &told, &running, Some("fieldgate-arm64"));
+            let bundle = Bundle::of(
+                &Place::named("/data/x.raucb"),
+                &told,
+                &running,
+                Some("fieldgate-arm64"),
+            );
             assert_eq!(bundle.expect("as RAUC tells it").fit, want, "{version}");
         }
     }

@@ -2,15 +2,18 @@
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use crate::bundle::Bundle;
+use crate::download;
 use crate::install::{Line, Progress};
+use crate::place::Place;
 use crate::refusal::Refusal;
 use crate::release::Release;
 use crate::status::Status;
+use crate::store::Store;
 
 /// Bytes of what RAUC complains about that are kept.
 const COMPLAINT: u64 = 64 * 1_024;
@@ -50,6 +53,7 @@ pub struct Updater {
     /// RAUC's configuration, which is there only where there are slots.
     config: PathBuf,
     os_release: PathBuf,
+    store: Store,
 }
 
 impl Default for Updater {
@@ -57,6 +61,9 @@ impl Default for Updater {
         Self {
             config: "/etc/rauc/system.conf".into(),
             os_release: "/etc/os-release".into(),
+            store: Store {
+                folder: "/data".into(),
+            },
         }
     }
 }
@@ -77,16 +84,43 @@ impl Updater {
             .map_err(|error| Error::Silent(error.to_string()))
     }
 
-    /// The bundle at `place`, a path or an address, if this system trusts its signature.
-    /// `compatible` is what it has to be for.
+    /// The bundle at `place`, if this system trusts its signature. `compatible` is what it has to be for.
+    ///
+    /// One that RAUC cannot read from its address is downloaded first, of which `follow` is told.
     ///
     /// # Errors
     ///
     /// A system without slots; [`Error::Refused`] with the reason.
-    pub fn look(&self, place: &str, compatible: Option<&str>) -> Result<Bundle, Error> {
-        let output = self.rauc(["info", "--output-format=json", place])?;
+    pub fn look(
+        &self,
+        place: &Place,
+        compatible: Option<&str>,
+        follow: impl FnMut(&Progress),
+    ) -> Result<Bundle, Error> {
+        let Some(url) = place.address() else {
+            return self.look_at(place, compatible);
+        };
+        self.has_slots()?;
+        let refused = |refusal| Error::Refused {
+            place: place.to_string(),
+            refusal,
+        };
+        if download::is_streamed(url).map_err(refused)? {
+            match self.look_at(place, compatible) {
+                Err(Error::Refused { refusal, .. }) if !refusal.is_final => {
+                    log::info!("{place} is downloaded: {refusal}");
+                }
+                looked => return looked,
+            }
+        }
+        let stored = download::fetch(url, &self.store, follow).map_err(refused)?;
+        self.look_at(&place.stored_as(stored), compatible)
+    }
+
+    fn look_at(&self, place: &Place, compatible: Option<&str>) -> Result<Bundle, Error> {
+        let output = self.rauc(["info", "--output-format=json", &place.for_rauc()])?;
         let refused = |detail: &str| Error::Refused {
-            place: place.to_owned(),
+            place: place.to_string(),
             refusal: Refusal::of(detail),
         };
         if !output.status.success() {
@@ -97,15 +131,15 @@ impl Updater {
             .map_err(|error| refused(&error.to_string()))
     }
 
-    /// Installs the bundle at `place`, a path or an address, into the slot that does not run. Takes minutes, and
-    /// tells `follow` of each step. The system that runs is not touched.
+    /// Installs `bundle` into the slot that does not run. Takes minutes, and tells `follow` of each step. The system
+    /// that runs is not touched.
     ///
     /// # Errors
     ///
     /// A system without slots; [`Error::Refused`] with the reason.
-    pub fn install(&self, place: &str, mut follow: impl FnMut(&Progress)) -> Result<(), Error> {
+    pub fn install(&self, bundle: &Bundle, mut follow: impl FnMut(&Progress)) -> Result<(), Error> {
         let mut child = self
-            .command(["install", place])?
+            .command(["install", &bundle.place.for_rauc()])?
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -129,9 +163,16 @@ impl Updater {
         let detail = last_error.filter(|error| !error.is_empty());
         let detail = detail.unwrap_or_else(|| complaint(&complaints.unwrap_or_default()));
         Err(Error::Refused {
-            place: place.to_owned(),
+            place: bundle.place.to_string(),
             refusal: Refusal::of(&detail),
         })
+    }
+
+    fn has_slots(&self) -> Result<(), Error> {
+        match self.config.exists() {
+            true => Ok(()),
+            false => Err(Error::NoSlots(self.config.clone())),
+        }
     }
 
     fn running(&self) -> Release {
@@ -150,9 +191,7 @@ impl Updater {
         &self,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Command, Error> {
-        if !Path::new(&self.config).exists() {
-            return Err(Error::NoSlots(self.config.clone()));
-        }
+        self.has_slots()?;
         let mut command = Command::new("rauc");
         // Its words are read.
         command

@@ -2,19 +2,27 @@
 
 use serde::Serialize;
 
-/// Why RAUC did not take a bundle.
+/// Why a bundle was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// In our words.
     pub reason: String,
     /// What a person does about it.
     pub remedy: String,
-    /// In RAUC's.
+    /// In those of who refused it: RAUC, the server, the system.
     pub detail: String,
+    /// It is the bundle itself that is refused, and not the way to it.
+    #[serde(skip)]
+    pub(crate) is_final: bool,
 }
 
 /// What RAUC says, some of it at least with anything in the place of `…`, and what that means.
-const KNOWN: [(&[&str], &str, &str); 16] = [
+const KNOWN: [(&[&str], &str, &str); 18] = [
+    (
+        &["Failed to execute child process"],
+        "this system has no program that RAUC needs",
+        "install what RAUC names, or flash the card with a newer image",
+    ),
     (
         &["not yet valid"],
         "its certificate is not valid yet by the clock of this board",
@@ -26,9 +34,14 @@ const KNOWN: [(&[&str], &str, &str); 16] = [
         "get a bundle that was signed with a newer one, or set the clock if it is wrong",
     ),
     (
-        &["signature verification failed", "Verify error"],
+        &["Verify error"],
         "it is signed with another key than this system trusts",
         "get the bundle from where this system came from",
+    ),
+    (
+        &["signature verification failed"],
+        "it is damaged, or signed with another key than this system trusts",
+        "copy it again; if that does not help, get it from where this system came from",
     ),
     (
         &["Compatible mismatch", "incompatible"],
@@ -57,7 +70,7 @@ const KNOWN: [(&[&str], &str, &str); 16] = [
     ),
     (
         &["streaming mode"],
-        "a bundle of the format plain is not installed from an address",
+        "RAUC does not install a bundle of the format plain from an address",
         "copy it to /data, and install it from there",
     ),
     (
@@ -109,7 +122,27 @@ const KNOWN: [(&[&str], &str, &str); 16] = [
     ),
 ];
 
+/// What a bundle is refused for wherever it is.
+const FINAL: [&str; 6] = [
+    "Verify error",
+    "signature verification failed",
+    "not yet valid",
+    "has expired",
+    "Compatible mismatch",
+    "Invalid bundle format",
+];
+
 impl Refusal {
+    /// One that is not RAUC's.
+    pub(crate) fn told(reason: &str, remedy: &str, detail: String) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            remedy: remedy.to_owned(),
+            detail,
+            is_final: true,
+        }
+    }
+
     /// What `detail`, RAUC's words, means.
     pub(crate) fn of(detail: &str) -> Self {
         let means = |(words, ..): &&(&[&str], _, _)| {
@@ -127,7 +160,8 @@ impl Refusal {
         Self {
             reason: reason.to_owned(),
             remedy: remedy.to_owned(),
-            detail: detail.to_owned(),
+            detail: format!("RAUC: {detail}"),
+            is_final: FINAL.iter().any(|word| detail.contains(word)),
         }
     }
 }
@@ -138,8 +172,9 @@ impl std::fmt::Display for Refusal {
             reason,
             remedy,
             detail,
+            ..
         } = self;
-        write!(f, "{reason}; {remedy} (RAUC: {detail})")
+        write!(f, "{reason}; {remedy} ({detail})")
     }
 }
 
@@ -151,6 +186,10 @@ mod tests {
     #[test]
     fn what_rauc_says_is_told_with_what_to_do() {
         for (detail, want) in [
+            (
+                "Failed to extract manifest from bundle: Failed to run unsquashfs: Failed to execute child process “unsquashfs” (No such file or directory)",
+                "no program that RAUC needs",
+            ),
             (
                 "signature verification failed: Verify error: self-signed certificate",
                 "another key",
@@ -189,7 +228,11 @@ mod tests {
             ),
             (
                 "Bundle format 'plain' not supported in streaming mode",
-                "not installed from an address",
+                "of the format plain from an address",
+            ),
+            (
+                "signature verification failed: error:1700009E:CMS routines::verification failure",
+                "it is damaged, or signed with another key",
             ),
             ("Something new", "RAUC does not take it"),
         ] {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::place::{self, Place};
+
 /// Where a person may have put a bundle: the partition that every PC can write, and the board's own data.
 pub const PLACES: [&str; 3] = ["/boot/firmware/fieldgate", "/boot/firmware", "/data"];
 
@@ -18,7 +20,8 @@ pub enum Source {
     File(PathBuf),
     /// All bundles in a folder, not below it.
     Folder(PathBuf),
-    /// `http` or `https`. RAUC reads the parts that it needs, so that nothing is stored.
+    /// `http` or `https`. Of a bundle of the format `verity` RAUC reads the parts that it needs; another one is
+    /// downloaded.
     Url(String),
 }
 
@@ -26,28 +29,27 @@ impl Source {
     /// What `text` names: an address, a folder, or else a file.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        let is_url = text.starts_with("http://") || text.starts_with("https://");
         match Path::new(text) {
-            _ if is_url => Self::Url(text.to_owned()),
+            _ if place::is_address(text) => Self::Url(text.to_owned()),
             path if path.is_dir() => Self::Folder(path.to_owned()),
             path => Self::File(path.to_owned()),
         }
     }
 
-    /// The bundles there, as RAUC takes them, in the order of their names.
+    /// The bundles there, in the order of their names.
     #[must_use]
-    pub fn bundles(&self) -> Vec<String> {
-        let text = |path: &Path| path.display().to_string();
+    pub fn bundles(&self) -> Vec<Place> {
+        let place = |path: &Path| Place::named(path.display().to_string());
         match self {
-            Self::Url(url) => vec![url.clone()],
-            Self::File(path) => vec![text(path)],
+            Self::Url(url) => vec![Place::named(url)],
+            Self::File(path) => vec![place(path)],
             Self::Folder(folder) => {
                 let entries = fs::read_dir(folder).into_iter().flatten().flatten();
                 let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
                 paths.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
                 paths.sort();
                 paths.truncate(IN_FOLDER);
-                paths.iter().map(|path| text(path)).collect()
+                paths.iter().map(|path| place(path)).collect()
             }
         }
     }
