@@ -12,7 +12,7 @@ use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 /// Baud rates of a serial port. Drivers take fewer: a chip of Prolific ends at 6,000,000, one of FTDI at 12,000,000.
 pub const BAUDS: std::ops::RangeInclusive<u32> = 50..=12_000_000;
 
-/// A length of time above zero: `300ms`, `1s`, `1.5s`, `5m`, `12h`. At most 30 days.
+/// A length of time above zero: `300ms`, `1s`, `1.5s`, `5m`, `12h`, `7d`. At most 30 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(Duration);
 
@@ -101,6 +101,7 @@ impl Period {
             "s" => 1_000_000,
             "m" => 60_000_000,
             "h" => 3_600_000_000,
+            "d" => 86_400_000_000,
             _ => return None,
         };
         let number: Decimal = number.parse().ok()?;
@@ -261,7 +262,8 @@ mod tests {
             ("\"1 s\"", None),
             ("\"s\"", None),
             ("\"1\"", None),
-            ("\"1d\"", None),
+            ("\"30d\"", Some(2_592_000_000)),
+            ("\"1w\"", None),
             ("\"0.0001ms\"", None),
             ("\"99999999999999999999999999999999999999h\"", None),
             ("1", None),

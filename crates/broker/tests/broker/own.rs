@@ -48,7 +48,7 @@ fn found(broker: &Broker, topic: &str) -> Vec<String> {
 fn clients_neither_change_nor_delete_what_the_program_retains_and_are_told_so() {
     let broker = open_to_all();
     let mut refused = 0;
-    for topic in ["m/$state", "m/plc/level", "m/plc/$stats", "m/$bus/one"] {
+    for topic in ["m/$state", "m/plc", "m/plc/level", "m/plc/$stats", "m/$bus/one"] {
         tell(&broker, topic, "true");
         let mut watcher = Client::v5(&broker, "watcher");
         watcher.subscribe(topic, QoS::AtMostOnce);
@@ -86,7 +86,7 @@ fn commands_and_what_is_beside_the_program_are_everyones() {
     for topic in [
         "m/plc/pump/set",
         "m/other/level",
-        "m/plc",
+        "m/other",
         "m",
         "x/plc/level",
     ] {

@@ -39,7 +39,7 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
     for (text, want) in [
         (
             "console: {listen: {}}".to_owned(),
-            "2:19: console.listen: expected one of http, https, unix",
+            "2:11: console.listen: expected one of http, https, unix",
         ),
         ("console: {}".to_owned(), "2:10: console: the key \"listen\" is missing"),
         (
