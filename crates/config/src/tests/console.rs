@@ -41,7 +41,7 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
             "console: {listen: {}}".to_owned(),
             "2:11: console.listen: expected one of http, https, unix",
         ),
-        ("console: {}".to_owned(), "2:10: console: the key \"listen\" is missing"),
+        ("console: {}".to_owned(), "2:1: console: the key \"listen\" is missing"),
         (
             "console: {listen: {htp: 80}}".to_owned(),
             "2:20: console.listen.htp: unknown key; expected one of http, https, unix; did you mean \"http\"?",
