@@ -27,7 +27,6 @@ use fieldgate_console::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
 
 use crate::console;
 use crate::control::{
@@ -39,6 +38,7 @@ use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
 use access_reload::Access;
+use commands::Commands;
 use fieldgate_config as config;
 use fieldgate_plant::Plant;
 use publisher::Publisher;
@@ -104,13 +104,7 @@ pub(crate) async fn run(
     buses.set(supervisor.handles());
     let _control = open_control(path, control, &buses);
     // Commands that came in before there were devices wait in the link until now.
-    let commands_end = CancellationToken::new();
-    let commands = tokio::spawn(commands::serve(
-        link.clone(),
-        publisher.clone(),
-        plant.clone(),
-        commands_end.clone(),
-    ));
+    let commands = Commands::start(&link, &publisher, &plant);
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
@@ -128,10 +122,7 @@ pub(crate) async fn run(
     signals.notifier.stopping();
     log::info!("stopping");
     drop(console);
-    commands_end.cancel();
-    if let Err(error) = commands.await {
-        log::error!("commands: {error}");
-    }
+    commands.stop().await;
     supervisor.drain().await;
     publisher.gateway_state(false).await;
     uplinks.stop().await;

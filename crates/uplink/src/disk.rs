@@ -10,8 +10,10 @@ use tokio::task::JoinHandle;
 
 /// How long to wait before a ring that cannot be used is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
-/// The cursor is saved so often while blocks are acknowledged.
+/// The cursor is saved so often while blocks are acknowledged,
 const SAVE: Duration = Duration::from_millis(250);
+/// and after so many of them. After a kill no more than these come again.
+const SAVE_BLOCKS: usize = 2;
 
 /// What a job has come to.
 #[derive(Debug)]
@@ -47,8 +49,8 @@ pub(crate) struct Disk {
     queue: VecDeque<Job>,
     acknowledged: VecDeque<(u64, usize)>,
     saved: Instant,
-    /// Something was acknowledged since.
-    is_unsaved: bool,
+    /// Blocks of which something was acknowledged since.
+    unsaved: Vec<u64>,
     is_reading: bool,
     is_appending: bool,
     again: Option<Instant>,
@@ -68,7 +70,7 @@ impl Disk {
             queue: VecDeque::new(),
             acknowledged: VecDeque::new(),
             saved: Instant::now(),
-            is_unsaved: false,
+            unsaved: Vec::new(),
             is_reading: false,
             is_appending: false,
             again: None,
@@ -199,12 +201,15 @@ impl Disk {
         let Some(mut ring) = self.ring.take() else {
             return;
         };
-        self.is_unsaved |= !self.acknowledged.is_empty();
         for (number, count) in self.acknowledged.drain(..) {
+            if self.unsaved.last() != Some(&number) {
+                self.unsaved.push(number);
+            }
             ring.acknowledge(number, count);
         }
         self.figures = ring.figures();
-        let is_due = self.is_unsaved && self.saved.elapsed() >= SAVE;
+        let is_due = !self.unsaved.is_empty()
+            && (self.unsaved.len() >= SAVE_BLOCKS || self.saved.elapsed() >= SAVE);
         let job = match self.queue.pop_front() {
             Some(job) => job,
             None if is_due => Job::Save,
@@ -216,7 +221,7 @@ impl Disk {
         let is_saving = is_due || matches!(job, Job::Save);
         if is_saving {
             self.saved = Instant::now();
-            self.is_unsaved = false;
+            self.unsaved.clear();
         }
         self.running = Some(tokio::task::spawn_blocking(move || {
             let (outcome, mut error) = run(&mut ring, job);

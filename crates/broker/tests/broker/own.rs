@@ -48,7 +48,13 @@ fn found(broker: &Broker, topic: &str) -> Vec<String> {
 fn clients_neither_change_nor_delete_what_the_program_retains_and_are_told_so() {
     let broker = open_to_all();
     let mut refused = 0;
-    for topic in ["m/$state", "m/plc", "m/plc/level", "m/plc/$stats", "m/$bus/one"] {
+    for topic in [
+        "m/$state",
+        "m/plc",
+        "m/plc/level",
+        "m/plc/$stats",
+        "m/$bus/one",
+    ] {
         tell(&broker, topic, "true");
         let mut watcher = Client::v5(&broker, "watcher");
         watcher.subscribe(topic, QoS::AtMostOnce);

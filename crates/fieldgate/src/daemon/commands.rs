@@ -3,12 +3,37 @@
 use fieldgate_broker::{Delivery, Link};
 use fieldgate_model::{Outcome, Topics, parse_command_value, parse_command_values};
 use fieldgate_plant::{self as plant, Plant, Unsent};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::{Publisher, ReplyTo};
 
 /// A value for a point is short; the longest is a text of 250 bytes in JSON.
 const PAYLOAD_MAX: usize = 4096;
+
+/// The task that takes commands.
+pub(crate) struct Commands {
+    task: JoinHandle<()>,
+    cancel: CancellationToken,
+}
+
+impl Commands {
+    /// Takes commands from now on. `link` is subscribed to them.
+    pub(crate) fn start(link: &Link, publisher: &Publisher, plant: &Plant) -> Self {
+        let cancel = CancellationToken::new();
+        let (link, publisher, plant) = (link.clone(), publisher.clone(), plant.clone());
+        let task = tokio::spawn(serve(link, publisher, plant, cancel.clone()));
+        Self { task, cancel }
+    }
+
+    /// Takes no more, and answers what it has taken.
+    pub(crate) async fn stop(self) {
+        self.cancel.cancel();
+        if let Err(error) = self.task.await {
+            log::error!("commands: {error}");
+        }
+    }
+}
 
 /// Takes commands until `cancel` fires. `link` is subscribed to them.
 pub(crate) async fn serve(
