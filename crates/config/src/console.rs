@@ -77,11 +77,24 @@ fn is_on_network(address: Address) -> bool {
     }
 }
 
+/// What decides whether a console fits.
+pub(crate) struct About {
+    pub(crate) has_tls: bool,
+    pub(crate) has_users: bool,
+    /// Nothing is written below `listen`.
+    pub(crate) is_empty: bool,
+}
+
 /// What does not fit together: the key below `console`, and why.
-pub(crate) fn misfits(console: &Console, has_tls: bool, has_users: bool) -> Vec<(Vec<&str>, &str)> {
+pub(crate) fn misfits<'c>(console: &'c Console, about: &About) -> Vec<(Vec<&'c str>, &'c str)> {
+    let About {
+        has_tls,
+        has_users,
+        is_empty,
+    } = *about;
     let mut found = Vec::new();
     let listen = &console.listen;
-    if *listen == ConsoleListen::default() {
+    if is_empty {
         found.push((vec!["listen"], "expected one of http, https, unix"));
     }
     if listen.https.is_some() && !has_tls {

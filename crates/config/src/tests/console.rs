@@ -48,32 +48,32 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
         ),
         (
             "console: {listen: {http: 8080}}".to_owned(),
-            "2:26: console.listen.http: passwords would cross the network unencrypted: listen on 127.0.0.1, add https, \
-             or say console.allow_plain: true\n2:19: console.listen: other machines can connect: broker.users must \
-             name the file of the users",
+            "2:11: console.listen: other machines can connect: broker.users must name the file of the users\n\
+             2:20: console.listen.http: passwords would cross the network unencrypted: listen on 127.0.0.1, add https, \
+             or say console.allow_plain: true",
         ),
         (
             format!("{USERS}console: {{allow_plain: true, listen: {{http: 80.5}}}}"),
-            "3:46: console.listen.http: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:8080\" or \
+            "3:45: console.listen.http: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:8080\" or \
              \"[::1]:8080\", found 80.5",
         ),
         (
             format!("{USERS}console: {{listen: {{https: 443}}}}"),
-            "3:28: console.listen.https: needs broker.tls with a certificate and a key",
+            "3:20: console.listen.https: needs broker.tls with a certificate and a key",
         ),
         (
             "console: {listen: {unix: sock}}".to_owned(),
-            "2:26: console.listen.unix: expected the whole path of a socket such as \"/run/fieldgate/console.sock\", \
-             found \"sock\"",
+            "2:26: console.listen.unix: \"sock\" does not fit: expected the whole path of a socket such as \
+             \"/run/fieldgate/console.sock\"",
         ),
         (
-            "console: {listen: {http: \"127.0.0.1:1883\"}, names: [\"a:80\"]}".to_owned(),
-            "2:53: console.names[0]: expected the name of a host such as \"gateway.plant.example\", without a port, \
-             found \"a:80\"",
+            "console: {listen: {http: \"127.0.0.1:8180\"}, names: [\"a:80\"]}".to_owned(),
+            "2:53: console.names[0]: \"a:80\" does not fit: expected the name of a host such as \
+             \"gateway.plant.example\", without a port",
         ),
         (
             "broker: {listen: {tcp: \"127.0.0.1:1883\"}}\nconsole: {listen: {http: \"127.0.0.1:1883\"}}".to_owned(),
-            "3:26: console.listen.http: broker.listen.tcp at line 2 already listens there",
+            "3:20: console.listen.http: broker.listen.tcp at line 2 already listens there",
         ),
     ] {
         let found = load(&format!("version: 1\n{text}\n"), &[]).unwrap_err();
