@@ -14,7 +14,7 @@ use harness::gateway::{Gateway, fieldgate};
 use harness::mqtt::{Subscriber, wait_payload};
 use harness::process::Process;
 use harness::pty::Pty;
-use harness::{Folder, PATIENCE};
+use harness::{Folder, PATIENCE, free_port};
 
 /// What a server does after its first right answer.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +131,71 @@ fn bad_client(name: &[u8]) -> Vec<u8> {
     bytes.extend(body);
     bytes.extend([0x00, 0x00]);
     bytes
+}
+
+/// PUBLISH of MQTT 5 with QoS 0 and RETAIN: 1,000 bytes for a topic of its own.
+fn retained(number: usize) -> Vec<u8> {
+    let topic = format!("flood/{number:08}");
+    let body = [
+        &[0, topic.len() as u8][..],
+        topic.as_bytes(),
+        &[0],
+        &[b'x'; 1_000],
+    ]
+    .concat();
+    let (low, high) = (body.len() % 128, body.len() / 128);
+    [&[0x31, low as u8 | 0x80, high as u8][..], &body].concat()
+}
+
+#[test]
+fn retained_messages_that_wait_for_no_answer_come_no_faster_than_the_disk_takes_them() {
+    const BUDGET_MIB: u64 = 16;
+    const MESSAGES: usize = 120_000;
+    let (port, folder) = (free_port(), Folder::new());
+    let text = format!(
+        "version: 1
+broker:
+  listen: {{tcp: \"127.0.0.1:{port}\"}}
+  allow_anonymous: true
+  limits: {{memory: {BUDGET_MIB}M}}
+"
+    );
+    let file = folder.write("gateway.yaml", &text);
+    let mut command = Command::new(fieldgate());
+    command.arg("run").arg(&file).arg("--state");
+    let process = Process::spawn("fieldgate", command.arg(folder.path().join("state")));
+    process.wait_line("subscribe with: ");
+    let before = resident_kib(process.id());
+    let mut flood = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let connect = b"\x10\x12\0\x04MQTT\x05\x02\0\0\0\0\x05flood";
+    flood.write_all(connect).expect("it reads");
+    let mut answer = [0; 2];
+    flood.read_exact(&mut answer).expect("CONNACK");
+    let flooding = thread::spawn(move || {
+        for number in 0..MESSAGES {
+            flood
+                .write_all(&retained(number))
+                .expect("it goes on reading");
+        }
+        // PINGREQ: its answer comes behind all of them.
+        flood.write_all(&[0xC0, 0]).expect("it reads");
+        flood.set_read_timeout(Some(PATIENCE)).expect("not zero");
+        let mut rest = Vec::new();
+        while !rest.ends_with(&[0xD0, 0]) {
+            let mut some = [0; 64];
+            let length = flood.read(&mut some).expect("PINGRESP");
+            assert_ne!(length, 0, "the connection stays");
+            rest.extend_from_slice(&some[..length]);
+        }
+    });
+    let mut most = 0;
+    while !flooding.is_finished() {
+        most = most.max(resident_kib(process.id()));
+        thread::yield_now();
+    }
+    flooding.join().expect("the flood ends well");
+    let grown = most.saturating_sub(before) / 1024;
+    assert!(grown < BUDGET_MIB + 12, "{grown} MiB more");
 }
 
 #[test]

@@ -4,31 +4,28 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use fieldgate_bridge::{
     Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Simulated,
     Started, Tell, Whose,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::simulate::Simulator;
 use crate::{
-    Breaks, BusConfig, BusHandle, Counts, DeviceConfig, DeviceEntry, ModbusDriver, Transport,
-    TypeConfig, plan,
+    Breaks, BusConfig, BusHandle, Counts, DeviceConfig, DeviceEntry, ModbusDriver, Periods,
+    Transport, TypeConfig, plan,
 };
-
-/// Polls of many devices are spread over a second, but in few moments: a processor that wakes up
-/// for each of them works more than one that finds several waiting.
-const PHASE: Duration = Duration::from_millis(100);
-const PHASES: u64 = 10;
 
 /// The placeholder in the name of a device that stands for several units.
 const UNIT: &str = "{unit}";
 
 /// The buses of one gateway, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Buses {
+    /// From where the periods of all devices are counted.
+    begun: Instant,
     running: BTreeMap<String, Running>,
 }
 
@@ -125,7 +122,10 @@ impl Bridge for Buses {
     }
 
     fn new(_state: Option<&Path>) -> Self {
-        Self::default()
+        Self {
+            begun: Instant::now(),
+            running: BTreeMap::new(),
+        }
     }
 
     async fn change(
@@ -170,9 +170,12 @@ impl Bridge for Buses {
         let Some(bus) = self.running.get(&device.bus) else {
             return Ok(None);
         };
-        let phase = PHASE * u32::try_from(seed % PHASES).unwrap_or_default();
+        let periods = Periods {
+            origin: self.begun,
+            phase: device.together.phase(seed),
+        };
         let settings = device.settings(&bus.handle.config().offline, seed);
-        let driver = ModbusDriver::new(device.clone(), bus.handle.clone()).with_phase(phase);
+        let driver = ModbusDriver::new(device.clone(), bus.handle.clone()).with_periods(periods);
         Ok(Some(Started::new(driver, settings, device.points.model())))
     }
 

@@ -42,5 +42,5 @@ pub use link::port::listen;
 pub use load::{Load, THINKS, load};
 pub use plan::{Breaks, plan};
 pub use probe::{Exchange, probe};
-pub use session::ModbusDriver;
+pub use session::{ModbusDriver, Periods};
 pub use simulate::Simulator;

@@ -26,6 +26,8 @@ use crate::plan::{Breaks, plan};
 use commands::Verification;
 use schedule::Schedule;
 
+pub use schedule::Periods;
+
 /// How long it is remembered what a device refuses. One that refuses everything while it starts
 /// must not be read point by point for ever.
 const MEMORY: Duration = Duration::from_secs(3600);
@@ -40,7 +42,7 @@ pub struct ModbusDriver {
     bus: BusHandle,
     recoveries: watch::Receiver<u64>,
     told: Arc<Mutex<Breaks>>,
-    phase: Duration,
+    periods: Option<Periods>,
 }
 
 impl ModbusDriver {
@@ -53,15 +55,15 @@ impl ModbusDriver {
             bus,
             recoveries,
             told: Arc::default(),
-            phase: Duration::ZERO,
+            periods: None,
         }
     }
 
-    /// After the first poll the periods are counted as if they had begun `phase` earlier. Devices
-    /// with phases of their own are not all asked in the same moment.
+    /// After the first poll, which is at once, the periods are counted from there, and not from when the device was
+    /// opened.
     #[must_use]
-    pub fn with_phase(mut self, phase: Duration) -> Self {
-        self.phase = phase;
+    pub fn with_periods(mut self, periods: Periods) -> Self {
+        self.periods = Some(periods);
         self
     }
 }
@@ -78,8 +80,13 @@ impl Driver for ModbusDriver {
             }
         }
         let points = self.device.points.len();
+        let now = Instant::now();
+        let periods = self.periods.unwrap_or(Periods {
+            origin: now,
+            phase: Duration::ZERO,
+        });
         Ok(ModbusSession {
-            schedule: Schedule::new(&self.device, Instant::now(), self.phase),
+            schedule: Schedule::new(&self.device, now, periods),
             device: Arc::clone(&self.device),
             bus: self.bus.clone(),
             breaks: Breaks::new(),

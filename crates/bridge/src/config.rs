@@ -53,6 +53,10 @@ pub enum Deadband {
     Percent(Decimal),
 }
 
+/// How close in time polls of different devices are begun as one: 1 ms to 1 s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Together(Duration);
+
 /// What holds for points that do not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +67,8 @@ pub struct Defaults {
     pub publish: Publish,
     /// After what time an unchanged value is published again; absent: never.
     pub heartbeat: Option<Period>,
+    /// Which polls of different devices are begun in one moment.
+    pub together: Together,
 }
 
 impl Default for Defaults {
@@ -71,13 +77,16 @@ impl Default for Defaults {
             poll: Poll::Every(Period(Duration::from_secs(1))),
             publish: Publish::OnChange,
             heartbeat: None,
+            together: Together::default(),
         }
     }
 }
 
 const PERIOD_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+const TOGETHER_MAX: Duration = Duration::from_secs(1);
 const PERIOD: &str = "a time such as 300ms, 1s, 5m or 12h";
 const POLL: &str = "a time such as 300ms, 1s, 5m or 12h, or once";
+const TOGETHER: &str = "a time from 1ms to 1s, such as 20ms";
 const BACKOFF: &str = "a range of times such as 1s..60s";
 const DEADBAND: &str = "a number that is not negative, or a percentage such as \"1%\"";
 
@@ -107,6 +116,31 @@ impl Period {
         let number: Decimal = number.parse().ok()?;
         let micros = number.checked_mul(micros.into())?.to_integer()?;
         Self::new(Duration::from_micros(u64::try_from(micros).ok()?))
+    }
+}
+
+impl Together {
+    /// From its text; `None` if that is no time within the limits.
+    fn parse(text: &str) -> Option<Self> {
+        let length = Period::parse(text)?.get();
+        (Duration::from_millis(1)..=TOGETHER_MAX)
+            .contains(&length)
+            .then_some(Self(length))
+    }
+
+    /// How much earlier than those of others the periods of a device begin. The devices of a gateway are spread over
+    /// a second, in moments that are this far from each other; `seed` chooses one.
+    pub fn phase(self, seed: u64) -> Duration {
+        let moments = TOGETHER_MAX.as_micros() / self.0.as_micros().max(1);
+        let moment = u128::from(seed) % moments.max(1);
+        self.0 * u32::try_from(moment).unwrap_or_default()
+    }
+}
+
+impl Default for Together {
+    /// 20 ms.
+    fn default() -> Self {
+        Self(Duration::from_millis(20))
     }
 }
 
@@ -174,6 +208,15 @@ impl<'de> Deserialize<'de> for Poll {
                 "once" => Some(Self::Once),
                 text => Period::parse(text).map(Self::Every),
             },
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Together {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor {
+            expected: TOGETHER,
+            parse: Self::parse,
         })
     }
 }

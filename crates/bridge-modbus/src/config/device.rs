@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fieldgate_bridge::{Defaults, Misfit, Period, Settings, names};
+use fieldgate_bridge::{Defaults, Misfit, Period, Settings, Together, names};
 use fieldgate_model::check_name;
 use serde::Deserialize;
 use serde::de::Deserializer;
@@ -83,6 +83,8 @@ pub struct DeviceConfig {
     pub read_write: bool,
     /// How long it is left alone after a connection to it was made.
     pub settle: Duration,
+    /// With which other devices it is polled in one moment.
+    pub together: Together,
     /// Its points, in the order of the file; never empty.
     pub points: Points,
 }
@@ -236,6 +238,7 @@ impl DeviceEntry {
             mask_write: layout.mask_write.unwrap_or(true),
             read_write: layout.read_write.unwrap_or(false),
             settle: layout.settle.map_or(Duration::ZERO, Period::get),
+            together: defaults.together,
             points: Points::new(points),
         })
     }

@@ -8,14 +8,21 @@ use tokio::time::Instant;
 
 use crate::config::DeviceConfig;
 
+/// From where the periods of a device are counted: from `phase` before `origin`. Devices with the same origin and
+/// phase are polled in the same moments, whenever they were opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Periods {
+    /// A moment that is not after the device was opened.
+    pub origin: Instant,
+    /// How long before that.
+    pub phase: Duration,
+}
+
 /// The points of a device by their periods. All periods count from the same moment, so that those
-/// that divide each other are due together and share requests; that moment may be another for each
-/// device, so that not all are asked at once.
+/// that divide each other are due together and share requests.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    start: Instant,
-    /// How long before the start the periods began.
-    phase: Duration,
+    periods: Periods,
     groups: Vec<Group>,
 }
 
@@ -31,8 +38,8 @@ struct Group {
 const ONCE_RETRY: Duration = Duration::from_secs(10);
 
 impl Schedule {
-    /// Everything is due at `start`, and then where periods end that began `phase` earlier.
-    pub(crate) fn new(device: &DeviceConfig, start: Instant, phase: Duration) -> Self {
+    /// Everything is due at `start`, and then where the periods end.
+    pub(crate) fn new(device: &DeviceConfig, start: Instant, periods: Periods) -> Self {
         let mut by_poll: BTreeMap<Poll, Vec<usize>> = BTreeMap::new();
         for (index, (_, point)) in device.points.iter().enumerate() {
             if let Some(poll) = point.poll {
@@ -49,8 +56,7 @@ impl Schedule {
             points,
         });
         Self {
-            start,
-            phase,
+            periods,
             groups: groups.collect(),
         }
     }
@@ -62,12 +68,12 @@ impl Schedule {
 
     /// The points that are due at `now`. Times that have been missed are left out, not made up.
     pub(crate) fn take_due(&mut self, now: Instant) -> Vec<usize> {
+        let Periods { origin, phase } = self.periods;
         let mut due = Vec::new();
         for group in self.groups.iter_mut().filter(|group| group.next <= now) {
             due.extend(&group.points);
             let period = group.period.as_nanos().max(1);
-            let passed =
-                (now.saturating_duration_since(self.start) + self.phase).as_nanos() % period;
+            let passed = (now.saturating_duration_since(origin) + phase).as_nanos() % period;
             let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or_default());
             group.next = now + group.period.saturating_sub(passed);
         }
@@ -89,7 +95,7 @@ mod tests {
     use crate::config::DeviceEntry;
     use fieldgate_bridge::Defaults;
 
-    fn schedule(start: Instant, phase: Duration) -> Schedule {
+    fn schedule(start: Instant, periods: Periods) -> Schedule {
         let json = r#"{"bus": "b", "unit": 1, "points": {
             "a": {"coil": 0},
             "b": {"coil": 1, "poll": "3s"},
@@ -98,14 +104,34 @@ mod tests {
         }}"#;
         let entry: DeviceEntry = serde_json::from_str(json).unwrap();
         let device = entry.resolve("d", 1, None, &Defaults::default()).unwrap();
-        Schedule::new(&device, start, phase)
+        Schedule::new(&device, start, periods)
+    }
+
+    fn periods(origin: Instant, phase_ms: u64) -> Periods {
+        Periods {
+            origin,
+            phase: Duration::from_millis(phase_ms),
+        }
+    }
+
+    #[test]
+    fn devices_that_were_opened_at_different_times_are_polled_in_the_same_moments() {
+        let origin = Instant::now();
+        for opened_ms in [0, 1, 250, 1_999, 86_400_017] {
+            let start = origin + Duration::from_millis(opened_ms);
+            let mut schedule = schedule(start, periods(origin, 50));
+            schedule.take_due(start);
+            let next = schedule.next().unwrap() - origin;
+            assert_eq!(next.as_millis() % 1_000, 950, "{opened_ms} ms");
+            assert!(next.as_millis() > u128::from(opened_ms));
+        }
     }
 
     #[test]
     fn periods_keep_step_and_missed_times_are_left_out() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut schedule = schedule(start, Duration::ZERO);
+        let mut schedule = schedule(start, periods(start, 0));
         for (now, want, next) in [
             (0, vec![0, 3, 1, 2], 1_000),
             (999, vec![], 1_000),
@@ -125,7 +151,7 @@ mod tests {
     fn a_phase_shortens_the_first_period_and_periods_keep_step() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut schedule = schedule(start, Duration::from_millis(1_300));
+        let mut schedule = schedule(start, periods(start, 1_300));
         for (now, want, next) in [
             (0, vec![0, 3, 1, 2], 700),
             (700, vec![0, 3], 1_700),
@@ -140,7 +166,7 @@ mod tests {
     #[test]
     fn a_point_that_is_read_once_is_done_when_it_was_answered() {
         let start = Instant::now();
-        let mut schedule = schedule(start, Duration::ZERO);
+        let mut schedule = schedule(start, periods(start, 0));
         schedule.take_due(start);
         schedule.answered(2);
         schedule.answered(0);

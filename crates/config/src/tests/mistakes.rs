@@ -17,7 +17,7 @@ devices:
       level: {input: 0, as: u17}
       pump: {discrete: 0, write: true}
 "#;
-    let want = r#"gateway.yaml:3:12: defaults.pol: unknown key; expected one of poll, publish, heartbeat; did you mean "poll"?
+    let want = r#"gateway.yaml:3:12: defaults.pol: unknown key; expected one of poll, publish, heartbeat, together; did you mean "poll"?
 gateway.yaml:8:10: devices.plc.bus: unknown bus "plc_nt"; expected plc_net; did you mean "plc_net"?
 gateway.yaml:9:11: devices.plc.unit: 300 does not fit: expected a whole number from 0 to 255
 gateway.yaml:11:29: devices.plc.points.level.as: unknown name "u17"; expected one of bit(n), u8_high, u8_low, i16, u16, i24, u24, i32, u32, i64, u64, f16, f32, f64, bcd16, bcd32, string(n), bytes(n); did you mean "u16"?

@@ -442,6 +442,6 @@ mod tests {
             panic!("defaults have keys");
         };
         let keys: Vec<&str> = keys.iter().map(|(key, _)| *key).collect();
-        assert_eq!(keys, ["poll", "publish", "heartbeat"]);
+        assert_eq!(keys, ["poll", "publish", "heartbeat", "together"]);
     }
 }
