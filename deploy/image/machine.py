@@ -20,6 +20,11 @@ class Failed(Exception):
     """What was expected did not come."""
 
 
+def expect(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,6 +1,8 @@
 //! Uplinks of the real binary to Debian's mosquitto, over connections that fail in every way: what is
 //! published here is counted there, by number.
 
+#[path = "uplink/fewer.rs"]
+mod fewer;
 mod harness;
 #[path = "uplink/proxy.rs"]
 mod proxy;

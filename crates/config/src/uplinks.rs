@@ -13,7 +13,7 @@ use std::time::Duration;
 use fieldgate_bridge::Period;
 use fieldgate_model::Topics;
 use fieldgate_uplink::Config;
-use fieldgate_uplink::config::{Accept, Files, Forward, Limits, Preset, Replay, Spool};
+use fieldgate_uplink::config::{Accept, Files, Forward, Limits, Pack, Preset, Replay, Spool};
 use fieldgate_uplink::map::{Template, overlap};
 
 pub(crate) use entry::Uplink;
@@ -21,10 +21,13 @@ pub(crate) use entry::Uplink;
 use super::document::Name;
 use super::report::Report;
 use super::source::File;
-use entry::{ForwardEntry, ReplayEntry, SpoolEntry};
+use entry::{ForwardEntry, PackEntry, ReplayEntry, SpoolEntry};
 
 /// A client identifier that every MQTT server takes has 23 bytes; those that matter take 65,535.
 const CLIENT_ID_MAX: usize = 256;
+
+/// Bytes of a pack: AWS IoT Core takes 128 KiB with all that is around it.
+const PACK_MAX: u64 = 100 << 10;
 
 /// Around the uplinks.
 pub(crate) struct Around<'a> {
@@ -90,6 +93,7 @@ impl<'a> Around<'a> {
                 .into_iter()
                 .map(|forward| self.forward(forward))
                 .collect(),
+            pack: entry.pack.map(|entry| pack(entry, self.gateway)),
             accept: entry
                 .accept
                 .into_iter()
@@ -127,6 +131,7 @@ impl<'a> Around<'a> {
                 .qos
                 .map_or(fieldgate_broker::QoS::AtLeastOnce, |qos| qos.0),
             retain: entry.retain.map(Into::into).unwrap_or_default(),
+            min_interval: entry.min_interval.map(|time| time.0),
         }
     }
 
@@ -168,6 +173,9 @@ impl<'a> Around<'a> {
             found.push((vec!["client_id"], message));
         }
         let rules = uplink.preset.topics();
+        if let Some(pack) = &uplink.pack {
+            found.extend(misfits_of_pack(pack, uplink));
+        }
         for forward in &uplink.forward {
             for filter in &forward.topics {
                 let there = forward.to.apply_to_filter(filter);
@@ -187,6 +195,29 @@ impl<'a> Around<'a> {
         }
         found
     }
+}
+
+fn pack(entry: PackEntry, gateway: &str) -> Pack {
+    Pack {
+        every: entry.every.map_or(Duration::from_secs(1), |time| time.0),
+        max: entry.max.map_or(PACK_MAX, |size| size.0) as usize,
+        topic: entry.topic.of(gateway).to_string(),
+    }
+}
+
+fn misfits_of_pack<'k>(pack: &Pack, uplink: &Config) -> Vec<(Vec<&'k str>, String)> {
+    let mut found = Vec::new();
+    let most = uplink.limits.packet;
+    if pack.max > most {
+        let message = format!("{} bytes are more than limits.packet, {most}", pack.max);
+        found.push((vec!["pack", "max"], message));
+    }
+    let refused = match pack.topic.contains('{') {
+        true => Some("many messages have one topic: expected a text without {topic}".to_owned()),
+        false => uplink.preset.topics().refuse(&pack.topic),
+    };
+    found.extend(refused.map(|why| (vec!["pack", "topic"], why)));
+    found
 }
 
 fn spool(entry: SpoolEntry) -> Spool {

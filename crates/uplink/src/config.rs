@@ -9,6 +9,7 @@ use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, WhenFull};
 
 use crate::lanes::{Order, Settings};
 use crate::map::{Template, TopicRules};
+pub use crate::pack::Pack;
 
 /// The port of MQTT over TCP, and over TLS.
 const PORTS: (u16, u16) = (1883, 8883);
@@ -203,6 +204,8 @@ pub struct Forward {
     pub qos: QoS,
     /// Which are kept there.
     pub retain: Retain,
+    /// A topic has at most one message in this time, the last one.
+    pub min_interval: Option<Duration>,
 }
 
 /// Which messages come down.
@@ -330,6 +333,8 @@ pub struct Config {
     pub files: Files,
     /// What goes up.
     pub forward: Vec<Forward>,
+    /// Many messages go up as one.
+    pub pack: Option<Pack>,
     /// What comes down.
     pub accept: Vec<Accept>,
     /// What waits.

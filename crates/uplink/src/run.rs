@@ -1,6 +1,7 @@
 //! The task of an uplink: messages in, messages out, and nothing lost between.
 
 mod down;
+mod taken;
 mod told;
 mod up;
 
@@ -11,17 +12,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fieldgate_broker::{Delivery, Forwarder};
 use fieldgate_mqtt::QoS;
-use fieldgate_spool::ring::Record;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Retain};
+use crate::config::Config;
 use crate::disk::{Disk, Outcome};
-use crate::item::Item;
 use crate::lanes::{Lanes, WATCHDOG};
 use crate::link::{self, Dialect, Event, Link, Open};
-use crate::marks;
 use crate::net::{self, Peer};
+use crate::pace::Pace;
+use crate::pack::Packing;
 use crate::status::{Rejected, RejectedList, Status};
 
 /// Bytes of messages that may wait for an uplink in the broker.
@@ -104,6 +104,8 @@ struct Uplink {
     forwarder: Forwarder,
     shared: Arc<Mutex<Shared>>,
     status: Status,
+    pace: Pace,
+    packing: Packing,
     lanes: Lanes,
     disk: Disk,
     link: Link,
@@ -138,6 +140,8 @@ async fn run(
     let epoch = epoch.unwrap_or_else(|| chance.hash_one(&folder) as u32 | 1 << 31);
     let now = Instant::now();
     let mut uplink = Uplink {
+        pace: Pace::default(),
+        packing: Packing::default(),
         lanes: Lanes::new(config.lanes(), epoch, now),
         disk,
         link: Link::Pause(now),
@@ -183,6 +187,8 @@ impl Uplink {
         let mut taken: Vec<Delivery> = Vec::new();
         loop {
             let wake = self.wake.map_or(Instant::now() + WATCHDOG, |wake| wake);
+            let held = self.held_until();
+            let release = held.unwrap_or(wake);
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
@@ -195,84 +201,10 @@ impl Uplink {
                 event = self.link.event() => self.on_link(event).await,
                 _ = tick.tick() => self.tick(),
                 () = tokio::time::sleep_until(wake.into()), if self.wake.is_some() => self.wake = None,
+                () = tokio::time::sleep_until(release.into()), if held.is_some() => self.release(Instant::now()),
             }
             self.use_disk();
             self.fill();
-        }
-    }
-
-    /// A message of the broker.
-    fn take(&mut self, delivery: &Delivery) {
-        let message = delivery.message();
-        let topic = message.topic();
-        if topic.starts_with(&self.config.own) {
-            return;
-        }
-        let Some(forward) = self
-            .config
-            .forward
-            .iter()
-            .find(|forward| up::is_meant(forward, topic))
-        else {
-            return;
-        };
-        let publish = message.publish();
-        let user = publish.properties.user_properties;
-        if marks::has_looped(user, &self.config.gateway) {
-            self.status.dropped.looped += 1;
-            return;
-        }
-        let now = unix_ms();
-        let retain = message.retain() && forward.retain != Retain::Never;
-        // Without a clock it is not known when a time ends that is counted in another process.
-        let expires = message.expires().filter(|_| now > 0).map(|at| {
-            let left = at.saturating_duration_since(Instant::now());
-            now + u64::try_from(left.as_millis()).unwrap_or(0)
-        });
-        let refused = match forward.to.apply(topic) {
-            Some(to) => match self.config.preset.topics().refuse(&to) {
-                None => {
-                    let item = Item {
-                        topic: &to,
-                        payload: publish.payload,
-                        qos: forward.qos,
-                        retain,
-                        expires,
-                        utf8: publish.properties.payload_format_utf8,
-                        correlation: publish.properties.correlation_data,
-                        content_type: publish.properties.content_type,
-                        user,
-                    };
-                    return self.offer(item.encode(), forward.qos, now);
-                }
-                Some(why) => why,
-            },
-            None => format!("no topic can be made of it with {}", forward.to),
-        };
-        self.reject_now(topic, refused, publish.payload);
-    }
-
-    fn offer(&mut self, bytes: Vec<u8>, qos: QoS, now: u64) {
-        if bytes.len() > self.config.limits.packet {
-            if let Some(item) = Item::decode(&bytes) {
-                let why = format!(
-                    "it has more than limits.packet, {} bytes",
-                    self.config.limits.packet
-                );
-                self.reject_now(item.topic, why, item.payload);
-            }
-            return;
-        }
-        let record = Record {
-            seq: self.seq,
-            time: now,
-            bytes,
-        };
-        self.seq += 1;
-        let dropped = self.lanes.offer(record, Instant::now());
-        match qos {
-            QoS::AtMostOnce => self.status.dropped.qos0 += dropped,
-            _ => self.count_full(dropped),
         }
     }
 
@@ -437,6 +369,7 @@ impl Uplink {
         for delivery in self.forwarder.drain() {
             self.take(&delivery);
         }
+        self.release_all();
         let (under_way, ..) = self.lanes.disconnect(false);
         self.status.duplicates_possible += under_way as u64;
         while let Some((number, count)) = self.lanes.progress() {

@@ -30,6 +30,10 @@ pub struct Status {
     pub resent: u64,
     /// Messages that were under way when a connection ended: they may have arrived twice.
     pub duplicates_possible: u64,
+    /// Messages that a later one of their topic took the place of, by `min_interval`.
+    pub replaced: u64,
+    /// Messages that went up in one with others.
+    pub packed: u64,
     /// Messages that came down.
     pub accepted: u64,
     /// Messages that came down and were not published here.

@@ -25,6 +25,7 @@ pub(crate) struct Uplink {
     pub(super) key: Option<PathBuf>,
     #[serde(default)]
     pub(super) forward: Vec<ForwardEntry>,
+    pub(super) pack: Option<PackEntry>,
     #[serde(default)]
     pub(super) accept: Vec<AcceptEntry>,
     #[serde(default)]
@@ -47,6 +48,16 @@ pub(crate) struct ForwardEntry {
     pub(super) to: Option<TemplateText>,
     pub(super) qos: Option<QosNumber>,
     pub(super) retain: Option<Retain>,
+    pub(super) min_interval: Option<Time<1, 86_400>>,
+}
+
+/// `pack:`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PackEntry {
+    pub(super) topic: TemplateText,
+    pub(super) every: Option<Time<1, 3_600>>,
+    pub(super) max: Option<Bytes<2048, { 4 << 20 }>>,
 }
 
 /// One of `accept:`

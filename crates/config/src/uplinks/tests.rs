@@ -29,7 +29,8 @@ fn what_is_written_is_what_is_meant() {
     key: k.pem
     forward:
       - {topics: [\"plant7/#\"], except: [\"plant7/x/#\"], to: \"site/{gateway}/{topic:1..}\", retain: never}
-      - {topics: [\"b\"], qos: 0}
+      - {topics: [\"b\"], qos: 0, min_interval: 5s}
+    pack: {topic: \"site/{gateway}/batch\", every: 2s, max: 3K}
     accept: [{topics: [\"site/+/set\"], to: \"{topic:1..}\"}]
     spool: {max: 64M, age: 2d, when_full: drop_newest, window: 5s}
     replay: {order: fresh_first, share: 20%, topic: \"late/{topic}\"}
@@ -61,6 +62,11 @@ fn what_is_written_is_what_is_meant() {
         (uplink.replay.order, uplink.replay.share),
         (Order::FreshFirst, 0.2)
     );
+    assert_eq!(uplink.forward[0].min_interval, None);
+    assert_eq!(uplink.forward[1].min_interval, Some(Duration::from_secs(5)));
+    let pack = uplink.pack.unwrap();
+    assert_eq!(pack.topic, "site/plant7/batch");
+    assert_eq!((pack.every, pack.max), (Duration::from_secs(2), 3 << 10));
     let limits = uplink.limits;
     assert_eq!((limits.messages, limits.bytes), (Some(50), Some(64 << 10)));
     assert_eq!((limits.in_flight, limits.packet), (9, 4 << 10));
@@ -109,6 +115,9 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
         (with("    certificate: c.pem"), ":7:5: uplinks.cloud.certificate: needs key, too"),
         (with("    ca: c.pem"), ":7:5: uplinks.cloud.ca: is for encrypted connections"),
         (with("    password_file: p"), ":7:5: uplinks.cloud.password_file: needs username, too"),
+        (with("    pack: {topic: b, max: 1M}"), ":7:22: uplinks.cloud.pack.max: 1048576 bytes are more than limits.packet, 262144"),
+        (with("    pack: {topic: \"b/{topic}\"}"), "uplinks.cloud.pack.topic: many messages have one topic"),
+        (with("    pack: {every: 2s}"), "topic"),
         (with("    client_id: \"\""), "expected 1 to 256 bytes"),
         ("    url: \"http://h\"\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "expected mqtt://HOST, mqtts://HOST"),
         ("    url: \"mqtt://h\"\n    forward: [{topics: [\"a/#/b\"]}]\n".to_owned(), "expected a topic filter such as"),

@@ -234,6 +234,8 @@ fn described(status: &Status) -> Value {
         "sent": status.sent,
         "acknowledged": status.acknowledged,
         "resent": status.resent,
+        "replaced": status.replaced,
+        "packed": status.packed,
         "duplicates_possible": status.duplicates_possible,
         "accepted": status.accepted,
         "not_accepted": status.not_accepted,

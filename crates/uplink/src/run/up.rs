@@ -223,12 +223,13 @@ impl Uplink {
             Version::V5 => 5,
             _ => 3,
         };
+        let is_packed = self.config.pack.is_some();
         if open.retain {
             for forward in self
                 .config
                 .forward
                 .iter()
-                .filter(|forward| forward.retain == Retain::Last)
+                .filter(|forward| forward.retain == Retain::Last && !is_packed)
             {
                 let kept = forward
                     .topics
