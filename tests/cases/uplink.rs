@@ -4,16 +4,14 @@
 #[path = "uplink/fewer.rs"]
 mod fewer;
 mod harness;
-#[path = "uplink/proxy.rs"]
-mod proxy;
-#[path = "uplink/wire.rs"]
-mod wire;
 
 use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use fieldgate_tests::counter::{Got, Wire};
+use fieldgate_tests::faults::{Mode, Proxy};
 use serde_json::Value;
 
 use harness::gateway::{configuration, fieldgate};
@@ -21,8 +19,6 @@ use harness::mosquitto::Mosquitto;
 use harness::process::Process;
 use harness::secure::{Secure, make_certificates};
 use harness::{Folder, PATIENCE, free_port};
-use proxy::{Mode, Proxy};
-use wire::{Got, Wire};
 
 /// Unacknowledged messages of an uplink in these cases.
 const IN_FLIGHT: usize = 50;

@@ -1,7 +1,9 @@
 //! What the whole-gateway tests and benches share.
 
 pub mod bench;
+pub mod counter;
 pub mod crash;
 pub mod differential;
+pub mod faults;
 pub mod random;
 pub mod raw;

@@ -28,6 +28,9 @@ use crate::status::{Rejected, RejectedList, Status};
 pub const INBOX: usize = 8 << 20;
 /// Messages that are taken from the inbox in one go.
 const AT_ONCE: usize = 256;
+/// Messages that come within this time go up together: one of them wakes this task, one write takes them, and their
+/// acknowledgements come in one piece.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// How often is looked at what is due by time.
 const TICK: Duration = Duration::from_millis(200);
 /// How long the last words may take.
@@ -123,6 +126,8 @@ struct Uplink {
     closed: u32,
     failures: u32,
     up_since: Option<Instant>,
+    /// Nothing is taken from the inbox before.
+    take_at: Instant,
     /// More messages can be sent at this time.
     wake: Option<Instant>,
     chance: RandomState,
@@ -154,6 +159,7 @@ async fn run(
         closed: 0,
         failures: 0,
         up_since: None,
+        take_at: now,
         wake: None,
         chance,
         status: Status {
@@ -189,14 +195,19 @@ impl Uplink {
             let wake = self.wake.map_or(Instant::now() + WATCHDOG, |wake| wake);
             let held = self.held_until();
             let release = held.unwrap_or(wake);
+            let may_take = self.take_at <= Instant::now();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
-                () = self.forwarder.recv(AT_ONCE, &mut taken) => {
+                () = self.forwarder.recv(AT_ONCE, &mut taken), if may_take => {
+                    if taken.len() < AT_ONCE {
+                        self.take_at = Instant::now() + TOGETHER;
+                    }
                     for delivery in taken.drain(..) {
                         self.take(&delivery);
                     }
                 }
+                () = tokio::time::sleep_until(self.take_at.into()), if !may_take => {}
                 outcome = self.disk.done() => self.on_disk(outcome),
                 event = self.link.event() => self.on_link(event).await,
                 _ = tick.tick() => self.tick(),

@@ -1,10 +1,10 @@
 //! Fewer messages: many in one, and of a topic the last in a time.
 
+use fieldgate_tests::counter::{Got, Wire};
 use serde_json::Value;
 
 use crate::harness::PATIENCE;
 use crate::harness::mosquitto::Mosquitto;
-use crate::wire::{Got, Wire};
 use crate::{Gateway, uplink};
 
 #[test]

@@ -1,4 +1,4 @@
-//! A TCP proxy with faults between an uplink and its remote.
+//! A TCP proxy with faults, between a client and its server.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
