@@ -32,6 +32,10 @@ pub enum Poll {
     Once,
 }
 
+/// After what time an unchanged value is published again: a [`Period`], or `never`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat(Option<Period>);
+
 /// Which readings are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,7 +66,7 @@ pub struct Defaults {
     /// Which readings are published.
     pub publish: Publish,
     /// After what time an unchanged value is published again; absent: never.
-    pub heartbeat: Option<Period>,
+    pub heartbeat: Option<Heartbeat>,
 }
 
 impl Default for Defaults {
@@ -78,6 +82,7 @@ impl Default for Defaults {
 const PERIOD_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 const PERIOD: &str = "a time such as 300ms, 1s, 5m or 12h";
 const POLL: &str = "a time such as 300ms, 1s, 5m or 12h, or once";
+const HEARTBEAT: &str = "a time such as 300ms, 1s, 5m or 12h, or never";
 const BACKOFF: &str = "a range of times such as 1s..60s";
 const DEADBAND: &str = "a number that is not negative, or a percentage such as \"1%\"";
 
@@ -107,6 +112,13 @@ impl Period {
         let number: Decimal = number.parse().ok()?;
         let micros = number.checked_mul(micros.into())?.to_integer()?;
         Self::new(Duration::from_micros(u64::try_from(micros).ok()?))
+    }
+}
+
+impl Heartbeat {
+    /// Of a point that says `own`, where all say `usual`.
+    pub fn of(own: Option<Self>, usual: Option<Self>) -> Option<Duration> {
+        own.or(usual)?.0.map(Period::get)
     }
 }
 
@@ -173,6 +185,18 @@ impl<'de> Deserialize<'de> for Poll {
             parse: |text| match text {
                 "once" => Some(Self::Once),
                 text => Period::parse(text).map(Self::Every),
+            },
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Heartbeat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor {
+            expected: HEARTBEAT,
+            parse: |text| match text {
+                "never" => Some(Self(None)),
+                text => Period::parse(text).map(|period| Self(Some(period))),
             },
         })
     }
@@ -327,7 +351,7 @@ mod tests {
     #[test]
     fn defaults_may_be_given_in_part() {
         let defaults: Defaults = read(r#"{"heartbeat": "60s"}"#).unwrap();
-        let heartbeat = Period::new(Duration::from_secs(60));
+        let heartbeat = Some(Heartbeat(Period::new(Duration::from_secs(60))));
         assert_eq!(
             defaults,
             Defaults {
@@ -336,6 +360,18 @@ mod tests {
             }
         );
         assert!(read::<Defaults>(r#"{"hartbeat": "60s"}"#).is_err());
+        assert!(read::<Defaults>(r#"{"heartbeat": "nver"}"#).is_err());
+        for (own, usual, want) in [
+            (None, None, None),
+            (None, Some("60s"), Some(60)),
+            (Some("5s"), Some("60s"), Some(5)),
+            (Some("never"), Some("60s"), None),
+            (Some("5s"), Some("never"), Some(5)),
+        ] {
+            let heartbeat = |text: &str| read::<Heartbeat>(&format!("\"{text}\"")).unwrap();
+            let found = Heartbeat::of(own.map(heartbeat), usual.map(heartbeat));
+            assert_eq!(found.map(|time| time.as_secs()), want, "{own:?} {usual:?}");
+        }
         assert!(read::<Defaults>(r#"{"publish": "always"}"#).is_err());
     }
 }

@@ -250,7 +250,7 @@ impl Device {
         let device = self.settings.device.as_str();
         if let Link::Offline { error: told, since } = &self.link {
             log::debug!(DEVICE = device; "{error}");
-            // Whoever plugs the adapter in wants to read what is wrong now, not what was at first.
+            // The state tells what is wrong now, not what was at first: another adapter may be in.
             if *told != error.detail {
                 let since = *since;
                 self.tell_offline(error, since).await?;
@@ -261,7 +261,8 @@ impl Device {
             log::debug!(DEVICE = device; "{error}");
             return Some(false);
         }
-        log::warn!(DEVICE = device; "offline after {} failures: {error}", self.failures);
+        let failures = crate::show::counted(self.failures as usize, "failure");
+        log::warn!(DEVICE = device; "offline after {failures}: {error}");
         add(&self.counters.offline, 1);
         self.tell_offline(error, Timestamp::now()).await?;
         let stale = self.filter.stale();

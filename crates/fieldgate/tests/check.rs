@@ -108,6 +108,52 @@ fn the_examples_of_the_readme_are_right() {
 }
 
 #[test]
+fn a_device_type_of_the_program_needs_no_file_and_a_file_replaces_it() {
+    let folder = Folder::new("built-in");
+    let text = "version: 1
+buses: {b: {tcp: \"127.0.0.1:502\"}}
+devices: {m: {type: sdm630, bus: b, unit: 1}}
+";
+    let file = folder.write("gateway.yaml", text.as_bytes());
+    let (code, stdout, stderr) = fieldgate(&["check", &file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(!stdout.contains("1 device, 1 point"), "{stdout}");
+
+    let own = b"points: {only: {input: 0, as: u16}}\n";
+    let own = folder.write("types/sdm630.yaml", own);
+    let (_, stdout, _) = fieldgate(&["check", &file]);
+    assert!(stdout.contains("1 device, 1 point"), "{stdout}");
+
+    // A mistake that comes of the program's type is shown there.
+    std::fs::remove_file(own).unwrap();
+    let text = text.replace("unit: 1", "unit: 1, modbus: {max_registers: 1}");
+    let wrong = folder.write("gateway.yaml", text.as_bytes());
+    let (code, _, stderr) = fieldgate(&["check", &wrong]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("max_registers"), "{stderr}");
+    let text = text.replace("sdm630", "sdm63");
+    let wrong = folder.write("gateway.yaml", text.as_bytes());
+    let (_, _, stderr) = fieldgate(&["check", &wrong]);
+    assert!(stderr.contains("did you mean \"sdm630\"?"), "{stderr}");
+
+    let (code, listed, _) = fieldgate(&["types"]);
+    assert_eq!(code, 0);
+    assert!(
+        listed.contains("sdm630 ") && listed.contains("Eastron SDM630-Modbus V2\n"),
+        "{listed}"
+    );
+    let (code, printed, _) = fieldgate(&["types", "sdm630"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        printed,
+        std::fs::read_to_string(shipped("types/sdm630.yaml")).unwrap()
+    );
+    let (code, _, stderr) = fieldgate(&["types", "sdm63"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("did you mean \"sdm630\"?"), "{stderr}");
+}
+
+#[test]
 fn an_expanded_file_passes_the_check_and_has_no_types_left() {
     let folder = Folder::new("expanded");
     let (code, stdout, _) = fieldgate(&["check", &shipped("demo.yaml"), "--expand"]);

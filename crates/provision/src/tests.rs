@@ -195,13 +195,14 @@ mqtt: {{user: ann, password: 12345678}}
     let want = "fieldgate/gateway.yaml:2:10: broker.usres: unknown key; expected one of listen, tls, allow_anonymous, takeover, users, store, limits; did you mean \"users\"?
 fieldgate/gateway.yaml.txt: not read: the name must be gateway.yaml
 fieldgate/provision.yaml:2:1: hostnam: unknown key; expected one of version, hostname, timezone, ethernet, wifi, ssh, mqtt; did you mean \"hostname\"?
+fieldgate/provision.yaml:3:1: timezone: there is no time zone \"Europe/Berlim\" here
 fieldgate/provision.yaml:4:46: ethernet.gateway: 192.168.8.1 is not in the network of the address
 fieldgate/provision.yaml:5:17: wifi.country: expected two capital letters, such as DE
 fieldgate/provision.yaml:5:40: wifi.password: a Wi-Fi password has 8 to 63 letters, digits and signs of ASCII
 fieldgate/provision.yaml:7:10: ssh.keys[0]: this is a private key, which belongs nowhere but on your PC; the public one is in the file that ends in .pub
 fieldgate/provision.yaml:7:49: ssh.keys[1]: the public key is cut or not on one line
 fieldgate/provision.yaml:8:29: mqtt.password: expected text, found 12345678 (text that looks like a number or like true and false needs quotes)
-9 mistakes";
+10 mistakes";
     assert_eq!(board.start(), want);
     let report = board.report();
     assert!(report.contains(want), "{report}");
@@ -227,6 +228,109 @@ fieldgate/provision.yaml:8:29: mqtt.password: expected text, found 12345678 (tex
     fs::remove_file(board.0.join("boot/fieldgate/gateway.yaml.txt")).unwrap();
     assert_eq!(board.start(), "");
     assert!(!board.report().contains("REFUSED"));
+}
+
+#[test]
+fn a_mistake_in_one_item_costs_that_item_only() {
+    const BAD: &str = "ssh-ed25519 AAAA ann@pc";
+    let broken = "version: 1\nbroker: {usres: x}\n";
+    let cases = [
+        // What is written, what is refused, and which items are taken all the same.
+        (
+            "hostname: -a\n",
+            "hostname",
+            ["zone", "keys", "wifi", "user"].as_slice(),
+        ),
+        (
+            "timezone: Mars/Olympus\n",
+            "timezone",
+            &["name", "keys", "wifi", "user"],
+        ),
+        (
+            "ssh: {keyz: []}\n",
+            "ssh.keyz",
+            &["name", "zone", "wifi", "user"],
+        ),
+        (
+            "wifi: {country: DE, ssid: x, password: short}\n",
+            "wifi.password",
+            &["name", "zone", "keys", "user"],
+        ),
+        (
+            "mqtt: {user: ann, password: 12}\n",
+            "mqtt.password",
+            &["name", "zone", "keys", "wifi"],
+        ),
+        (
+            "color: red\n",
+            "color",
+            &["name", "zone", "keys", "wifi", "user"],
+        ),
+    ];
+    for (wrong, place, taken) in cases {
+        let board = Board::new(&format!("item-{place}"));
+        // The mapping names no file of users, and the new one is wrong.
+        board.put("root/etc/fieldgate/gateway.yaml", "version: 1\n");
+        fs::remove_file(board.0.join("root/etc/fieldgate/users.yaml")).unwrap();
+        board.put("boot/fieldgate/gateway.yaml", broken);
+        let right = format!(
+            "hostname: plant7\ntimezone: Europe/Berlin\nssh: {{keys: [{KEY}]}}\n\
+             wifi: {{country: DE, ssid: x, password: long-enough}}\nmqtt: {{user: ann, password: secret}}\n"
+        );
+        let item = wrong.split(':').next().unwrap();
+        let right = right
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(item));
+        let text = format!("version: 1\n{wrong}{}", right.collect::<String>());
+        board.put("boot/fieldgate/provision.yaml", &text);
+        let said = board.start();
+        assert!(said.contains(&format!(": {place}: ")), "{place}: {said}");
+        assert!(said.ends_with("2 mistakes"), "{place}: {said}");
+        let there = |path: &str| {
+            board
+                .0
+                .join("root/etc")
+                .join(path)
+                .symlink_metadata()
+                .is_ok()
+        };
+        let found = [
+            ("name", there("hostname")),
+            ("zone", there("localtime")),
+            ("keys", there("ssh/authorized_keys.d/root")),
+            ("wifi", there("wpa_supplicant/wpa_supplicant-wlan0.conf")),
+            ("user", there("fieldgate/users.yaml")),
+        ];
+        let found = found.iter().filter(|(_, is)| *is).map(|(name, _)| *name);
+        assert_eq!(found.collect::<Vec<_>>(), taken, "{place}");
+        let report = board.report();
+        assert!(report.contains("provision.yaml: taken IN PART"), "{report}");
+        let left = board.get("boot/fieldgate/provision.yaml");
+        assert_eq!(left.contains("long-enough"), false, "{left}");
+        assert_eq!(left.contains("short"), place == "wifi.password", "{left}");
+
+        // What was changed on the board stays when the mistake is said again, and when it is corrected.
+        board.put("root/etc/fieldgate/users.yaml", "users: {}\n");
+        assert!(board.start().contains(&format!(": {place}: ")));
+        let fixed = board
+            .get("boot/fieldgate/provision.yaml")
+            .replace(wrong, "");
+        board.put("boot/fieldgate/provision.yaml", fixed);
+        board.put("boot/fieldgate/gateway.yaml", "version: 1\n");
+        assert_eq!(board.start(), "", "{place}");
+        assert_eq!(board.get("root/etc/fieldgate/users.yaml"), "users: {}\n");
+    }
+
+    // Of several keys, those that are right can log in.
+    let board = Board::new("item-keys");
+    board.put(
+        "boot/fieldgate/provision.yaml",
+        format!("version: 1\nssh: {{keys: [{BAD}, {KEY}]}}\n"),
+    );
+    assert!(board.start().contains(": ssh.keys[0]: "));
+    let keys = board.get("root/etc/ssh/authorized_keys.d/root");
+    assert_eq!(keys, format!("{KEY}\n"));
+    assert!(board.report().contains("1 key"), "{}", board.report());
 }
 
 #[test]
@@ -256,12 +360,6 @@ fn what_contradicts_the_board_is_refused() {
             "mqtt: {user: ann}",
             "",
             "mqtt.password: is needed: there is no such user yet",
-        ),
-        (
-            "nowhere",
-            "mqtt: {user: ann, password: secret}",
-            "version: 1",
-            "mqtt: gateway.yaml names no users file: write `users: users.yaml` below `broker:` there",
         ),
         (
             "both",
@@ -432,7 +530,8 @@ fn passwords_are_cut_out_however_they_are_written() {
         let root = parse(&text).root.unwrap();
         let found = root.get(&["wifi", "password"]).and_then(Node::text);
         assert_eq!(found, Some(secret), "{password}");
-        let cut = redact::redact(&text, &root).filter(|cut| {
+        let items = ["wifi", "mqtt"];
+        let cut = redact::redact(&text, &root, &items).filter(|cut| {
             let again = parse(cut).root.unwrap();
             again
                 .get(&["wifi", "password"])
@@ -440,7 +539,8 @@ fn passwords_are_cut_out_however_they_are_written() {
                 .is_none()
         });
         assert_eq!(cut.is_some(), is_cut, "{password}: {cut:?}");
-        let left = cut.or_else(|| redact::rewrite(&root)).unwrap();
+        let anew = || serde_yaml::to_string(&redact::bare(&root, &items)).unwrap();
+        let left = cut.unwrap_or_else(anew);
         assert!(!left.contains("heim"), "{left}");
         assert!(left.contains("user: ann"), "{left}");
     }

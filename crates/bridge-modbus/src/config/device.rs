@@ -240,6 +240,40 @@ impl DeviceEntry {
         })
     }
 
+    /// Whether nothing of this device needs an answer, as none of the units of a line gives one to a request for all.
+    ///
+    /// # Errors
+    ///
+    /// The key that needs one.
+    pub fn check_broadcast(&self) -> Result<(), Misfit> {
+        let key = if self.many { "units" } else { "unit" };
+        let all = "unit 0 is all units of the line, and none of them answers";
+        if self.many {
+            let message = format!("{all}: give it a device of its own");
+            return Err(Misfit::new(&[key], message));
+        }
+        if self.kind.is_some() {
+            let message = format!(
+                "{all}: such a device has points of its own, which are only written, and no type"
+            );
+            return Err(Misfit::new(&["type"], message));
+        }
+        if self.modbus.read_write == Some(true) {
+            let path = ["modbus", "read_write"];
+            return Err(Misfit::new(
+                &path,
+                format!("{all}: function 23 needs an answer"),
+            ));
+        }
+        for (name, point) in &self.points {
+            if let Some((key, needed)) = point.needs_answer() {
+                let message = format!("{all}: {needed}");
+                return Err(Misfit::new(&["points", name, key], message));
+            }
+        }
+        Ok(())
+    }
+
     /// A request has to hold each point.
     fn check_lengths(
         &self,

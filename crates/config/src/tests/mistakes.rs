@@ -276,7 +276,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {serial: {port: /dev/x}, frame: {line: \"\\xFF\"}, points: {w: {}}}"),
-            ":4:45: devices.a.frame.line: `ÿ` is no ASCII character; write its byte as '\\xB0', in single quotes",
+            ":4:45: devices.a.frame.line: `ÿ` is no ASCII character; write its bytes as '\\xFF', in single quotes",
         ),
         (
             device(

@@ -31,6 +31,7 @@ pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec
         let started = Broker::open(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
+            local_networks: config.local_networks.clone(),
             users: config.users.clone(),
             takeover: config.takeover,
             limits: limits.clone(),
