@@ -78,8 +78,10 @@ impl Driver for ModbusDriver {
             }
         }
         let points = self.device.points.len();
+        let schedule = Schedule::new(&self.device, Instant::now(), self.phase);
         Ok(ModbusSession {
-            schedule: Schedule::new(&self.device, Instant::now(), self.phase),
+            is_write_only: schedule.next().is_none(),
+            schedule,
             device: Arc::clone(&self.device),
             bus: self.bus.clone(),
             breaks: Breaks::new(),
@@ -137,11 +139,13 @@ pub struct ModbusSession {
     misses: Vec<u32>,
     /// Points whose fault is in the log already.
     reported: Vec<bool>,
+    /// Nothing of the device is ever read, so that its first poll only says that commands can come.
+    is_write_only: bool,
 }
 
 impl Session for ModbusSession {
     async fn ready(&mut self) {
-        if self.search.is_some() || !self.pending.is_empty() {
+        if self.search.is_some() || !self.pending.is_empty() || self.is_write_only {
             return;
         }
         let verification = self.verifications.iter().map(|wait| wait.due).min();
@@ -152,6 +156,7 @@ impl Session for ModbusSession {
     }
 
     async fn poll(&mut self, out: &mut Vec<Sample>) -> Result<(), DriverError> {
+        self.is_write_only = false;
         let now = Instant::now();
         if let Some(place) = self.verifications.iter().position(|wait| wait.due <= now) {
             return self.verify(place, out).await;
