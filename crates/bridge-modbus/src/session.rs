@@ -33,7 +33,7 @@ const MEMORY: Duration = Duration::from_secs(3600);
 /// Runs one device over a shared bus.
 ///
 /// Opening costs nothing: the bus connects when something is to be read. A device whose points
-/// are all read `once` is not asked again after that, so nobody notices when it goes away.
+/// are all read `once` is not asked again after that, so it is not noticed when it goes away.
 #[derive(Debug)]
 pub struct ModbusDriver {
     device: Arc<DeviceConfig>,
@@ -126,7 +126,7 @@ pub struct ModbusSession {
     search: Option<Bisect>,
     /// Writes that are to be read back.
     verifications: Vec<Verification>,
-    /// Outcomes that nobody has taken yet.
+    /// Outcomes that have not been taken yet.
     finished: Vec<(u64, Vec<Outcome>)>,
     next_number: u64,
     /// With which request of its plan the next round begins: the one after the last that failed,

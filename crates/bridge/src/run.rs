@@ -86,7 +86,7 @@ impl Device {
                     biased;
                     () = self.ports.cancel.cancelled() => return None,
                     opened = &mut open => break opened,
-                    // A closed channel only means that nobody will send another command.
+                    // A closed channel only means that no other command will come.
                     Some(request) = self.ports.requests.recv() => self.refuse(*request),
                 }
             }
@@ -320,7 +320,7 @@ impl Device {
         self.send(Event::Samples(passed)).await
     }
 
-    /// Waits for room in the queue. A queue that nobody reads any more is a reason to end.
+    /// Waits for room in the queue. A queue without a reader is a reason to end.
     async fn send(&mut self, event: Event) -> Continue {
         let samples = match &event {
             Event::Samples(samples) => samples.len(),

@@ -29,7 +29,7 @@ pub use users::{FilterError, Permission, Role, Rule, User, Users};
 
 use crate::config::{Config, Takeover};
 
-/// Checked for names that nobody has, so that they take as long as others.
+/// Checked for names without a user, so that they take as long as others.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIEIcRlAHyXe2bCcHKuimDILkZYYhVgqAtQD1Q0";
 
 /// The rights of one broker's clients.
@@ -180,7 +180,7 @@ pub(crate) struct Policy {
     allow_anonymous: bool,
     anonymous: Rules,
     users: HashMap<Box<str>, Account>,
-    /// A hash for names that nobody has; of the cost of the others.
+    /// A hash for names without a user; of the cost of the others.
     decoy: Option<PasswordHash>,
 }
 

@@ -1,4 +1,4 @@
-//! The gateway as a daemon: start, signals, reload, orderly end.
+//! The gateway as a daemon: start, signals, reload, clean shutdown.
 //!
 //! `supervisor` polls, `publisher` publishes, `commands` takes commands. The broker itself has threads
 //! of its own and goes on serving whatever happens here.
@@ -182,7 +182,7 @@ async fn end(broker: Broker) {
     log::info!("stopped");
 }
 
-/// What whoever started the process says by signals, and what it is told.
+/// What the service manager says by signals, and what it is told.
 struct Signals {
     notifier: Notifier,
     terminate: Signal,

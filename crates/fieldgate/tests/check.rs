@@ -189,7 +189,7 @@ FOLDER/gateway.yaml:4:21: devices.a.bus: unknown bus \"x\"
 FOLDER/types/broken.yaml:2:1: while parsing a node, did not find expected node content
 FOLDER/types/latin.yaml:1:26: not UTF-8 text
 FOLDER/types/short.yml: the name of a device type's file ends in .yaml
-FOLDER/types/t.yaml:1:20: points.p.coil: -1 does not fit: expected a whole number from 0 to 65535
+FOLDER/types/t.yaml:1:20: points.p.coil: invalid value -1; expected a whole number from 0 to 65535
 6 mistakes
 ";
     for command in ["check", "run", "simulate"] {
@@ -219,7 +219,7 @@ broker:
         let (code, _, stderr) = fieldgate(&[command, &file]);
         assert_eq!((code, stderr.as_str()), (1, want.as_str()), "{command}");
     }
-    // Whoever wants to see a device need not be able to read the key.
+    // A command that looks at a device need not read the key.
     let (code, _, stderr) = fieldgate(&["test", "plc", "--config", &file]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("there is no device"), "{stderr}");

@@ -88,7 +88,7 @@ pub struct OutConfig {
     pub drive: Drive,
     /// Its level at the start; absent: as it is.
     pub initial: Option<bool>,
-    /// Its level when nobody controls it any more; absent: as it is.
+    /// Its level when the gateway no longer controls it; absent: as it is.
     pub safe: Option<bool>,
     /// The longest time that it may be on.
     pub pulse_max: Option<Duration>,
@@ -105,7 +105,7 @@ pub struct PwmConfig {
     pub frequency: u32,
     /// Its duty at the start; absent: as it is.
     pub initial: Option<Decimal>,
-    /// Its duty when nobody controls it any more; absent: as it is.
+    /// Its duty when the gateway no longer controls it; absent: as it is.
     pub safe: Option<Decimal>,
 }
 

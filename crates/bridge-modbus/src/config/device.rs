@@ -29,7 +29,7 @@ pub struct TypeConfig {
 pub struct Layout {
     /// The byte order of points that do not name theirs.
     pub order: Option<Order>,
-    /// How many registers that nobody asked for may be read to join two requests. A gap of bits
+    /// How many registers that no point needs may be read to join two requests. A gap of bits
     /// may be 16 times as long, which costs the wire the same.
     pub max_gap: Option<u16>,
     /// The most registers in one request, 1 to 125.
@@ -165,7 +165,7 @@ impl TryFrom<RawDevice> for DeviceEntry {
         }
         for (index, unit) in units.iter().enumerate() {
             if units.iter().skip(index + 1).any(|other| other == unit) {
-                return Err(format!("units: {unit} is there twice"));
+                return Err(format!("units: duplicate unit {unit}"));
             }
         }
         if raw.kind.is_none() && raw.points.is_empty() {

@@ -1,7 +1,7 @@
 //! One point: which field of a frame it shows, as what, and how it is set.
 
 use fieldgate_bridge::names::entries;
-use fieldgate_bridge::{Deadband, Defaults, Heartbeat, Misfit, Period, Publish, Rule};
+use fieldgate_bridge::{Deadband, Defaults, Heartbeat, Misfit, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Point, Value};
 use serde::Deserialize;
 
