@@ -61,7 +61,7 @@ fn any_mapping_is_played_without_an_edit_and_all_units_of_a_line_are_written_at_
 
     // To all units: written without an answer, and the unit that is there has it.
     gateway.wait_online("plant7/all-valves/$state");
-    mosquitto_pub(port, &["-t", "plant7/all-valves/open/set", "-m", "1"]);
+    mosquitto_pub(port, "mqttv5", "plant7/all-valves/open/set", "1");
     seen.wait("the result", |topic, payload| {
         let is_it = topic == "plant7/all-valves/open/result";
         is_it.then(|| assert_eq!(payload, "{\"status\":\"ok\",\"value\":true}"))
