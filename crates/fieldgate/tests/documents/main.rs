@@ -4,260 +4,20 @@
 //! A YAML block is complete, or begins with a top-level key of `gateway.yaml`. Others are marked by a comment in the
 //! line before: `<!-- users.yaml -->`, `<!-- types/NAME.yaml -->`, `<!-- below uplinks.NAME -->`, `<!-- of PROGRAM -->`.
 
+mod examples;
+mod markdown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
-fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Whether it went well, and what it printed.
-fn fieldgate(arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_fieldgate"))
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        output.status.success(),
-        text(output.stdout) + &text(output.stderr),
-    )
-}
-
-/// A document, by its path from the top of the repository.
-struct Document {
-    name: String,
-    text: String,
-}
-
-fn documents(folders: &[&str]) -> Vec<Document> {
-    let mut found = Vec::new();
-    for folder in folders {
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(top().join(folder))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "md"))
-            .collect();
-        paths.sort();
-        for path in paths {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let name = match *folder {
-                "." => name,
-                folder => format!("{folder}/{name}"),
-            };
-            let text = std::fs::read_to_string(&path).unwrap();
-            found.push(Document { name, text });
-        }
-    }
-    assert!(!found.is_empty());
-    found
-}
-
-/// What the packages have: what a user reads.
-fn for_users() -> Vec<Document> {
-    documents(&["config", "deploy"])
-}
-
-/// A fenced block.
-struct Block {
-    place: String,
-    language: String,
-    /// The comment before it.
-    mark: String,
-    text: String,
-}
-
-fn blocks(document: &Document) -> Vec<Block> {
-    let mut found: Vec<Block> = Vec::new();
-    let mut is_open = false;
-    let (mut mark, mut indent) = (String::new(), 0);
-    for (number, line) in document.text.lines().enumerate() {
-        let bare = line.trim_start();
-        if let Some(language) = bare.strip_prefix("```") {
-            is_open = !is_open;
-            indent = line.len() - bare.len();
-            if is_open {
-                found.push(Block {
-                    place: format!("{}:{}", document.name, number + 1),
-                    language: language.to_owned(),
-                    mark: std::mem::take(&mut mark),
-                    text: String::new(),
-                });
-            }
-        } else if is_open {
-            let block = found.last_mut().unwrap();
-            block.text += line.get(indent..).unwrap_or_default();
-            block.text.push('\n');
-        } else if let Some(comment) = bare.strip_prefix("<!-- ") {
-            mark = comment.trim_end_matches(" -->").to_owned();
-        } else if !bare.is_empty() {
-            mark.clear();
-        }
-    }
-    assert!(!is_open, "{}: a block has no end", document.name);
-    found
-}
-
-/// The rows of all tables, each with the first cell of its table's head.
-fn rows(text: &str) -> Vec<(String, String)> {
-    let (mut found, mut head) = (Vec::new(), None::<String>);
-    for line in text.lines() {
-        let bare = line.trim();
-        let Some(row) = bare.strip_prefix('|') else {
-            head = None;
-            continue;
-        };
-        let first = row.split(" |").next().unwrap_or_default().trim().to_owned();
-        match &head {
-            None => head = Some(first),
-            Some(_) if first.starts_with("--") => {}
-            Some(head) => found.push((head.clone(), first)),
-        }
-    }
-    found
-}
-
-/// What stands between backticks.
-fn codes(text: &str) -> Vec<&str> {
-    text.split('`').skip(1).step_by(2).collect()
-}
-
-/// A folder with everything that examples name; it goes when this goes.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("fieldgate-documents-{}", std::process::id()));
-        std::fs::create_dir_all(path.join("types")).unwrap();
-        let folder = Self(path);
-        let identity = rcgen::generate_simple_self_signed(["plant7".to_owned()]).unwrap();
-        for name in [
-            "broker.pem",
-            "ca.pem",
-            "AmazonRootCA1.pem",
-            "plant7.pem.crt",
-            "plant7.pem",
-        ] {
-            folder.write(name, &identity.cert.pem());
-        }
-        for name in ["broker.key", "plant7.private.pem.key", "plant7.key"] {
-            folder.write(name, &identity.signing_key.serialize_pem());
-        }
-        folder.write("cloud.pw", "secret\n");
-        folder.write("users.yaml", "users: {}\n");
-        folder
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    /// Checks a text as `gateway.yaml`; what it needs and does not have is added.
-    fn check(&self, text: &str) -> Result<(), String> {
-        let value: serde_yaml::Value =
-            serde_yaml::from_str(text).map_err(|error| error.to_string())?;
-        let mut text = text.to_owned();
-        let devices = value
-            .get("devices")
-            .and_then(|devices| devices.as_mapping());
-        let mut buses = BTreeMap::new();
-        for device in devices.into_iter().flat_map(|devices| devices.values()) {
-            let Some(bus) = device.get("bus").and_then(|bus| bus.as_str()) else {
-                continue;
-            };
-            let is_mbus = device.get("address").is_some() || device.get("secondary").is_some();
-            let is_all = device.get("unit").and_then(serde_yaml::Value::as_u64) == Some(0);
-            let kind = match (is_mbus, is_all) {
-                (true, _) => "{protocol: mbus, tcp: \"192.0.2.1:10001\"}",
-                (_, true) => "{tcp: \"192.0.2.1:502\", modbus: rtu}",
-                _ => "{tcp: \"192.0.2.1:502\"}",
-            };
-            if value
-                .get("buses")
-                .and_then(|buses| buses.get(bus))
-                .is_none()
-            {
-                buses.insert(bus.to_owned(), kind);
-            }
-        }
-        if !buses.is_empty() {
-            assert!(value.get("buses").is_none(), "a part of the buses is there");
-            text += "\nbuses:\n";
-            for (name, bus) in buses {
-                text += &format!("  {name}: {bus}\n");
-            }
-        }
-        if value.get("version").is_none() {
-            text = format!("version: 1\n{text}");
-        }
-        let file = self.write("gateway.yaml", &text);
-        match fieldgate(&["check", &file]) {
-            (true, _) => Ok(()),
-            (false, said) => Err(said),
-        }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The hash of a password, in the place of one that is cut short.
-const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$NDVzYWx0c2FsdA$\
-                    1l0Hq3Cw0mI3o0S1nV9m1E0qkC2lqF0sZf4w0b1m2nY";
-
-fn check_block(folder: &Folder, block: &Block) -> Result<(), String> {
-    let text = &block.text;
-    let first = text.lines().next().unwrap_or_default();
-    let own = first
-        .strip_prefix("# ")
-        .filter(|name| name.starts_with("types/"));
-    let mark = own.unwrap_or(&block.mark);
-    if mark.starts_with("of ") {
-        let read = serde_yaml::from_str::<serde_yaml::Value>(text);
-        return read.map(|_| ()).map_err(|error| error.to_string());
-    }
-    if mark == "users.yaml" {
-        let whole = text.split_whitespace().fold(text.clone(), |text, word| {
-            let is_hash = word.starts_with("$argon2id$") && word.ends_with("...");
-            if is_hash {
-                text.replace(word, HASH)
-            } else {
-                text
-            }
-        });
-        let file = folder.write("examples.yaml", &whole);
-        let (is_good, said) = fieldgate(&["user", "list", "--file", &file]);
-        return if is_good { Ok(()) } else { Err(said) };
-    }
-    if let Some(name) = mark.strip_prefix("types/") {
-        folder.write(mark, text);
-        let name = name.trim_end_matches(".yaml");
-        let (bus, device) = match text.contains("protocol: mbus") {
-            true => ("protocol: mbus, tcp: \"192.0.2.1:10001\"", "address: 1"),
-            false => ("tcp: \"192.0.2.1:502\"", "unit: 1"),
-        };
-        let text = format!(
-            "buses: {{b: {{{bus}}}}}\ndevices: {{d: {{type: {name}, bus: b, {device}}}}}\n"
-        );
-        return folder.check(&text);
-    }
-    if let Some(name) = mark.strip_prefix("below uplinks.") {
-        return folder.check(&format!("uplinks:\n  {name}:\n{text}"));
-    }
-    folder.check(text)
-}
+use examples::{Folder, check_block, fieldgate};
+use markdown::{Block, Document, anchor, blocks, codes, documents, for_users, plain, rows, top};
 
 #[test]
 fn every_yaml_block_is_accepted() {
-    let folder = Folder::new();
+    let folder = Folder::new("blocks");
     let mut wrong = Vec::new();
     let mut count = 0;
     for document in for_users().into_iter().chain(documents(&["."])) {
@@ -271,7 +31,55 @@ fn every_yaml_block_is_accepted() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(count > 50, "{count} blocks");
+    assert!(count >= 50, "{count} blocks");
+}
+
+/// The file of which `config/README.md` shows the mistakes.
+const WRONG: &str = "version: 1
+buses:
+  rs485:
+    # The line of the PLC.
+    serial:
+      port: /dev/ttyUSB0
+devices:
+  plc:
+    bus: rs485
+    points:
+      level: {input: 0, as: u17}
+    unit: 1
+  scale:
+    # On the same port by mistake.
+    serial: {port: /dev/ttyUSB0}
+    points: {weight: {}}
+";
+
+#[test]
+fn what_is_quoted_of_a_check_appears_and_the_compose_file_is_the_quoted_one() {
+    let folder = Folder::new("quoted");
+    let file = folder.write("quoted.yaml", WRONG);
+    let (is_good, said) = fieldgate(&["check", &file]);
+    assert!(!is_good);
+    let said = said.replace(&file, "gateway.yaml");
+    let text = std::fs::read_to_string(top().join("config/README.md")).unwrap();
+    let quoted: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("gateway.yaml:"))
+        .collect();
+    assert_eq!(quoted.len(), 2);
+    for line in quoted {
+        let mut rest = said.as_str();
+        for part in line.split('…') {
+            let at = rest
+                .find(part)
+                .unwrap_or_else(|| panic!("no {part:?} in {said}"));
+            rest = rest.get(at + part.len()..).unwrap();
+        }
+    }
+
+    let file = std::fs::read_to_string(top().join("deploy/container/compose.yaml")).unwrap();
+    let text = std::fs::read_to_string(top().join("deploy/containers.md")).unwrap();
+    assert!(text.contains(&format!("```yaml\n{file}```")));
 }
 
 /// All keys that `gateway.yaml` can have, as the schema names them.
@@ -333,28 +141,6 @@ fn every_key_is_in_a_document_and_every_documented_key_exists() {
     let missing: Vec<&String> = keys.iter().filter(|key| !named.contains(*key)).collect();
     assert!(missing.is_empty(), "no document has {missing:?}");
     assert!(unknown.is_empty(), "{}", unknown.join("\n"));
-}
-
-/// The anchor of a heading, as it is made of its text.
-fn anchor(heading: &str) -> String {
-    let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text
-        .chars()
-        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-}
-
-/// A path without `..`.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part.as_os_str().to_str() {
-            Some("..") => drop(plain.pop()),
-            Some(".") => {}
-            _ => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// The files that `MANIFEST` puts below the documents' folder of all systems.
