@@ -184,7 +184,7 @@ fn mistakes_of_all_files_are_printed_and_the_exit_code_is_1() {
     folder.write("types/short.yml", b"");
     folder.write("types/.t.yaml.swp", b"\0");
     let folder_name = Path::new(&file).parent().unwrap().to_str().unwrap();
-    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous, takeover, users, store, limits
+    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous, local_networks, takeover, users, store, limits
 FOLDER/gateway.yaml:4:21: devices.a.bus: unknown bus \"x\"
 FOLDER/types/broken.yaml:2:1: while parsing a node, did not find expected node content
 FOLDER/types/latin.yaml:1:26: not UTF-8 text

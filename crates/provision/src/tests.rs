@@ -194,7 +194,7 @@ mqtt: {{user: ann, password: 12345678}}
         "boot/fieldgate/gateway.yaml",
         "version: 1\nbroker: {usres: users.yaml}\n",
     );
-    let want = "fieldgate/gateway.yaml:2:10: broker.usres: unknown key; expected one of listen, tls, allow_anonymous, takeover, users, store, limits; did you mean \"users\"?
+    let want = "fieldgate/gateway.yaml:2:10: broker.usres: unknown key; expected one of listen, tls, allow_anonymous, local_networks, takeover, users, store, limits; did you mean \"users\"?
 fieldgate/gateway.yaml.txt: not read: the name must be gateway.yaml
 fieldgate/provision.yaml:2:1: hostnam: unknown key; expected one of version, hostname, timezone, ethernet, wifi, ssh, mqtt; did you mean \"hostname\"?
 fieldgate/provision.yaml:3:1: timezone: there is no time zone \"Europe/Berlim\" here
