@@ -89,7 +89,7 @@ class Outside:
         return int(answer[1], 0) if value is None else None
 
     def level(self, pin):
-        """The level of a pin, whoever drives it: 0 or 1."""
+        """The level of a pin, whatever drives it: 0 or 1."""
         return self.word(GPLEV + pin // 32 * 4) >> pin % 32 & 1
 
     def function(self, pin):

@@ -77,7 +77,7 @@ check "without one that has worked, nothing is started again" mark "code 1"
 cp "$work/good.yaml" "$config"
 inside rm /usr/bin/rauc
 
-step "what somebody in front of the board sees"
+step "what a person at the board sees"
 # The activity LED is played.
 led=$root/root/leds/class/leds/ACT
 mkdir -p "$led" "$root/etc/systemd/system/fieldgate.service.d"
@@ -93,7 +93,7 @@ check "that it was killed" within 5 shows "MQTT gateway: NOT RUNNING: ended with
 check "that it runs again" within 20 shows "MQTT gateway: running" "heartbeat,255"
 sed -i 's/^gateway:/gatewy:/' "$config"
 inside systemctl --no-block restart fieldgate
-check "that somebody made a mistake" within 20 shows "MQTT gateway: NOT RUNNING: mistakes in its configuration, see journalctl -u fieldgate" "none,255"
+check "a mistake in the configuration" within 20 shows "MQTT gateway: NOT RUNNING: mistakes in its configuration, see journalctl -u fieldgate" "none,255"
 cp "$work/good.yaml" "$config"
 inside systemctl restart fieldgate
 inside systemctl stop fieldgate

@@ -30,11 +30,11 @@ others() { inside stat -c '%U %a' /etc/fieldgate /var/lib/fieldgate /run/fieldga
 check "folders and users are for the daemon only" eval '[ "$(others | paste -sd,)" = "fieldgate 750,fieldgate 750,fieldgate 750,fieldgate 600" ]'
 
 refused_outside() { remote_sub -t '#'; [ $? -eq 5 ]; }
-check "without users, nobody from outside gets in" refused_outside
+check "without users, no client from outside gets in" refused_outside
 add_user() { echo "a long password" | inside fieldgate user add ann --stdin; }
 check "the first user is added by one command" add_user
 check "and gets in from outside, without a restart" within 10 as_ann remote_sub -t 'fieldgate/demo/#'
-check "without a password, still nobody does" eval '! remote_sub -t "#"'
+check "without a password, still no client does" eval '! remote_sub -t "#"'
 
 is_again() { active && [ "$(show fieldgate MainPID)" != "$pid" ]; }
 as_ann ip netns exec "$board" mosquitto_pub -h 127.0.0.1 -r -q 1 -t kept -m "across restarts"

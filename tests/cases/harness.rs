@@ -45,7 +45,7 @@ pub fn python() -> PathBuf {
     python
 }
 
-/// A free TCP port of 127.0.0.1 that nobody gets by chance: it lies below the range from which
+/// A free TCP port of 127.0.0.1 that no program gets by chance: it lies below the range from which
 /// the system serves port 0 and outgoing connections.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);

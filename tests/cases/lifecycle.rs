@@ -256,7 +256,7 @@ fn after_sudden_death_the_next_start_serves_the_same_port_at_once() {
             missing.retain(|state| (*state, "online") != (topic, payload));
             missing.is_empty().then_some(())
         });
-        // The broker dies with the gateway: nobody is left to send its will.
+        // The broker dies with the gateway: nothing is left to send its will.
         gateway.process.kill();
     }
 }

@@ -1,4 +1,4 @@
-//! Devices that fail: they go offline in time, come back by themselves, and disturb nobody.
+//! Devices that fail: they go offline in time, come back by themselves, and disturb no other.
 
 mod harness;
 
@@ -144,7 +144,7 @@ fn a_killed_server_is_offline_in_time_and_back_by_itself_while_others_keep_their
 
 #[test]
 fn a_device_that_accepts_and_never_answers_delays_nobody() {
-    // The system completes the connections; nobody ever reads them.
+    // The system completes the connections; they are never read.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let healthy = Pymodbus::counter(0);
     let gateway = gateway(&[

@@ -224,7 +224,7 @@ fn a_full_disk_refuses_what_must_be_kept_and_recovers_by_itself() {
         let refused = said(&output).contains("RC:151")
             || (said(&output).contains("received PUBREC") && !said(&output).contains("PUBREL"));
         assert!(refused, "{qos}: {}", said(&output));
-        // What nobody has to keep is served as ever.
+        // What need not be kept is served as ever.
         let output = publish(port, &["-V", "5", "-q", qos, "-t", "elsewhere", "-m", "y"]);
         assert!(
             !said(&output).contains("RC:151"),

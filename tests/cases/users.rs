@@ -184,13 +184,31 @@ fn a_new_password_or_a_removed_user_disconnects_and_others_stay() {
 }
 
 #[test]
+fn the_first_user_needs_no_line_in_the_configuration_and_no_restart() {
+    let port = free_port();
+    let text = format!("version: 1\nbroker: {{listen: {{tcp: \"127.0.0.1:{port}\"}}}}\n");
+    let gateway = Gateway::start_text(port, &text, Folder::new());
+    assert!(publish(port, "mqttv5", &[], "x").0, "from this machine");
+    user(&gateway.folder, &["add", "ann"], "5ecret");
+    gateway
+        .process
+        .wait_line("users and rights have changed: 1 user");
+    assert!(!publish(port, "mqttv5", &[], "x").0, "without a name");
+    assert!(publish(port, "mqttv5", &["-u", "ann", "-P", "5ecret"], "x").0);
+    // A reload finds the file, too.
+    gateway.reload(&text.replace("version: 1", "version: 1\ngateway: {}"));
+    gateway.process.wait_line("reloaded: nothing changed");
+    assert!(!publish(port, "mqttv5", &[], "x").0, "without a name");
+}
+
+#[test]
 fn without_users_the_log_says_how_to_let_others_in() {
     let port = free_port();
     let text = format!("version: 1\nbroker: {{listen: {{tcp: \"0.0.0.0:{port}\"}}}}\n");
     let gateway = Gateway::start_text(port, &text, Folder::new());
     gateway
         .process
-        .wait_line("set broker.users: users.yaml, then `fieldgate user add NAME`");
+        .wait_line("to let others in, `fieldgate user add NAME`");
     assert!(publish(port, "mqttv5", &[], "x").0, "from this machine");
     // A change of the configuration needs no restart either.
     gateway.reload(&text.replace("listen:", "allow_anonymous: true, listen:"));

@@ -38,7 +38,7 @@ const KEPT: &str = "crash/kept";
 /// What all clients of a run see of it.
 struct Field {
     address: SocketAddr,
-    /// Per publisher: messages that have been sent, if only in part. Those that follow go to whoever has subscribed.
+    /// Per publisher: messages that have been sent, if only in part. Those that follow go to the subscribers of that time.
     sent: Vec<AtomicU64>,
     /// Per publisher: messages that may have been sent by now.
     budget: AtomicU64,
@@ -50,14 +50,14 @@ struct Field {
     kills: AtomicU64,
     /// No more messages: publishers end what they have begun, subscribers stay until they have the last message.
     draining: AtomicBool,
-    /// Somebody has failed: everyone stops.
+    /// One has failed: all stop.
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
 }
 
 impl Field {
     fn fail(&self, why: String) {
-        let mut failure = self.failure.lock().expect("nobody panics with it");
+        let mut failure = self.failure.lock().expect("no thread panics with it");
         failure.get_or_insert(why);
         self.failed.store(true, Ordering::SeqCst);
     }

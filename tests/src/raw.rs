@@ -1,4 +1,4 @@
-//! A blocking MQTT client that does nothing by itself: whoever holds it says what it sends and when it looks.
+//! A blocking MQTT client that does nothing by itself: its user says what it sends and when it looks.
 //!
 //! It speaks through the codec of `fieldgate-mqtt` and keeps no session: acknowledgements, packet identifiers and what
 //! survives a connection are its holder's.
@@ -136,7 +136,7 @@ impl Raw {
 
     /// Appends an acknowledgement without an error.
     pub fn put_ack(&mut self, kind: AckKind, id: u16) {
-        let id = PacketId::new(id).expect("nobody acknowledges identifier 0");
+        let id = PacketId::new(id).expect("identifier 0 is never acknowledged");
         encode_ack(
             &mut self.output,
             self.version,

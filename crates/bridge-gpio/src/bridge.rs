@@ -46,6 +46,13 @@ impl Bridge for Lines {
         entry.resolve(name, defaults)
     }
 
+    fn simulated(device: &GpioConfig) -> Result<GpioConfig, String> {
+        Ok(GpioConfig {
+            simulated: true,
+            ..device.clone()
+        })
+    }
+
     fn new(state: Option<&Path>) -> Self {
         Self::new(state)
     }

@@ -28,7 +28,7 @@ impl Counter {
     pub fn edge(&mut self, sequence: u32) -> u32 {
         let step = sequence.wrapping_sub(self.last);
         let missed = match step {
-            // The same or an older number: whoever numbers them has begun anew.
+            // The same or an older number: the numbering has begun anew.
             0 => 0,
             step if step > JUMP_MAX => 0,
             step => step - 1,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// Counts since the start. Shared between the device's task and whoever shows them.
+/// Counts since the start. Shared between the device's task and its readers.
 #[derive(Debug, Default)]
 pub struct GpioCounts {
     counts: Mutex<GpioSnapshot>,

@@ -25,7 +25,7 @@ pub(crate) struct Held {
     pub(crate) channels: Vec<Channel>,
 }
 
-/// A line that is ours. It goes to its safe level when it is dropped, whoever drops it.
+/// A line that is ours. It goes to its safe level when it is dropped, for whatever reason.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) chip: Option<String>,
@@ -85,7 +85,7 @@ impl Output {
 
 impl Channel {
     /// Takes a channel and sets it. Finding out whether its files may be written can take a second,
-    /// in which nobody else has to wait; dropped meanwhile, it goes to its safe duty all the same.
+    /// in which no other task has to wait; dropped meanwhile, it goes to its safe duty all the same.
     pub(crate) async fn take(
         backend: &Arc<dyn Backend>,
         config: &PwmConfig,

@@ -1,4 +1,4 @@
-//! The seam between a device and whoever has its lines. It knows levels as the mapping means them:
+//! The seam between a device and the owner of its lines. It knows levels as the mapping means them:
 //! `active_low` has been applied.
 
 use std::fmt::Debug;
@@ -132,6 +132,6 @@ pub struct LineInfo {
     pub name: String,
     /// Whether it is an output at present.
     pub is_output: bool,
-    /// Who has it, if somebody has.
+    /// Its user, if it has one.
     pub consumer: Option<String>,
 }

@@ -1,5 +1,5 @@
 //! The outputs of one device: pulses, the longest time on, and interlocks. Pure: it says what may
-//! be switched and when; whoever switches tells it that it was done.
+//! be switched and when; the caller switches, and tells it that it was done.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub struct OutputStates {
 #[derive(Clone, Debug)]
 struct Output {
     rules: Rules,
-    /// `None` while nobody knows.
+    /// `None` while it is not known.
     level: Option<bool>,
     off_at: Option<Instant>,
 }

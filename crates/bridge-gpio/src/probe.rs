@@ -11,7 +11,7 @@ pub struct Seen {
     pub point: usize,
     /// Its line; `None` if it has none of its own.
     pub line: Option<Result<LineInfo, LineError>>,
-    /// Its level, if it is an input that nobody else has.
+    /// Its level, if it is an input without another user.
     pub level: Option<Result<bool, LineError>>,
 }
 

@@ -408,7 +408,7 @@ fn switch_value(point: &PointConfig, level: bool) -> Value {
 }
 
 impl Drop for GpioSession {
-    /// Also when the task of the device is aborted or panics: then nobody controls the outputs.
+    /// Also when the task of the device is aborted or panics: then nothing controls the outputs.
     fn drop(&mut self) {
         let mut held = Held {
             lines: self.outputs.end(),

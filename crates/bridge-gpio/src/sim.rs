@@ -1,5 +1,5 @@
 //! Lines that exist only in this process: for tests, and for a plant without hardware. A line is
-//! there as soon as somebody asks for it. Resistors and debouncing are not simulated. What drives
+//! there as soon as it is asked for. Resistors and debouncing are not simulated. What drives
 //! an output is in the log, in the place of a lamp.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -70,7 +70,7 @@ impl SimChip {
         }
     }
 
-    /// Moves the inputs that somebody has taken, for as long as anybody has another clone.
+    /// Moves the inputs that are taken, for as long as there is another clone.
     pub async fn play(self) {
         let mut ticks = interval(STEP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -123,7 +123,7 @@ impl SimChip {
         self.lock().lines.get(line).map_or(0, |line| line.writes)
     }
 
-    /// Whether somebody has a line.
+    /// Whether a line is taken.
     pub fn is_taken(&self, line: &LineRef) -> bool {
         let lines = self.lock();
         lines

@@ -86,6 +86,13 @@ impl Bridge for MbusLines {
         entry.resolve(name, kind, defaults)
     }
 
+    fn place(bus: &MbusBusEntry) -> Place {
+        match &bus.transport {
+            Transport::Serial(_) => Place::Line,
+            Transport::Tcp(_) => Place::LOCAL,
+        }
+    }
+
     fn new(_state: Option<&Path>) -> Self {
         Self::default()
     }

@@ -294,8 +294,8 @@ impl Arbiter {
                     continue;
                 }
                 Turn::At(at) => Some(at),
-                Turn::Nobody if !is_open => return,
-                Turn::Nobody => None,
+                Turn::Idle if !is_open => return,
+                Turn::Idle => None,
             };
             let waits = async {
                 match wake {

@@ -3,7 +3,7 @@
 //! A unit that fails is asked when the line has nothing better to do; one that has failed too
 //! often in a row is given up, and is asked again only when its share of the time has grown to
 //! the cost of a try. Both hold for as long as another unit answers: alone on a bus, a silent
-//! unit takes the time from nobody.
+//! unit takes no time from another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -128,7 +128,7 @@ mod tests {
         let wait = Duration::from_millis(14_700);
         assert_eq!(breaker.probe_at(2, start), Some(start + wait));
         assert!(!breaker.failed(2, COST, start), "it is open already");
-        // Nobody else has answered for a minute: the time is nobody's.
+        // No other unit has answered for a minute: the time belongs to none.
         assert_eq!(breaker.probe_at(2, start + ALIVE), None);
         assert!(breaker.probe_at(2, start + ALIVE / 2).is_some());
         breaker.reset();

@@ -101,10 +101,11 @@ impl Bridge for Buses {
     }
 
     fn check_bus(entry: &DeviceEntry, bus: &BusConfig) -> Result<(), Misfit> {
-        let key = if entry.many { "units" } else { "unit" };
-        let mut checked = entry.units.iter();
-        let wrong = checked.find_map(|unit| bus.transport.check_unit(*unit).err());
-        wrong.map_or(Ok(()), |message| Err(Misfit::new(&[key], message)))
+        let mut units = entry.units.iter();
+        match units.any(|unit| bus.transport.is_broadcast(*unit)) {
+            true => entry.check_broadcast(),
+            false => Ok(()),
+        }
     }
 
     fn resolve(
@@ -115,6 +116,13 @@ impl Bridge for Buses {
         defaults: &Defaults,
     ) -> Result<DeviceConfig, Vec<Misfit>> {
         entry.resolve(name, unit, kind, defaults)
+    }
+
+    fn place(bus: &BusConfig) -> Place {
+        match &bus.transport {
+            Transport::Serial(_) => Place::Line,
+            Transport::Tcp(_) | Transport::RtuOverTcp(_) => Place::LOCAL,
+        }
     }
 
     fn share(device: &mut DeviceConfig, other: &DeviceConfig) {

@@ -33,7 +33,7 @@ pub(crate) const QUEUE: usize = 256;
 /// Answers that one identification may take; each names at least one of 256 objects.
 const IDENTIFICATION_MAX: usize = 32;
 
-/// Lends the line of a bus to its devices and to whoever wants to look. A clone is another handle
+/// Lends the line of a bus to its devices and to tools. A clone is another handle
 /// to the same bus.
 #[derive(Clone, Debug)]
 pub struct BusHandle {
@@ -120,7 +120,7 @@ impl BusHandle {
     ///
     /// # Errors
     ///
-    /// See [`BusError`]. After anything but an exception or a missing connection, nobody knows
+    /// See [`BusError`]. After anything but an exception or a missing connection, it is not known
     /// whether a write took effect.
     pub async fn transact(
         &self,
@@ -133,7 +133,7 @@ impl BusHandle {
             .await
     }
 
-    /// As [`Self::transact`], with another time limit than the bus has: whoever scans for units
+    /// As [`Self::transact`], with another time limit than the bus has: a scan for units
     /// does not want to wait long for those that are not there.
     ///
     /// # Errors
@@ -235,7 +235,7 @@ impl BusHandle {
         }
     }
 
-    /// One write. It is never sent twice: without an answer nobody knows whether it took effect.
+    /// One write. It is never sent twice: without an answer it is not known whether it took effect.
     /// `masks` says whether function 22 may be tried. What [`WriteRequest::Exchange`] reads back
     /// is in the answer, if the unit knows the function for it.
     ///

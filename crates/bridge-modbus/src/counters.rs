@@ -35,7 +35,7 @@ pub struct Counts {
     pub leading_bytes: u64,
     /// Answers over TCP whose header names another length than they have.
     pub wrong_lengths: u64,
-    /// Frames of units that nobody had asked, or of a connection's other end's own making.
+    /// Frames of units that were not asked, or that the other end of a connection made up.
     pub foreign_frames: u64,
     /// Times the other end sent more than it could have been asked for, and the connection was
     /// closed.
@@ -89,7 +89,7 @@ impl Ledger {
 }
 
 impl Counts {
-    /// All counts but those of exceptions, by name, for whoever shows them. `busy` is in
+    /// All counts but those of exceptions, by name, to be shown. `busy` is in
     /// milliseconds.
     pub fn figures(&self) -> [(&'static str, u64); 18] {
         let busy = u64::try_from(self.busy.as_millis()).unwrap_or(u64::MAX);

@@ -124,7 +124,7 @@ impl Fake {
     }
 }
 
-/// A loopback address of this server's own, so that nobody takes its port while it is down: other
+/// A loopback address of this server's own, so that no other takes its port while it is down: other
 /// programs listen on and connect from 127.0.0.1. Nor can a client that connects to it from there
 /// meet itself, as one can on a free port of its own address.
 fn own_address() -> String {

@@ -54,7 +54,7 @@ pub enum What {
         /// Function code and data.
         pdu: Vec<u8>,
     },
-    /// A request went by that nobody answered before the next one.
+    /// A request went by without an answer before the next one.
     Unanswered {
         /// Who was asked.
         unit: u8,

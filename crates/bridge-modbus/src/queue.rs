@@ -32,7 +32,7 @@ pub(crate) struct Job {
     pub(crate) reply: oneshot::Sender<Result<Answer, BusError>>,
 }
 
-/// The transactions that wait. Whoever fills it sees to its bounds.
+/// The transactions that wait. Its user keeps its bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     commands: VecDeque<Job>,
@@ -43,9 +43,9 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 pub(crate) enum Turn {
     Now(Job),
-    /// Nobody's before that.
+    /// No job's before that.
     At(Instant),
-    Nobody,
+    Idle,
 }
 
 impl Queue {
@@ -75,7 +75,7 @@ impl Queue {
     }
 
     /// Takes the next transaction out. `ready` says from when on a unit can be asked, and `None`
-    /// for one that has to wait for an event. Transactions that nobody waits for any more are
+    /// for one that has to wait for an event. Transactions whose caller no longer waits are
     /// dropped unsent.
     pub(crate) fn take(
         &mut self,
@@ -125,7 +125,7 @@ impl Queue {
         match best {
             // Order is kept by time alone, so the place in the list means nothing.
             Some((index, _)) => Turn::Now(self.polls.remove(index)),
-            None => earliest.map_or(Turn::Nobody, Turn::At),
+            None => earliest.map_or(Turn::Idle, Turn::At),
         }
     }
 }
@@ -217,7 +217,7 @@ mod tests {
             }
         }
         assert!(matches!(queue.take(&breaker, now, ready), Turn::At(at) if at == later));
-        assert!(matches!(queue.take(&breaker, now, |_| None), Turn::Nobody));
+        assert!(matches!(queue.take(&breaker, now, |_| None), Turn::Idle));
         assert_eq!(order(&mut queue, &breaker, later), [1, 1]);
     }
 
@@ -231,7 +231,7 @@ mod tests {
         }
         assert!(matches!(
             queue.take(&breaker, now, |_| Some(now)),
-            Turn::Nobody
+            Turn::Idle
         ));
         assert_eq!((queue.commands(), queue.polls()), (0, 0));
     }

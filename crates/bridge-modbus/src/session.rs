@@ -35,7 +35,7 @@ const MEMORY: Duration = Duration::from_secs(3600);
 /// Runs one device over a shared bus.
 ///
 /// Opening costs nothing: the bus connects when something is to be read. A device whose points
-/// are all read `once` is not asked again after that, so nobody notices when it goes away.
+/// are all read `once` is not asked again after that, so it is not noticed when it goes away.
 #[derive(Debug)]
 pub struct ModbusDriver {
     device: Arc<DeviceConfig>,
@@ -85,8 +85,10 @@ impl Driver for ModbusDriver {
             origin: now,
             phase: Duration::ZERO,
         });
+        let schedule = Schedule::new(&self.device, now, periods);
         Ok(ModbusSession {
-            schedule: Schedule::new(&self.device, now, periods),
+            is_write_only: schedule.next().is_none(),
+            schedule,
             device: Arc::clone(&self.device),
             bus: self.bus.clone(),
             breaks: Breaks::new(),
@@ -131,7 +133,7 @@ pub struct ModbusSession {
     search: Option<Bisect>,
     /// Writes that are to be read back.
     verifications: Vec<Verification>,
-    /// Outcomes that nobody has taken yet.
+    /// Outcomes that have not been taken yet.
     finished: Vec<(u64, Vec<Outcome>)>,
     next_number: u64,
     /// With which request of its plan the next round begins: the one after the last that failed,
@@ -144,11 +146,13 @@ pub struct ModbusSession {
     misses: Vec<u32>,
     /// Points whose fault is in the log already.
     reported: Vec<bool>,
+    /// Nothing of the device is ever read, so that its first poll only says that commands can come.
+    is_write_only: bool,
 }
 
 impl Session for ModbusSession {
     async fn ready(&mut self) {
-        if self.search.is_some() || !self.pending.is_empty() {
+        if self.search.is_some() || !self.pending.is_empty() || self.is_write_only {
             return;
         }
         let verification = self.verifications.iter().map(|wait| wait.due).min();
@@ -159,6 +163,7 @@ impl Session for ModbusSession {
     }
 
     async fn poll(&mut self, out: &mut Vec<Sample>) -> Result<(), DriverError> {
+        self.is_write_only = false;
         let now = Instant::now();
         if let Some(place) = self.verifications.iter().position(|wait| wait.due <= now) {
             return self.verify(place, out).await;

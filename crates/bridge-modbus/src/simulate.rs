@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::WriteRule;
+use crate::config::{Parity, WriteRule};
 use crate::{
     DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest, encode,
 };
@@ -60,8 +60,10 @@ impl Simulator {
                     character: serial.character(),
                     thinks: THINKS,
                 };
+                // A line without a cable has no parity; the pace is that of the real one.
                 let serial = SerialConfig {
                     port,
+                    parity: Parity::None,
                     rs485: None,
                     echo: false,
                     ..serial.clone()

@@ -69,6 +69,13 @@ impl Bridge for Instruments {
         })
     }
 
+    fn simulated(device: &Instrument) -> Result<Instrument, String> {
+        match device.simulated {
+            Some(_) => Ok(device.clone()),
+            None => Err("what it sends is not known: write `simulated: {says: [...]}`".to_owned()),
+        }
+    }
+
     fn new(_state: Option<&Path>) -> Self {
         Self::default()
     }

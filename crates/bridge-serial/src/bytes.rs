@@ -29,9 +29,10 @@ impl Escaped {
         while let Some(character) = characters.next() {
             let byte = match character {
                 '\\' => escape(&mut characters)?,
-                plain => u8::try_from(plain).ok().filter(u8::is_ascii).ok_or_else(|| {
-                    format!("`{plain}` is no ASCII character; write its byte as '\\xB0', in single quotes")
-                })?,
+                plain => u8::try_from(plain)
+                    .ok()
+                    .filter(u8::is_ascii)
+                    .ok_or_else(|| foreign(plain))?,
             };
             bytes.push(byte);
         }
@@ -40,6 +41,16 @@ impl Escaped {
         }
         Ok(Self(bytes))
     }
+}
+
+/// What to write for a character that is more than one byte, or another byte, depending on the device.
+fn foreign(character: char) -> String {
+    let bytes = match u8::try_from(character) {
+        Ok(byte) => vec![byte],
+        Err(_) => character.to_string().into_bytes(),
+    };
+    let bytes: String = bytes.iter().map(|byte| format!("\\x{byte:02X}")).collect();
+    format!("`{character}` is no ASCII character; write its bytes as '{bytes}', in single quotes")
 }
 
 fn escape(characters: &mut std::str::Chars<'_>) -> Result<u8, String> {

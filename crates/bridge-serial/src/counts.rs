@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::frame::Rejected;
 
-/// Counts since the start. Shared between the device's task and whoever shows them.
+/// Counts since the start. Shared between the device's task and its readers.
 #[derive(Debug, Default)]
 pub struct SerialCounts {
     counts: Mutex<SerialSnapshot>,

@@ -53,7 +53,7 @@ impl Port {
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|errno| wrong(refusal(Path::new(path), errno)))?;
-        // Before anything is set: settings are the port's, also for whoever else has it.
+        // Before anything is set: settings are the port's, also for other programs that have it.
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| wrong(holder::in_use(Path::new(path))))?;
         let mut termios =

@@ -105,7 +105,7 @@ pub struct SerialSession<L = Port> {
     flow: Flow,
     /// When a streaming device last said something usable.
     heard: Instant,
-    /// A device that nobody expects to say anything is online when its port is open.
+    /// A device that need not send anything is online when its port is open.
     is_new: bool,
     /// What the device owes.
     debts: Debts,

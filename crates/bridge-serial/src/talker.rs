@@ -9,8 +9,8 @@ use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::SerialConfig;
 use crate::bytes::Escaped;
+use crate::{PortConfig, SerialConfig};
 
 /// What a simulated instrument says, in the place of its port.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -78,10 +78,10 @@ impl Talker {
         Ok(Self { port, cancel, task })
     }
 
-    /// The device, with the simulated line in the place of its port.
+    /// The device, with the simulated line in the place of its port. Such a line carries whole bytes and nothing else.
     pub(crate) fn device(&self, device: &SerialConfig) -> SerialConfig {
         let mut device = device.clone();
-        device.port.port.clone_from(&self.port);
+        device.port = PortConfig::new(self.port.as_str(), device.port.baud);
         device
     }
 

@@ -32,6 +32,10 @@ pub enum Poll {
     Once,
 }
 
+/// After what time an unchanged value is published again: a [`Period`], or `never`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat(Option<Period>);
+
 /// Which readings are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,7 +70,7 @@ pub struct Defaults {
     /// Which readings are published.
     pub publish: Publish,
     /// After what time an unchanged value is published again; absent: never.
-    pub heartbeat: Option<Period>,
+    pub heartbeat: Option<Heartbeat>,
     /// Which polls of different devices are begun in one moment.
     pub together: Together,
 }
@@ -87,6 +91,7 @@ const TOGETHER_MAX: Duration = Duration::from_secs(1);
 const PERIOD: &str = "a time such as 300ms, 1s, 5m or 12h";
 const POLL: &str = "a time such as 300ms, 1s, 5m or 12h, or once";
 const TOGETHER: &str = "a time from 1ms to 1s, such as 20ms";
+const HEARTBEAT: &str = "a time such as 300ms, 1s, 5m or 12h, or never";
 const BACKOFF: &str = "a range of times such as 1s..60s";
 const DEADBAND: &str = "a number that is not negative, or a percentage such as \"1%\"";
 
@@ -141,6 +146,13 @@ impl Default for Together {
     /// 20 ms.
     fn default() -> Self {
         Self(Duration::from_millis(20))
+    }
+}
+
+impl Heartbeat {
+    /// Of a point that says `own`, where all say `usual`.
+    pub fn of(own: Option<Self>, usual: Option<Self>) -> Option<Duration> {
+        own.or(usual)?.0.map(Period::get)
     }
 }
 
@@ -217,6 +229,18 @@ impl<'de> Deserialize<'de> for Together {
         deserializer.deserialize_any(TextVisitor {
             expected: TOGETHER,
             parse: Self::parse,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Heartbeat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor {
+            expected: HEARTBEAT,
+            parse: |text| match text {
+                "never" => Some(Self(None)),
+                text => Period::parse(text).map(|period| Self(Some(period))),
+            },
         })
     }
 }
@@ -370,7 +394,7 @@ mod tests {
     #[test]
     fn defaults_may_be_given_in_part() {
         let defaults: Defaults = read(r#"{"heartbeat": "60s"}"#).unwrap();
-        let heartbeat = Period::new(Duration::from_secs(60));
+        let heartbeat = Some(Heartbeat(Period::new(Duration::from_secs(60))));
         assert_eq!(
             defaults,
             Defaults {
@@ -379,6 +403,18 @@ mod tests {
             }
         );
         assert!(read::<Defaults>(r#"{"hartbeat": "60s"}"#).is_err());
+        assert!(read::<Defaults>(r#"{"heartbeat": "nver"}"#).is_err());
+        for (own, usual, want) in [
+            (None, None, None),
+            (None, Some("60s"), Some(60)),
+            (Some("5s"), Some("60s"), Some(5)),
+            (Some("never"), Some("60s"), None),
+            (Some("5s"), Some("never"), Some(5)),
+        ] {
+            let heartbeat = |text: &str| read::<Heartbeat>(&format!("\"{text}\"")).unwrap();
+            let found = Heartbeat::of(own.map(heartbeat), usual.map(heartbeat));
+            assert_eq!(found.map(|time| time.as_secs()), want, "{own:?} {usual:?}");
+        }
         assert!(read::<Defaults>(r#"{"publish": "always"}"#).is_err());
     }
 }

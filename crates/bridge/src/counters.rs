@@ -6,7 +6,7 @@ use crate::Cause;
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
-        /// Counts since the start. Shared between the device's task and whoever shows them.
+        /// Counts since the start. Shared between the device's task and its readers.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[doc = $doc])+ pub(crate) $name: AtomicU64,)*

@@ -112,7 +112,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Answers. Whoever asked may have gone.
+    /// Answers. The caller may have gone.
     pub fn send(self, outcomes: Vec<Outcome>) {
         match self {
             Self::One(reply) => {
@@ -167,7 +167,7 @@ pub enum Event {
     },
 }
 
-/// The channels of one running device. Both are bounded by whoever makes them. What they hold is
+/// The channels of one running device. Both are bounded by their maker. What they hold is
 /// boxed, as each has room for 32 from the start.
 #[derive(Debug)]
 pub struct Ports {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::{Future, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +32,9 @@ pub enum Place {
 }
 
 impl Place {
+    /// Behind a server that only this machine reaches, on a free port.
+    pub const LOCAL: Self = Self::Listen(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)));
+
     /// Where devices are simulated that are reached at `host:port` otherwise: there, if that is this machine, else
     /// behind the same port on all its addresses.
     pub fn instead_of(address: &str) -> Self {
@@ -163,6 +166,20 @@ pub trait Bridge: Sized + Send + 'static {
         kind: Option<&Self::Type>,
         defaults: &Defaults,
     ) -> Result<Self::Device, Vec<Misfit>>;
+
+    /// Where the devices of a bus are when all of a configuration is simulated: never at the bus's own place.
+    fn place(_bus: &Self::Bus) -> Place {
+        Place::LOCAL
+    }
+
+    /// A device when all of a configuration is simulated.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be.
+    fn simulated(device: &Self::Device) -> Result<Self::Device, String> {
+        Ok(device.clone())
+    }
 
     /// Lets a device share memory with another of the same type.
     fn share(_device: &mut Self::Device, _other: &Self::Device) {}

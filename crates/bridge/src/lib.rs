@@ -19,7 +19,7 @@ mod run;
 pub mod show;
 
 pub use compact::Compact;
-pub use config::{BAUDS, Backoff, Deadband, Defaults, Period, Poll, Publish, Together};
+pub use config::{BAUDS, Backoff, Deadband, Defaults, Heartbeat, Period, Poll, Publish, Together};
 pub use counters::{Counters, Snapshot};
 pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Session, Settings};
 pub use error::{Cause, DriverError};

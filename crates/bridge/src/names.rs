@@ -84,7 +84,7 @@ impl<'de, K: Deserialize<'de> + Into<String>, T: Deserialize<'de>> Visitor<'de> 
         while let Some(name) = map.next_key::<K>()? {
             let name: String = name.into();
             if !names.insert(name.clone()) {
-                return Err(de::Error::custom(format!("`{name}` is there twice")));
+                return Err(de::Error::custom(format!("duplicate name `{name}`")));
             }
             entries.push((name, map.next_value()?));
         }

@@ -86,7 +86,7 @@ impl Device {
                     biased;
                     () = self.ports.cancel.cancelled() => return None,
                     opened = &mut open => break opened,
-                    // A closed channel only means that nobody will send another command.
+                    // A closed channel only means that no other command will come.
                     Some(request) = self.ports.requests.recv() => self.refuse(*request),
                 }
             }
@@ -250,7 +250,7 @@ impl Device {
         let device = self.settings.device.as_str();
         if let Link::Offline { error: told, since } = &self.link {
             log::debug!(DEVICE = device; "{error}");
-            // Whoever plugs the adapter in wants to read what is wrong now, not what was at first.
+            // The state tells what is wrong now, not what was at first: another adapter may be in.
             if *told != error.detail {
                 let since = *since;
                 self.tell_offline(error, since).await?;
@@ -261,7 +261,8 @@ impl Device {
             log::debug!(DEVICE = device; "{error}");
             return Some(false);
         }
-        log::warn!(DEVICE = device; "offline after {} failures: {error}", self.failures);
+        let failures = crate::show::counted(self.failures as usize, "failure");
+        log::warn!(DEVICE = device; "offline after {failures}: {error}");
         add(&self.counters.offline, 1);
         self.tell_offline(error, Timestamp::now()).await?;
         let stale = self.filter.stale();
@@ -319,7 +320,7 @@ impl Device {
         self.send(Event::Samples(passed)).await
     }
 
-    /// Waits for room in the queue. A queue that nobody reads any more is a reason to end.
+    /// Waits for room in the queue. A queue without a reader is a reason to end.
     async fn send(&mut self, event: Event) -> Continue {
         let samples = match &event {
             Event::Samples(samples) => samples.len(),

@@ -29,7 +29,7 @@ pub use users::{FilterError, Permission, Role, Rule, User, Users};
 
 use crate::config::{Config, Takeover};
 
-/// Checked for names that nobody has, so that they take as long as others.
+/// Checked for names without a user, so that they take as long as others.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIEIcRlAHyXe2bCcHKuimDILkZYYhVgqAtQD1Q0";
 
 /// The rights of one broker's clients.
@@ -180,7 +180,7 @@ pub(crate) struct Policy {
     allow_anonymous: bool,
     anonymous: Rules,
     users: HashMap<Box<str>, Account>,
-    /// A hash for names that nobody has; of the cost of the others.
+    /// A hash for names without a user; of the cost of the others.
     decoy: Option<PasswordHash>,
 }
 
@@ -317,7 +317,7 @@ impl Policy {
                 name: name.into(),
                 proof: Proof::Certificate,
             },
-            // Where nobody has a name, names say nothing.
+            // Where there are no users, names say nothing.
             (None, Some(_)) if self.users.is_empty() => anonymous,
             (None, Some(name)) => return self.challenge(name),
             (None, None) => anonymous,
@@ -388,7 +388,7 @@ impl Policy {
                     let rights = account.rules.bind(client_id, Some(name));
                     (rights, (!right).then_some(WRONG_LOGIN))
                 }
-                // Whoever gives out certificates has said that these may come.
+                // An authority that gives out certificates has said that these may come.
                 (None, Proof::Certificate) if self.users.is_empty() => (Rights::all(), None),
                 (None, Proof::Certificate) => stranger(UNKNOWN_CERTIFICATE),
                 (None, Proof::Password(_) | Proof::Kept) => stranger(WRONG_LOGIN),
@@ -399,7 +399,7 @@ impl Policy {
 
 const ONLY_LOCAL: Denial = Denial {
     reason: ReasonCode::NOT_AUTHORIZED,
-    what: "without users only clients on this machine are let in",
+    what: "there are no users, so only programs on this machine are let in, and those of broker.local_networks",
 };
 const NO_NAME: Denial = Denial {
     reason: ReasonCode::NOT_AUTHORIZED,
@@ -415,7 +415,7 @@ const NOT_THE_OWNER: Denial = Denial {
 };
 const UNKNOWN_CERTIFICATE: Denial = Denial {
     reason: ReasonCode::NOT_AUTHORIZED,
-    what: "nobody has the name in the certificate",
+    what: "there is no user with the name in the certificate",
 };
 
 #[cfg(test)]

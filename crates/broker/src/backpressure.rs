@@ -26,7 +26,7 @@ impl Pause {
     }
 
     /// Forgets the subscribers that have caught up, and those for which everybody waited longer
-    /// than `limit`. Returns when to look again; `None` when there is nobody left to wait for.
+    /// than `limit`. Returns when to look again; `None` when there is nothing left to wait for.
     ///
     /// `waker` is woken when a subscriber has caught up.
     pub(crate) fn check(&mut self, waker: &Waker, now: Instant, hub: &Hub) -> Option<Instant> {

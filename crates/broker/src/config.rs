@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::access::{OwnTopics, Users};
 use crate::endpoint::Listener;
+use crate::network::Network;
 use crate::session;
 use crate::store::StoreConfig;
 
@@ -16,6 +17,8 @@ pub struct Config {
     /// machine alone, and from nowhere once there are users. A listener may say otherwise for its
     /// own clients.
     pub allow_anonymous: bool,
+    /// Networks that are inside this machine, as those of containers are.
+    pub local_networks: Vec<Network>,
     /// Who may connect under a user name, and what clients may do.
     pub users: Users,
     /// Whose client identifiers others may take over.
@@ -97,6 +100,7 @@ impl Default for Config {
         Self {
             listeners: Vec::new(),
             allow_anonymous: false,
+            local_networks: Vec::new(),
             users: Users::default(),
             takeover: Takeover::default(),
             own: OwnTopics::default(),

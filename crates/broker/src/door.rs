@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::net::{Certificates, TlsError};
 use crate::store::Store;
 
-/// What another door may ask of a broker. It may be kept when the broker is gone: then nobody is let in.
+/// What another door may ask of a broker. It may be kept when the broker is gone: then no user is let in.
 #[derive(Clone, Debug)]
 pub struct Door(Arc<Hub>);
 

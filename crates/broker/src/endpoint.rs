@@ -37,7 +37,7 @@ pub enum Origins {
 pub enum Endpoint {
     /// An address; port 0 takes a free one. An IPv6 address is served without IPv4.
     Tcp(SocketAddr),
-    /// A Unix socket at this path, with mode 0660. One that nobody listens on is replaced, and
+    /// A Unix socket at this path, with mode 0660. A stale one is replaced, and
     /// it is removed at the end. Its clients count as local.
     Unix(PathBuf),
 }

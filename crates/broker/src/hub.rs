@@ -269,7 +269,7 @@ impl Hub {
             sessions.insert(Arc::clone(&cell));
         }
         let mut inner = cell.lock();
-        // Whoever ends a session takes it out of the map first, so this one is alive.
+        // A session is taken out of the map before it ends, so this one is alive.
         drop(sessions);
         let displaced = self.displace(&cell, &mut inner, arrival.remote);
         let waiting = inner.relieve();
@@ -399,7 +399,7 @@ impl Hub {
         self.end_if(cell, tokio::time::Instant::now().into_std(), |_| true);
     }
 
-    /// Ends a session if `still` holds of it once nobody can attach to it any more. Returns
+    /// Ends a session if `still` holds of it once no client can attach to it any more. Returns
     /// whether it did.
     pub(crate) fn end_if(
         &self,

@@ -23,7 +23,7 @@ impl Hub {
         }
     }
 
-    /// Hands over changes that nobody waits for.
+    /// Hands over changes that no acknowledgement waits for.
     pub(crate) fn keep(&self, journal: &mut Journal) {
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
             store.submit(journal);
@@ -59,7 +59,7 @@ impl Hub {
         }
     }
 
-    /// Takes over what the store held. Nobody is connected yet.
+    /// Takes over what the store held. No client is connected yet.
     pub(crate) fn restore(&mut self, recovered: Recovered) {
         let now = tokio::time::Instant::now().into_std();
         let Some(clock) = self.store.as_ref().map(Store::clock) else {

@@ -20,6 +20,7 @@ mod lasting;
 mod link;
 mod message;
 mod net;
+mod network;
 mod notices;
 mod origin;
 mod outbox;
@@ -62,6 +63,7 @@ pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use message::Message;
 pub use net::{Bound, SocketFile, TlsError, TlsFile, bind};
+pub use network::{Network, NoNetwork};
 pub use store::{StoreConfig, StoreError};
 
 use access::Policy;

@@ -28,7 +28,7 @@ const TAKEN: u64 = 1024;
 /// Messages that are published under one lock: few enough that others hardly wait for it.
 const AT_ONCE: usize = 128;
 
-/// A message to publish, lent by whoever publishes it.
+/// A message to publish, lent by its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing<'a> {
     /// The topic name.

@@ -242,7 +242,7 @@ impl Message {
     }
 }
 
-/// A message on its way to subscribers: borrowed from the read buffer until somebody must keep it.
+/// A message on its way to subscribers: borrowed from the read buffer until it must be kept.
 #[derive(Debug)]
 pub(crate) struct Routed<'a> {
     pub(crate) publish: Publish<'a>,

@@ -87,7 +87,7 @@ impl Hub {
         }
     }
 
-    /// Publishes a will or a `$SYS` value, for which nobody waits.
+    /// Publishes a will or a `$SYS` value, for which no acknowledgement waits.
     pub(crate) fn publish_kept(&self, message: &Message, publisher: &SessionSlot, now: Instant) {
         let mut cache = MatchCache::default();
         let message = vec![Routed::kept(message)];

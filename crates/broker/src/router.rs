@@ -237,7 +237,7 @@ impl Router {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Somebody's rights have changed: what was matched before counts no more.
+    /// The rights of a client have changed: what was matched before counts no more.
     pub(crate) fn rights_changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }

@@ -1,6 +1,6 @@
 //! A session and the way to its client, behind one lock.
 //!
-//! The lock is never held across a system call or an await, and nobody holds two of them.
+//! The lock is never held across a system call or an await, and no thread holds two of them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,7 +43,7 @@ pub(crate) struct SessionSlot {
     /// Whether its session outlives the process.
     stored: bool,
     inner: Mutex<Inner>,
-    /// Whether there are rules to look up, so that nobody locks for nothing.
+    /// Whether there are rules to look up, so that no lock is taken for nothing.
     limited: AtomicBool,
     /// Locked by itself or behind any other lock.
     standing: Mutex<Standing>,
@@ -107,7 +107,7 @@ pub(crate) struct Wire {
     /// Nothing leaves before this is done: the client must not hear of a session that a crash
     /// could undo.
     pub(crate) gate: Option<Ticket>,
-    /// Set while the connection sleeps; whoever gives it work takes it and wakes it.
+    /// Set while the connection sleeps; the one that gives it work takes it and wakes it.
     pub(crate) waker: Option<Waker>,
     /// The broker ends the connection for this reason.
     pub(crate) kick: Option<ReasonCode>,
@@ -206,7 +206,7 @@ impl SessionSlot {
         &self.client_id
     }
 
-    /// The client identifier, for whoever keeps it.
+    /// The client identifier, to be kept.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.client_id
     }

@@ -34,6 +34,10 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         ("broker.listen", old.listen == new.listen),
         ("broker.tls", old.tls == new.tls),
         ("broker.store", old.store == new.store),
+        (
+            "broker.local_networks",
+            old.local_networks == new.local_networks,
+        ),
         ("broker.takeover", old.takeover == new.takeover),
         ("broker.limits", old.limits == new.limits),
         ("console", old.console == new.console),
@@ -81,6 +85,7 @@ impl Config {
         self.gateway.clone_from(&running.gateway);
         self.listen.clone_from(&running.listen);
         self.tls.clone_from(&running.tls);
+        self.local_networks.clone_from(&running.local_networks);
         self.takeover = running.takeover;
         self.limits.clone_from(&running.limits);
         self.console.clone_from(&running.console);

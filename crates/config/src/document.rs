@@ -2,6 +2,7 @@
 //! and devices are read by their bridge; what belongs together is checked in `resolve`.
 
 use fieldgate_bridge::Period;
+use fieldgate_broker::Network;
 use fieldgate_model::{PayloadFormat, check_name};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -51,11 +52,39 @@ pub(crate) struct Broker {
     pub listen: Listen,
     pub tls: Option<Tls>,
     pub allow_anonymous: bool,
+    pub local_networks: LocalNetworks,
     pub takeover: Takeover,
     /// The users file, from the folder of the configuration on.
     pub users: Option<String>,
     pub store: Store,
     pub limits: Limits,
+}
+
+/// `broker.local_networks:`
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct LocalNetworks(pub Vec<Network>);
+
+/// More networks than this are not those of containers.
+const NETWORKS_MAX: usize = 64;
+
+impl<'de> Deserialize<'de> for LocalNetworks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Vec::<NetworkText>::deserialize(deserializer)?;
+        if texts.len() > NETWORKS_MAX {
+            let text = format!("expected at most {NETWORKS_MAX} networks");
+            return Err(de::Error::custom(text));
+        }
+        Ok(Self(texts.into_iter().map(|text| text.0).collect()))
+    }
+}
+
+struct NetworkText(Network);
+
+impl<'de> Deserialize<'de> for NetworkText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(de::Error::custom)
+    }
 }
 
 /// `broker.store:`

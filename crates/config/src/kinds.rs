@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldgate_bridge::{Bridge, Part, Place, Places, Simulated, Tell, Untested, Work};
+use fieldgate_bridge::{Bridge, Bus, Part, Place, Places, Simulated, Tell, Untested, Work};
 
 use crate::Config;
 use crate::yaml::{Shape, shape};
@@ -64,6 +64,10 @@ pub trait Kind: Sync {
 
     /// What its devices share, before there are any.
     fn running(&self, state: Option<&Path>) -> Box<dyn Running>;
+
+    /// Has its buses and devices simulated, whatever they say. Returns the devices that cannot be, and why; they are no
+    /// longer there.
+    fn play(&self, config: &mut Config) -> Vec<(String, String)>;
 
     /// Looks at one of its devices.
     fn test<'a>(
@@ -220,6 +224,32 @@ impl<B: Bridge> Kind for Of<B> {
 
     fn running(&self, state: Option<&Path>) -> Box<dyn Running> {
         Box::new(running::Runs(B::new(state)))
+    }
+
+    fn play(&self, config: &mut Config) -> Vec<(String, String)> {
+        for any in config.buses.values_mut() {
+            if let Some(bus) = any.of::<B>() {
+                let place = B::place(&bus.config);
+                let bus = Bus {
+                    config: bus.config.clone(),
+                    simulated: Some(place),
+                };
+                any.simulated = Some(place);
+                any.bus = Arc::new(bus);
+            }
+        }
+        let mut left_out = Vec::new();
+        for (name, any) in &mut config.devices {
+            match any.of::<B>().map(B::simulated) {
+                Some(Ok(device)) => any.device = Arc::new(device),
+                Some(Err(why)) => left_out.push((name.clone(), why)),
+                None => {}
+            }
+        }
+        for (name, _) in &left_out {
+            config.devices.remove(name);
+        }
+        left_out
     }
 
     fn test<'a>(

@@ -18,6 +18,7 @@ mod listen;
 mod report;
 mod resolve;
 mod schema;
+pub mod shipped;
 mod source;
 mod unavailable;
 mod units;
@@ -32,7 +33,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fieldgate_broker::{Takeover, TlsFile, TlsSettings, Users};
+use fieldgate_broker::{Network, Takeover, TlsFile, TlsSettings, Users};
 use fieldgate_model::{PayloadFormat, Topics};
 
 use claims::Claims;
@@ -61,6 +62,8 @@ pub struct Config {
     pub tls: Option<TlsSettings>,
     /// Whether clients without a user get in, where a listener does not say itself.
     pub allow_anonymous: bool,
+    /// Networks that are inside this machine, as those of containers are.
+    pub local_networks: Vec<Network>,
     /// How often the broker writes to the disk.
     pub store: StoreTimes,
     /// Who may take over the session of a client identifier.
@@ -97,6 +100,13 @@ pub struct StoreTimes {
 }
 
 impl Config {
+    /// Has all buses and devices simulated by this process, and no uplink. Returns the devices that cannot be
+    /// simulated, and why; they are no longer there.
+    pub fn play(&mut self, kinds: Kinds) -> Vec<(String, String)> {
+        self.uplinks.clear();
+        kinds.iter().flat_map(|kind| kind.play(self)).collect()
+    }
+
     /// The names of a device's points; none if there is no such device.
     pub fn points(&self, device: &str) -> Vec<&str> {
         let device = self.devices.get(device);
@@ -116,7 +126,7 @@ pub struct Loaded {
 }
 
 /// Reads the file and the device types beside it, but not the files that it names for the broker:
-/// they are nobody's business who only wants to see a device.
+/// a command that looks at a device does not need them.
 ///
 /// # Errors
 ///
@@ -125,8 +135,8 @@ pub fn load(path: &Path, kinds: Kinds) -> Result<Loaded, Report> {
     load_and(path, kinds, |_, _, _| {})
 }
 
-/// As [`load`], for whoever runs the broker: the users are read, and certificates and keys must
-/// be of use.
+/// As [`load`], for a program that runs the broker: the users are read, and certificates and keys must
+/// be usable.
 ///
 /// # Errors
 ///
@@ -166,7 +176,10 @@ fn load_and(
     };
     let mut config = resolve::resolve(sources.clone(), kinds, &mut report);
     if let Some(config) = &mut config {
-        config.users_file = config.users_file.take().map(|file| beside(path, &file));
+        config.users_file = match config.users_file.take() {
+            Some(file) => Some(beside(path, &file)),
+            None => Some(usual_users_file(path)).filter(|file| file.exists()),
+        };
         read_files(config, &sources, &mut report);
     }
     match config {
@@ -175,8 +188,7 @@ fn load_and(
     }
 }
 
-/// Reads a text that stands for a file called `name`, without device types beside it and without the files that it
-/// names.
+/// Reads a text that stands for a file called `name`, without the files that it names and those beside it.
 ///
 /// # Errors
 ///
@@ -184,10 +196,14 @@ fn load_and(
 pub fn load_text(name: &str, text: &str, kinds: Kinds) -> Result<Loaded, Report> {
     let mut report = Report::default();
     let main = source::file(name, text, &mut report);
-    let sources = main.map(|main| Sources {
-        main,
-        types: BTreeMap::new(),
-        broken: Vec::new(),
+    let sources = main.map(|main| {
+        let mut sources = Sources {
+            main,
+            types: BTreeMap::new(),
+            broken: Vec::new(),
+        };
+        sources.add_shipped(&mut report);
+        sources
     });
     let loaded = sources.and_then(|sources| {
         let config = resolve::resolve(sources.clone(), kinds, &mut report)?;
@@ -199,19 +215,21 @@ pub fn load_text(name: &str, text: &str, kinds: Kinds) -> Result<Loaded, Report>
     }
 }
 
-/// Reads a document of another kind with the same care. Mistakes go into `report`; a document
-/// with mistakes is none.
-pub fn read_document<T: serde::de::DeserializeOwned>(
+/// Reads a document of another kind with the same care, without its parts that are wrong. Mistakes go into `report`,
+/// and [`Node::is_whole`] says of each part whether it had one. `None` if it cannot be read as a whole.
+pub fn read_parts<T: serde::de::DeserializeOwned>(
     name: &str,
     text: &str,
     report: &mut Report,
 ) -> Option<(T, Node)> {
     let mut file = source::file(name, text, report)?;
+    if file.is_cut {
+        return None;
+    }
     let mut mistakes = Vec::new();
     let document = read(&mut file.root, &[], &mut mistakes);
-    let is_whole = mistakes.is_empty() && file.root.is_whole();
     add(name, mistakes, report);
-    Some((document.filter(|_| is_whole)?, file.root))
+    Some((document?, file.root))
 }
 
 /// Reads a users file.
@@ -227,12 +245,17 @@ pub fn load_users(file: &Path) -> Result<Users, Report> {
     }
 }
 
-/// Where a configuration says that its users are, whatever else may be wrong with it.
+/// Where the users are when the configuration at `path` names no file.
+pub fn usual_users_file(path: &Path) -> PathBuf {
+    beside(path, Path::new("users.yaml"))
+}
+
+/// Where a configuration has its users, whatever else may be wrong with it.
 ///
 /// # Errors
 ///
 /// Why the file cannot be read or parsed.
-pub fn named_users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
+pub fn users_file_of(path: &Path) -> Result<PathBuf, Report> {
     let mut report = Report::default();
     let Some(main) = source::read(path, &mut report) else {
         return Err(report);
@@ -241,7 +264,10 @@ pub fn named_users_file(path: &Path) -> Result<Option<PathBuf>, Report> {
     if named.is_none() && main.is_cut {
         return Err(report);
     }
-    Ok(named.map(|file| beside(path, Path::new(file))))
+    Ok(match named {
+        Some(file) => beside(path, Path::new(file)),
+        None => usual_users_file(path),
+    })
 }
 
 /// The files that a configuration names for the broker, as it names them: key, place, file.

@@ -372,7 +372,7 @@ impl TryFrom<RawTls> for Tls {
             (None, Some(_)) => {
                 return Err("client_certificates: needs client_ca, the authority that signs them");
             }
-            // Whoever names an authority wants its certificates.
+            // A named authority means that its certificates are wanted.
             (Some(file), wanted) => Some(ClientCa {
                 file,
                 required: wanted != Some(ClientCertificates::Optional),

@@ -16,7 +16,7 @@ use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::listen::Address;
 use super::report::Report;
 use super::source::{File, Sources};
-use super::{Config, StoreTimes, entries, gateway_keys, unavailable, uplinks};
+use super::{Config, StoreTimes, entries, gateway_keys, shipped, unavailable, uplinks};
 use crate::kinds::{AnyBus, AnyDevice, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
@@ -130,6 +130,7 @@ fn config(
             commit: document.broker.store.commit.map(Period::get),
             retained: document.broker.store.retained.map(Period::get),
         },
+        local_networks: document.broker.local_networks.0,
         takeover: document.broker.takeover.into(),
         limits: document.broker.limits,
         console: document.console,
@@ -239,7 +240,13 @@ impl Main<'_> {
             let mut before = sockets.iter().take(index);
             if let Some((other, _)) = before.find(|(_, other)| other.collides(*address)) {
                 let line = self.file.root.mark_of(other).line;
-                let message = format!("{} at line {line} already listens there", other.join("."));
+                let name = other.join(".");
+                let message = match self.file.root.get(other) {
+                    Some(_) => format!("{name} at line {line} already listens there"),
+                    None => format!(
+                        "{name} already listens there: its port is 1883 where it is not written"
+                    ),
+                };
                 self.wrong(path, &message, report);
             }
         }
@@ -298,6 +305,11 @@ impl Main<'_> {
         let mut types = names("types");
         types.extend(self.sources.types.keys().map(String::as_str));
         types.extend(self.sources.broken.iter().map(String::as_str));
+        for name in shipped::names() {
+            types.push(name);
+        }
+        types.sort_unstable();
+        types.dedup();
         let devices = self.file.root.get(&["devices"]);
         for device in devices.map(Node::entries).unwrap_or_default() {
             let (Some(name), true) = (device.key.text(), device.pruned != Some(Pruned::Refused))

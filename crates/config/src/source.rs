@@ -1,4 +1,4 @@
-//! The files of a configuration: the main file, and `types/*.yaml` beside it.
+//! The files of a configuration: the main file, `types/*.yaml` beside it, and the types of the program that it names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::report::Report;
+use super::shipped;
 use crate::yaml::{BYTES_MAX, Mark, Node, parse};
 
 /// One file, parsed.
@@ -50,11 +51,13 @@ pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Sources> {
             None => broken.push(name.to_owned()),
         }
     }
-    Some(Sources {
+    let mut sources = Sources {
         main: main?,
         types,
         broken,
-    })
+    };
+    sources.add_shipped(report);
+    Some(sources)
 }
 
 /// The type files of a folder, by name. No folder is as good as an empty one.
@@ -144,6 +147,29 @@ fn end_of(text: &str) -> Mark {
 }
 
 impl Sources {
+    /// Adds the types of the program that devices name, unless the file or its folder has one of that name.
+    pub(crate) fn add_shipped(&mut self, report: &mut Report) {
+        let devices = self.main.root.get(&["devices"]);
+        let devices = devices.map(Node::entries).unwrap_or_default().iter();
+        let named = devices.filter_map(|device| device.value.get(&["type"])?.text());
+        let is_here = |name: &str| {
+            self.device_type(name).is_some() || self.broken.iter().any(|broken| broken == name)
+        };
+        let mut wanted: Vec<&str> = named.filter(|name| !is_here(name)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let found = wanted.into_iter().filter_map(|name| {
+            let file = file(
+                &format!("types/{name}.yaml (built in)"),
+                shipped::text(name)?,
+                report,
+            );
+            Some((name.to_owned(), file?))
+        });
+        let found: Vec<_> = found.collect();
+        self.types.extend(found);
+    }
+
     /// The tree of a device type, from the main file or from its own.
     pub fn device_type(&self, name: &str) -> Option<&Node> {
         let inline = self.main.root.get(&["types", name]);

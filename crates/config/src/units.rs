@@ -50,7 +50,7 @@ impl<'de> Visitor<'de> for UnitsVisitor {
         while let Some(Range(first, last)) = list.next_element()? {
             for unit in first..=last {
                 if !units.insert(unit) {
-                    return Err(de::Error::custom(format!("{unit} is there twice")));
+                    return Err(de::Error::custom(format!("duplicate unit {unit}")));
                 }
             }
         }

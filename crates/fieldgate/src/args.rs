@@ -3,20 +3,33 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use fieldgate_bridge::BAUDS;
 use log::LevelFilter;
 
 /// Turns a Linux board into an MQTT gateway: an MQTT broker and the field-bus devices whose
 /// points it publishes, in one daemon.
 #[derive(Debug, Parser)]
-#[command(name = "fieldgate", version = VERSION, after_help = EXIT_CODES)]
+#[command(name = "fieldgate", version = VERSION)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// How much to log: error, warn, info, debug or trace.
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
     pub(crate) log: LevelFilter,
+}
+
+impl Cli {
+    /// Reads the command line of this process. Ends the process if that is wrong, or only asks for help.
+    pub(crate) fn read() -> Self {
+        let matches = explained(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// A command with the exit codes below its help, and below that of all its parts.
+fn explained(command: clap::Command) -> clap::Command {
+    command.after_help(EXIT_CODES).mut_subcommands(explained)
 }
 
 /// Version and commit, from the build script.
@@ -27,8 +40,8 @@ const EXIT_CODES: &str = "Exit codes:
   1  the configuration is wrong; every mistake was printed with its line
   2  the command line is wrong
   3  an address cannot be listened on
-  4  `test`: the device did not answer, or refused; `health`: the broker did not answer;
-     `update`: the bundle was refused
+  4  test, scan, read, write, monitor: the device did not answer, refused, or holds another value;
+     health: the broker did not answer; update: the bundle was refused
   5  anything else that stops the program";
 
 /// Where the image keeps the configuration.
@@ -39,18 +52,20 @@ pub(crate) enum Command {
     /// Run the gateway: serve MQTT, poll the devices, carry out commands.
     ///
     /// SIGHUP makes it read the configuration again: devices that changed are restarted, the
-    /// others go on; a file with mistakes changes nothing. SIGTERM ends it in order.
+    /// others go on. A file with mistakes changes nothing. SIGTERM stops it cleanly.
     Run(Run),
+    /// Print the device types that come with the program, or the file of one.
+    Types(Types),
     /// Check a configuration and print every mistake with file, line and column.
     Check(Check),
     /// Print a JSON Schema of the configuration, with which an editor completes keys and underlines mistakes.
     Schema,
     /// Poll one device once and show requests, raw words and decoded values.
     ///
-    /// For a device on a serial port: its frames, what fits them, and the values. The gateway
-    /// must not be running on that port.
+    /// For a device on a bus it asks through the running gateway, if there is one. An instrument on a serial port of
+    /// its own, a meter on M-Bus: stop the gateway first, since a port has one user. It shows frames and values.
     ///
-    /// For a device on a bus with `simulated: true` the simulator is started for it.
+    /// For a device with `simulated` the simulator is started for it.
     ///
     /// `test uplink NAME` connects to the remote of an uplink, publishes one message there, and shows what it allows.
     Test(Test),
@@ -60,8 +75,8 @@ pub(crate) enum Command {
     Monitor(Monitor),
     /// Add, change, remove and list the users of the MQTT broker.
     ///
-    /// A running gateway takes a change over within two seconds; clients whose user has gone or
-    /// whose password is another now are disconnected.
+    /// A running gateway applies a change within two seconds. It disconnects clients whose user was
+    /// removed or whose password was changed.
     #[command(subcommand)]
     User(User),
     /// Serve simulated devices with moving values for the devices of a configuration.
@@ -70,8 +85,8 @@ pub(crate) enum Command {
     Health(Health),
     /// Take `fieldgate/provision.yaml` and `fieldgate/gateway.yaml` from a boot partition.
     ///
-    /// Files are checked, taken as a whole or refused, and taken again when they change. What
-    /// became of them is in `fieldgate/REPORT.txt` beside them. Needs root.
+    /// Each item of `provision.yaml` is checked and applied by itself, the mapping as a whole; both again
+    /// when they change. `fieldgate/REPORT.txt` beside them says what was done. Needs root.
     Provision(Provision),
     /// Look at, check and install updates of the SD image.
     ///
@@ -113,6 +128,14 @@ pub(crate) struct OfUplink {
     pub(crate) control: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Types {
+    /// A device type, such as sdm630. Its file is printed: save it as types/NAME.yaml beside the configuration to
+    /// change it.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
 /// A bus of a configuration.
 #[derive(Args, Debug)]
 pub(crate) struct OnBus {
@@ -137,7 +160,7 @@ pub(crate) struct Scan {
     /// How long a unit may take to answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub(crate) timeout: u32,
-    /// Speeds to try on a serial line instead of the configured one.
+    /// Baud rates to try on a serial line instead of the configured one, such as 9600,19200.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(i64::from(*BAUDS.start())..=i64::from(*BAUDS.end())))]
     pub(crate) baud: Vec<u32>,
     /// Parities to try on a serial line instead of the configured one.
@@ -195,7 +218,7 @@ fn word(text: &str) -> Result<u16, String> {
 
 #[derive(Args, Debug)]
 pub(crate) struct File {
-    /// The configuration; device types are read from types/*.yaml beside it.
+    /// The configuration. Files in types/ beside it add device types, or replace those of the program.
     #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
     file: PathBuf,
     /// The same, as all commands take it.
@@ -214,11 +237,16 @@ impl File {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) config: File,
-    /// Keep sessions, queued messages and retained values here, so that they survive a restart
-    /// and a power failure. Without it, and without systemd's STATE_DIRECTORY, they do not.
+    /// Play all buses and devices instead of reaching them, with values that move. Nothing of the file has to be
+    /// changed for it: no port is opened and no address asked. Uplinks stay off, and systemd's STATE_DIRECTORY is not
+    /// used.
+    #[arg(long)]
+    pub(crate) simulate: bool,
+    /// Keep sessions, queued messages, retained values and pulse counts in this folder, so that they survive a
+    /// restart and a power failure. Without it, and without systemd's STATE_DIRECTORY, they are lost.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
-    /// Where tools reach this gateway: a Unix socket. Otherwise in the runtime directory.
+    /// The Unix socket through which tools reach this gateway. Default: in the runtime directory.
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
 }
@@ -313,25 +341,25 @@ pub(crate) struct Monitor {
     /// The port, best as /dev/serial/by-id/...
     #[arg(value_name = "PORT")]
     pub(crate) port: PathBuf,
-    /// Its speed.
+    /// Baud rate.
     #[arg(long, default_value_t = 9600, value_parser = clap::value_parser!(u32).range(i64::from(*BAUDS.start())..=i64::from(*BAUDS.end())))]
     pub(crate) baud: u32,
-    /// Bits of a byte.
+    /// Data bits (5 to 8).
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(5..=8))]
     pub(crate) data_bits: u8,
-    /// The parity bit.
+    /// Parity.
     #[arg(long, value_enum, default_value_t = Parity::None)]
     pub(crate) parity: Parity,
-    /// Stop bits of a byte.
+    /// Stop bits (1 or 2).
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) stop_bits: u8,
-    /// Decode Modbus RTU: the requests and answers of others on the line. It only listens.
+    /// Decode Modbus RTU: the requests and answers of other devices on the line. It only listens.
     #[arg(long, conflicts_with_all = ["frame", "gap", "data_bits"])]
     pub(crate) modbus: bool,
     /// What ends a frame.
     #[arg(long, value_enum, default_value_t = Framing::Silence)]
     pub(crate) frame: Framing,
-    /// How long the silence between two frames is at least, in milliseconds.
+    /// Silence that separates two frames, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub(crate) gap: u64,
 }
@@ -435,5 +463,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_every_command_names_the_exit_codes() {
+        fn check(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Exit codes:"), "{help}");
+            command.get_subcommands_mut().for_each(check);
+        }
+        check(&mut explained(Cli::command()));
     }
 }

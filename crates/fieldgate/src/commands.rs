@@ -1,14 +1,15 @@
 //! The commands that end: check, test, simulate. What they print is for a person at a terminal.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fieldgate_bridge::show::counted;
 use fieldgate_bridge::{Places, Untested};
 use fieldgate_bridge_modbus::Buses;
 use fieldgate_config::yaml::suggestion;
-use fieldgate_config::{self as config, Config, Loaded};
+use fieldgate_config::{self as config, Config, Loaded, shipped};
 use fieldgate_model::plain::PlainLines;
 
 use crate::args;
@@ -42,7 +43,19 @@ fn print_to(to: &mut impl io::Write, text: &str) {
 ///
 /// All its mistakes.
 pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
-    let Loaded { config, sources } = config::load_with_files(path, KINDS).map_err(Stop::Config)?;
+    let closed = closed_to_us(path);
+    let loaded = match closed.is_empty() {
+        true => config::load_with_files(path, KINDS),
+        false => config::load(path, KINDS),
+    };
+    let Loaded { config, sources } = loaded.map_err(Stop::Config)?;
+    for file in &closed {
+        let file = file.display();
+        let text = format!(
+            "{file}: not checked: permission denied; `sudo fieldgate check` reads it, too\n"
+        );
+        print_to(&mut io::stderr(), &text);
+    }
     let summary = summary(&config);
     if expand {
         let text = serde_yaml::to_string(&config::document(&sources))
@@ -54,6 +67,54 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
         let lines: String = lines.map(|line| format!("    {line}\n")).collect();
         print(&format!("{}: {summary}\n{lines}", path.display()));
     }
+    Ok(())
+}
+
+/// The files of the broker that this user may not read, as users and keys are the gateway's own.
+fn closed_to_us(path: &Path) -> Vec<PathBuf> {
+    // What is wrong with the configuration is told by the one who reads all of it.
+    let named = config::files_of_broker(path).unwrap_or_default();
+    let named = named.into_iter().map(|(.., file)| file);
+    let usual = config::users_file_of(path).ok();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files = named.map(|file| folder.join(file)).chain(usual);
+    let is_closed = |file: &PathBuf| {
+        let opened = std::fs::File::open(file);
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let closed: BTreeSet<PathBuf> = files.filter(is_closed).collect();
+    closed.into_iter().collect()
+}
+
+/// Prints the names of the program's device types, or the file of one.
+///
+/// # Errors
+///
+/// If there is no such type.
+pub(crate) fn types(name: Option<&str>) -> Result<(), Stop> {
+    let Some(name) = name else {
+        let width = shipped::names().map(str::len).max().unwrap_or_default();
+        for name in shipped::names() {
+            let text = shipped::text(name).unwrap_or_default();
+            let note = |key: &str| {
+                let mut lines = text.lines();
+                let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+                value.unwrap_or_default().trim_matches('"').to_owned()
+            };
+            let (maker, model) = (note("manufacturer"), note("model"));
+            print(&format!("{name:width$}  {maker} {model}\n"));
+        }
+        return Ok(());
+    };
+    let Some(text) = shipped::text(name) else {
+        let names: Vec<&str> = shipped::names().collect();
+        let text = format!(
+            "there is no device type \"{name}\"{}",
+            suggestion(name, &names)
+        );
+        return Err(Stop::Usage(text));
+    };
+    print(text);
     Ok(())
 }
 
@@ -170,12 +231,19 @@ pub(crate) async fn simulate(path: &Path, listen: Option<SocketAddr>) -> Result<
         let served = kind.simulate(&config, &mut places, &mut print).await;
         serving.extend(served.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Stop::Usage(format!("--listen: {error}")),
+            io::ErrorKind::PermissionDenied => {
+                let text = format!(
+                    "{error}; ports below 1024 need a privilege: take others with --listen 127.0.0.1:5020, or let the \
+                     gateway play all devices itself with `fieldgate run --simulate`"
+                );
+                Stop::Listen(io::Error::new(error.kind(), text))
+            }
             _ => Stop::Listen(error),
         })?);
     }
     if serving.is_empty() {
-        let text =
-            "the configuration has no device on a bus, and no serial device with `simulated`";
+        let text = "the configuration has no device on a bus, and no serial device with `simulated`; lines of GPIO \
+             are simulated by `fieldgate run --simulate`";
         return Err(Stop::Usage(text.to_owned()));
     }
     print("serving; end with Ctrl-C\n");

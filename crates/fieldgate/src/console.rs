@@ -22,7 +22,7 @@ use crate::stop::Stop;
 use accounts::Users;
 use house::House;
 
-/// A console that has its sockets and serves nobody yet.
+/// A console that has its sockets and does not serve yet.
 pub(crate) struct Opened {
     doors: Vec<Door>,
     settings: Settings,

@@ -61,7 +61,7 @@ fn absolute(config: &Path) -> String {
         .to_string()
 }
 
-/// Whether a folder or file is this user's or root's: in a folder that all may write, somebody
+/// Whether a folder or file is this user's or root's: in a folder that all may write, another user
 /// else could have made it.
 fn is_trusted(path: &Path) -> bool {
     let own = rustix::process::geteuid().as_raw();

@@ -1,4 +1,4 @@
-//! The gateway as a daemon: start, signals, reload, orderly end.
+//! The gateway as a daemon: start, signals, reload, clean shutdown.
 //!
 //! `supervisor` polls, `publisher` publishes, `commands` takes commands. The broker itself has threads
 //! of its own and goes on serving whatever happens here.
@@ -22,12 +22,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_bridge::show::counted;
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
 use fieldgate_console::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::args;
 use crate::console;
 use crate::control::{
     self,
@@ -46,7 +48,7 @@ use supervisor::Supervisor;
 pub(crate) use uplinks::Running;
 use uplinks::Uplinks;
 
-/// How long the broker may take to take leave of its clients; its own grace is shorter.
+/// How long the broker may take to disconnect its clients; its own grace is shorter.
 const BROKER_END: Duration = Duration::from_secs(5);
 
 /// How often the users file is looked at. Polling needs no descriptor, survives every way of
@@ -62,22 +64,50 @@ pub(crate) fn state_directory() -> Option<PathBuf> {
     std::env::split_paths(&listed).next()
 }
 
-/// Runs the gateway until a signal ends it. What has to survive is kept in the folder `state`.
+/// The configuration that is to run.
+#[derive(Clone)]
+struct Wanted {
+    path: PathBuf,
+    /// Whether all of it is simulated.
+    simulate: bool,
+}
+
+impl Wanted {
+    fn load(&self) -> Result<config::Config, config::Report> {
+        let mut config = config::load_with_files(&self.path, KINDS)?.config;
+        if self.simulate {
+            if !config.uplinks.is_empty() {
+                log::info!("uplinks are off, as what is simulated is for this machine");
+            }
+            for (name, why) in config.play(KINDS) {
+                log::warn!(DEVICE = name.as_str(); "left out, as it cannot be simulated: {why}");
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the gateway until a signal ends it.
 ///
 /// # Errors
 ///
 /// What keeps it from starting.
-pub(crate) async fn run(
-    path: &Path,
-    state: Option<&Path>,
-    control: Option<&Path>,
-    logs: Logs,
-) -> Result<(), Stop> {
-    let config = config::load_with_files(path, KINDS)
-        .map_err(Stop::Config)?
-        .config;
+pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
+    let path = args.config.path();
+    let (wanted, control) = (
+        Wanted {
+            path: path.to_owned(),
+            simulate: args.simulate,
+        },
+        args.control.as_deref(),
+    );
+    // What is simulated leaves nothing in the place of what is real.
+    let usual = state_directory().filter(|_| !args.simulate);
+    let state = args.state.clone().or(usual);
+    let state = state.as_deref();
+    let config = wanted.load().map_err(Stop::Config)?;
     let mut signals = Signals::new().map_err(Stop::Other)?;
-    let mut doors = Access::new(&config);
+    let mut doors = Access::new(&config, path);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let console = console::open(&config)?;
     let link = broker.link(&config.gateway);
@@ -95,10 +125,10 @@ pub(crate) async fn run(
         plant.clone(),
         Arc::clone(&changed),
     );
-    let wanted = config.uplinks.clone();
+    let configured = config.uplinks.clone();
     let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone());
     // Before devices publish, so that nothing of theirs is missed.
-    uplinks.change(&wanted, &broker).await;
+    uplinks.change(&configured, &broker).await;
     supervisor.change(config).await.map_err(Stop::Listen)?;
     let buses = Buses::with(uplinks.running());
     buses.set(supervisor.handles());
@@ -117,7 +147,7 @@ pub(crate) async fn run(
         doors: &mut doors,
         uplinks: &mut uplinks,
     };
-    serve(&mut signals, &broker, &mut parts, &changed, &buses, path).await;
+    serve(&mut signals, &broker, &mut parts, &changed, &buses, &wanted).await;
 
     signals.notifier.stopping();
     log::info!("stopping");
@@ -152,7 +182,7 @@ async fn end(broker: Broker) {
     log::info!("stopped");
 }
 
-/// What whoever started the process says by signals, and what it is told.
+/// What the service manager says by signals, and what it is told.
 struct Signals {
     notifier: Notifier,
     terminate: Signal,
@@ -186,7 +216,7 @@ async fn serve(
     parts: &mut Parts<'_>,
     changed: &Notify,
     buses: &Buses,
-    path: &Path,
+    wanted: &Wanted,
 ) {
     let watchdog = notify::watchdog_interval();
     // Longer than any uptime when there is no watchdog.
@@ -204,7 +234,7 @@ async fn serve(
                 signals.notifier.reloading();
                 // Even if the configuration has mistakes: what is wrong in it may be another thing.
                 broker.reload_certificates();
-                reload(path, broker, parts).await;
+                reload(wanted, broker, parts).await;
                 buses.set(parts.supervisor.handles());
                 // A new device has all its topics as soon as one that was there from the start.
                 count.reset_immediately();
@@ -261,11 +291,10 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
-    let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
-    let config = match loaded {
-        Ok(Ok(loaded)) => loaded.config,
+async fn reload(wanted: &Wanted, broker: &Broker, parts: &mut Parts<'_>) {
+    let wanted = wanted.clone();
+    let config = match tokio::task::spawn_blocking(move || wanted.load()).await {
+        Ok(Ok(config)) => config,
         Ok(Err(report)) => {
             log::error!("the configuration has mistakes and changes nothing");
             for diagnostic in report.iter() {
@@ -283,7 +312,8 @@ async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
     let uplinks = parts.uplinks.change(&config.uplinks, broker).await;
     let is_new = is_new || uplinks > 0;
     if uplinks > 0 {
-        log::info!("reloaded: {uplinks} uplinks started or stopped");
+        let uplinks = counted(uplinks, "uplink");
+        log::info!("reloaded: {uplinks} started or stopped");
     }
     match parts.supervisor.change(config).await {
         Ok(changes) if changes.is_empty() && is_new => {}
@@ -293,8 +323,8 @@ async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
                 log::warn!(target: ANSWER, "{key} has changed and needs a restart");
             }
             log::info!(
-                "reloaded: {} devices added, {} removed, {} restarted",
-                changes.added.len(),
+                "reloaded: {} added, {} removed, {} restarted",
+                counted(changes.added.len(), "device"),
                 changes.removed.len(),
                 changes.changed.len(),
             );

@@ -25,7 +25,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use clap::Parser;
 use fieldgate_console::Logs;
 
 use args::{Cli, Command};
@@ -40,7 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let done = act(cli);
     // What was left out of the log is told before the process is gone.
     log::logger().flush();
@@ -59,13 +58,10 @@ fn act(cli: Cli) -> Result<(), Stop> {
     match cli.command {
         Command::Run(run) => {
             tune_allocator();
-            let state = run.state.or_else(daemon::state_directory);
-            let control = run.control.as_deref();
-            let logs = logs.unwrap_or_default();
-            let path = run.config.path();
-            block_on(daemon::run(path, state.as_deref(), control, logs))
+            block_on(daemon::run(&run, logs.unwrap_or_default()))
         }
         Command::Check(check) => commands::check(check.config.path(), check.expand),
+        Command::Types(types) => commands::types(types.name.as_deref()),
         Command::Schema => commands::schema(),
         Command::Test(test) => block_on(commands::test(&test)),
         Command::Health(health) => health::check(&health),

@@ -10,11 +10,11 @@ use sd_notify::NotifyState;
 /// for a quarter of a minute at least, and gets the next ones.
 const WAITING_MAX: usize = 16;
 
-/// Tells systemd from a thread of its own, as a message waits for as long as nobody reads those
+/// Tells systemd from a thread of its own, as a message waits for as long as systemd does not read those
 /// before it.
 #[derive(Debug)]
 pub(crate) struct Notifier {
-    /// `None` if nobody wants to know.
+    /// `None` without a service manager.
     messages: Option<SyncSender<String>>,
 }
 

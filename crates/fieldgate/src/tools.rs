@@ -1,4 +1,4 @@
-//! The tools of a person on a ladder. What they print is for a person at a terminal.
+//! The commissioning tools: scan, read, write, monitor. What they print is for a person at a terminal.
 //!
 //! [`Line`] is the way to a bus: through the running gateway if there is one, or opened here.
 

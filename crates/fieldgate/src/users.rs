@@ -98,13 +98,7 @@ fn locate(file: &UsersFile) -> Result<PathBuf, Stop> {
     if let Some(file) = &file.file {
         return Ok(file.clone());
     }
-    let named = config::named_users_file(&file.config).map_err(Stop::Config)?;
-    named.ok_or_else(|| {
-        Stop::Usage(format!(
-            "{} names no users file: write `users: users.yaml` below `broker:`, or use --file",
-            file.config.display()
-        ))
-    })
+    config::users_file_of(&file.config).map_err(Stop::Config)
 }
 
 fn read(path: &Path) -> Result<Users, Stop> {

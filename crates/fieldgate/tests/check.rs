@@ -108,6 +108,52 @@ fn the_examples_of_the_readme_are_right() {
 }
 
 #[test]
+fn a_device_type_of_the_program_needs_no_file_and_a_file_replaces_it() {
+    let folder = Folder::new("built-in");
+    let text = "version: 1
+buses: {b: {tcp: \"127.0.0.1:502\"}}
+devices: {m: {type: sdm630, bus: b, unit: 1}}
+";
+    let file = folder.write("gateway.yaml", text.as_bytes());
+    let (code, stdout, stderr) = fieldgate(&["check", &file]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(!stdout.contains("1 device, 1 point"), "{stdout}");
+
+    let own = b"points: {only: {input: 0, as: u16}}\n";
+    let own = folder.write("types/sdm630.yaml", own);
+    let (_, stdout, _) = fieldgate(&["check", &file]);
+    assert!(stdout.contains("1 device, 1 point"), "{stdout}");
+
+    // A mistake that comes of the program's type is shown there.
+    std::fs::remove_file(own).unwrap();
+    let text = text.replace("unit: 1", "unit: 1, modbus: {max_registers: 1}");
+    let wrong = folder.write("gateway.yaml", text.as_bytes());
+    let (code, _, stderr) = fieldgate(&["check", &wrong]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains("max_registers"), "{stderr}");
+    let text = text.replace("sdm630", "sdm63");
+    let wrong = folder.write("gateway.yaml", text.as_bytes());
+    let (_, _, stderr) = fieldgate(&["check", &wrong]);
+    assert!(stderr.contains("did you mean \"sdm630\"?"), "{stderr}");
+
+    let (code, listed, _) = fieldgate(&["types"]);
+    assert_eq!(code, 0);
+    assert!(
+        listed.contains("sdm630 ") && listed.contains("Eastron SDM630-Modbus V2\n"),
+        "{listed}"
+    );
+    let (code, printed, _) = fieldgate(&["types", "sdm630"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        printed,
+        std::fs::read_to_string(shipped("types/sdm630.yaml")).unwrap()
+    );
+    let (code, _, stderr) = fieldgate(&["types", "sdm63"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("did you mean \"sdm630\"?"), "{stderr}");
+}
+
+#[test]
 fn an_expanded_file_passes_the_check_and_has_no_types_left() {
     let folder = Folder::new("expanded");
     let (code, stdout, _) = fieldgate(&["check", &shipped("demo.yaml"), "--expand"]);
@@ -138,12 +184,12 @@ fn mistakes_of_all_files_are_printed_and_the_exit_code_is_1() {
     folder.write("types/short.yml", b"");
     folder.write("types/.t.yaml.swp", b"\0");
     let folder_name = Path::new(&file).parent().unwrap().to_str().unwrap();
-    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous, takeover, users, store, limits
+    let want = "FOLDER/gateway.yaml:2:10: broker.port: unknown key; expected one of listen, tls, allow_anonymous, local_networks, takeover, users, store, limits
 FOLDER/gateway.yaml:4:21: devices.a.bus: unknown bus \"x\"
 FOLDER/types/broken.yaml:2:1: while parsing a node, did not find expected node content
 FOLDER/types/latin.yaml:1:26: not UTF-8 text
 FOLDER/types/short.yml: the name of a device type's file ends in .yaml
-FOLDER/types/t.yaml:1:20: points.p.coil: -1 does not fit: expected a whole number from 0 to 65535
+FOLDER/types/t.yaml:1:20: points.p.coil: invalid value -1; expected a whole number from 0 to 65535
 6 mistakes
 ";
     for command in ["check", "run", "simulate"] {
@@ -173,7 +219,7 @@ broker:
         let (code, _, stderr) = fieldgate(&[command, &file]);
         assert_eq!((code, stderr.as_str()), (1, want.as_str()), "{command}");
     }
-    // Whoever wants to see a device need not be able to read the key.
+    // A command that looks at a device need not read the key.
     let (code, _, stderr) = fieldgate(&["test", "plc", "--config", &file]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("there is no device"), "{stderr}");

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 
 /// Runs the check against a listener that reads a CONNECT and says `answer`; without one, against
-/// a port on which nobody listens.
+/// a port on which nothing listens.
 fn health(name: &str, answer: Option<&'static [u8]>, listen: &str) -> i32 {
     let folder =
         std::env::temp_dir().join(format!("fieldgate-health-{name}-{}", std::process::id()));

@@ -191,10 +191,16 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
         );
         assert_eq!(folder.users(), broken);
     }
+    // Without a name in the configuration, the file is users.yaml beside it.
     fs::write(folder.0.join("gateway.yaml"), "version: 1\n").unwrap();
+    fs::remove_file(folder.0.join("users.yaml")).unwrap();
     let (code, said) = folder.run(&[&["user", "list"], &CONFIG[..]].concat(), "");
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("names no users file"), "{said}");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("there is no such file"), "{said}");
+    let add = ["user", "add", "bob", "--stdin"];
+    let (code, said) = folder.run(&[&add, &CONFIG[..]].concat(), "pw\n");
+    assert_eq!(code, 0, "{said}");
+    assert!(folder.users().contains("bob"), "{}", folder.users());
 }
 
 #[test]

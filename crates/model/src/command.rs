@@ -105,7 +105,7 @@ impl<'de> serde::de::Visitor<'de> for ValuesVisitor {
         let mut values = Vec::new();
         while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
             if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format!("\"{name}\" is there twice")));
+                return Err(A::Error::custom(format!("duplicate name \"{name}\"")));
             }
             let value = scalar(raw.get())
                 .map_err(|error| A::Error::custom(format!("\"{name}\": {error}")))?;
@@ -260,7 +260,7 @@ mod tests {
             (b"", "expected an object of points"),
             (b"\xFF", "UTF-8"),
             (b"{}", "names no point"),
-            (b"{\"a\":1,\"a\":2}", "\"a\" is there twice"),
+            (b"{\"a\":1,\"a\":2}", "duplicate name \"a\""),
             (b"{\"a\":[1]}", "\"a\": value: expected"),
             (b"{\"a\":1} x", "trailing"),
         ] {

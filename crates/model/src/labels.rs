@@ -25,7 +25,7 @@ impl Labels {
         for (index, (raw, _)) in pairs.iter().enumerate() {
             let rest = pairs.get(index + 1..).unwrap_or_default();
             if rest.iter().any(|(other, _)| key(other) == key(raw)) {
-                return Err(format!("{raw} is there twice"));
+                return Err(format!("duplicate value {raw}"));
             }
         }
         Ok(Self(pairs))
@@ -41,7 +41,7 @@ impl Labels {
             let rest = self.0.get(index + 1..).unwrap_or_default();
             if rest.iter().any(|(_, other)| same(other, label)) {
                 return Err(format!(
-                    "the label `{label}` is there twice: a command could not tell which is meant"
+                    "duplicate label `{label}`: a command could not tell which is meant"
                 ));
             }
         }
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(labels.label(&number(2)), Some(&text("a")), "for reading");
         assert_eq!(labels.meant(&text("a")), None, "either of two");
         let error = labels.check_commands().unwrap_err();
-        assert!(error.contains("label `a` is there twice"), "{error}");
+        assert!(error.contains("duplicate label `a`"), "{error}");
     }
 
     #[test]

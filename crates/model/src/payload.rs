@@ -75,7 +75,7 @@ impl SampleWriter {
     /// `"quality":"bad","error":"exception 2 (ILLEGAL DATA ADDRESS)"`.
     ///
     /// Raw: the bare value when it is good. A bad one is an empty payload, which clears the retained
-    /// value, so that nobody takes an old one for valid. A stale one is not published: the retained
+    /// value, so that no reader takes an old one for valid. A stale one is not published: the retained
     /// value stays, and the device's state topic says that it is old.
     pub fn append(&mut self, out: &mut String, point: &Point, sample: &Sample) -> bool {
         if self.format == PayloadFormat::Raw {

@@ -106,7 +106,7 @@ impl Default for ConnectProperties<'_> {
 pub struct WillProperties<'a> {
     /// Seconds between the loss of the client and the publication.
     pub delay: u32,
-    /// Whether the payload is said to be UTF-8. Nobody has checked it.
+    /// Whether the payload is said to be UTF-8. It is not checked.
     pub payload_format_utf8: Option<bool>,
     /// Seconds after which the published message is worthless.
     pub message_expiry: Option<u32>,

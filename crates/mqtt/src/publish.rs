@@ -32,7 +32,7 @@ pub struct Publish<'a> {
 /// The properties of PUBLISH.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublishProperties<'a> {
-    /// Whether the payload is said to be UTF-8. Nobody has checked it.
+    /// Whether the payload is said to be UTF-8. It is not checked.
     pub payload_format_utf8: Option<bool>,
     /// Seconds after which the message is worthless.
     pub message_expiry: Option<u32>,

@@ -38,7 +38,7 @@ reason_codes! {
     GRANTED_QOS_2 = 0x02, "Granted QoS 2";
     /// The client leaves and wants its will published. DISCONNECT.
     DISCONNECT_WITH_WILL = 0x04, "Disconnect with Will Message";
-    /// Accepted, and nobody subscribes. PUBACK, PUBREC.
+    /// Accepted, and there are no subscribers. PUBACK, PUBREC.
     NO_MATCHING_SUBSCRIBERS = 0x10, "No matching subscribers";
     /// There was no such subscription. UNSUBACK.
     NO_SUBSCRIPTION_EXISTED = 0x11, "No subscription existed";

@@ -42,7 +42,7 @@ pub(crate) fn apply(root: &Path, change: &Change) -> io::Result<()> {
     }
 }
 
-/// Replaces a file: whoever reads it at any moment, or after a loss of power, sees the old or the
+/// Replaces a file: a reader at any moment, or after a loss of power, sees the old or the
 /// new one. Its folder is made if it is missing; `owner` is a user and a group by number.
 pub(crate) fn replace(
     path: &Path,
@@ -54,7 +54,7 @@ pub(crate) fn replace(
     let write = || {
         let folder = folder_of(path)?;
         remove(&new)?;
-        // A link that somebody else put there is not followed.
+        // A link that another program put there is not followed.
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(mode).open(&new)?;
         if let Some((user, group)) = owner {

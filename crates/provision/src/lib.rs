@@ -1,12 +1,13 @@
 //! First-boot provisioning: takes what a person has put on the card's FAT partition.
 //!
-//! `wanted` reads `provision.yaml`, `plan` says what has to change, `apply` changes it below a
-//! root, and `redact` takes the passwords out of the file. This module reads and writes the files,
-//! and says in a report beside them what became of each. It starts nothing and knows no service:
-//! it runs before the network and the gateway are started.
+//! `wanted` reads `provision.yaml`, `items` takes one of its items after the other, `plan` says what has to change for
+//! one, `apply` changes it below a root, and `redact` takes the passwords out of the file. This module reads and writes
+//! the files, and says in a report beside them what became of each. It starts nothing and knows no service: it runs
+//! before the network and the gateway are started.
 
 mod apply;
 mod inside;
+mod items;
 mod plan;
 mod redact;
 mod report;
@@ -21,12 +22,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fieldgate_config::kinds::Kinds;
-use fieldgate_config::users_file::{NotSet, set_password};
-use fieldgate_config::yaml::{BYTES_MAX, Node};
+use fieldgate_config::users_file::NotSet;
+use fieldgate_config::yaml::BYTES_MAX;
 use fieldgate_config::{self as config, Report};
 pub use report::Line;
 use report::{Became, Story};
-use wanted::{MqttUser, Wanted};
 
 /// The folder on the FAT partition.
 const FOLDER: &str = "fieldgate";
@@ -66,7 +66,7 @@ pub fn provision(boot: &Path, root: &Path, kinds: Kinds) -> io::Result<Option<Do
         story: Story::default(),
         refused: Report::default(),
     };
-    // Whoever holds the card shall read of a full disk, too.
+    // A full disk, too, is said in the report on the card.
     if let Err(error) = run.take(&root.join(STATE)) {
         run.refused.add(FOLDER, None, "", error.to_string());
     }
@@ -133,7 +133,7 @@ impl Run {
         }
     }
 
-    /// Whoever does not see the endings of names makes `gateway.yaml.txt`, and wonders.
+    /// A PC that hides the endings of names makes `gateway.yaml.txt` of `gateway.yaml`.
     fn look_for_strangers(&mut self) {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return;
@@ -169,125 +169,6 @@ impl Run {
     fn owner(&self) -> Option<(u32, u32)> {
         let found = fs::metadata(self.root.join(ETC)).ok()?;
         Some((found.uid(), found.gid()))
-    }
-
-    fn take_provision(&mut self, staged: Option<&Path>) -> Result<(), NotSet> {
-        let Some(text) = self.new_text(PROVISION) else {
-            return Ok(());
-        };
-        let shown = format!("{FOLDER}/{PROVISION}");
-        let Some((wanted, root)) = config::read_document(&shown, &text, &mut self.refused) else {
-            self.story.add(PROVISION, Became::Refused);
-            return Ok(());
-        };
-        let wanted: Wanted = wanted;
-        let wpa = fs::read_to_string(self.root.join(plan::WPA_FILE)).ok();
-        let planned = plan::plan(&wanted, wpa.as_deref());
-        let users = self.users_file(&wanted, staged);
-        let zone = self.zone(&wanted);
-        let mut wrong = |(key, message): (&str, String)| {
-            let path: Vec<&str> = key.split('.').collect();
-            let mark = root.mark_of(&path);
-            self.refused.add(&shown, Some(mark), key, message);
-        };
-        let (planned, users) = match (planned, users, zone) {
-            (Ok(planned), Ok(users), Ok(())) => (planned, users),
-            (planned, users, zone) => {
-                planned.err().map(&mut wrong);
-                users.err().map(&mut wrong);
-                zone.err().map(&mut wrong);
-                self.story.add(PROVISION, Became::Refused);
-                return Ok(());
-            }
-        };
-        for change in &planned.changes {
-            apply::apply(&self.root, change).map_err(NotSet::System)?;
-        }
-        let mut told = planned.told;
-        if let (Some(mqtt), Some(file)) = (&wanted.mqtt, users) {
-            told.extend(set_user(mqtt, &file)?);
-        }
-        let kept = self.redacted(&wanted, &text, &root, &mut told)?;
-        self.state.set(PROVISION, kept.as_bytes());
-        self.story.add(PROVISION, Became::Taken(told));
-        Ok(())
-    }
-
-    /// The file that the first user of the broker goes into.
-    fn users_file(
-        &self,
-        wanted: &Wanted,
-        staged: Option<&Path>,
-    ) -> Result<Option<PathBuf>, (&'static str, String)> {
-        let Some(mqtt) = &wanted.mqtt else {
-            return Ok(None);
-        };
-        let current = self.root.join(ETC).join(GATEWAY);
-        let named = config::files_of_broker(staged.unwrap_or(&current)).map(|files| {
-            let mut files = files.into_iter();
-            files.find(|(key, ..)| key == "broker.users")
-        });
-        let file = match named {
-            Ok(Some((.., file))) => self.inside(&file).map_err(|why| ("mqtt", why))?,
-            Ok(None) => {
-                let text = "gateway.yaml names no users file: write `users: users.yaml` below `broker:` there";
-                return Err(("mqtt", text.to_owned()));
-            }
-            Err(_) => {
-                let text = "gateway.yaml has mistakes, so nobody knows where the users are";
-                return Err(("mqtt", text.to_owned()));
-            }
-        };
-        if mqtt.password.is_none() {
-            let users = config::load_users(&file).ok();
-            if !users.is_some_and(|users| users.named.contains_key(&mqtt.user.0)) {
-                let text = "is needed: there is no such user yet";
-                return Err(("mqtt.password", text.to_owned()));
-            }
-        }
-        Ok(Some(file))
-    }
-
-    fn zone(&self, wanted: &Wanted) -> Result<(), (&'static str, String)> {
-        let zones = self.root.join(ZONES);
-        match &wanted.timezone {
-            Some(zone) if !zones.join(&zone.0).is_file() => {
-                let text = format!("there is no time zone \"{}\" here", zone.0);
-                Err(("timezone", text))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes the passwords out of the file on the card. Returns what is there then.
-    fn redacted(
-        &self,
-        wanted: &Wanted,
-        text: &str,
-        root: &Node,
-        told: &mut Vec<String>,
-    ) -> Result<String, NotSet> {
-        if !wanted.has_secrets() {
-            return Ok(text.to_owned());
-        }
-        let bare = wanted.without_secrets();
-        let says_the_same = |text: &String| {
-            let mut report = Report::default();
-            let read = config::read_document::<Wanted>(PROVISION, text, &mut report);
-            report.is_empty() && read.is_some_and(|(read, _)| read == bare)
-        };
-        let kept = redact::redact(text, root).filter(says_the_same);
-        let kept = kept
-            .or_else(|| redact::rewrite(root).filter(says_the_same))
-            .unwrap_or_else(|| "version: 1\n".to_owned());
-        apply::replace(&self.folder.join(PROVISION), kept.as_bytes(), 0o644, None)
-            .map_err(NotSet::System)?;
-        told.push(
-            "The passwords were taken out of the file, since anybody can read this card. The gateway \
-             keeps them. To set another one, write it there again."
-                .to_owned(),
-        );
-        Ok(kept)
     }
 
     /// A file that a mapping names, if it is the gateway's.
@@ -361,25 +242,13 @@ impl Run {
     }
 }
 
-/// Sets the password of a user, who may do everything if the user is new.
-fn set_user(mqtt: &MqttUser, file: &Path) -> Result<Option<String>, NotSet> {
-    let Some(password) = &mqtt.password else {
-        return Ok(None);
-    };
-    let name = &mqtt.user.0;
-    set_password(file, name, password.0.as_bytes())?;
-    Ok(Some(format!(
-        "MQTT: the user \"{name}\" has this password now"
-    )))
-}
-
 /// Text as this system writes it.
 fn plain(text: &str) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.replace("\r\n", "\n")
 }
 
-/// A hash for each file that was taken, one on a line.
+/// A hash for each file and each item that was taken, one on a line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct State(Vec<(String, String)>);
 

@@ -76,7 +76,7 @@ pub(crate) fn plan(wanted: &Wanted, wpa: Option<&str>) -> Result<Plan, (&'static
             _ => plan.write(KEYS_FILE, 0o600, lines.concat()),
         }
         plan.told.push(match lines.len() {
-            0 => "SSH: nobody may log in".to_owned(),
+            0 => "SSH: no key may log in".to_owned(),
             1 => "SSH: root may log in with 1 key".to_owned(),
             count => format!("SSH: root may log in with {count} keys"),
         });

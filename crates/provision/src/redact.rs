@@ -5,10 +5,22 @@ use fieldgate_config::yaml::{Mark, Node, to_value};
 /// Where passwords are.
 const SECRETS: [&[&str]; 2] = [&["wifi", "password"], &["mqtt", "password"]];
 
-/// The text without the passwords. Their keys stay, with nothing behind them.
-pub(crate) fn redact(text: &str, root: &Node) -> Option<String> {
+/// The places of passwords in these items.
+fn secrets<'i>(items: &'i [&str]) -> impl Iterator<Item = &'static [&'static str]> + use<'i> {
+    let is_meant = |path: &&[&str]| path.first().is_some_and(|item| items.contains(item));
+    SECRETS.into_iter().filter(is_meant)
+}
+
+/// Whether there is a password in these items.
+pub(crate) fn has_secrets(root: &Node, items: &[&str]) -> bool {
+    let mut found = secrets(items).filter_map(|path| root.get(path));
+    found.any(|node| node.text().is_some())
+}
+
+/// The text without the passwords of these items. Their keys stay, with nothing behind them.
+pub(crate) fn redact(text: &str, root: &Node, items: &[&str]) -> Option<String> {
     let mut cuts = Vec::new();
-    for path in SECRETS {
+    for path in secrets(items) {
         let Some((value, secret)) = root.get(path).and_then(|node| Some((node, node.text()?)))
         else {
             continue;
@@ -25,11 +37,11 @@ pub(crate) fn redact(text: &str, root: &Node) -> Option<String> {
     Some(text)
 }
 
-/// The text written anew without the passwords, and without the author's comments: for passwords
-/// that are written in a way that [`redact`] does not find the end of.
-pub(crate) fn rewrite(root: &Node) -> Option<String> {
+/// The document without the passwords of these items. Written down it has lost its author's comments: that is for
+/// passwords that are written in a way that [`redact`] does not find the end of.
+pub(crate) fn bare(root: &Node, items: &[&str]) -> serde_yaml::Value {
     let mut value = to_value(root);
-    for path in SECRETS {
+    for path in secrets(items) {
         let mut at = Some(&mut value);
         for key in path {
             at = at.and_then(|value| value.get_mut(*key));
@@ -38,7 +50,7 @@ pub(crate) fn rewrite(root: &Node) -> Option<String> {
             *found = serde_yaml::Value::Null;
         }
     }
-    serde_yaml::to_string(&value).ok()
+    value
 }
 
 /// From where to where, in bytes, a scalar stands that begins at `mark` and reads as `secret`.

@@ -7,7 +7,11 @@ use fieldgate_config::Report;
 pub(crate) enum Became {
     /// With what is to be said about it.
     Taken(Vec<String>),
+    /// The same, and other items were refused.
+    TakenInPart(Vec<String>),
     TakenBefore,
+    /// Items were refused, and nothing is new in the others.
+    RefusedInPart,
     Refused,
 }
 
@@ -37,6 +41,17 @@ impl Story {
                         text.push_str(&format!("  - {line}\n"));
                     }
                 }
+                Became::TakenInPart(told) => {
+                    text.push_str(&format!(
+                        "\n{name}: taken IN PART. Of what has mistakes, nothing was taken.\n"
+                    ));
+                    for line in told {
+                        text.push_str(&format!("  - {line}\n"));
+                    }
+                }
+                Became::RefusedInPart => text.push_str(&format!(
+                    "\n{name}: what has mistakes is REFUSED. The rest is as it was taken before.\n"
+                )),
                 Became::TakenBefore => {
                     text.push_str(&format!("\n{name}: as it was taken before.\n"))
                 }
@@ -48,7 +63,7 @@ impl Story {
         if !refused.is_empty() {
             text.push_str(&format!(
                 "\nMistakes, each as file:line:column: key: what is wrong\n{refused}\n\
-                 \nMend the files, put the card back, and switch the gateway on again.\n"
+                 \nCorrect the files, put the card back, and switch the gateway on again.\n"
             ));
         }
         text
@@ -70,6 +85,18 @@ impl Story {
                     add(false, false, format!("{name}: taken"));
                     told.iter()
                         .for_each(|line| add(false, true, format!("{name}: {line}")));
+                }
+                Became::TakenInPart(told) => {
+                    let text = format!("{name}: taken in part; what has mistakes is refused");
+                    add(true, false, text);
+                    told.iter()
+                        .for_each(|line| add(false, true, format!("{name}: {line}")));
+                }
+                Became::RefusedInPart => {
+                    let text = format!(
+                        "{name}: what has mistakes is refused; the rest is as it was taken before"
+                    );
+                    add(true, false, text);
                 }
                 Became::TakenBefore => add(false, false, format!("{name}: as it was taken before")),
                 Became::Refused => {

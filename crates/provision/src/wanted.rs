@@ -360,23 +360,38 @@ impl TryFrom<RawWifi> for Wifi {
     }
 }
 
+/// The items of the file. Each is taken by itself.
+pub(crate) const ITEMS: [&str; 6] = ["hostname", "timezone", "ethernet", "wifi", "ssh", "mqtt"];
+
 impl Wanted {
-    /// Whether there is a password in it.
-    pub(crate) fn has_secrets(&self) -> bool {
-        let wifi = self.wifi.as_ref().and_then(|wifi| wifi.password.as_ref());
-        let mqtt = self.mqtt.as_ref().and_then(|mqtt| mqtt.password.as_ref());
-        wifi.is_some() || mqtt.is_some()
+    /// One item alone.
+    pub(crate) fn only(&self, item: &str) -> Self {
+        let is = |name: &str| name == item;
+        Self {
+            _version: Version,
+            hostname: self.hostname.clone().filter(|_| is("hostname")),
+            timezone: self.timezone.clone().filter(|_| is("timezone")),
+            ethernet: self.ethernet.clone().filter(|_| is("ethernet")),
+            wifi: self.wifi.clone().filter(|_| is("wifi")),
+            ssh: self.ssh.clone().filter(|_| is("ssh")),
+            mqtt: self.mqtt.clone().filter(|_| is("mqtt")),
+        }
     }
 
-    /// The same without its passwords.
-    pub(crate) fn without_secrets(&self) -> Self {
-        let mut bare = self.clone();
-        if let Some(wifi) = &mut bare.wifi {
-            wifi.password = None;
-        }
-        if let Some(mqtt) = &mut bare.mqtt {
-            mqtt.password = None;
-        }
-        bare
+    /// Whether it has no item.
+    pub(crate) fn is_empty(&self) -> bool {
+        ITEMS.iter().all(|item| match *item {
+            "hostname" => self.hostname.is_none(),
+            "timezone" => self.timezone.is_none(),
+            "ethernet" => self.ethernet.is_none(),
+            "wifi" => self.wifi.is_none(),
+            "ssh" => self.ssh.is_none(),
+            _ => self.mqtt.is_none(),
+        })
+    }
+
+    /// Whether it has at least one SSH key.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.ssh.as_ref().is_some_and(|ssh| !ssh.keys.is_empty())
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// When an instrument says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// So often, whoever listens.
+    /// So often, whether or not a client listens.
     Every(Duration),
     /// When something came and was over.
     Asked,
@@ -19,7 +19,7 @@ pub enum Turn {
 
 /// What came is over when nothing follows for so long.
 const OVER: Duration = Duration::from_millis(20);
-/// Nobody takes what is said: it is lost, as on a wire.
+/// No client reads: what is sent is lost, as on a wire.
 const LOST: Duration = Duration::from_millis(100);
 /// Longer than anybody waits.
 const FAR: Duration = Duration::from_secs(86_400);

@@ -72,7 +72,7 @@ impl Store {
 }
 
 impl Stored {
-    /// `file` with all that was written to it, for readers only: RAUC takes no bundle that somebody can still write.
+    /// `file` with all that was written to it, for readers only: RAUC takes no bundle that can still be written.
     ///
     /// # Errors
     ///

@@ -31,10 +31,27 @@ impl Gateway {
     /// As [`Self::start`], with the whole text of the file.
     pub fn start_text(port: u16, text: &str, folder: Folder) -> Self {
         let file = folder.write("gateway.yaml", text);
+        Self::started(port, &file, folder, &[])
+    }
+
+    /// As [`Self::start`], with a file that is there already, and stays.
+    pub fn start_at(port: u16, file: &Path) -> Self {
+        Self::started(port, file, Folder::new(), &[])
+    }
+
+    /// As [`Self::start_text`], with more options.
+    pub fn start_with(port: u16, text: &str, options: &[&str]) -> Self {
+        let folder = Folder::new();
+        let file = folder.write("gateway.yaml", text);
+        Self::started(port, &file, folder, options)
+    }
+
+    fn started(port: u16, file: &Path, folder: Folder, options: &[&str]) -> Self {
         let socket = folder.path().join("notify");
         let notify = UnixDatagram::bind(&socket).expect("a socket in a temporary folder");
         let mut command = Command::new(fieldgate());
-        command.arg("run").arg(&file).env("NOTIFY_SOCKET", &socket);
+        command.arg("run").arg(file).args(options);
+        command.env("NOTIFY_SOCKET", &socket);
         command
             .env("WATCHDOG_USEC", "2000000")
             .env_remove("WATCHDOG_PID");
@@ -105,7 +122,7 @@ mqtt: {{topic: \"{{gateway}}/{{device}}/{{point}}\", payload: json}}
 
 /// The built binary, next to the running test and of the same profile. Cargo gives a test the path
 /// of its own package's binaries only. `cargo test --workspace` has built it for the tests of the
-/// package `fieldgate`; where nobody has, or its sources are newer, this builds it, once.
+/// package `fieldgate`; where it is missing, or its sources are newer, this builds it, once.
 pub fn fieldgate() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

@@ -61,7 +61,7 @@ impl SimulatedChip {
         Contact(pull.expect("a line"))
     }
 
-    /// The level that somebody who measures at the line sees.
+    /// The level that one measures at the line.
     pub fn level(&self, offset: usize) -> bool {
         get(&self.line(offset).join("value")) == "1"
     }

@@ -19,7 +19,7 @@ pub struct Process {
     lines: Arc<Lines>,
 }
 
-/// The lines that nobody has waited for yet, and the last ones for a failure's report.
+/// The lines that were not waited for yet, and the last ones for a failure's report.
 #[derive(Default)]
 struct Lines {
     state: Mutex<State>,
@@ -172,7 +172,7 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// Prints what the program has said, for whoever reads a failure.
+    /// Prints what the program has said, for the reader of a failure.
     pub fn report(&self) {
         let state = self.lines.lock();
         let first = state.all.len().saturating_sub(40);

@@ -55,7 +55,7 @@ pub struct Subscriber {
     pub from: BTreeMap<usize, u64>,
     pub received: Vec<Received>,
     pub sessions_lost: usize,
-    /// Messages that nobody sent in this form.
+    /// Messages that were not sent in this form.
     pub strange: Vec<String>,
 }
 

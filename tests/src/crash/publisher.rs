@@ -81,7 +81,7 @@ impl Actor<'_> {
             let Some((mut client, present, life)) = connected else {
                 return;
             };
-            // In doubt nobody could say which changes it was to write at once.
+            // In doubt it could not be said which changes it was to write at once.
             if life.is_none() {
                 continue;
             }

@@ -100,7 +100,11 @@ pub fn run(daemon: &mut dyn Daemon, address: SocketAddr, plan: Plan) -> Outcome 
         let found = find_retained(&field);
         let kills = play.kills;
         let mut verdict = verify(&published, &received, &found);
-        let failure = field.failure.lock().expect("nobody panics with it").take();
+        let failure = field
+            .failure
+            .lock()
+            .expect("no thread panics with it")
+            .take();
         verdict.others.extend(failure);
         Outcome { verdict, kills }
     })

@@ -61,7 +61,7 @@ impl<'a> View<'a> {
                 Seen::Disconnect(0x8E) => {}
                 // As many as there were copies, see `merge`; none has a reason here.
                 Seen::Ack(AckKind::PubRel, 0) => {}
-                // That nobody subscribes need not be said (tables 3-4 and 3-5).
+                // That there are no subscribers need not be said (tables 3-4 and 3-5).
                 Seen::Ack(kind, 0x10) => view.answers.push(Seen::Ack(*kind, 0)),
                 other => view.answers.push(other.clone()),
             }

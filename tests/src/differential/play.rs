@@ -219,7 +219,7 @@ impl Player<'_> {
         }
     }
 
-    /// Reads until nobody gets anything any more.
+    /// Reads until no client gets anything any more.
     fn settle(&mut self) -> io::Result<()> {
         let mut quiet = 0;
         while quiet < 2 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fieldgate_bridge::{Claim, Deadband, Defaults, Misfit, Period, Publish, Rule};
+use fieldgate_bridge::{Claim, Deadband, Defaults, Heartbeat, Misfit, Period, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Value};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -88,7 +88,7 @@ pub struct OutConfig {
     pub drive: Drive,
     /// Its level at the start; absent: as it is.
     pub initial: Option<bool>,
-    /// Its level when nobody controls it any more; absent: as it is.
+    /// Its level when the gateway no longer controls it; absent: as it is.
     pub safe: Option<bool>,
     /// The longest time that it may be on.
     pub pulse_max: Option<Duration>,
@@ -105,7 +105,7 @@ pub struct PwmConfig {
     pub frequency: u32,
     /// Its duty at the start; absent: as it is.
     pub initial: Option<Decimal>,
-    /// Its duty when nobody controls it any more; absent: as it is.
+    /// Its duty when the gateway no longer controls it; absent: as it is.
     pub safe: Option<Decimal>,
 }
 
@@ -140,7 +140,7 @@ struct RawPoint {
     labels: Option<Labels>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
-    heartbeat: Option<Period>,
+    heartbeat: Option<Heartbeat>,
 }
 
 /// A level or a duty: a switch or a number.
@@ -351,7 +351,7 @@ impl PointEntry {
             rule: Rule {
                 publish: raw.publish.unwrap_or(defaults.publish),
                 deadband: raw.deadband,
-                heartbeat: raw.heartbeat.or(defaults.heartbeat).map(Period::get),
+                heartbeat: Heartbeat::of(raw.heartbeat, defaults.heartbeat),
             },
         })
     }

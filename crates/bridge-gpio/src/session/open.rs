@@ -30,7 +30,7 @@ struct Opening<'a> {
 
 pub(super) async fn open(driver: &mut GpioDriver) -> Result<GpioSession, DriverError> {
     let config = Arc::clone(&driver.config);
-    // Before anything may fail: nobody would end the pulses of what stays with the keeper.
+    // Before anything may fail: the pulses of what stays with the keeper would not end.
     let held = driver.keeper.claim(&config.name);
     let (kept, owed) = begin(driver).await;
     let driver = &*driver;

@@ -149,7 +149,7 @@ async fn pulses_are_counted_with_lost_ones_kept_and_preset() {
     }
     // Twenty pulses, 50 ms apart, of half a litre: ten litres a second, 600 a minute.
     while device.value(2).await != "600" {}
-    // More than the kernel keeps, while nobody looks.
+    // More than the kernel keeps, while the session does not read.
     for _ in 0..1_500 {
         bench.chip.drive(&line(1), true);
         bench.chip.drive(&line(1), false);

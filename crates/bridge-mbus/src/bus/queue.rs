@@ -27,7 +27,7 @@ pub(super) enum Turn {
     Now(Box<Job>),
     /// None before that.
     At(Instant),
-    Nobody,
+    Idle,
 }
 
 impl Queue {
@@ -50,8 +50,8 @@ impl Queue {
         let next = self.jobs.iter().position(|job| may_try || !is_silent(job));
         match next.and_then(|at| self.jobs.remove(at)) {
             Some(job) => Turn::Now(job),
-            None if self.jobs.is_empty() => Turn::Nobody,
-            None => self.again_at.map_or(Turn::Nobody, Turn::At),
+            None if self.jobs.is_empty() => Turn::Idle,
+            None => self.again_at.map_or(Turn::Idle, Turn::At),
         }
     }
 

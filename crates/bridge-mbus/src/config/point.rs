@@ -1,6 +1,6 @@
 //! One point: which record of a meter it shows, in which unit.
 
-use fieldgate_bridge::{Deadband, Defaults, Misfit, Period, Publish, Rule};
+use fieldgate_bridge::{Deadband, Defaults, Heartbeat, Misfit, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Point, Value};
 use serde::Deserialize;
 
@@ -27,7 +27,7 @@ pub struct PointEntry {
     labels: Option<Labels>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
-    heartbeat: Option<Period>,
+    heartbeat: Option<Heartbeat>,
 }
 
 /// A point with everything decided.
@@ -116,7 +116,7 @@ impl PointEntry {
             rule: Rule {
                 publish: self.publish.unwrap_or(defaults.publish),
                 deadband: self.deadband,
-                heartbeat: self.heartbeat.or(defaults.heartbeat).map(Period::get),
+                heartbeat: Heartbeat::of(self.heartbeat, defaults.heartbeat),
             },
         })
     }

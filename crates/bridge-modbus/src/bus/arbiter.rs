@@ -147,7 +147,7 @@ impl Arbiter {
                     continue;
                 }
                 Turn::At(at) => Some(at),
-                Turn::Nobody => None,
+                Turn::Idle => None,
             };
             let is_idle =
                 self.flights.is_empty() && self.queue.polls() + self.queue.commands() == 0;
@@ -186,7 +186,7 @@ impl Arbiter {
     fn turn(&mut self) -> Turn {
         let now = Instant::now();
         if self.flights.len() >= self.config.in_flight {
-            return Turn::Nobody;
+            return Turn::Idle;
         }
         if self.silent_until > now && self.queue.commands() + self.queue.polls() > 0 {
             return Turn::At(self.silent_until);
@@ -377,7 +377,7 @@ impl Arbiter {
         }
         let now = Instant::now();
         match answer {
-            // The line's fault is nobody's in particular.
+            // The line's fault is not that of one unit.
             Err(Fault::Lost(_) | Fault::Flood) => {}
             // Nothing was asked.
             Err(Fault::Unsent(_)) if cost < job.timeout => {}
@@ -409,7 +409,7 @@ fn reply(job: Job, request: &Request, answer: Result<Answer, Fault>) {
         _ => fault,
     });
     let answer = answer.map_err(|fault| fault.into_error(job.work.describe(job.unit), job.timeout));
-    // Whoever asked may have gone.
+    // The caller may have gone.
     let _ = job.reply.send(answer);
 }
 

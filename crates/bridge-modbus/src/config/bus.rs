@@ -252,16 +252,9 @@ impl Transport {
         !matches!(self, Self::Tcp(_))
     }
 
-    /// Whether a device can have this unit identifier here.
-    ///
-    /// # Errors
-    ///
-    /// If it speaks to all units, so that none answers.
-    pub fn check_unit(&self, unit: u8) -> Result<(), String> {
-        if self.is_rtu() && unit == 0 {
-            return Err("0 speaks to all units of a line, and none answers".into());
-        }
-        Ok(())
+    /// Whether a unit identifier stands for all units here, which carry a write out and do not answer.
+    pub fn is_broadcast(&self, unit: u8) -> bool {
+        self.is_rtu() && unit == 0
     }
 }
 

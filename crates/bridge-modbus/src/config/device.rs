@@ -29,7 +29,7 @@ pub struct TypeConfig {
 pub struct Layout {
     /// The byte order of points that do not name theirs.
     pub order: Option<Order>,
-    /// How many registers that nobody asked for may be read to join two requests. A gap of bits
+    /// How many registers that no point needs may be read to join two requests. A gap of bits
     /// may be 16 times as long, which costs the wire the same.
     pub max_gap: Option<u16>,
     /// The most registers in one request, 1 to 125.
@@ -167,7 +167,7 @@ impl TryFrom<RawDevice> for DeviceEntry {
         }
         for (index, unit) in units.iter().enumerate() {
             if units.iter().skip(index + 1).any(|other| other == unit) {
-                return Err(format!("units: {unit} is there twice"));
+                return Err(format!("units: duplicate unit {unit}"));
             }
         }
         if raw.kind.is_none() && raw.points.is_empty() {
@@ -241,6 +241,40 @@ impl DeviceEntry {
             together: defaults.together,
             points: Points::new(points),
         })
+    }
+
+    /// Whether nothing of this device needs an answer, as none of the units of a line gives one to a request for all.
+    ///
+    /// # Errors
+    ///
+    /// The key that needs one.
+    pub fn check_broadcast(&self) -> Result<(), Misfit> {
+        let key = if self.many { "units" } else { "unit" };
+        let all = "unit 0 is all units of the line, and none of them answers";
+        if self.many {
+            let message = format!("{all}: give it a device of its own");
+            return Err(Misfit::new(&[key], message));
+        }
+        if self.kind.is_some() {
+            let message = format!(
+                "{all}: such a device has points of its own, which are only written, and no type"
+            );
+            return Err(Misfit::new(&["type"], message));
+        }
+        if self.modbus.read_write == Some(true) {
+            let path = ["modbus", "read_write"];
+            return Err(Misfit::new(
+                &path,
+                format!("{all}: function 23 needs an answer"),
+            ));
+        }
+        for (name, point) in &self.points {
+            if let Some((key, needed)) = point.needs_answer() {
+                let message = format!("{all}: {needed}");
+                return Err(Misfit::new(&["points", name, key], message));
+            }
+        }
+        Ok(())
     }
 
     /// A request has to hold each point.

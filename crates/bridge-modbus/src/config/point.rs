@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use fieldgate_bridge::{Deadband, Defaults, Period, Poll, Publish, Rule};
+use fieldgate_bridge::{Deadband, Defaults, Heartbeat, Poll, Publish, Rule};
 use fieldgate_model::{Decimal, Encoding, Labels, Point};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
@@ -30,7 +30,7 @@ pub struct PointEntry {
     poll: Option<Read>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
-    heartbeat: Option<Period>,
+    heartbeat: Option<Heartbeat>,
     write: Option<WriteRule>,
     readback: Option<Duration>,
 }
@@ -115,7 +115,7 @@ struct RawPoint {
     poll: Option<Read>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
-    heartbeat: Option<Period>,
+    heartbeat: Option<Heartbeat>,
     #[serde(default)]
     write: Write,
     readback: Option<Readback>,
@@ -197,6 +197,23 @@ impl TryFrom<RawPoint> for PointEntry {
             write: raw.write.0,
             readback,
         })
+    }
+}
+
+impl PointEntry {
+    /// Whether an answer is needed for it: the key, and what to write instead.
+    pub(super) fn needs_answer(&self) -> Option<(&'static str, &'static str)> {
+        if self.write.is_none() || self.poll != Some(Read(None)) {
+            return Some(("poll", "write `poll: never` and `write`"));
+        }
+        if self.readback.is_some() {
+            return Some(("readback", "write `readback: never`"));
+        }
+        let is_part = matches!(self.kind, Type::Bit(_) | Type::U8High | Type::U8Low);
+        is_part.then_some((
+            "as",
+            "a part of a register cannot be written without reading the rest",
+        ))
     }
 }
 
@@ -341,7 +358,7 @@ impl PointEntry {
             rule: Rule {
                 publish: self.publish.unwrap_or(defaults.publish),
                 deadband: self.deadband,
-                heartbeat: self.heartbeat.or(defaults.heartbeat).map(Period::get),
+                heartbeat: Heartbeat::of(self.heartbeat, defaults.heartbeat),
             },
             write: self.write,
             readback: self.readback,

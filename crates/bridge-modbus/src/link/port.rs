@@ -15,7 +15,7 @@ use crate::config::{Parity, Rs485, SerialConfig};
 ///
 /// # Errors
 ///
-/// The text is for whoever stands in front of the machine.
+/// The text is for the person in front of the machine.
 pub(crate) async fn open(config: &SerialConfig) -> Result<SerialStream, String> {
     let config = config.clone();
     // Drivers may take their time over it.
@@ -30,7 +30,7 @@ pub(crate) async fn open(config: &SerialConfig) -> Result<SerialStream, String> 
 ///
 /// # Errors
 ///
-/// The text is for whoever stands in front of the machine.
+/// The text is for the person in front of the machine.
 pub async fn listen(
     config: &SerialConfig,
 ) -> Result<impl tokio::io::AsyncRead + Send + Unpin + use<>, String> {
@@ -217,6 +217,6 @@ mod tests {
     fn nobody_holds_what_only_this_process_has_open() {
         let file = fs::File::open("/dev/null");
         assert!(file.is_ok());
-        assert_eq!(holder(Path::new("/dev/serial-of-nobody")), None);
+        assert_eq!(holder(Path::new("/dev/serial-of-none")), None);
     }
 }

@@ -96,7 +96,7 @@ impl TcpLink {
         if self.inbox.is_empty() {
             return Ok(());
         }
-        // Half a frame that nobody asked for would put every later one out of step.
+        // Half a frame that was not asked for would put every later one out of step.
         Err(Fault::Wrong("half a frame that was not asked for".into()))
     }
 

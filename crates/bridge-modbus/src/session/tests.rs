@@ -324,7 +324,7 @@ async fn an_address_that_is_never_answered_does_not_stop_the_others() {
         "{:?}",
         seen(2)
     );
-    // Nobody is left to think that its old value still holds.
+    // No reader is left to think that its old value still holds.
     assert!(
         seen(0).iter().all(|text| text == "Bad -") && !seen(0).is_empty(),
         "{:?}",

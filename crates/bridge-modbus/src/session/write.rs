@@ -41,7 +41,7 @@ impl ModbusSession {
             Ok(prepared) => prepared,
             Err(refused) => return refused,
         };
-        // What was written before is about to be overwritten: nobody can read it back any more.
+        // What was written before is about to be overwritten: it can no longer be read back.
         for command in commands {
             self.supersede(command.point);
         }

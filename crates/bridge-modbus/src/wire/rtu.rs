@@ -3,7 +3,7 @@
 //! A frame has no length of its own. Silence ends it on the wire, but a USB adapter and a busy
 //! kernel tear frames apart and glue them together, so here the function code and the counts in
 //! the frame say how long it must be, and the CRC whether that was right. Only a function that
-//! nobody knows is left to silence.
+//! is not known is left to silence.
 //!
 //! Source: MODBUS over Serial Line Specification and Implementation Guide V1.02, section 2.5.1.
 

@@ -133,7 +133,7 @@ const LATE_MAX: Duration = Duration::from_secs(3600);
 const FRAMES_MAX: usize = 8;
 const RETRIES: u32 = 1;
 const RETRIES_MAX: u32 = 10;
-/// A port that was pulled out is back when somebody has put it back.
+/// A port that was pulled out is back when a person has put it back.
 const BACKOFF_SECONDS: (u64, u64) = (1, 10);
 
 impl TryFrom<RawDevice> for SerialEntry {

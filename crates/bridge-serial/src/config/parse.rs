@@ -221,7 +221,7 @@ impl RawColumns {
     fn resolve(self) -> Result<Parser, String> {
         for (index, name) in self.names.iter().enumerate() {
             if self.names.iter().skip(index + 1).any(|other| other == name) {
-                return Err(format!("columns.names: \"{name}\" is there twice"));
+                return Err(format!("columns.names: duplicate name \"{name}\""));
             }
         }
         let delimiter = self

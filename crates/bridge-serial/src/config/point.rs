@@ -1,7 +1,7 @@
 //! One point: which field of a frame it shows, as what, and how it is set.
 
 use fieldgate_bridge::names::entries;
-use fieldgate_bridge::{Deadband, Defaults, Misfit, Period, Publish, Rule};
+use fieldgate_bridge::{Deadband, Defaults, Heartbeat, Misfit, Publish, Rule};
 use fieldgate_model::{Decimal, Labels, Point, Value};
 use serde::Deserialize;
 
@@ -100,7 +100,7 @@ struct RawPoint {
     absent: Option<Absence>,
     publish: Option<Publish>,
     deadband: Option<Deadband>,
-    heartbeat: Option<Period>,
+    heartbeat: Option<Heartbeat>,
     write: Option<RawWrite>,
 }
 
@@ -320,7 +320,7 @@ impl PointEntry {
             rule: Rule {
                 publish: raw.publish.unwrap_or(defaults.publish),
                 deadband: raw.deadband,
-                heartbeat: raw.heartbeat.or(defaults.heartbeat).map(Period::get),
+                heartbeat: Heartbeat::of(raw.heartbeat, defaults.heartbeat),
             },
             write: raw.write.as_ref().map(RawWrite::resolve),
         })

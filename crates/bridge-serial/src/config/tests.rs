@@ -191,7 +191,7 @@ fn a_wrong_device_is_refused_by_key() {
         ),
         (
             point(r#"{"enum": {"1": "a", "2": "a"}, "write": {"send": "{value}"}}"#),
-            "enum: the label `a` is there twice",
+            "enum: duplicate label `a`",
         ),
         (
             point(r#"{"write": {"send": "a", "min": 2, "max": 1}}"#),

@@ -376,7 +376,7 @@ const KINDS: &[&str] = &[
 ];
 
 fn noise() -> impl Strategy<Value = Vec<u8>> {
-    // Mostly bytes that mean something to somebody.
+    // Mostly bytes that mean something to some framing.
     let special = prop::sample::select(&[0x02u8, 0x03, 0x10, b'\r', b'\n', 0, 1, 5][..]);
     prop::collection::vec(prop_oneof![3 => special, 1 => any::<u8>()], 0..300)
 }

@@ -195,7 +195,7 @@ fn wrong_parsers_of_the_mapping_are_refused_with_their_place() {
         ),
         (
             r#"{"columns": {"names": ["a", "a"]}}"#,
-            "columns.names: \"a\" is there twice",
+            "columns.names: duplicate name \"a\"",
         ),
         (
             r#"{"columns": {"delimiter": "\""}}"#,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fieldgate_model::plain::Plain;
 
-/// The words for a port that somebody else has.
+/// The words for a port that another program has.
 pub(super) fn in_use(path: &Path) -> String {
     match other(path) {
         Some(other) => format!("in use by {other}"),

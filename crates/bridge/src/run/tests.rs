@@ -410,7 +410,7 @@ async fn cancelling_ends_a_pause_and_a_full_queue_of_events_at_once() {
         .unwrap()
         .unwrap();
 
-    // Nobody reads the events: the device waits, and drops nothing but the last when cancelled.
+    // Nothing reads the events: the device waits, and drops nothing but the last when cancelled.
     let running = Running::start(&[Step::Reads(1)]);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(running.device.times("poll").len(), 1);

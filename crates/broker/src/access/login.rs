@@ -24,7 +24,7 @@ const PENANCES_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Right,
-    /// A wrong password, or nobody has this name.
+    /// A wrong password, or there is no such user.
     Wrong,
     /// The client's address has failed too often lately; the password was not looked at.
     TooOften,
@@ -37,7 +37,7 @@ pub(crate) struct Question {
     pub(crate) user: Arc<str>,
     pub(crate) password: Box<[u8]>,
     pub(crate) hash: PasswordHash,
-    /// False if nobody has this name: then `hash` is somebody else's, and only takes the time.
+    /// False if there is no such user: then `hash` is another user's, and only takes the time.
     pub(crate) exists: bool,
     pub(crate) peer: IpAddr,
 }

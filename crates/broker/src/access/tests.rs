@@ -25,24 +25,24 @@ fn users(named: &[Entry<'_>]) -> Users {
 
 #[test]
 fn without_a_name_clients_are_let_in_as_the_configuration_says() {
-    let nobody = Users::default();
+    let no_users = Users::default();
     let ann = users(&[("ann", None, None)]);
     for (users, allow_anonymous, listener, local, user, want) in [
-        (&nobody, false, None, true, None, Ok(())),
-        (&nobody, false, None, false, None, Err(ONLY_LOCAL)),
-        (&nobody, true, None, false, None, Ok(())),
+        (&no_users, false, None, true, None, Ok(())),
+        (&no_users, false, None, false, None, Err(ONLY_LOCAL)),
+        (&no_users, true, None, false, None, Ok(())),
         (&ann, false, None, true, None, Err(NO_NAME)),
         (&ann, false, None, false, None, Err(NO_NAME)),
         (&ann, true, None, false, None, Ok(())),
         // A listener's own setting wins.
-        (&nobody, false, Some(true), false, None, Ok(())),
-        (&nobody, true, Some(false), false, None, Err(ONLY_LOCAL)),
-        (&nobody, true, Some(false), true, None, Ok(())),
+        (&no_users, false, Some(true), false, None, Ok(())),
+        (&no_users, true, Some(false), false, None, Err(ONLY_LOCAL)),
+        (&no_users, true, Some(false), true, None, Ok(())),
         (&ann, true, Some(false), true, None, Err(NO_NAME)),
-        // Where nobody has a name, names say nothing.
-        (&nobody, false, None, true, Some("x"), Ok(())),
-        (&nobody, false, None, false, Some("x"), Err(ONLY_LOCAL)),
-        (&nobody, true, None, false, Some("x"), Ok(())),
+        // Where there are no users, names say nothing.
+        (&no_users, false, None, true, Some("x"), Ok(())),
+        (&no_users, false, None, false, Some("x"), Err(ONLY_LOCAL)),
+        (&no_users, true, None, false, Some("x"), Ok(())),
     ] {
         let policy = Policy::new(allow_anonymous, users.clone());
         let claim = Claim {

@@ -77,7 +77,7 @@ pub enum Permission {
 ///
 /// Of a list of rules the first one decides that matches the topic and says something about what is
 /// asked; where none does, it is refused. `#` and `+` at the first level leave out `$SYS/...`, as in a
-/// subscription, and nobody may publish to topics that begin with `$`.
+/// subscription, and no client may publish to topics that begin with `$`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     filter: Box<str>,

@@ -51,7 +51,7 @@ impl Bound {
 /// Opens a listening socket.
 ///
 /// # Errors
-/// What the system says; for a Unix socket also if something else is at its path, or somebody
+/// What the system says; for a Unix socket also if something else is at its path, or a program
 /// listens there.
 pub fn bind(endpoint: &Endpoint) -> io::Result<Bound> {
     match endpoint {

@@ -162,7 +162,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Takes what is ready to be written. If there is nothing, leaves the waker for whoever has
+    /// Takes what is ready to be written. If there is nothing, leaves the waker for the one that has
     /// something, and returns false.
     fn refill(&mut self, cx: &Context<'_>, desk: &mut Scratch, now: Instant) -> Result<bool, End> {
         let State::Client(client) = &mut self.state else {

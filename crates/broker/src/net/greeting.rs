@@ -112,7 +112,7 @@ impl<S: Stream> Connection<S> {
         let claim = Claim {
             proven: self.origin.subject.as_deref(),
             user: connect.username,
-            local: self.origin.is_local(),
+            local: self.origin.is_local,
             allow_anonymous: self.origin.allow_anonymous,
         };
         let (principal, hash, exists) = match hub.access.policy().judge(&claim)? {

@@ -1,7 +1,7 @@
 //! What a client's packets do, a whole read of them at a time.
 //!
 //! While packets are taken in, the client's own session is locked and acknowledgements go to its
-//! outbox; the messages among them go to their subscribers after it is unlocked. So nobody holds
+//! outbox; the messages among them go to their subscribers after it is unlocked. So no thread holds
 //! two sessions, and an acknowledgement leaves only after its message was routed.
 
 use std::num::NonZeroU16;
@@ -245,7 +245,7 @@ impl<'w> Intake<'w> {
         self.answer((AckKind::PubComp, id, reason), hold, turn);
     }
 
-    /// Acknowledges `publish`, and adds it to `batch` if somebody gets it.
+    /// Acknowledges `publish`, and adds it to `batch` if there are subscribers.
     fn publish<'a>(
         &mut self,
         mut publish: Publish<'a>,
@@ -400,7 +400,7 @@ impl<'w> Intake<'w> {
             return Err(End::NOT_KEPT);
         }
         let mut hold = false;
-        // Kept before it is matched: whoever subscribes in between gets it one way or the other.
+        // Kept before it is matched: a client that subscribes in between gets it one way or the other.
         let is_disputed = self.owned.is_some() && hub.is_kept_by_link(publish.topic);
         if is_disputed {
             self.disputed.push(publish.topic.to_owned());

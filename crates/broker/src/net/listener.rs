@@ -130,11 +130,14 @@ fn take_in(socket: Socket, gate: &Gate, handle: &Handle, worker: &Arc<Worker>) {
         _address: address,
     };
     let worker = Arc::clone(worker);
+    let (remote, own) = match &socket {
+        Socket::Tcp(stream, peer) => (Remote::Tcp(*peer), stream.local_addr().ok()),
+        Socket::Unix(_) => (Remote::Unix, None),
+    };
+    let own = own.map(|own| own.ip());
     let origin = Origin {
-        remote: match &socket {
-            Socket::Tcp(_, peer) => Remote::Tcp(*peer),
-            Socket::Unix(_) => Remote::Unix,
-        },
+        remote,
+        is_local: remote.is_local(own, &hub.config.local_networks),
         subject: None,
         allow_anonymous: gate.allow_anonymous,
     };

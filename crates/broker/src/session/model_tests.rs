@@ -411,7 +411,7 @@ impl Model {
         self.turn(Session::pump);
     }
 
-    /// Only what is on disk is left. What had not got there was promised to nobody.
+    /// Only what is on disk is left. What had not got there was promised to no client.
     fn crash(&mut self) {
         if !self.session.is_stored() {
             return;

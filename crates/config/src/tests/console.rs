@@ -63,12 +63,12 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
         ),
         (
             "console: {listen: {unix: sock}}".to_owned(),
-            "2:26: console.listen.unix: \"sock\" does not fit: expected the whole path of a socket such as \
+            "2:26: console.listen.unix: invalid value \"sock\"; expected the whole path of a socket such as \
              \"/run/fieldgate/console.sock\"",
         ),
         (
             "console: {listen: {http: \"127.0.0.1:8180\"}, names: [\"a:80\"]}".to_owned(),
-            "2:53: console.names[0]: \"a:80\" does not fit: expected the name of a host such as \
+            "2:53: console.names[0]: invalid value \"a:80\"; expected the name of a host such as \
              \"gateway.plant.example\", without a port",
         ),
         (

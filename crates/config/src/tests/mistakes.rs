@@ -19,7 +19,7 @@ devices:
 "#;
     let want = r#"gateway.yaml:3:12: defaults.pol: unknown key; expected one of poll, publish, heartbeat, together; did you mean "poll"?
 gateway.yaml:8:10: devices.plc.bus: unknown bus "plc_nt"; expected plc_net; did you mean "plc_net"?
-gateway.yaml:9:11: devices.plc.unit: 300 does not fit: expected a whole number from 0 to 255
+gateway.yaml:9:11: devices.plc.unit: invalid value 300; expected a whole number from 0 to 255
 gateway.yaml:11:29: devices.plc.points.level.as: unknown name "u17"; expected one of bit(n), u8_high, u8_low, i16, u16, i24, u24, i32, u32, i64, u64, f16, f32, f64, bcd16, bcd32, string(n), bytes(n); did you mean "u16"?
 gateway.yaml:12:34: devices.plc.points.pump.write: the discrete table is read-only
 5 mistakes"#;
@@ -53,6 +53,14 @@ fn every_kind_of_mistake_has_its_words() {
             ":2:17: gateway.name: `a/b` cannot be part of a topic: `/`, `+` and `#` are not allowed",
         ),
         (
+            file("broker: {local_networks: [\"172.17.0.0/16\", \"172.18.0.0\"]}"),
+            ":2:44: broker.local_networks[1]: expected a network such as 172.17.0.0/16",
+        ),
+        (
+            file("buses: {net: {tcp: \"127.0.0.1:1883\", simulated: true}}"),
+            ":2:15: buses.net.tcp: broker.listen.tcp already listens there: its port is 1883 where it is not written",
+        ),
+        (
             file("broker: {store: {commit: 11s}}"),
             ":2:18: broker.store.commit: expected a time from 1ms to 10s",
         ),
@@ -62,7 +70,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tcp: 70000}}"),
-            ":2:24: broker.listen.tcp: 70000 does not fit: expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\", or a mapping of port or address, and allow_anonymous",
+            ":2:24: broker.listen.tcp: invalid value 70000; expected a port 0..=65535 or \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\", or a mapping of port or address, and allow_anonymous",
         ),
         (
             file("broker: {listen: {tls: 8883}}"),
@@ -80,11 +88,11 @@ fn every_kind_of_mistake_has_its_words() {
             file(
                 "broker: {listen: {websocket: {port: 8083, origins: [\"https://a.example\", \"b.example\"]}}}",
             ),
-            ":2:74: broker.listen.websocket.origins[1]: \"b.example\" does not fit: expected an origin as browsers send it, such as \"https://panel.example\" or \"http://192.168.1.20:8080\", without a path, or \"*\" for all",
+            ":2:74: broker.listen.websocket.origins[1]: invalid value \"b.example\"; expected an origin as browsers send it, such as \"https://panel.example\" or \"http://192.168.1.20:8080\", without a path, or \"*\" for all",
         ),
         (
             file("broker: {listen: {websocket: {port: 8083, origins: [\"https://a.example/\"]}}}"),
-            ":2:53: broker.listen.websocket.origins[0]: \"https://a.example/\" does not fit: expected an origin as browsers send it, such as \"https://panel.example\" or \"http://192.168.1.20:8080\", without a path, or \"*\" for all",
+            ":2:53: broker.listen.websocket.origins[0]: invalid value \"https://a.example/\"; expected an origin as browsers send it, such as \"https://panel.example\" or \"http://192.168.1.20:8080\", without a path, or \"*\" for all",
         ),
         (
             file("broker: {listen: {tcp: {allow_anonymous: true}}}"),
@@ -96,7 +104,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {tcp: {address: localhost}}}"),
-            ":2:34: broker.listen.tcp.address: \"localhost\" does not fit: expected \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
+            ":2:34: broker.listen.tcp.address: invalid value \"localhost\"; expected \"address:port\" such as \"127.0.0.1:1883\" or \"[::1]:1883\"",
         ),
         (
             file("broker: {listen: {tcp: 1883, websocket: {address: \"127.0.0.1:1883\"}}}"),
@@ -104,7 +112,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             file("broker: {listen: {unix: mqtt.sock}}"),
-            ":2:25: broker.listen.unix: \"mqtt.sock\" does not fit: expected the whole path of a socket such as \"/run/fieldgate/mqtt.sock\"",
+            ":2:25: broker.listen.unix: invalid value \"mqtt.sock\"; expected the whole path of a socket such as \"/run/fieldgate/mqtt.sock\"",
         ),
         (
             file("broker: {listen: {unix: {path: mqtt.sock}}}"),
@@ -190,7 +198,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {bus: net, units: [1, 1], type: em3}"),
-            ":4:24: devices.a.units: 1 is there twice",
+            ":4:24: devices.a.units: duplicate unit 1",
         ),
         (
             device("\"a{unit}\": {bus: net, units: [1], unit: 1, type: em3}"),
@@ -234,7 +242,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {bus: net, units: [5-3], points: {p: {coil: 1}}}"),
-            ":4:25: devices.a.units[0]: \"5-3\" does not fit: expected a unit number 0..=255 or a range such as \"3-10\"",
+            ":4:25: devices.a.units[0]: invalid value \"5-3\"; expected a unit number 0..=255 or a range such as \"3-10\"",
         ),
         (
             device("a: {serial: {port: COM1}, points: {w: {}}}"),
@@ -276,7 +284,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {serial: {port: /dev/x}, frame: {line: \"\\xFF\"}, points: {w: {}}}"),
-            ":4:45: devices.a.frame.line: `ÿ` is no ASCII character; write its byte as '\\xB0', in single quotes",
+            ":4:45: devices.a.frame.line: `ÿ` is no ASCII character; write its bytes as '\\xFF', in single quotes",
         ),
         (
             device(
@@ -332,7 +340,7 @@ fn a_mistake_in_a_type_is_reported_with_the_types_file_and_once() {
     );
     assert!(
         lines[1].starts_with(
-            "types/em3.yaml:3:37: points.import.poll: \"soon\" does not fit: expected a time"
+            "types/em3.yaml:3:37: points.import.poll: invalid value \"soon\"; expected a time"
         ),
         "{error}"
     );

@@ -46,7 +46,7 @@ impl Locked {
         Ok(Self { path, folder })
     }
 
-    /// Replaces the file. Whoever reads it at any moment, or after a loss of power, sees the old or
+    /// Replaces the file. A reader at any moment, or after a loss of power, sees the old or
     /// the new one. Only its owner may read it; a new file belongs to the owner of its folder.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Locked {
     }
 
     fn write_new(&self, new: &Path, text: &str) -> io::Result<()> {
-        // Left behind by a command that died; nobody else is at work here.
+        // Left behind by a command that died; no other is at work here.
         let _ = fs::remove_file(new);
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;

@@ -20,11 +20,11 @@ pub struct Mistake {
     pub message: String,
 }
 
-/// Keys that somebody else reads, by the path of their mapping, where `*` is any key. A message
+/// Keys that are read elsewhere, by the path of their mapping, where `*` is any key. A message
 /// about an unknown key lists them too.
 pub type Others = &'static [(&'static [&'static str], &'static [&'static str])];
 
-/// Mistakes after which the reading of one file ends: nobody reads more of them at once.
+/// Mistakes after which the reading of one file ends: no person reads more of them at once.
 pub(super) const MISTAKES_MAX: usize = 100;
 /// What stands in the place of the others.
 pub(super) const MORE: &str = "there are more mistakes than are shown";
@@ -143,7 +143,7 @@ fn describe(root: &Node, others: Others, problem: &Problem, steps: &[Step]) -> M
             format!("expected {}, found {found_text}{quotes}", plain(expected))
         }
         Problem::Value { expected } => {
-            format!("{found_text} does not fit: expected {}", plain(expected))
+            format!("invalid value {found_text}; expected {}", plain(expected))
         }
         Problem::Length { length, expected } => {
             format!("{length} elements, expected {}", plain(expected))

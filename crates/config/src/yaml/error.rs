@@ -77,7 +77,7 @@ impl Error {
                     "a string" | "field identifier" => "text (quotes make it text)",
                     other => other,
                 };
-                format!("the key {key} does not fit: expected {expected}")
+                format!("invalid key {key}; expected {expected}")
             }
             Problem::Custom(message) => message.clone(),
             _ => {
@@ -179,6 +179,6 @@ impl de::Error for Error {
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        Self::new(Problem::Custom(format!("{field}: is there twice")))
+        Self::new(Problem::Custom(format!("{field}: duplicate key")))
     }
 }

@@ -153,7 +153,7 @@ fn each_mistake_names_its_place_what_was_expected_and_the_nearest_name() {
         ),
         (
             "unit: 256",
-            "1:7: unit: 256 does not fit: expected a whole number from 0 to 255",
+            "1:7: unit: invalid value 256; expected a whole number from 0 to 255",
         ),
         (
             "unit: 1.5",
@@ -203,15 +203,15 @@ fn each_mistake_names_its_place_what_was_expected_and_the_nearest_name() {
         ),
         (
             "map: {3: {min: 3, max: 4}}",
-            "1:7: map.3: the key 3 does not fit: expected text (quotes make it text)",
+            "1:7: map.3: invalid key 3; expected text (quotes make it text)",
         ),
         (
             "labels: {day: night}",
-            "1:10: labels.day: the key \"day\" does not fit: expected u16",
+            "1:10: labels.day: invalid key \"day\"; expected u16",
         ),
         (
             "7: a",
-            "1:1: 7: the key 7 does not fit: expected text (quotes make it text)",
+            "1:1: 7: invalid key 7; expected text (quotes make it text)",
         ),
         ("[]", "1:1: : expected a mapping, found a list"),
     ] {

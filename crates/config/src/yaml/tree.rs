@@ -69,7 +69,7 @@ pub enum Pruned {
     Misspelt(String),
     /// Its key is unknown.
     Unknown,
-    /// It was right, and was read by somebody else.
+    /// It was right, and was read elsewhere.
     Taken,
     /// Nothing in it is to be looked at.
     Refused,

@@ -48,7 +48,7 @@ impl Client {
             };
             // Group members may not own it, but they could not have got into its folder either.
             if given.is_none() && !path.starts_with(super::SERVICE) && !super::is_trusted(&path) {
-                log::warn!("{} belongs to somebody else", path.display());
+                log::warn!("{} belongs to another user", path.display());
                 continue;
             }
             let mut client = Self {

@@ -109,7 +109,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
         fs::DirBuilder::new().mode(0o700).create(folder)?;
     }
     if !path.parent().is_some_and(super::is_trusted) {
-        return Err(io::Error::other("its folder belongs to somebody else"));
+        return Err(io::Error::other("its folder belongs to another user"));
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::other("another gateway serves there"));
@@ -172,7 +172,7 @@ async fn talk(mut stream: UnixStream, greeting: &str, buses: &Buses) -> io::Resu
         };
         let told = tokio::select! {
             told = answer(&line, buses) => told,
-            // Whoever has gone needs no answer, and what waits for the bus is withdrawn.
+            // A tool that has gone needs no answer, and what waits for the bus is withdrawn.
             () = gone(&mut from) => return Ok(()),
         };
         let text = serde_json::to_string(&told)? + "\n";

@@ -17,6 +17,8 @@ pub(crate) struct Access {
     is_on_network: bool,
     users: Users,
     file: Option<PathBuf>,
+    /// Where the file is looked for while there is none.
+    usual: PathBuf,
     /// The state of the file that was read last; `None` before the first look.
     seen: Option<Stamp>,
     /// The same, for the console.
@@ -27,7 +29,8 @@ pub(crate) struct Access {
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl Access {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// For the configuration that is at `path`.
+    pub(crate) fn new(config: &Config, path: &Path) -> Self {
         let known = Known::default();
         known.set(&config.users, config.users_file.as_ref());
         Self {
@@ -37,6 +40,7 @@ impl Access {
             is_on_network: config.listen.is_on_network(),
             users: config.users.clone(),
             file: config.users_file.clone(),
+            usual: config::usual_users_file(path),
             // The file may have changed since it was read, so it is read again once.
             seen: None,
         }
@@ -59,18 +63,20 @@ impl Access {
     /// Looks whether the users file has changed, and takes over what it says now. A file with
     /// mistakes changes nothing.
     pub(crate) async fn look(&mut self, broker: &Broker) {
-        let Some(file) = self.file.clone() else {
-            return;
-        };
-        let seen = self.seen;
+        let file = self.file.clone().unwrap_or_else(|| self.usual.clone());
+        let (seen, is_new) = (self.seen, self.file.is_none());
         let looked = tokio::task::spawn_blocking(move || {
             let stamp = stamp(&file);
-            (seen != Some(stamp)).then(|| (stamp, config::load_users(&file)))
+            // The usual file may be missing: then there are no users.
+            let is_missing = is_new && stamp.is_none();
+            let is_due = seen != Some(stamp) && !is_missing;
+            is_due.then(|| (stamp, config::load_users(&file)))
         });
         match looked.await {
             Ok(None) => {}
             Ok(Some((stamp, read))) => {
                 self.seen = Some(stamp);
+                self.file.get_or_insert_with(|| self.usual.clone());
                 self.consider(read, broker);
             }
             Err(error) => log::error!("the users could not be read: {error}"),
@@ -113,13 +119,9 @@ impl Access {
                 "everybody on the network may read and write everything: broker.allow_anonymous is true"
             );
         } else if !self.allow_anonymous && self.users.named.is_empty() {
-            let first = match &self.file {
-                Some(_) => "",
-                None => "set broker.users: users.yaml, then ",
-            };
             log::info!(
-                "only programs on this machine may connect; to let others in, {first}`fieldgate user add NAME`, \
-                 or set broker.allow_anonymous: true"
+                "only programs on this machine may connect; to let others in, `fieldgate user add NAME`, or set \
+                 broker.allow_anonymous: true"
             );
         }
     }

@@ -16,7 +16,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// False while a time service runs and has not set the clock yet. Without such a service
-    /// nobody knows better than the clock itself.
+    /// nothing knows better than the clock itself.
     pub(crate) fn is_synchronised(&self) -> bool {
         if self.is_set.load(Ordering::Relaxed) {
             return true;

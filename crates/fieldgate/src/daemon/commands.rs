@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     while let Some(delivery) = cancel.run_until_cancelled(link.recv()).await {
         let message = delivery.message();
         let is_retained = delivery.is_retained() || message.retain();
-        // An empty retained message only clears what somebody retained by mistake.
+        // An empty retained message only clears what was retained by mistake.
         if is_retained && message.payload().is_empty() {
             continue;
         }

@@ -11,7 +11,7 @@ use super::machine::machine;
 use crate::stop::Stop;
 use fieldgate_config::{Address, Config, StoreTimes};
 
-/// Opens the broker of a configuration, which serves nobody yet. Returns the listeners that it has.
+/// Opens the broker of a configuration, which does not serve yet. Returns the listeners that it has.
 ///
 /// # Errors
 ///
@@ -31,6 +31,7 @@ pub(crate) fn open(config: &Config, state: Option<&Path>) -> Result<(Broker, Vec
         let started = Broker::open(fieldgate_broker::Config {
             listeners: listeners.clone(),
             allow_anonymous: config.allow_anonymous,
+            local_networks: config.local_networks.clone(),
             users: config.users.clone(),
             takeover: config.takeover,
             limits: limits.clone(),
@@ -165,7 +166,7 @@ pub(crate) fn announce(broker: &Broker, listeners: &[Listener]) {
         }
     }
     if listeners.is_empty() {
-        log::warn!("no listener: nobody can subscribe");
+        log::warn!("no listener: no client can connect");
     }
     let Some((address, option)) = hint else {
         return;

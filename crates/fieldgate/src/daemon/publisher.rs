@@ -131,7 +131,7 @@ impl Publisher {
         page.end(start, topic, |text| writer.append(text, is_set));
     }
 
-    /// Publishes bytes that a device sent, as they are, for whoever listens now.
+    /// Publishes bytes that a device sent, as they are, for clients that listen now.
     pub(crate) async fn received(&self, device: &str, sample: &Sample) {
         if let Some(Value::Bytes(bytes)) = &sample.value {
             self.send(Outgoing {

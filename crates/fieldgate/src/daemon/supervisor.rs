@@ -26,7 +26,7 @@ use fieldgate_config::{self as config, Changes, Config};
 const DRAIN: Duration = Duration::from_secs(5);
 /// Why a device is offline that its bridge did not start.
 const NOT_STARTED: &str = "the gateway could not start it";
-/// Why devices are offline after an orderly end.
+/// Why devices are offline after a clean shutdown.
 const STOPPED: &str = "the gateway was stopped";
 
 /// What runs now.

@@ -39,6 +39,12 @@ pub(crate) async fn read(read: &ReadTable) -> Result<(), Stop> {
         return Err(Stop::Usage(text));
     }
     let mut line = Line::find(&at.on).await?;
+    if line.config.transport.is_broadcast(at.unit) {
+        line.close().await?;
+        let text =
+            "UNIT: 0 is all units of the line, and none of them answers: it can only be written";
+        return Err(Stop::Usage(text.to_owned()));
+    }
     let data = fetch(&mut line, at, table, count).await;
     let way = line.way.clone();
     line.close().await?;
@@ -113,6 +119,21 @@ async fn carry_out(
     ask: Ask,
     mut target: Data,
 ) -> Result<(), Stop> {
+    if line.config.transport.is_broadcast(at.unit) {
+        if matches!(ask, Ask::Mask { .. }) {
+            let text =
+                "UNIT: 0 is all units of the line: a part of a register cannot be written there";
+            return Err(Stop::Usage(text.to_owned()));
+        }
+        print(&format!("  writing: {}\n", raw(&target)));
+        if let Err(error) = line.ask(at.unit, ask, false).await? {
+            return Err(explained(&error));
+        }
+        print(
+            "  sent to all units of the line; none of them answers, so nothing is known of what they did\n",
+        );
+        return Ok(());
+    }
     let count = u16::try_from(target.len()).unwrap_or(u16::MAX);
     let before = fetch(line, at, table, count).await?;
     let is_readable = match (&before, &ask) {

@@ -81,8 +81,8 @@ async fn a_foreign_client_reads_and_writes_all_four_tables_of_several_units() {
         let hole = client.read_holding_registers(3, 1).await.unwrap();
         assert_eq!(hole, Err(ExceptionCode::IllegalDataAddress));
     }
-    let nobody = server.client(9).await.read_coils(0, 1).await.unwrap();
-    assert_eq!(nobody, Err(ExceptionCode::GatewayTargetDevice));
+    let absent = server.client(9).await.read_coils(0, 1).await.unwrap();
+    assert_eq!(absent, Err(ExceptionCode::GatewayTargetDevice));
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,10 +45,10 @@ fn a_line_is_rtu_over_a_port_or_over_tcp() {
     assert_eq!(read(short), Ok(bus.clone()));
     assert_eq!(bus.silence(), Duration::from_nanos(4_010_415));
     assert_eq!(bus.transport.to_string(), "/dev/ttyS1, 9600 8E1");
-    assert!(bus.transport.check_unit(0).is_err());
+    assert!(bus.transport.is_broadcast(0));
     let over = read(r#"{"tcp": "moxa:4001", "modbus": "rtu"}"#).unwrap();
     assert_eq!(over.transport, Transport::RtuOverTcp("moxa:4001".into()));
-    assert!(over.transport.is_rtu() && over.transport.check_unit(247).is_ok());
+    assert!(over.transport.is_rtu() && !over.transport.is_broadcast(247));
     for (keys, want) in [
         (r#""timeout": "300ms""#, 10),
         (r#""timeout": "3s""#, 30),
@@ -62,7 +62,7 @@ fn a_line_is_rtu_over_a_port_or_over_tcp() {
         );
     }
     let tcp = read(r#"{"tcp": "plc:502"}"#).unwrap().transport;
-    assert_eq!(tcp.check_unit(0), Ok(()));
+    assert!(!tcp.is_broadcast(0));
 }
 
 #[test]

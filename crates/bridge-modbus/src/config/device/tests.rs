@@ -89,7 +89,7 @@ fn a_wrong_device_or_type_is_refused_by_key() {
         ),
         (
             r#"{"bus": "b", "units": [3, 4, 3]}"#,
-            "units: 3 is there twice",
+            "units: duplicate unit 3",
         ),
         (r#"{"bus": "b", "unit": 256}"#, "256"),
         (
@@ -107,7 +107,7 @@ fn a_wrong_device_or_type_is_refused_by_key() {
         ),
         (
             r#"{"bus": "b", "unit": 1, "points": {"a": {"coil": 1}, "a": {"coil": 2}}}"#,
-            "`a` is there twice",
+            "duplicate name `a`",
         ),
         (
             r#"{"bus": "b", "unit": 1, "points": 5}"#,

@@ -111,7 +111,7 @@ fn a_wrong_point_is_refused_by_key() {
         ),
         (
             r#"{"holding": 1, "as": "u16", "enum": {"1": "a", "2": "a"}, "write": true}"#,
-            "enum: the label `a` is there twice",
+            "enum: duplicate label `a`",
         ),
         (
             r#"{"input": 1, "as": "u32", "invalid": "0x80000000"}"#,

@@ -158,7 +158,7 @@ async fn what_comes_is_an_answer_or_a_fault_that_is_counted() {
             [0, 0, 0, 1, 0, 0],
         ),
         (
-            "of a function that nobody knows",
+            "of an unknown function",
             vec![(MS, rtu::frame(1, &[0x41, 1, 2, 3]))],
             wrong("of another function, 65"),
             [0, 0, 0, 1, 0, 0],

@@ -45,7 +45,7 @@ fn the_first_rule_that_speaks_of_the_wish_decides_and_none_refuses() {
         (&[("a/b", Deny), ("a/#", ReadWrite)], "a/c", true, true),
         (&[("a/#", ReadWrite), ("a/b", Deny)], "a/b", true, true),
         (&[("a/#", Read), ("#", Deny)], "a/b", true, false),
-        // `$SYS` has to be named, and nobody writes there.
+        // `$SYS` has to be named, and no client writes there.
         (&[("#", ReadWrite)], "$SYS/broker/uptime", false, false),
         (&[("$SYS/#", ReadWrite)], "$SYS/broker/uptime", true, false),
     ] {

@@ -205,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.refused.is_some() {
-            // Nobody listens any more. To fail would end the connection before its reason is read.
+            // The other end no longer listens. To fail would end the connection before its reason is read.
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         let mut inner = Pin::new(&mut this.inner);

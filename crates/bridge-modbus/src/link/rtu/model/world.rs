@@ -54,7 +54,7 @@ pub(super) enum Harm {
     Torn(usize),
     /// A bit of this byte is turned.
     Flipped(usize),
-    /// Behind the frame of another unit, or one of this unit that nobody asked for.
+    /// Behind the frame of another unit, or one of this unit that was not asked for.
     AfterForeign(u8),
     /// What comes before its answer is not heard.
     Deaf,
