@@ -305,11 +305,10 @@ impl Main<'_> {
         let mut types = names("types");
         types.extend(self.sources.types.keys().map(String::as_str));
         types.extend(self.sources.broken.iter().map(String::as_str));
+        let own_types = types.clone();
         for name in shipped::names() {
             types.push(name);
         }
-        types.sort_unstable();
-        types.dedup();
         let devices = self.file.root.get(&["devices"]);
         for device in devices.map(Node::entries).unwrap_or_default() {
             let (Some(name), true) = (device.key.text(), device.pruned != Some(Pruned::Refused))
@@ -321,11 +320,26 @@ impl Main<'_> {
                     continue;
                 };
                 if let Some(used) = node.text().filter(|used| !known.contains(used)) {
-                    let message = format!("unknown {what} {node}{}", suggestion(used, known));
+                    let expected = match key {
+                        "type" => type_expected(used, &own_types, known),
+                        _ => suggestion(used, known),
+                    };
+                    let message = format!("unknown {what} {node}{expected}");
                     let path = format!("devices.{name}.{key}");
                     report.add(&self.file.name, Some(node.mark), path, message);
                 }
             }
         }
     }
+}
+
+/// As [`suggestion`], without the names of all types of the program.
+fn type_expected(used: &str, own: &[&str], all: &[&str]) -> String {
+    let own: String = own.iter().map(|name| format!("{name}, or ")).collect();
+    let nearest = suggestion(used, all);
+    let nearest = nearest
+        .find("; did you mean")
+        .and_then(|at| nearest.get(at..));
+    let nearest = nearest.unwrap_or_default();
+    format!("; expected {own}one that `fieldgate types` lists{nearest}")
 }

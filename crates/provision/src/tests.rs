@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use fieldgate_bridge_modbus::Buses;
 use fieldgate_config::kinds::Of;
-use fieldgate_config::yaml::parse;
+use fieldgate_config::yaml::{Node, parse};
 
 use super::*;
 

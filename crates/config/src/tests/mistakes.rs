@@ -190,7 +190,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {bus: net, unit: 1, type: em4}"),
-            ":4:32: devices.a.type: unknown device type \"em4\"; expected em3; did you mean \"em3\"?",
+            ":4:32: devices.a.type: unknown device type \"em4\"; expected em3, or one that `fieldgate types` lists; did you mean \"em3\"?",
         ),
         (
             device("a: {bus: net, units: [1, 2], type: em3}"),
