@@ -286,7 +286,8 @@ fn a_person_gets_from_the_first_start_to_a_written_value_and_every_page_is_fit_t
             &format!("listen: {{tcp: \"127.0.0.1:{port}\"}}\n  users: users.yaml"),
         )
         .replace("127.0.0.1:8180", "127.0.0.1:0");
-    let gateway = Gateway::start_text(port, &text, folder);
+    let state = folder.path().join("state").display().to_string();
+    let gateway = Gateway::start_with(port, &text, folder, &["--state", &state]);
     gateway.keep_listening();
     gateway.wait_online("demo/plc/$state");
     let http = Http::of(&gateway);

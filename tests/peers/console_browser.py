@@ -26,10 +26,13 @@ PAGES = {
     "device": "#/devices/plc",
     "buses": "#/buses",
     "logs": "#/logs",
+    "system": "#/system",
+    "config": "#/system/config",
+    "backup": "#/system/backup",
 }
 SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
 # A key of the texts that has no text.
-MISSING = re.compile(r"\b(part|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
+MISSING = re.compile(r"\b(part|config|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
 
 wrong = []
 bytes_first = {}
@@ -140,6 +143,80 @@ def watch_and_write(page):
     expect(page.locator(".done")).to_contain_text("Written: on", timeout=15_000)
 
 
+def edit(page):
+    """A mistake that the gateway finds while it is typed and mends; then a change that is compared, applied, had back."""
+    page.goto(BASE + "/#/system")
+    page.get_by_role("link", name="Configuration").click()
+    content = page.locator(".cm-content")
+    expect(page.get_by_text("no mistakes")).to_be_visible(timeout=15_000)
+    # Nothing has moved a byte.
+    expect(page.get_by_role("button", name="Review and apply")).to_be_disabled()
+    content.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("\nbroker_: {}")
+    expect(page.locator(".mistakes")).to_contain_text("did you mean", timeout=15_000)
+    look(page, "config-mistake")
+    page.locator(".mistakes button").first.click()
+    page.keyboard.press("F8")
+    look(page, "config-mistake-place")
+    page.get_by_role("button", name="Discard changes").click()
+    expect(page.get_by_text("no mistakes")).to_be_visible(timeout=15_000)
+    content.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("\ndefaults: {st")
+    expect(page.locator(".cm-tooltip-autocomplete")).to_be_visible(timeout=15_000)
+    page.wait_for_timeout(200)
+    look(page, "config-completion")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Discard changes").click()
+    content.click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# Changed in a browser.\n")
+    expect(page.get_by_text("not saved yet")).to_be_visible()
+    expect(page.get_by_text("no mistakes")).to_be_visible(timeout=15_000)
+    # What is written outlives the page.
+    page.reload()
+    expect(content).to_contain_text("Changed in a browser", timeout=15_000)
+    page.get_by_role("button", name="Review and apply").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 line added, 0 removed", timeout=15_000)
+    look(page, "config-review")
+    dialog.get_by_role("button", name="Save and apply").click()
+    expect(page.locator("div.done")).to_contain_text("No device is affected", timeout=15_000)
+    look(page, "config-applied")
+    page.get_by_role("button", name="Versions").click()
+    page.locator(".versions button").nth(1).click()
+    expect(dialog).to_contain_text("0 lines added, 1 removed", timeout=15_000)
+    look(page, "config-versions")
+    dialog.get_by_role("button", name="Take it into the editor").click()
+    page.get_by_role("button", name="Review and apply").click()
+    dialog.get_by_role("button", name="Save and apply").click()
+    expect(page.locator("div.done")).to_contain_text("No device is affected", timeout=15_000)
+
+
+def back_up(page):
+    """A backup, looked at and taken back."""
+    page.goto(BASE + "/#/system/backup")
+    page.get_by_label("Password for private keys").fill("correct horse")
+    page.get_by_label("Password again").fill("correct horse")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    file = SHOTS / "backup.tar.gz"
+    download.value.save_as(file)
+    assert re.fullmatch(r"fieldgate-.*\.tar\.gz", download.value.suggested_filename), download.value.suggested_filename
+    page.get_by_label("File").set_input_files({"name": "x.gz", "mimeType": "application/gzip", "buffer": b"no archive"})
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.get_by_role("alert")).to_contain_text("not taken", timeout=15_000)
+    look(page, "backup-refused")
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Look at it").click()
+    expect(page.locator(".seen")).to_contain_text("gateway.yaml", timeout=15_000)
+    look(page, "backup-seen")
+    page.get_by_role("button", name="Restore now").click()
+    expect(page.locator("p.done")).to_be_visible(timeout=20_000)
+    look(page, "backup-restored")
+
+
 def every_page(browser, state):
     for size, (width, height) in SIZES.items():
         for language in ("en", "de"):
@@ -155,6 +232,7 @@ def every_page(browser, state):
                 page.wait_for_selector({
                     "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
                     "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
+                    "system": ".choice", "config": "[role=status] .q-good", "backup": "input[type=file]",
                 }[name])
                 page.wait_for_timeout(700)
                 assert page.evaluate("document.documentElement.lang") == language
@@ -207,6 +285,8 @@ def main():
         watch(page, "first")
         set_up(page)
         watch_and_write(page)
+        edit(page)
+        back_up(page)
         state = context.storage_state()
         cookie = state["cookies"][0]
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict", cookie

@@ -12,8 +12,10 @@ mod answer;
 mod app;
 mod assets;
 mod cookie;
+mod files;
 mod guard;
 mod house;
+mod jobs;
 mod logs;
 mod metrics;
 mod problem;
@@ -25,6 +27,7 @@ mod setup;
 mod shown;
 mod stall;
 mod stream;
+mod tools;
 mod trend;
 
 use std::io;
@@ -36,9 +39,13 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 pub use accounts::{Account, Accounts, Later, Refusal, Role, Way};
+pub use files::{
+    Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text, Version,
+};
 pub use house::{Figure, FigureKind, House};
 pub use logs::{Entry as LogEntry, Logs};
 pub use serve::{Door, Encrypt, Encrypted, Socket};
+pub use tools::{Found, NewDevice, Raw, RawRead, Scan, Told, Tools, Unable};
 
 use app::App;
 
@@ -68,6 +75,10 @@ pub struct Around {
     pub accounts: Arc<dyn Accounts>,
     /// What the program has logged.
     pub logs: Logs,
+    /// What is done on buses.
+    pub tools: Arc<dyn Tools>,
+    /// The files of the gateway.
+    pub files: Arc<dyn Files>,
     /// Figures of the rest of the program.
     pub house: Arc<dyn House>,
 }

@@ -1,7 +1,10 @@
 //! Wires the web console: its listeners, the users, the log, figures.
 
 mod accounts;
+mod files;
 mod house;
+mod tools;
+mod versions;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -17,10 +20,13 @@ use fieldgate_plant::Plant;
 use tokio::net::TcpStream;
 
 pub(crate) use accounts::Known;
+pub(crate) use files::{Asked, Desk, Reloaded, read};
 
+use crate::control::server::Buses;
 use crate::stop::Stop;
 use accounts::Users;
 use house::House;
+use tools::Toolbox;
 
 /// A console that has its sockets and serves nobody yet.
 pub(crate) struct Opened {
@@ -101,9 +107,10 @@ pub(crate) fn start(
     plant: &Plant,
     broker: &Broker,
     known: Known,
+    desk: (&Desk, &Buses),
     logs: Logs,
 ) -> Result<Option<Console>, Stop> {
-    let started = opened.map(|opened| opened.start(plant, broker, known, logs));
+    let started = opened.map(|opened| opened.start(plant, broker, known, desk, logs));
     started.transpose()
 }
 
@@ -113,6 +120,7 @@ impl Opened {
         plant: &Plant,
         broker: &Broker,
         known: Known,
+        (desk, buses): (&Desk, &Buses),
         logs: Logs,
     ) -> Result<Console, Stop> {
         let users = Users::new(known, broker.door(), self.topics);
@@ -121,6 +129,11 @@ impl Opened {
             plant: plant.clone(),
             accounts: Arc::clone(&accounts),
             logs,
+            tools: Arc::new(Toolbox {
+                desk: desk.clone(),
+                buses: buses.clone(),
+            }),
+            files: Arc::new(desk.clone()),
             house: Arc::new(House::new(broker.door())),
         };
         let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;

@@ -25,10 +25,11 @@ use std::time::Duration;
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
 use fieldgate_console::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use crate::console;
+use crate::backup;
+use crate::console::{self, Asked, Desk, Reloaded};
 use crate::control::{
     self,
     server::{Buses, Control},
@@ -73,10 +74,14 @@ pub(crate) async fn run(
     control: Option<&Path>,
     logs: Logs,
 ) -> Result<(), Stop> {
+    take_over_restored(path, state);
+    let text = console::read(path);
     let config = config::load_with_files(path, KINDS)
         .map_err(Stop::Config)?
         .config;
-    let mut signals = Signals::new().map_err(Stop::Other)?;
+    let (desk, asked) = Desk::new(path, state);
+    text.into_iter().for_each(|text| desk.runs(text));
+    let mut signals = Signals::new(asked).map_err(Stop::Other)?;
     let mut doors = Access::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let console = console::open(&config)?;
@@ -108,7 +113,7 @@ pub(crate) async fn run(
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let console = console::start(console, &plant, &broker, doors.known(), logs)?;
+    let console = console::start(console, &plant, &broker, doors.known(), (&desk, &buses), logs)?;
     signals.notifier.ready();
 
     let mut parts = Parts {
@@ -116,6 +121,7 @@ pub(crate) async fn run(
         supervisor: &mut supervisor,
         doors: &mut doors,
         uplinks: &mut uplinks,
+        desk: &desk,
     };
     serve(&mut signals, &broker, &mut parts, &changed, &buses, path).await;
 
@@ -130,6 +136,16 @@ pub(crate) async fn run(
     drop((link, publisher));
     end(broker).await;
     Ok(())
+}
+
+/// Ends what a restore began. What cannot be ended is no reason not to serve.
+fn take_over_restored(path: &Path, state: Option<&Path>) {
+    if let Err(error) = backup::finish(path) {
+        log::error!("a backup was not restored to its end: {error}");
+    }
+    if let Err(error) = state.map_or(Ok(()), backup::take_counts) {
+        log::error!("the counts of a backup were not taken over: {error}");
+    }
 }
 
 /// Leaves the gateway's will, and asks for commands.
@@ -158,15 +174,18 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// The same, from the console.
+    asked: mpsc::Receiver<Asked>,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(asked: mpsc::Receiver<Asked>) -> io::Result<Self> {
         Ok(Self {
             notifier: Notifier::new(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            asked,
         })
     }
 }
@@ -177,6 +196,7 @@ struct Parts<'a> {
     supervisor: &'a mut Supervisor,
     doors: &'a mut Access,
     uplinks: &'a mut Uplinks,
+    desk: &'a Desk,
 }
 
 /// Returns when the daemon shall end.
@@ -201,14 +221,15 @@ async fn serve(
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {
-                signals.notifier.reloading();
-                // Even if the configuration has mistakes: what is wrong in it may be another thing.
-                broker.reload_certificates();
-                reload(path, broker, parts).await;
-                buses.set(parts.supervisor.handles());
+                reload_all(&mut signals.notifier, broker, parts, buses, path).await;
                 // A new device has all its topics as soon as one that was there from the start.
                 count.reset_immediately();
-                signals.notifier.ready();
+            }
+            Some(asked) = signals.asked.recv() => {
+                let told = reload_all(&mut signals.notifier, broker, parts, buses, path).await;
+                count.reset_immediately();
+                // Who has gone needs no answer.
+                let _ = asked.send(told);
             }
             _ = look.tick() => {
                 parts.doors.look(broker).await;
@@ -236,6 +257,22 @@ async fn serve(
     }
 }
 
+async fn reload_all(
+    notifier: &mut Notifier,
+    broker: &Broker,
+    parts: &mut Parts<'_>,
+    buses: &Buses,
+    path: &Path,
+) -> Reloaded {
+    notifier.reloading();
+    // Even if the configuration has mistakes: what is wrong in it may be another thing.
+    broker.reload_certificates();
+    let told = reload(path, broker, parts).await;
+    buses.set(parts.supervisor.handles());
+    notifier.ready();
+    told
+}
+
 /// What `systemctl status` shows: how many devices are online, and what a person must know besides.
 fn status((online, all): (usize, usize), is_keeping: bool) -> String {
     let kept = match is_keeping {
@@ -261,23 +298,26 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
+async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) -> Reloaded {
     let path = path.to_owned();
-    let loaded = tokio::task::spawn_blocking(move || config::load_with_files(&path, KINDS)).await;
-    let config = match loaded {
-        Ok(Ok(loaded)) => loaded.config,
-        Ok(Err(report)) => {
+    let read = move || (console::read(&path), config::load_with_files(&path, KINDS));
+    let loaded = tokio::task::spawn_blocking(read).await;
+    let (text, config) = match loaded {
+        Ok((text, Ok(loaded))) => (text, loaded.config),
+        Ok((_, Err(report))) => {
             log::error!("the configuration has mistakes and changes nothing");
             for diagnostic in report.iter() {
                 log::error!(target: ANSWER, "{diagnostic}");
             }
-            return;
+            return Reloaded::Mistakes(report);
         }
         Err(error) => {
-            log::error!("the configuration could not be read: {error}");
-            return;
+            let text = format!("the configuration could not be read: {error}");
+            log::error!("{text}");
+            return Reloaded::Failed(text);
         }
     };
+    text.into_iter().for_each(|text| parts.desk.runs(text));
     let is_new = parts.doors.change(&config, broker);
     broker.set_own(listen::own_topics(parts.supervisor.topics(), &config));
     let uplinks = parts.uplinks.change(&config.uplinks, broker).await;
@@ -286,19 +326,32 @@ async fn reload(path: &Path, broker: &Broker, parts: &mut Parts<'_>) {
         log::info!("reloaded: {uplinks} uplinks started or stopped");
     }
     match parts.supervisor.change(config).await {
-        Ok(changes) if changes.is_empty() && is_new => {}
-        Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {
-            for key in &changes.need_restart {
-                log::warn!(target: ANSWER, "{key} has changed and needs a restart");
-            }
-            log::info!(
-                "reloaded: {} devices added, {} removed, {} restarted",
-                changes.added.len(),
-                changes.removed.len(),
-                changes.changed.len(),
-            );
+            say(&changes, is_new);
+            Reloaded::Done(changes, None)
         }
-        Err(error) => log::error!("reloaded, but not all: {error}"),
+        Err(error) => {
+            log::error!("reloaded, but not all: {error}");
+            Reloaded::Done(config::Changes::default(), Some(error.to_string()))
+        }
     }
+}
+
+/// What a reload has changed, for the log.
+fn say(changes: &config::Changes, is_new: bool) {
+    if changes.is_empty() {
+        if !is_new {
+            log::info!("reloaded: nothing changed");
+        }
+        return;
+    }
+    for key in &changes.need_restart {
+        log::warn!(target: ANSWER, "{key} has changed and needs a restart");
+    }
+    log::info!(
+        "reloaded: {} devices added, {} removed, {} restarted",
+        changes.added.len(),
+        changes.removed.len(),
+        changes.changed.len(),
+    );
 }

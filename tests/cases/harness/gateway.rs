@@ -30,11 +30,17 @@ impl Gateway {
 
     /// As [`Self::start`], with the whole text of the file.
     pub fn start_text(port: u16, text: &str, folder: Folder) -> Self {
+        Self::start_with(port, text, folder, &[])
+    }
+
+    /// As [`Self::start_text`], with more arguments.
+    pub fn start_with(port: u16, text: &str, folder: Folder, more: &[&str]) -> Self {
         let file = folder.write("gateway.yaml", text);
         let socket = folder.path().join("notify");
         let notify = UnixDatagram::bind(&socket).expect("a socket in a temporary folder");
         let mut command = Command::new(fieldgate());
-        command.arg("run").arg(&file).env("NOTIFY_SOCKET", &socket);
+        command.arg("run").arg(&file).args(more);
+        command.env("NOTIFY_SOCKET", &socket);
         command
             .env("WATCHDOG_USEC", "2000000")
             .env_remove("WATCHDOG_PID");

@@ -18,7 +18,9 @@ use crate::logs::Logs;
 use crate::{Around, Settings};
 
 mod access;
+mod files;
 mod reading;
+mod tools;
 
 /// Users of a test: name, password, role.
 #[derive(Default)]
@@ -111,6 +113,8 @@ fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
         plant: plant.clone(),
         accounts: Arc::clone(&people) as Arc<dyn Accounts>,
         logs: Logs::default(),
+        tools: Arc::new(tools::Bag),
+        files: Arc::new(files::Shelf::default()),
         house: Arc::new(Home),
     };
     let settings = Settings {

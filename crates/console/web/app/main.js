@@ -10,8 +10,9 @@ import { Point } from "./point.js";
 import { Device, Devices } from "./devices.js";
 import { Buses } from "./buses.js";
 import { Logs } from "./logs.js";
+import { System } from "./system.js";
 
-const parts = ["overview", "points", "devices", "buses", "logs"];
+const parts = ["overview", "points", "devices", "buses", "logs", "system"];
 
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
@@ -52,6 +53,7 @@ function Shown({ place, who }) {
   if (part === "devices") return html`<${Devices} query=${query} />`;
   if (part === "buses") return html`<${Buses} />`;
   if (part === "logs") return html`<${Logs} query=${query} />`;
+  if (part === "system") return html`<${System} name=${names[0]} names=${names.slice(1)} query=${query} who=${who} />`;
   return html`<${Overview} />`;
 }
 
