@@ -28,11 +28,13 @@ PAGES = {
     "logs": "#/logs",
     "system": "#/system",
     "config": "#/system/config",
+    "tools": "#/system/tools",
+    "mqtt": "#/system/mqtt",
     "backup": "#/system/backup",
 }
 SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
 # A key of the texts that has no text.
-MISSING = re.compile(r"\b(part|config|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
+MISSING = re.compile(r"\b(part|mqtt|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
 
 wrong = []
 bytes_first = {}
@@ -217,6 +219,78 @@ def back_up(page):
     look(page, "backup-restored")
 
 
+def messages(page):
+    """A message by hand, found among the retained ones; and one where it may not be."""
+    page.goto(BASE + "/#/system/mqtt")
+    page.get_by_label("Topic").fill("by/hand")
+    page.get_by_label("Payload").fill("21.5 °C")
+    page.get_by_label("retain").check()
+    page.get_by_role("button", name="Publish").click()
+    expect(page.locator(".done")).to_contain_text("by/hand", timeout=15_000)
+    page.get_by_label("Topic").fill("demo/plc/level")
+    page.get_by_role("button", name="Publish").click()
+    expect(page.get_by_role("alert")).to_contain_text("only the gateway", timeout=15_000)
+    page.reload()
+    page.get_by_role("button", name="by/").click()
+    expect(page.locator(".tree .tree")).to_contain_text("21.5 °C", timeout=15_000)
+    page.get_by_role("button", name="demo/").click()
+    expect(page.locator(".tree .tree").nth(1)).to_contain_text("plc/", timeout=15_000)
+    look(page, "mqtt-tree")
+
+
+def compare(page):
+    """Several points in one chart."""
+    page.goto(BASE + "/#/points/meter-1/voltage_l1")
+    if page.locator(".failed").count():
+        page.goto(BASE + "/#/points/plc/level")
+    expect(page.locator(".trend canvas")).to_be_visible(timeout=30_000)
+    page.get_by_label("Add another point").fill("plc/flow")
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".legend li")).to_have_count(2)
+    page.mouse.move(600, 600)
+    look(page, "compare")
+    page.get_by_role("button", name="Remove plc/flow from the chart").click()
+    expect(page.locator(".legend li")).to_have_count(1)
+
+
+def commission(page):
+    """A scan that finds a unit without a device, which is written into the configuration; a raw read; a test."""
+    page.goto(BASE + "/#/system/tools")
+    page.get_by_label("bus").first.select_option("spare")
+    page.get_by_label("Units").fill("1-3")
+    page.get_by_label("Time to answer").fill("200")
+    page.get_by_role("button", name="Scan").click()
+    expect(page.locator("h3")).to_contain_text("2 units answer", timeout=30_000)
+    look(page, "scan-found")
+    page.get_by_label("Name of unit 1").fill("spare meter")
+    page.get_by_label("Type of unit 1").select_option("sdm630")
+    page.get_by_role("button", name="Write into the configuration").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("1 line added, 0 removed", timeout=15_000)
+    look(page, "scan-mistake")
+    expect(dialog.get_by_role("button", name="Save and apply")).to_be_disabled()
+    dialog.get_by_role("button", name="Cancel").click()
+    page.get_by_label("Name of unit 1").fill("spare-1")
+    page.get_by_role("button", name="Write into the configuration").click()
+    look(page, "scan-change")
+    dialog.get_by_role("button", name="Save and apply").click()
+    expect(page.locator("div.done")).to_contain_text("Devices added: spare-1", timeout=20_000)
+    look(page, "scan-applied")
+    read = page.locator("section", has=page.locator("#h-read"))
+    read.get_by_label("bus").select_option("plant")
+    read.get_by_label("Address").fill("10")
+    read.get_by_label("Count").fill("3")
+    read.get_by_role("button", name="Read").click()
+    expect(read.locator("pre")).to_contain_text("hex", timeout=15_000)
+    look(page, "read")
+    page.goto(BASE + "/#/devices/plc")
+    page.get_by_role("button", name="Test now").click()
+    expect(page.locator(".done")).to_contain_text("Everything was read", timeout=30_000)
+    expect(page.locator("pre.output")).to_contain_text("setpoint")
+    look(page, "test")
+
+
 def every_page(browser, state):
     for size, (width, height) in SIZES.items():
         for language in ("en", "de"):
@@ -232,7 +306,7 @@ def every_page(browser, state):
                 page.wait_for_selector({
                     "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
                     "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
-                    "system": ".choice", "config": "[role=status] .q-good", "backup": "input[type=file]",
+                    "system": ".choice", "config": "[role=status] .q-good", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li",
                 }[name])
                 page.wait_for_timeout(700)
                 assert page.evaluate("document.documentElement.lang") == language
@@ -287,6 +361,9 @@ def main():
         watch_and_write(page)
         edit(page)
         back_up(page)
+        commission(page)
+        messages(page)
+        compare(page)
         state = context.storage_state()
         cookie = state["cookies"][0]
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict", cookie

@@ -33,6 +33,7 @@ mod session;
 mod session_slot;
 mod sessions;
 mod shown;
+mod snapshot;
 mod store;
 mod sys;
 mod timers;
@@ -62,6 +63,7 @@ pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use message::Message;
 pub use net::{Bound, SocketFile, TlsError, TlsFile, bind};
+pub use snapshot::{ClientView, LevelView, RetainedView};
 pub use store::{StoreConfig, StoreError};
 
 use access::Policy;

@@ -88,7 +88,7 @@ impl Jobs {
         kind: &'static str,
         subject: &str,
         user: &str,
-        work: impl for<'j> FnOnce(&'j Job) -> Later<'j, Result<(), Unable>> + Send + 'static,
+        work: impl FnOnce(Arc<Job>) -> Later<'static, Result<(), Unable>> + Send + 'static,
     ) -> Option<u64> {
         let mut kept = self.lock();
         let working = kept.jobs.values().filter(|job| job.is_working());
@@ -112,7 +112,7 @@ impl Jobs {
         });
         let own = Arc::clone(&job);
         let task = tokio::spawn(async move {
-            let done = tokio::time::timeout(TIME_MAX, work(&own)).await;
+            let done = tokio::time::timeout(TIME_MAX, work(Arc::clone(&own))).await;
             own.end(match done {
                 Ok(Ok(())) => State::Done,
                 Ok(Err(Unable::Missing(text) | Unable::Refused(text) | Unable::Device(text))) => {
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    fn forever(_: &Job) -> Later<'_, Result<(), Unable>> {
+    fn forever(_: Arc<Job>) -> Later<'static, Result<(), Unable>> {
         Box::pin(std::future::pending())
     }
 

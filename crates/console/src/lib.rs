@@ -17,6 +17,7 @@ mod guard;
 mod house;
 mod jobs;
 mod logs;
+mod messages;
 mod metrics;
 mod problem;
 mod query;
@@ -44,6 +45,7 @@ pub use files::{
 };
 pub use house::{Figure, FigureKind, House};
 pub use logs::{Entry as LogEntry, Logs};
+pub use messages::{Client, Kept, Level, Messages, Sent};
 pub use serve::{Door, Encrypt, Encrypted, Socket};
 pub use tools::{Found, NewDevice, Raw, RawRead, Scan, Told, Tools, Unable};
 
@@ -75,6 +77,8 @@ pub struct Around {
     pub accounts: Arc<dyn Accounts>,
     /// What the program has logged.
     pub logs: Logs,
+    /// The message broker.
+    pub messages: Arc<dyn Messages>,
     /// What is done on buses.
     pub tools: Arc<dyn Tools>,
     /// The files of the gateway.

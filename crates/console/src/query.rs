@@ -47,6 +47,11 @@ impl Query {
         self.0.get(key).map(String::as_str).unwrap_or_default()
     }
 
+    /// The text of a key, if it is there.
+    pub(crate) fn given(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
     /// A whole number from `least` to `most`.
     pub(crate) fn number(
         &self,

@@ -7,6 +7,7 @@ mod devices;
 mod jobs;
 mod lists;
 mod logs;
+mod mqtt;
 mod overview;
 mod points;
 mod session;
@@ -141,10 +142,15 @@ fn tools(r: &mut Routes) {
     r.add(post, "/api/v1/config/add", admin, jobs::add);
 }
 
-/// What has to do with files.
+/// The broker's clients and messages, and what has to do with files.
 fn files(r: &mut Routes) {
     const ADMIN: Needs = Needs::Role(Role::Admin);
     let (get, post) = (Method::GET, Method::POST);
+    r.add(get.clone(), "/api/v1/mqtt/clients", ADMIN, mqtt::clients);
+    let path = "/api/v1/mqtt/retained";
+    r.add(get.clone(), path, ADMIN, mqtt::retained);
+    let path = "/api/v1/mqtt/publish";
+    r.add(post.clone(), path, ADMIN, mqtt::publish);
     let path = "/api/v1/config";
     r.add(get.clone(), path, ADMIN, config::read);
     r.add(Method::PUT, path, ADMIN, config::save);

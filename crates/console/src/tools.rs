@@ -1,5 +1,7 @@
 //! What a person at the cabinet has done on a bus: tests, scans, raw reads, as the rest of the program does them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::Later;
@@ -97,10 +99,10 @@ pub enum Unable {
 /// The tools.
 pub trait Tools: Send + Sync {
     /// Asks a device once for everything, and tells requests, raw words and values.
-    fn test<'a>(&'a self, device: &'a str, told: &'a dyn Told) -> Later<'a, Result<(), Unable>>;
+    fn test<'a>(&'a self, device: &'a str, told: Arc<dyn Told>) -> Later<'a, Result<(), Unable>>;
 
     /// Asks which units of a bus answer.
-    fn scan<'a>(&'a self, scan: &'a Scan, told: &'a dyn Told) -> Later<'a, Result<(), Unable>>;
+    fn scan<'a>(&'a self, scan: &'a Scan, told: Arc<dyn Told>) -> Later<'a, Result<(), Unable>>;
 
     /// Reads registers or bits of a unit.
     fn read<'a>(&'a self, bus: &'a str, read: &'a RawRead) -> Later<'a, Result<Raw, Unable>>;

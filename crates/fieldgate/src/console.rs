@@ -3,6 +3,7 @@
 mod accounts;
 mod files;
 mod house;
+mod messages;
 mod tools;
 mod versions;
 
@@ -26,6 +27,7 @@ use crate::control::server::Buses;
 use crate::stop::Stop;
 use accounts::Users;
 use house::House;
+use messages::Messages;
 use tools::Toolbox;
 
 /// A console that has its sockets and serves nobody yet.
@@ -123,12 +125,18 @@ impl Opened {
         (desk, buses): (&Desk, &Buses),
         logs: Logs,
     ) -> Result<Console, Stop> {
+        let messages = Messages {
+            door: broker.door(),
+            link: broker.link("console"),
+            known: known.clone(),
+        };
         let users = Users::new(known, broker.door(), self.topics);
         let accounts: Arc<dyn fieldgate_console::Accounts> = Arc::new(users);
         let around = Around {
             plant: plant.clone(),
             accounts: Arc::clone(&accounts),
             logs,
+            messages: Arc::new(messages),
             tools: Arc::new(Toolbox {
                 desk: desk.clone(),
                 buses: buses.clone(),

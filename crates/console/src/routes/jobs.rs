@@ -73,7 +73,7 @@ pub(crate) async fn test(
     );
     let tools = Arc::clone(&app.around.tools);
     let subject = device.clone();
-    begun(app.jobs.begin("test", &subject, user, move |job: &Job| {
+    begun(app.jobs.begin("test", &subject, user, move |job: Arc<Job>| {
         Box::pin(async move { tools.test(&device, job).await })
     }))
 }
@@ -116,7 +116,7 @@ pub(crate) async fn scan(
         "{user} at {address} scans {bus} for units {}", scan.units
     );
     let tools = Arc::clone(&app.around.tools);
-    begun(app.jobs.begin("scan", &bus, user, move |job: &Job| {
+    begun(app.jobs.begin("scan", &bus, user, move |job: Arc<Job>| {
         Box::pin(async move { tools.scan(&scan, job).await })
     }))
 }

@@ -19,6 +19,7 @@ use crate::{Around, Settings};
 
 mod access;
 mod files;
+mod mqtt;
 mod reading;
 mod tools;
 
@@ -113,6 +114,7 @@ fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
         plant: plant.clone(),
         accounts: Arc::clone(&people) as Arc<dyn Accounts>,
         logs: Logs::default(),
+        messages: Arc::new(mqtt::Post),
         tools: Arc::new(tools::Bag),
         files: Arc::new(files::Shelf::default()),
         house: Arc::new(Home),

@@ -4,6 +4,7 @@ import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { mount } from "../vendor/editor.js";
 import { ask, get } from "./api.js";
 import { count, has, number, t, time } from "./i18n.js";
+import { Dialog, Outcome } from "./change.js";
 import { Diff } from "./diff.js";
 import { Failed } from "./ui.js";
 
@@ -135,27 +136,6 @@ function Shown({ disk, reload }) {
 
 // What was done last, as the page begins anew with another text.
 let last = null;
-
-function Outcome({ result }) {
-  const done = result && result.applied;
-  if (!result || result.problem) return null;
-  if (!done) return html`<p class="done" role="status">${t("config.saved")}</p>`;
-  const names = ["added", "changed", "removed"].filter((name) => done[name].length);
-  return html`<div class="done" role="status"><p>${t(result.saved ? "config.both" : "config.applied")}</p>
-      ${names.map((name) => html`<p>${t(`config.${name}`)} ${done[name].join(", ")}</p>`)}
-      ${names.length ? null : html`<p>${t("config.nothing")}</p>`}</div>
-    ${done.need_restart.length ? html`<p class="banner warn">${t("config.restart", { keys: done.need_restart.join(", ") })}</p>` : null}
-    ${done.failed ? html`<p class="failed">${t("config.partly")} ${done.failed}</p>` : null}`;
-}
-
-// A dialog that is open as long as it is shown.
-export function Dialog({ label, close, children, wide }) {
-  const dialog = useRef(null);
-  useEffect(() => {
-    dialog.current.showModal();
-  }, []);
-  return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} aria-label=${label} onClose=${close}>${children}</dialog>`;
-}
 
 function Review({ disk, text, mistakes, done, close }) {
   const [running, setRunning] = useState(null);

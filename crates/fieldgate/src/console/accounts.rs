@@ -28,6 +28,11 @@ impl Known {
         state.file = file.cloned();
     }
 
+    /// Whether the rules of a user forbid it to publish to a topic.
+    pub(super) fn denies(&self, user: &str, topic: &str) -> bool {
+        self.lock().users.denies(user, topic)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -118,6 +123,6 @@ impl Accounts for Users {
 
     fn may_write(&self, user: &str, device: &str, point: &str) -> bool {
         let topic = self.topics.command(device, point);
-        !self.known.lock().users.denies(user, &topic)
+        !self.known.denies(user, &topic)
     }
 }

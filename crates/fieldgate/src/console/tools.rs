@@ -1,11 +1,16 @@
 //! The tools of the console: those of the command line, on buses that the gateway has open.
 
+use std::sync::Arc;
+
 use fieldgate_bridge_modbus::wire::pdu::{Answer, Request};
 use fieldgate_bridge_modbus::{Buses as Modbus, Data};
 use fieldgate_config::edit;
 use fieldgate_config::yaml::suggestion;
 use fieldgate_config::{self as config, Config, kinds};
 use fieldgate_console::{Files, Found, Later, NewDevice, Raw, RawRead, Scan, Told, Unable};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::files::Desk;
 use crate::control::Ask;
@@ -48,21 +53,39 @@ impl Toolbox {
         Ok(loaded.config)
     }
 
-    async fn tested(&self, name: &str, told: &dyn Told) -> Result<(), Unable> {
+    async fn tested(&self, name: &str, told: Arc<dyn Told>) -> Result<(), Unable> {
         let config = self.config().await?;
         let device = config.devices.get(name);
         let device = device.ok_or_else(|| Unable::Missing(format!("there is no device \"{name}\"")))?;
-        let Some(modbus) = device.of::<Modbus>() else {
+        let bus = device.of::<Modbus>().map(|modbus| modbus.bus.clone());
+        let bus = bus.ok_or_else(|| {
             let text = "only devices on Modbus buses can be tested while the gateway uses them; of others see \
                         counters, log and `fieldgate test` without the gateway";
-            return Err(Unable::Refused(text.to_owned()));
+            Unable::Refused(text.to_owned())
+        })?;
+        let line = self.line(&bus)?;
+        // Ends the work when the one who waits has gone.
+        let stop = CancellationToken::new();
+        let _guard = stop.clone().drop_guard();
+        let (runtime, name) = (Handle::current(), name.to_owned());
+        // Its future is none that may move between threads.
+        let work = move || {
+            runtime.block_on(async {
+                let Some(modbus) = config.devices.get(&name).and_then(|device| device.of::<Modbus>()) else {
+                    return Ok(());
+                };
+                let mut tell = |text: &str| told.text(text);
+                tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    done = probe::show(line, &config, modbus, &mut tell) => done.map_err(unable),
+                }
+            })
         };
-        let line = self.line(&modbus.bus)?;
-        let mut tell = |text: &str| told.text(text);
-        probe::show(line, &config, modbus, &mut tell).await.map_err(unable)
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| Unable::Refused(error.to_string()))?
     }
 
-    async fn scanned(&self, wanted: &Scan, told: &dyn Told) -> Result<(), Unable> {
+    async fn scanned(&self, wanted: &Scan, told: Arc<dyn Told>) -> Result<(), Unable> {
         let units = scan::units(&wanted.units).map_err(|why| Unable::Refused(format!("units: {why}")))?;
         let config = self.config().await?;
         let part = kinds::part::<Modbus>(&config);
@@ -129,11 +152,11 @@ impl Toolbox {
 }
 
 impl fieldgate_console::Tools for Toolbox {
-    fn test<'a>(&'a self, device: &'a str, told: &'a dyn Told) -> Later<'a, Result<(), Unable>> {
+    fn test<'a>(&'a self, device: &'a str, told: Arc<dyn Told>) -> Later<'a, Result<(), Unable>> {
         Box::pin(self.tested(device, told))
     }
 
-    fn scan<'a>(&'a self, scan: &'a Scan, told: &'a dyn Told) -> Later<'a, Result<(), Unable>> {
+    fn scan<'a>(&'a self, scan: &'a Scan, told: Arc<dyn Told>) -> Later<'a, Result<(), Unable>> {
         Box::pin(self.scanned(scan, told))
     }
 

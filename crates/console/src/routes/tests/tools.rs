@@ -11,12 +11,12 @@ fn now<'a, T: Send + 'a>(done: Result<T, Unable>) -> Later<'a, Result<T, Unable>
 }
 
 impl Tools for Bag {
-    fn test<'a>(&'a self, device: &'a str, told: &'a dyn Told) -> Later<'a, Result<(), Unable>> {
+    fn test<'a>(&'a self, device: &'a str, told: Arc<dyn Told>) -> Later<'a, Result<(), Unable>> {
         told.text(&format!("{device} tested\n"));
         now(Err(Unable::Device("1 of 2 failed".into())))
     }
 
-    fn scan<'a>(&'a self, scan: &'a Scan, told: &'a dyn Told) -> Later<'a, Result<(), Unable>> {
+    fn scan<'a>(&'a self, scan: &'a Scan, told: Arc<dyn Told>) -> Later<'a, Result<(), Unable>> {
         for unit in [1, 2] {
             told.found(Found {
                 unit,
