@@ -299,10 +299,17 @@ fn a_person_gets_from_the_first_start_to_a_written_value_and_every_page_is_fit_t
     let other = free_port();
     let spare = folder.write("spare.yaml", SPARE);
     let mut serving = Command::new(fieldgate());
-    serving.arg("simulate").arg(&spare).arg("--listen").arg(format!("127.0.0.1:{other}"));
+    serving
+        .arg("simulate")
+        .arg(&spare)
+        .arg("--listen")
+        .arg(format!("127.0.0.1:{other}"));
     let serving = Process::spawn("simulate", &mut serving);
     serving.wait_line("serving");
-    let text = text.replace("buses:\n", &format!("buses:\n  spare: {{tcp: \"127.0.0.1:{other}\", modbus: tcp}}\n"));
+    let text = text.replace(
+        "buses:\n",
+        &format!("buses:\n  spare: {{tcp: \"127.0.0.1:{other}\", modbus: tcp}}\n"),
+    );
     let state = folder.path().join("state").display().to_string();
     let gateway = Gateway::start_with(port, &text, folder, &["--state", &state]);
     gateway.keep_listening();

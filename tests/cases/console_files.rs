@@ -53,14 +53,20 @@ fn gateway(port: u16) -> (Gateway, Http) {
 
 fn text(port: u16) -> String {
     let text = configuration(port, &format!("{CONSOLE}{PLANT}"));
-    text.replace("allow_anonymous: true", "allow_anonymous: true\n  tls: {certificate: tls/own.pem, key: tls/own.key}")
+    text.replace(
+        "allow_anonymous: true",
+        "allow_anonymous: true\n  tls: {certificate: tls/own.pem, key: tls/own.key}",
+    )
 }
 
 fn certificate(folder: &Path) {
     let tls = folder.join("tls");
     fs::create_dir(&tls).expect("a folder");
     let made = Command::new("openssl")
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=a".split(' '))
+        .args(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=a"
+                .split(' '),
+        )
         .arg("-keyout")
         .arg(tls.join("own.key"))
         .arg("-out")
@@ -93,7 +99,10 @@ fn said(output: &Output) -> String {
 }
 
 fn tar(arguments: &[&str], folder: &Path) {
-    let done = Command::new("tar").current_dir(folder).args(arguments).output();
+    let done = Command::new("tar")
+        .current_dir(folder)
+        .args(arguments)
+        .output();
     let done = done.expect("tar");
     assert!(done.status.success(), "{}", said(&done));
 }
@@ -106,7 +115,11 @@ fn read(path: impl AsRef<Path>) -> String {
 fn count_to(http: &Http, folder: &Path, count: u64) {
     let write = "/api/v1/devices/panel/points/water/write";
     let end = Instant::now() + PATIENCE;
-    while http.ask("POST", write, &json!({"value": count}).to_string()).status != 200 {
+    while http
+        .ask("POST", write, &json!({"value": count}).to_string())
+        .status
+        != 200
+    {
         assert!(Instant::now() < end, "the counter takes no value");
     }
     let wanted = format!("\"total\":{count}");
@@ -132,13 +145,19 @@ fn a_backup_on_the_command_line_brings_everything_to_another_board() {
     // The gateway goes on meanwhile.
     let made = run(&["backup", file, "--stdin"], &folder, "correct horse\n");
     assert!(made.status.success(), "{}", said(&made));
-    assert_eq!(fs::metadata(file).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(file).expect("a file").permissions().mode() & 0o777,
+        0o600
+    );
     old.process.assert_alive();
 
     // Other programs open it, and no key is in the open.
     let seen = Folder::new();
     tar(&["-xzf", file], seen.path());
-    assert_eq!(read(seen.path().join("config/gateway.yaml")), read(folder.join("gateway.yaml")));
+    assert_eq!(
+        read(seen.path().join("config/gateway.yaml")),
+        read(folder.join("gateway.yaml"))
+    );
     assert_eq!(read(seen.path().join("config/types/own.yaml")), TYPE);
     assert!(seen.path().join("config/tls/own.pem").exists());
     assert!(!seen.path().join("config/tls/own.key").exists());
@@ -149,26 +168,63 @@ fn a_backup_on_the_command_line_brings_everything_to_another_board() {
     new.write("gateway.yaml", "version: 1\ngateway: {name: fresh}\n");
     fs::create_dir(new.path().join("state")).expect("a folder");
     for (arguments, input, want) in [
-        (vec!["restore", file, "--stdin"], "wrong horse\n", "the password is another one"),
+        (
+            vec!["restore", file, "--stdin"],
+            "wrong horse\n",
+            "the password is another one",
+        ),
         (vec!["restore", file], "", "standard input with --stdin"),
         (vec!["restore", file, "--without-keys"], "", "own.key"),
     ] {
         let refused = run(&arguments, new.path(), input);
-        assert!(!refused.status.success() && said(&refused).contains(want), "{want}: {}", said(&refused));
-        assert!(read(new.path().join("gateway.yaml")).contains("fresh"), "{want}: nothing has changed");
+        assert!(
+            !refused.status.success() && said(&refused).contains(want),
+            "{want}: {}",
+            said(&refused)
+        );
+        assert!(
+            read(new.path().join("gateway.yaml")).contains("fresh"),
+            "{want}: nothing has changed"
+        );
     }
-    let looked = run(&["restore", file, "--stdin", "--check"], new.path(), "correct horse\n");
-    assert!(said(&looked).contains("would replace tls/own.key"), "{}", said(&looked));
+    let looked = run(
+        &["restore", file, "--stdin", "--check"],
+        new.path(),
+        "correct horse\n",
+    );
+    assert!(
+        said(&looked).contains("would replace tls/own.key"),
+        "{}",
+        said(&looked)
+    );
     assert!(read(new.path().join("gateway.yaml")).contains("fresh"));
     let restored = run(&["restore", file, "--stdin"], new.path(), "correct horse\n");
     assert!(restored.status.success(), "{}", said(&restored));
-    for name in ["gateway.yaml", "types/own.yaml", "tls/own.pem", "tls/own.key"] {
-        assert_eq!(read(new.path().join(name)), read(folder.join(name)), "{name}");
+    for name in [
+        "gateway.yaml",
+        "types/own.yaml",
+        "tls/own.pem",
+        "tls/own.key",
+    ] {
+        assert_eq!(
+            read(new.path().join(name)),
+            read(folder.join(name)),
+            "{name}"
+        );
     }
     let key = fs::metadata(new.path().join("tls/own.key")).expect("the key");
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
-    let left: Vec<_> = fs::read_dir(new.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with('.')), "{left:?}");
+    let left: Vec<_> = fs::read_dir(new.path())
+        .expect("a folder")
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().starts_with('.')),
+        "{left:?}"
+    );
 
     old.process.signal("TERM");
     old.process.wait_exit(PATIENCE);
@@ -176,8 +232,12 @@ fn a_backup_on_the_command_line_brings_everything_to_another_board() {
     let state = new.path().join("state").display().to_string();
     let text = text(port);
     let again = Gateway::start_with(port, &text, new, &["--state", &state]);
-    again.process.wait_line("counts of GPIO devices are those of a backup");
-    harness::mqtt::wait_payload(port, "plant7/panel/water", |payload| payload.contains("4711"));
+    again
+        .process
+        .wait_line("counts of GPIO devices are those of a backup");
+    harness::mqtt::wait_payload(port, "plant7/panel/water", |payload| {
+        payload.contains("4711")
+    });
 }
 
 #[test]
@@ -196,7 +256,8 @@ fn hostile_and_broken_archives_change_nothing() {
             fs::write(path, text).expect("a file");
         }
         if more.contains(&"link") {
-            std::os::unix::fs::symlink("/etc/passwd", top.join("config/users.yaml")).expect("a link");
+            std::os::unix::fs::symlink("/etc/passwd", top.join("config/users.yaml"))
+                .expect("a link");
         }
         let mut arguments = vec!["--format=ustar", "-czf", "../x.tar.gz"];
         arguments.extend(more.iter().filter(|word| word.starts_with("--")));
@@ -206,30 +267,114 @@ fn hostile_and_broken_archives_change_nothing() {
     let named = "version: 1\ngateway: {name: other}\nbroker: {users: users.yaml}\n";
     let long = format!("version: 1\n{}", "#".repeat(5 << 20));
     for (files, more, want) in [
-        (vec![("backup.json", about), ("config/gateway.yaml", "version: 1\ngatewy: {}\n")], vec![], "did you mean \"gateway\"?"),
-        (vec![("backup.json", about), ("config/gateway.yaml", good), ("config/x.sh", "x")], vec![], "names no such file"),
-        (vec![("backup.json", about), ("config/gateway.yaml", good), ("config/types/a/b.yaml", "x")], vec![], "names no such file"),
-        (vec![("backup.json", about), ("config/gateway.yaml", named)], vec!["link"], "neither a plain file nor a folder"),
-        (vec![("backup.json", about), ("config/gateway.yaml", good)], vec!["--transform=s,^config,../config,"], "not taken"),
-        (vec![("backup.json", about), ("config/gateway.yaml", good)], vec!["--absolute-names", "--transform=s,^config,/etc,"], "not taken"),
-        (vec![("backup.json", &about.replace('1', "2")), ("config/gateway.yaml", good)], vec![], "format is 2"),
-        (vec![("backup.json", "{"), ("config/gateway.yaml", good)], vec![], "backup.json"),
-        (vec![("backup.json", about), ("config/other.yaml", good)], vec![], "no config/gateway.yaml"),
-        (vec![("backup.json", about), ("config/gateway.yaml", &long)], vec![], "larger than"),
-        (vec![("backup.json", about), ("config/gateway.yaml", good), ("config/types/t.yaml", "points: [")], vec![], "types/t.yaml"),
+        (
+            vec![
+                ("backup.json", about),
+                ("config/gateway.yaml", "version: 1\ngatewy: {}\n"),
+            ],
+            vec![],
+            "did you mean \"gateway\"?",
+        ),
+        (
+            vec![
+                ("backup.json", about),
+                ("config/gateway.yaml", good),
+                ("config/x.sh", "x"),
+            ],
+            vec![],
+            "names no such file",
+        ),
+        (
+            vec![
+                ("backup.json", about),
+                ("config/gateway.yaml", good),
+                ("config/types/a/b.yaml", "x"),
+            ],
+            vec![],
+            "names no such file",
+        ),
+        (
+            vec![("backup.json", about), ("config/gateway.yaml", named)],
+            vec!["link"],
+            "neither a plain file nor a folder",
+        ),
+        (
+            vec![("backup.json", about), ("config/gateway.yaml", good)],
+            vec!["--transform=s,^config,../config,"],
+            "not taken",
+        ),
+        (
+            vec![("backup.json", about), ("config/gateway.yaml", good)],
+            vec!["--absolute-names", "--transform=s,^config,/etc,"],
+            "not taken",
+        ),
+        (
+            vec![
+                ("backup.json", &about.replace('1', "2")),
+                ("config/gateway.yaml", good),
+            ],
+            vec![],
+            "format is 2",
+        ),
+        (
+            vec![("backup.json", "{"), ("config/gateway.yaml", good)],
+            vec![],
+            "backup.json",
+        ),
+        (
+            vec![("backup.json", about), ("config/other.yaml", good)],
+            vec![],
+            "no config/gateway.yaml",
+        ),
+        (
+            vec![("backup.json", about), ("config/gateway.yaml", &long)],
+            vec![],
+            "larger than",
+        ),
+        (
+            vec![
+                ("backup.json", about),
+                ("config/gateway.yaml", good),
+                ("config/types/t.yaml", "points: ["),
+            ],
+            vec![],
+            "types/t.yaml",
+        ),
     ] {
         pack(&files, &more);
         let file = make.path().join("x.tar.gz");
-        let refused = run(&["restore", file.to_str().expect("text")], folder.path(), "");
-        assert!(!refused.status.success() && said(&refused).contains(want), "{want}: {}", said(&refused));
-        assert!(read(folder.path().join("gateway.yaml")).contains("fresh"), "{want}");
+        let refused = run(
+            &["restore", file.to_str().expect("text")],
+            folder.path(),
+            "",
+        );
+        assert!(
+            !refused.status.success() && said(&refused).contains(want),
+            "{want}: {}",
+            said(&refused)
+        );
+        assert!(
+            read(folder.path().join("gateway.yaml")).contains("fresh"),
+            "{want}"
+        );
         let left = fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 1, "{want}: something is left");
     }
-    pack(&[("backup.json", about), ("config/gateway.yaml", good)], &[]);
+    pack(
+        &[("backup.json", about), ("config/gateway.yaml", good)],
+        &[],
+    );
     let file = make.path().join("x.tar.gz");
-    let taken = run(&["restore", file.to_str().expect("text")], folder.path(), "");
-    assert!(taken.status.success(), "what tar packs is taken: {}", said(&taken));
+    let taken = run(
+        &["restore", file.to_str().expect("text")],
+        folder.path(),
+        "",
+    );
+    assert!(
+        taken.status.success(),
+        "what tar packs is taken: {}",
+        said(&taken)
+    );
     assert_eq!(read(folder.path().join("gateway.yaml")), good);
 }
 
@@ -237,8 +382,19 @@ fn put(http: &Http, tag: &str, text: &str) -> Answer {
     let host = format!("Host: {}", http.address);
     let cookie = format!("Cookie: {}", http.cookie.as_deref().unwrap_or_default());
     let tag = format!("If-Match: \"{tag}\"");
-    let head = [host.as_str(), &cookie, "Sec-Fetch-Site: same-origin", "Content-Type: application/json", &tag];
-    http.send("PUT", "/api/v1/config", &head, &json!({"text": text}).to_string())
+    let head = [
+        host.as_str(),
+        &cookie,
+        "Sec-Fetch-Site: same-origin",
+        "Content-Type: application/json",
+        &tag,
+    ];
+    http.send(
+        "PUT",
+        "/api/v1/config",
+        &head,
+        &json!({"text": text}).to_string(),
+    )
 }
 
 #[test]
@@ -252,47 +408,93 @@ fn the_configuration_is_saved_as_it_was_typed_applied_and_had_back() {
     let tag = first["tag"].as_str().expect("a tag");
 
     let wrong = text.replace("unit: 1", "unti: 1");
-    let checked = http.ask("POST", "/api/v1/config/check", &json!({"text": wrong}).to_string()).json();
+    let checked = http
+        .ask(
+            "POST",
+            "/api/v1/config/check",
+            &json!({"text": wrong}).to_string(),
+        )
+        .json();
     let mistake = &checked["mistakes"][0];
-    assert_eq!((&mistake["own"], &mistake["suggestion"]), (&json!(true), &json!("unit")), "{checked}");
-    let line = wrong.lines().position(|line| line.contains("unti")).expect("a line") + 1;
+    assert_eq!(
+        (&mistake["own"], &mistake["suggestion"]),
+        (&json!(true), &json!("unit")),
+        "{checked}"
+    );
+    let line = wrong
+        .lines()
+        .position(|line| line.contains("unti"))
+        .expect("a line")
+        + 1;
     assert_eq!(mistake["line"], line);
     let refused = put(&http, tag, &wrong);
-    assert_eq!((refused.status, &refused.json()["mistakes"][0]["line"]), (422, &json!(line)));
+    assert_eq!(
+        (refused.status, &refused.json()["mistakes"][0]["line"]),
+        (422, &json!(line))
+    );
 
     // Odd spaces, comments and line ends stay.
-    let new = format!("{text}  second:   {{bus: plant, unit: 2,type: own}}   # käse \u{20ac}\t\r\n\r\n# the end");
+    let new = format!(
+        "{text}  second:   {{bus: plant, unit: 2,type: own}}   # käse \u{20ac}\t\r\n\r\n# the end"
+    );
     let saved = put(&http, tag, &new);
     assert_eq!(saved.status, 200, "{saved:?}");
     assert_eq!(read(&file), new);
-    assert_eq!(put(&http, tag, text).status, 412, "the other editor's text is not lost");
+    assert_eq!(
+        put(&http, tag, text).status,
+        412,
+        "the other editor's text is not lost"
+    );
     let now = http.get("/api/v1/config").json();
     assert_ne!(now["tag"], now["running"]);
     assert_eq!(http.get("/api/v1/config/running").json()["text"], text);
     let applied = http.ask("POST", "/api/v1/config/apply", "{}").json();
-    assert_eq!((&applied["added"], &applied["changed"]), (&json!(["second"]), &json!([])));
+    assert_eq!(
+        (&applied["added"], &applied["changed"]),
+        (&json!(["second"]), &json!([]))
+    );
     assert_eq!(http.get("/api/v1/devices/second").status, 200);
 
     let versions = http.get("/api/v1/config/versions").json();
-    let users: Vec<_> = versions["items"].as_array().expect("a list").iter().map(|item| &item["user"]).collect();
+    let users: Vec<_> = versions["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| &item["user"])
+        .collect();
     assert_eq!(users, [&json!("local"), &Value::Null]);
     let oldest = versions["items"][1]["version"].to_string();
-    let back = http.get(&format!("/api/v1/config/versions/{oldest}")).json();
+    let back = http
+        .get(&format!("/api/v1/config/versions/{oldest}"))
+        .json();
     assert_eq!(back["text"], text);
     let tag = now["tag"].as_str().expect("a tag");
-    assert_eq!(put(&http, tag, back["text"].as_str().expect("text")).status, 200);
+    assert_eq!(
+        put(&http, tag, back["text"].as_str().expect("text")).status,
+        200
+    );
     let applied = http.ask("POST", "/api/v1/config/apply", "{}").json();
     assert_eq!(applied["removed"], json!(["second"]));
 
     // Mistakes that somebody makes with another editor are told too, and what runs goes on.
     fs::write(&file, wrong).expect("the file");
     let refused = http.ask("POST", "/api/v1/config/apply", "{}");
-    assert_eq!((refused.status, &refused.json()["mistakes"][0]["suggestion"]), (422, &json!("unit")));
+    assert_eq!(
+        (refused.status, &refused.json()["mistakes"][0]["suggestion"]),
+        (422, &json!("unit"))
+    );
     assert_eq!(http.get("/api/v1/devices/plc").status, 200);
     let offset = text.find("unit: 1").expect("a unit");
     let asked = json!({"text": text, "offset": text[..offset].chars().count()}).to_string();
     let offered = http.ask("POST", "/api/v1/config/complete", &asked).json();
-    assert!(offered["items"].as_array().expect("a list").iter().any(|item| item["text"] == "poll"), "{offered}");
+    assert!(
+        offered["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .any(|item| item["text"] == "poll"),
+        "{offered}"
+    );
 }
 
 #[test]
@@ -316,8 +518,15 @@ fn a_kill_while_it_is_saved_leaves_the_old_or_the_new_text() {
             let host = format!("Host: {}", http.address);
             let cookie = format!("Cookie: {}", http.cookie.as_deref().unwrap_or_default());
             let tag = format!("If-Match: \"{tag}\"");
-            let head = [host.as_str(), &cookie, "Sec-Fetch-Site: same-origin", "Content-Type: application/json", &tag];
-            std::panic::catch_unwind(|| http.send("PUT", "/api/v1/config", &head, &body).status).unwrap_or(0)
+            let head = [
+                host.as_str(),
+                &cookie,
+                "Sec-Fetch-Site: same-origin",
+                "Content-Type: application/json",
+                &tag,
+            ];
+            std::panic::catch_unwind(|| http.send("PUT", "/api/v1/config", &head, &body).status)
+                .unwrap_or(0)
         });
         // Somewhere between the request and its answer, elsewhere each time.
         let begun = Instant::now();
@@ -327,8 +536,15 @@ fn a_kill_while_it_is_saved_leaves_the_old_or_the_new_text() {
         gateway.process.kill();
         let status = asking.join().expect("a thread");
         let found = read(&file);
-        assert!(found == old || found == new, "round {round}: {} bytes", found.len());
-        assert!(status != 200 || found == new, "round {round}: what was acknowledged is there");
+        assert!(
+            found == old || found == new,
+            "round {round}: {} bytes",
+            found.len()
+        );
+        assert!(
+            status != 200 || found == new,
+            "round {round}: what was acknowledged is there"
+        );
         kept = Some(gateway.folder);
     }
 }
@@ -354,19 +570,31 @@ fn a_backup_over_the_console_restores_and_is_applied() {
     let (gateway, http) = gateway(free_port());
     let folder = gateway.folder.path();
     let file = folder.join("x.tar.gz");
-    let made = run(&["backup", file.to_str().expect("text"), "--stdin"], folder, "correct horse\n");
+    let made = run(
+        &["backup", file.to_str().expect("text"), "--stdin"],
+        folder,
+        "correct horse\n",
+    );
     assert!(made.status.success(), "{}", said(&made));
     let archive = base64(&fs::read(&file).expect("a file"));
     let text = read(folder.join("gateway.yaml"));
     fs::write(folder.join("gateway.yaml"), text.replace("plc:", "other:")).expect("the file");
-    assert_eq!(http.ask("POST", "/api/v1/config/apply", "{}").json()["added"], json!(["other"]));
+    assert_eq!(
+        http.ask("POST", "/api/v1/config/apply", "{}").json()["added"],
+        json!(["other"])
+    );
     let restore = |more: Value| {
         let mut body = json!({"archive": archive});
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         http.ask("POST", "/api/v1/restore", &body.to_string())
     };
     let refused = restore(json!({}));
-    assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("wrong_password")));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (422, &json!("wrong_password"))
+    );
     let looked = restore(json!({"password": "correct horse", "check": true}));
     assert_eq!(looked.status, 200, "{looked:?}");
     assert!(read(folder.join("gateway.yaml")).contains("other:"));
@@ -377,21 +605,39 @@ fn a_backup_over_the_console_restores_and_is_applied() {
     // And the console makes one itself.
     let host = format!("Host: {}", http.address);
     let cookie = format!("Cookie: {}", http.cookie.as_deref().unwrap_or_default());
-    let head = [host.as_str(), &cookie, "Sec-Fetch-Site: same-origin", "Content-Type: application/json"];
+    let head = [
+        host.as_str(),
+        &cookie,
+        "Sec-Fetch-Site: same-origin",
+        "Content-Type: application/json",
+    ];
     let answer = http.send("POST", "/api/v1/backup", &head, "{}");
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/gzip")));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("application/gzip"))
+    );
     let short = http.ask("POST", "/api/v1/backup", r#"{"password": "short"}"#);
-    assert_eq!((short.status, &short.json()["code"]), (422, &json!("wrong_password")));
+    assert_eq!(
+        (short.status, &short.json()["code"]),
+        (422, &json!("wrong_password"))
+    );
 }
 
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for part in bytes.chunks(3) {
-        let word = part.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        let word = part
+            .iter()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - part.len()));
         for place in 0..4 {
             let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize];
-            text.push(if place > part.len() { '=' } else { digit.into() });
+            text.push(if place > part.len() {
+                '='
+            } else {
+                digit.into()
+            });
         }
     }
     text

@@ -284,15 +284,26 @@ mod tests {
         let store = Folder::new(place.0.join("gpio"));
         let look = |number: usize| {
             let scratch = place.0.join(format!("scratch-{number}"));
-            Folder::peek(&place.0.join("gpio"), &scratch, ["panel", "old", "none"].into_iter())
+            Folder::peek(
+                &place.0.join("gpio"),
+                &scratch,
+                ["panel", "old", "none"].into_iter(),
+            )
         };
         fs::create_dir_all(&place.0).unwrap();
         assert_eq!(look(0).unwrap(), BTreeMap::new());
         for total in 0..5_000 {
             store.save("panel", &counts(total)).unwrap();
         }
-        fs::write(place.0.join("gpio/old.json"), r#"{"water": {"total": 3, "lost": 7}}"#).unwrap();
-        let want = [("old".to_owned(), counts(3)), ("panel".to_owned(), counts(4_999))];
+        fs::write(
+            place.0.join("gpio/old.json"),
+            r#"{"water": {"total": 3, "lost": 7}}"#,
+        )
+        .unwrap();
+        let want = [
+            ("old".to_owned(), counts(3)),
+            ("panel".to_owned(), counts(4_999)),
+        ];
         assert_eq!(look(1).unwrap(), want.into());
         store.save("panel", &counts(5_000)).unwrap();
         assert_eq!(look(2).unwrap()["panel"], counts(5_000));

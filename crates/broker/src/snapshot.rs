@@ -83,7 +83,12 @@ impl Door {
 
     /// The levels below a prefix (`a/b`; none for the first level) among the topics of retained messages, by name, from behind `after`
     /// on, at most `limit`.
-    pub fn retained_levels(&self, prefix: Option<&str>, after: Option<&str>, limit: usize) -> Vec<LevelView> {
+    pub fn retained_levels(
+        &self,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<LevelView> {
         self.hub().retained().levels_below(prefix, after, limit)
     }
 }

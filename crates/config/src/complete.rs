@@ -37,7 +37,10 @@ pub struct Candidate {
 
 /// What can stand in `text` at a place (in characters), as `schema` says. `types` are the device types beside it.
 pub fn complete(text: &str, place: usize, schema: &Value, types: &[&str]) -> Completion {
-    let end = text.char_indices().nth(place).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(place)
+        .map_or(text.len(), |(at, _)| at);
     let before = text.get(..end).unwrap_or_default();
     let Some(found) = Scan::of(before).place() else {
         return Completion::default();
@@ -54,7 +57,8 @@ pub fn complete(text: &str, place: usize, schema: &Value, types: &[&str]) -> Com
                 "bus" => names(text, "buses"),
                 "type" => {
                     let own = names(text, "types").into_iter();
-                    own.chain(types.iter().map(|name| (*name).to_owned())).collect()
+                    own.chain(types.iter().map(|name| (*name).to_owned()))
+                        .collect()
                 }
                 _ => Vec::new(),
             };
@@ -83,7 +87,8 @@ pub fn complete(text: &str, place: usize, schema: &Value, types: &[&str]) -> Com
 /// The names below a section of the whole text.
 fn names(text: &str, section: &str) -> Vec<String> {
     let all = Scan::of(text).keys.into_iter();
-    let own = all.filter(|(path, _)| path.len() == 1 && path.first().is_some_and(|top| top == section));
+    let own =
+        all.filter(|(path, _)| path.len() == 1 && path.first().is_some_and(|top| top == section));
     own.map(|(_, key)| key).collect()
 }
 
@@ -92,7 +97,9 @@ fn flat<'s>(schema: &'s Value, out: &mut Vec<&'s Value>) {
     out.push(schema);
     for key in ["anyOf", "oneOf", "allOf"] {
         let some = schema.get(key).and_then(Value::as_array);
-        some.into_iter().flatten().for_each(|schema| flat(schema, out));
+        some.into_iter()
+            .flatten()
+            .for_each(|schema| flat(schema, out));
     }
     for key in ["then", "else"] {
         if let Some(schema) = schema.get(key) {
@@ -115,7 +122,11 @@ fn below<'s>(schemas: &[&'s Value], key: &str) -> Vec<&'s Value> {
             return schema.get("items");
         }
         let own = schema.get("properties").and_then(|known| known.get(key));
-        own.or_else(|| schema.get("additionalProperties").filter(|other| other.is_object()))
+        own.or_else(|| {
+            schema
+                .get("additionalProperties")
+                .filter(|other| other.is_object())
+        })
     });
     found.collect()
 }
@@ -217,19 +228,39 @@ mod tests {
             ("buses:\n  a:\n    parity: |", 0, "even none odd"),
             ("buses:\n  a:\n    parity: e|", 1, "even none"),
             ("devices:\n  d:\n    points:\n      p: {as: |", 0, "f32 u16"),
-            ("devices:\n  d:\n    points:\n      p:\n        hold|", 4, "holding"),
-            ("devices:\n  # a: {b\n  d: {unit: 1, # {\n    |", 0, "bus points type"),
+            (
+                "devices:\n  d:\n    points:\n      p:\n        hold|",
+                4,
+                "holding",
+            ),
+            (
+                "devices:\n  # a: {b\n  d: {unit: 1, # {\n    |",
+                0,
+                "bus points type",
+            ),
             ("devices:\n  d: {unit: \"}\", |", 0, "bus points type"),
             ("uplinks:\n  c:\n    forward:\n      - |", 0, "qos topics"),
-            ("uplinks:\n  c:\n    forward:\n    - topics: x\n      q|", 1, "qos"),
-            ("uplinks:\n  c:\n    forward: [{topics: x}, {|", 0, "qos topics"),
+            (
+                "uplinks:\n  c:\n    forward:\n    - topics: x\n      q|",
+                1,
+                "qos",
+            ),
+            (
+                "uplinks:\n  c:\n    forward: [{topics: x}, {|",
+                0,
+                "qos topics",
+            ),
             ("devices:\n  d:\n    nothing: |", 0, ""),
             ("# |", 0, ""),
         ] {
             let (length, items) = offered(text);
             assert_eq!((length, items.join(" ").as_str()), (typed, want), "{text}");
         }
-        for (text, want) in [("bus: |", "line other"), ("type: |", "em340 own"), ("bus: o|", "other")] {
+        for (text, want) in [
+            ("bus: |", "line other"),
+            ("type: |", "em340 own"),
+            ("bus: o|", "other"),
+        ] {
             let text = format!("{TOP}devices:\n  d:\n    {text}");
             assert_eq!(offered(&text).1.join(" "), want, "{text}");
         }
@@ -237,7 +268,17 @@ mod tests {
 
     #[test]
     fn any_text_is_walked_over() {
-        for text in ["{{{{[[[[", "}}]]:,", "'", "\"\\", "a: 'x\nb: {", "- - - :", "\u{feff}a:\r\n\tb:", "? x\n: y", "&a *b !c |\n x"] {
+        for text in [
+            "{{{{[[[[",
+            "}}]]:,",
+            "'",
+            "\"\\",
+            "a: 'x\nb: {",
+            "- - - :",
+            "\u{feff}a:\r\n\tb:",
+            "? x\n: y",
+            "&a *b !c |\n x",
+        ] {
             for place in 0..text.chars().count() + 2 {
                 complete(text, place, &schema(), &[]);
             }

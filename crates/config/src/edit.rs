@@ -47,19 +47,36 @@ pub fn add_devices(text: &str, devices: &[NewDevice]) -> Result<String, String> 
         if known.is_some() {
             return Err("`devices` does not stand at the beginning of a line".to_owned());
         }
-        let gap = if text.is_empty() || text.ends_with('\n') { "" } else { end };
-        return Ok(format!("{text}{gap}devices:{end}{}", written(devices, "  ", end)));
+        let gap = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            end
+        };
+        return Ok(format!(
+            "{text}{gap}devices:{end}{}",
+            written(devices, "  ", end)
+        ));
     };
-    let value = lines.get(head).map_or("", |line| line.get("devices:".len()..).unwrap_or_default());
+    let value = lines
+        .get(head)
+        .map_or("", |line| line.get("devices:".len()..).unwrap_or_default());
     let value = value.split(" #").next().unwrap_or_default().trim();
     match (value, is_empty) {
         ("", _) => {}
         ("{}" | "null" | "~", true) => {
             let before: String = lines.iter().take(head).copied().collect();
             let after: String = lines.iter().skip(head + 1).copied().collect();
-            return Ok(format!("{before}devices:{end}{}{after}", written(devices, "  ", end)));
+            return Ok(format!(
+                "{before}devices:{end}{}{after}",
+                written(devices, "  ", end)
+            ));
         }
-        _ => return Err("`devices` is written in braces or refers to something else: add them by hand".to_owned()),
+        _ => {
+            return Err(
+                "`devices` is written in braces or refers to something else: add them by hand"
+                    .to_owned(),
+            );
+        }
     }
     let (last, indent) = block(&lines, head);
     let mut before: String = lines.iter().take(last + 1).copied().collect();
@@ -93,7 +110,10 @@ fn block(lines: &[&str], head: usize) -> (usize, String) {
 fn written(devices: &[NewDevice], indent: &str, end: &str) -> String {
     let mut text = String::new();
     for device in devices {
-        let kind = device.kind.as_ref().map(|kind| format!(", type: {}", plain(kind)));
+        let kind = device
+            .kind
+            .as_ref()
+            .map(|kind| format!(", type: {}", plain(kind)));
         text += &format!(
             "{indent}{}: {{bus: {}, unit: {}{}}}{end}",
             plain(&device.name),
@@ -108,7 +128,9 @@ fn written(devices: &[NewDevice], indent: &str, end: &str) -> String {
 /// A name, in quotes if it could be anything else.
 fn plain(name: &str) -> String {
     let is_word = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let is_other = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
     match is_word && !is_other.contains(&name.to_lowercase().as_str()) {
         true => name.to_owned(),
@@ -137,10 +159,19 @@ mod tests {
             ("version: 1", "version: 1\ndevices:\n  a: NEW\n"),
             ("devices:\n", "devices:\n  a: NEW\n"),
             ("devices: {}  # none\nx: 1\n", "devices:\n  a: NEW\nx: 1\n"),
-            ("devices: # all\n    b: {}\n\n# end\nx:\n  y: 1\n", "devices: # all\n    b: {}\n    a: NEW\n\n# end\nx:\n  y: 1\n"),
-            ("devices:\n  b:\n    unit: 1\n  # last", "devices:\n  b:\n    unit: 1\n  a: NEW\n  # last"),
+            (
+                "devices: # all\n    b: {}\n\n# end\nx:\n  y: 1\n",
+                "devices: # all\n    b: {}\n    a: NEW\n\n# end\nx:\n  y: 1\n",
+            ),
+            (
+                "devices:\n  b:\n    unit: 1\n  # last",
+                "devices:\n  b:\n    unit: 1\n  a: NEW\n  # last",
+            ),
             ("devices:\n  b: {}", "devices:\n  b: {}\n  a: NEW\n"),
-            ("devices:\r\n  b: {}\r\nx: 1\r\n", "devices:\r\n  b: {}\r\n  a: NEW\r\nx: 1\r\n"),
+            (
+                "devices:\r\n  b: {}\r\nx: 1\r\n",
+                "devices:\r\n  b: {}\r\n  a: NEW\r\nx: 1\r\n",
+            ),
             ("devices:\n- b", "devices:\n  a: NEW\n- b"),
         ] {
             let found = add_devices(text, &[device("a")]).unwrap();

@@ -52,7 +52,12 @@ pub fn named_files(path: &Path) -> Result<Vec<NamedFile>, Report> {
     let uplinks = main.root.get(&["uplinks"]).map(Node::entries);
     for uplink in uplinks.into_iter().flatten() {
         let name = uplink.key.text().unwrap_or_default();
-        collect(&uplink.value, &format!("uplinks.{name}"), &OF_UPLINK, &mut found);
+        collect(
+            &uplink.value,
+            &format!("uplinks.{name}"),
+            &OF_UPLINK,
+            &mut found,
+        );
     }
     Ok(found)
 }

@@ -91,7 +91,8 @@ mod tests {
 
     /// The files that a page names by itself, and those that they name.
     fn first_page() -> BTreeSet<String> {
-        let mut found = BTreeSet::from([PAGE, "icon.svg", "style.css", "lang/de.json"].map(str::to_owned));
+        let mut found =
+            BTreeSet::from([PAGE, "icon.svg", "style.css", "lang/de.json"].map(str::to_owned));
         let mut open = vec!["app/main.js".to_owned()];
         while let Some(name) = open.pop() {
             let asset = FILES.iter().find(|asset| asset.name == name).unwrap();
@@ -111,7 +112,10 @@ mod tests {
     #[test]
     fn every_file_is_packed_rightly_and_the_first_page_is_small() {
         let first = first_page();
-        assert!(first.len() > 10 && !first.contains("vendor/editor.js"), "{first:?}");
+        assert!(
+            first.len() > 10 && !first.contains("vendor/editor.js"),
+            "{first:?}"
+        );
         let (mut page, mut total) = (0, 0);
         for asset in FILES {
             let mut plain = Vec::new();

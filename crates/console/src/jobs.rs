@@ -244,7 +244,10 @@ mod tests {
             })
         });
         let told = settled(&jobs, three.unwrap()).await;
-        assert_eq!((told.state, told.error.as_deref()), ("failed", Some("no answer")));
+        assert_eq!(
+            (told.state, told.error.as_deref()),
+            ("failed", Some("no answer"))
+        );
         assert_eq!((told.done, told.all), (1, 2));
         assert!(told.text.len() < TEXT_MAX + 100 && told.text.ends_with("not kept\n"));
         let late = settled(&jobs, two).await;
@@ -255,7 +258,9 @@ mod tests {
     async fn the_last_jobs_are_remembered() {
         let jobs = Jobs::default();
         for _ in 0..30 {
-            let number = jobs.begin("test", "plc", "ada", |_| Box::pin(async { Ok(()) })).unwrap();
+            let number = jobs
+                .begin("test", "plc", "ada", |_| Box::pin(async { Ok(()) }))
+                .unwrap();
             assert_eq!(settled(&jobs, number).await.state, "done");
         }
         assert!(jobs.find(20).is_none() && jobs.find(21).is_some() && jobs.find(30).is_some());

@@ -41,7 +41,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use accounts::{Account, Accounts, Later, Refusal, Role, Way};
 pub use files::{
-    Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text, Version,
+    Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text,
+    Version,
 };
 pub use house::{Figure, FigureKind, House};
 pub use logs::{Entry as LogEntry, Logs};

@@ -79,7 +79,10 @@ impl From<NotDone> for Problem {
         match not_done {
             NotDone::Mistakes(mistakes) => Self {
                 mistakes: Some(mistakes),
-                ..unprocessable("mistakes", "there are mistakes; nothing has changed".to_owned())
+                ..unprocessable(
+                    "mistakes",
+                    "there are mistakes; nothing has changed".to_owned(),
+                )
             },
             NotDone::Stale => Self::new(
                 StatusCode::PRECONDITION_FAILED,

@@ -38,6 +38,8 @@ const TYPES: &str = "types/";
 const COUNTS: &str = "counts.json";
 /// The archive that a password closes.
 const SEALED: &str = "sealed";
+/// Where GPIO devices keep counts in the folder of the state.
+const GPIO: &str = "gpio";
 /// More than the longest password and its line end.
 const LINE_MAX: u64 = 4096;
 /// Where the service keeps its state.
@@ -110,7 +112,11 @@ pub(crate) fn take(args: &args::Restore) -> Result<(), Stop> {
         "backup of {} of {}, made by version {}\n",
         about.gateway, about.made, about.version
     ));
-    let verb = if args.check { "would replace" } else { "replaced" };
+    let verb = if args.check {
+        "would replace"
+    } else {
+        "replaced"
+    };
     for file in &done.files {
         print(&format!("  {verb} {file}\n"));
     }

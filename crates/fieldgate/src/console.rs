@@ -4,6 +4,7 @@ mod accounts;
 mod files;
 mod house;
 mod messages;
+mod text;
 mod tools;
 mod versions;
 
@@ -21,7 +22,8 @@ use fieldgate_plant::Plant;
 use tokio::net::TcpStream;
 
 pub(crate) use accounts::Known;
-pub(crate) use files::{Asked, Desk, Reloaded, read};
+pub(crate) use files::{Asked, Desk, Reloaded};
+pub(crate) use text::read;
 
 use crate::control::server::Buses;
 use crate::stop::Stop;

@@ -113,7 +113,14 @@ pub(crate) async fn run(
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let console = console::start(console, &plant, &broker, doors.known(), (&desk, &buses), logs)?;
+    let console = console::start(
+        console,
+        &plant,
+        &broker,
+        doors.known(),
+        (&desk, &buses),
+        logs,
+    )?;
     signals.notifier.ready();
 
     let mut parts = Parts {

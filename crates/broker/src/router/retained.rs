@@ -365,19 +365,21 @@ impl Retained {
                 found.pop_last();
             }
         }
-        let told = found.into_iter().map(|(level, (has_more, kept))| LevelView {
-            level: level.to_owned(),
-            has_more,
-            message: kept.map(|kept| {
-                let payload = kept.message.payload();
-                RetainedView {
-                    payload: payload.iter().take(PAYLOAD_MAX).copied().collect(),
-                    bytes: payload.len(),
-                    qos: kept.message.qos() as u8,
-                    publisher: kept.publisher.to_string(),
-                }
-            }),
-        });
+        let told = found
+            .into_iter()
+            .map(|(level, (has_more, kept))| LevelView {
+                level: level.to_owned(),
+                has_more,
+                message: kept.map(|kept| {
+                    let payload = kept.message.payload();
+                    RetainedView {
+                        payload: payload.iter().take(PAYLOAD_MAX).copied().collect(),
+                        bytes: payload.len(),
+                        qos: kept.message.qos() as u8,
+                        publisher: kept.publisher.to_string(),
+                    }
+                }),
+            });
         told.collect()
     }
 

@@ -79,7 +79,10 @@ impl Scan {
         let mut rest = line.trim_start_matches([' ', '\u{feff}']);
         let mut column = line.len() - rest.len();
         self.begin(column, rest.starts_with('-'));
-        while let Some(behind) = rest.strip_prefix('-').filter(|behind| behind.starts_with(' ')) {
+        while let Some(behind) = rest
+            .strip_prefix('-')
+            .filter(|behind| behind.starts_with(' '))
+        {
             self.open(column, ITEM);
             let inner = behind.trim_start_matches(' ');
             column += rest.len() - inner.len();
@@ -91,11 +94,15 @@ impl Scan {
 
     /// A line that begins at a column ends what is further in.
     fn begin(&mut self, column: usize, is_item: bool) {
-        if let Some(at) = self.block.iter().position(|open| match is_item && open.key != ITEM {
-            // The items of a list may stand where its key does.
-            true => open.indent > column,
-            false => open.indent >= column,
-        }) {
+        if let Some(at) = self
+            .block
+            .iter()
+            .position(|open| match is_item && open.key != ITEM {
+                // The items of a list may stand where its key does.
+                true => open.indent > column,
+                false => open.indent >= column,
+            })
+        {
             self.block.truncate(at);
         }
     }
@@ -145,7 +152,9 @@ impl Scan {
                 self.word.clear();
                 self.quote = Some(c);
             }
-            ':' if next.is_none_or(|next| next == ' ' || in_flow && "{[,]}\"'".contains(next)) => self.colon(),
+            ':' if next.is_none_or(|next| next == ' ' || in_flow && "{[,]}\"'".contains(next)) => {
+                self.colon()
+            }
             '{' | '[' if is_first && self.flow.len() < DEPTH_MAX => {
                 self.word.clear();
                 let is_list = c == '[';

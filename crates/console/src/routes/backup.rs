@@ -36,7 +36,10 @@ pub(crate) async fn make(
 ) -> Result<Response, Problem> {
     let wanted: Make = query::json(request.into_body()).await?;
     let _large = app.large().await?;
-    let backup = app.around.files.backup(wanted.password.filter(|given| !given.is_empty()));
+    let backup = app
+        .around
+        .files
+        .backup(wanted.password.filter(|given| !given.is_empty()));
     let backup = backup.await?;
     let (user, address) = (session.holder.name(), peer.to_string());
     log::info!(
@@ -46,7 +49,9 @@ pub(crate) async fn make(
     let mut response = typed(backup.bytes, "application/gzip");
     let name = format!("attachment; filename=\"{}\"", backup.name);
     if let Ok(name) = HeaderValue::from_str(&name) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_DISPOSITION, name);
     }
     Ok(response)
 }

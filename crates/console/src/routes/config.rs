@@ -68,7 +68,11 @@ async fn given(request: Request) -> Result<String, Problem> {
     let given: Given = query::large_json(request.into_body(), BODY_MAX).await?;
     if given.text.len() > TEXT_MAX {
         let text = format!("the text has more than {TEXT_MAX} bytes");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text));
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            text,
+        ));
     }
     Ok(given.text)
 }
@@ -104,10 +108,17 @@ pub(crate) async fn save(
 ) -> Result<Response, Problem> {
     let _large = app.large().await?;
     let tag = headers.get(header::IF_MATCH);
-    let tag = tag.and_then(|tag| tag.to_str().ok()).map(|tag| tag.trim().trim_matches('"'));
+    let tag = tag
+        .and_then(|tag| tag.to_str().ok())
+        .map(|tag| tag.trim().trim_matches('"'));
     let Some(tag) = tag.map(str::to_owned) else {
-        let text = "`If-Match` says which text this one was made of: the `ETag` of GET /api/v1/config";
-        return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "no_tag", text));
+        let text =
+            "`If-Match` says which text this one was made of: the `ETag` of GET /api/v1/config";
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "no_tag",
+            text,
+        ));
     };
     let text = given(request).await?;
     let user = session.holder.name().to_owned();
@@ -177,7 +188,9 @@ pub(crate) async fn complete(
     let _large = app.large().await?;
     let at: At = query::large_json(request.into_body(), BODY_MAX).await?;
     if at.text.len() > TEXT_MAX {
-        return Err(Problem::bad(format!("the text has more than {TEXT_MAX} bytes")));
+        return Err(Problem::bad(format!(
+            "the text has more than {TEXT_MAX} bytes"
+        )));
     }
     let found = app.around.files.complete(at.text, at.offset).await?;
     Ok(Json(found).into_response())

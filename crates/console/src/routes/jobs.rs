@@ -28,9 +28,7 @@ impl From<Unable> for Problem {
     fn from(unable: Unable) -> Self {
         match unable {
             Unable::Missing(text) => Self::missing(text),
-            Unable::Refused(text) => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", text)
-            }
+            Unable::Refused(text) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", text),
             Unable::Device(text) => Self::new(StatusCode::BAD_GATEWAY, "device", text),
         }
     }
@@ -73,9 +71,12 @@ pub(crate) async fn test(
     );
     let tools = Arc::clone(&app.around.tools);
     let subject = device.clone();
-    begun(app.jobs.begin("test", &subject, user, move |job: Arc<Job>| {
-        Box::pin(async move { tools.test(&device, job).await })
-    }))
+    begun(
+        app.jobs
+            .begin("test", &subject, user, move |job: Arc<Job>| {
+                Box::pin(async move { tools.test(&device, job).await })
+            }),
+    )
 }
 
 #[derive(Deserialize)]
@@ -99,7 +100,9 @@ pub(crate) async fn scan(
     let timeout_ms = wanted.timeout_ms.unwrap_or(TIMEOUT_USUAL);
     if !TIMEOUT_MS.contains(&timeout_ms) {
         let (least, most) = TIMEOUT_MS.into_inner();
-        return Err(Problem::bad(format!("timeout_ms: expected a number {least}..={most}")));
+        return Err(Problem::bad(format!(
+            "timeout_ms: expected a number {least}..={most}"
+        )));
     }
     let bus = names.get("bus").to_owned();
     if !app.plant().layout().buses.contains_key(&bus) {

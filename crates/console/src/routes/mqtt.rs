@@ -26,10 +26,16 @@ pub(crate) async fn clients(
     let query = Query::of(&parts, &["q", "after", "limit"])?;
     let limit = query.number("limit", LIMIT, (1, LIMIT_MAX))? as usize;
     let after = query.text("after");
-    let (mut items, total) = app.around.messages.clients(query.text("q"), after, limit + 1);
+    let (mut items, total) = app
+        .around
+        .messages
+        .clients(query.text("q"), after, limit + 1);
     let is_more = items.len() > limit;
     items.truncate(limit);
-    let next = items.last().filter(|_| is_more).map(|last| last.client.clone());
+    let next = items
+        .last()
+        .filter(|_| is_more)
+        .map(|last| last.client.clone());
     let total = after.is_empty().then_some(total);
     Ok(Json(Page { items, next, total }).into_response())
 }
@@ -43,10 +49,16 @@ pub(crate) async fn retained(
     let query = Query::of(&parts, &["below", "after", "limit"])?;
     let limit = query.number("limit", LIMIT, (1, LIMIT_MAX))? as usize;
     let after = query.given("after");
-    let mut items = app.around.messages.levels(query.given("below"), after, limit + 1);
+    let mut items = app
+        .around
+        .messages
+        .levels(query.given("below"), after, limit + 1);
     let is_more = items.len() > limit;
     items.truncate(limit);
-    let next = items.last().filter(|_| is_more).map(|last| last.level.clone());
+    let next = items
+        .last()
+        .filter(|_| is_more)
+        .map(|last| last.level.clone());
     let total = None;
     Ok(Json(Page { items, next, total }).into_response())
 }

@@ -71,7 +71,9 @@ pub(crate) fn pack(
         match counts(state, devices.map(String::as_str)) {
             Ok(None) => {}
             Ok(Some(text)) => parts.open.push(Entry::new(COUNTS, text)),
-            Err(error) => parts.left_out.push(format!("the counts of GPIO devices: {error}")),
+            Err(error) => parts
+                .left_out
+                .push(format!("the counts of GPIO devices: {error}")),
         }
     }
     let now = Timestamp::now();
@@ -106,7 +108,9 @@ pub(crate) fn pack(
     }
     let bytes = tar::pack(&archive).map_err(Stop::Other)?;
     if bytes.len() > PACKED_MAX {
-        return Err(other(format!("a backup has at most {PACKED_MAX} bytes, and this one has more")));
+        return Err(other(format!(
+            "a backup has at most {PACKED_MAX} bytes, and this one has more"
+        )));
     }
     Ok(Packed {
         bytes,
@@ -206,7 +210,7 @@ pub(super) fn inside(config: &Path, file: &NamedFile) -> Option<String> {
 /// The counts that are kept for some devices, as text; none if there are none.
 fn counts<'d>(state: &Path, devices: impl Iterator<Item = &'d str>) -> io::Result<Option<String>> {
     let scratch = Scratch::new()?;
-    let found = Folder::peek(&state.join(super::restore::GPIO), &scratch.0, devices)?;
+    let found = Folder::peek(&state.join(super::GPIO), &scratch.0, devices)?;
     match found.is_empty() {
         true => Ok(None),
         false => Ok(Some(serde_json::to_string_pretty(&found)?)),

@@ -14,7 +14,7 @@ use fieldgate_bridge_gpio::count_store::{Counts, Folder, Store};
 use fieldgate_config::{self as config, Report};
 
 use super::tar::{self, Entry};
-use super::{ABOUT, About, CONFIG, COUNTS, FORMAT, MAIN, SEALED, TYPES, UNPACKED_MAX};
+use super::{ABOUT, About, CONFIG, COUNTS, FORMAT, GPIO, MAIN, SEALED, TYPES, UNPACKED_MAX};
 use super::{files, pack, seal};
 use crate::kinds::KINDS;
 use crate::stop::Stop;
@@ -25,8 +25,7 @@ const READY: &str = ".restored";
 /// Below it, the files; beside them, the list of those that are moved.
 const FILES: &str = "files";
 const LIST: &str = "list";
-/// Where GPIO devices keep counts in the folder of the state, and where restored ones wait for the next start.
-pub(super) const GPIO: &str = "gpio";
+/// Where restored counts are made ready, where they wait for the next start, and where those of before stay then.
 const GPIO_NEW: &str = "gpio.restore";
 const GPIO_READY: &str = "gpio.restored";
 const GPIO_OLD: &str = "gpio.before-restore";
@@ -148,7 +147,13 @@ fn notes(opened: &Opened, state: Option<&Path>) -> Vec<String> {
     if opened.has_keys_left {
         notes.push("keys and passwords of the backup were left in it".to_owned());
     }
-    notes.extend(opened.about.left_out.iter().map(|note| format!("the backup has not: {note}")));
+    notes.extend(
+        opened
+            .about
+            .left_out
+            .iter()
+            .map(|note| format!("the backup has not: {note}")),
+    );
     match (opened.counts.is_empty(), state) {
         (true, _) => {}
         (false, Some(_)) => notes.push("the counts of GPIO devices hold from the next start on".to_owned()),
@@ -169,9 +174,8 @@ fn unseal(wanted: &Wanted<'_>) -> Result<Opened, Refused> {
         counts: BTreeMap::new(),
         has_keys_left: false,
     };
-    let wrong = |name: &str, error: &dyn std::fmt::Display| {
-        Refused::Archive(format!("{name}: {error}"))
-    };
+    let wrong =
+        |name: &str, error: &dyn std::fmt::Display| Refused::Archive(format!("{name}: {error}"));
     for file in open(wanted.archive)? {
         match file.name.as_str() {
             ABOUT => {
@@ -214,7 +218,9 @@ fn keep(opened: &mut Opened, file: Entry, is_secret: bool) -> Result<(), Refused
     let Some(place) = file.name.strip_prefix(CONFIG) else {
         return Err(Refused::Archive(format!("{}: what is that?", file.name)));
     };
-    let old = opened.files.insert(place.to_owned(), (file.bytes, is_secret));
+    let old = opened
+        .files
+        .insert(place.to_owned(), (file.bytes, is_secret));
     match old {
         None => Ok(()),
         Some(_) => Err(Refused::Archive(format!("{place}: there are two of it"))),
@@ -230,7 +236,11 @@ fn prepare(opened: &Opened, config: &Path, new: &Path) -> Result<Vec<String>, Re
     fs::create_dir(&ready)?;
     let mut moved = Vec::new();
     for (place, (bytes, is_secret)) in &opened.files {
-        let place = if place == MAIN { &*main } else { place.as_str() };
+        let place = if place == MAIN {
+            &*main
+        } else {
+            place.as_str()
+        };
         let path = ready.join(place);
         fs::create_dir_all(files::folder(&path))?;
         let is_private = *is_secret || place.ends_with("users.yaml");
@@ -242,7 +252,10 @@ fn prepare(opened: &Opened, config: &Path, new: &Path) -> Result<Vec<String>, Re
     moved.sort_by_key(|place| (*place == main, place.clone()));
     let staged = ready.join(&*main);
     let named = config::named_files(&staged).map_err(|report| told(&report, &ready, config))?;
-    let own: BTreeSet<String> = named.iter().filter_map(|file| pack::inside(config, file)).collect();
+    let own: BTreeSet<String> = named
+        .iter()
+        .filter_map(|file| pack::inside(config, file))
+        .collect();
     for place in &moved {
         let is_type = place
             .strip_prefix(TYPES)
@@ -279,8 +292,12 @@ fn stays_inside(folder: &Path, place: &str) -> Result<(), Refused> {
 fn complete(ready: &Path, config: &Path, own: &BTreeSet<String>) -> Result<(), Refused> {
     let folder = files::folder(config);
     let types = pack::type_files(config)?;
-    let types = types.iter().filter_map(|path| path.strip_prefix(folder).ok());
-    let all = types.map(Path::to_owned).chain(own.iter().map(PathBuf::from));
+    let types = types
+        .iter()
+        .filter_map(|path| path.strip_prefix(folder).ok());
+    let all = types
+        .map(Path::to_owned)
+        .chain(own.iter().map(PathBuf::from));
     for place in all {
         let (old, copy) = (folder.join(&place), ready.join(&place));
         if copy.exists() || !old.is_file() {
@@ -406,6 +423,9 @@ pub(crate) fn take_counts(state: &Path) -> io::Result<()> {
     }
     fs::rename(&ready, &own)?;
     File::open(state)?.sync_all()?;
-    log::info!("the counts of GPIO devices are those of a backup; those of before are in {}", old.display());
+    log::info!(
+        "the counts of GPIO devices are those of a backup; those of before are in {}",
+        old.display()
+    );
     Ok(())
 }

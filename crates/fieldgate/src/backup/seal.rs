@@ -29,7 +29,11 @@ pub(super) fn seal(plain: &[u8], password: &str) -> Result<Vec<u8>, String> {
     random.fill(&mut nonce).map_err(refused)?;
     let mut bytes = plain.to_vec();
     key(password, &salt)?
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(MARK), &mut bytes)
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(MARK),
+            &mut bytes,
+        )
         .map_err(|_| "too much to seal".to_owned())?;
     Ok([&MARK[..], &salt, &nonce, &bytes].concat())
 }
@@ -87,15 +91,27 @@ mod tests {
         assert!(!sealed.windows(7).any(|part| part == b"the key"));
         assert_ne!(seal(b"the key", "correct horse").unwrap(), sealed);
         for password in ["", "correct hors", "Correct horse"] {
-            assert!(open(&sealed, password).unwrap_err().contains("another one"), "{password}");
+            assert!(
+                open(&sealed, password).unwrap_err().contains("another one"),
+                "{password}"
+            );
         }
-        for place in [MARK.len(), MARK.len() + SALT, MARK.len() + SALT + NONCE, sealed.len() - 1] {
+        for place in [
+            MARK.len(),
+            MARK.len() + SALT,
+            MARK.len() + SALT + NONCE,
+            sealed.len() - 1,
+        ] {
             let mut changed = sealed.clone();
             changed[place] ^= 1;
             assert!(open(&changed, "correct horse").is_err(), "{place}");
         }
         for length in [0, 7, 20, 35] {
-            assert!(open(&sealed[..length], "correct horse").unwrap_err().contains("damaged"));
+            assert!(
+                open(&sealed[..length], "correct horse")
+                    .unwrap_err()
+                    .contains("damaged")
+            );
         }
         for password in ["short", &"x".repeat(2_000)] {
             assert!(seal(b"", password).is_err());

@@ -76,7 +76,9 @@ fn header(name: &str, size: usize, made: u64) -> Result<[u8; BLOCK], String> {
     let sum = sum(&header);
     let text = format!("{sum:06o}\0 ");
     let place = header.iter_mut().skip(148);
-    place.zip(text.as_bytes()).for_each(|(to, from)| *to = *from);
+    place
+        .zip(text.as_bytes())
+        .for_each(|(to, from)| *to = *from);
     Ok(header)
 }
 
@@ -186,7 +188,9 @@ fn name(header: &[u8]) -> Result<String, String> {
 /// Whether a name can only mean a file below the top.
 fn check_name(name: &str) -> Result<(), String> {
     let is_tame = |level: &str| {
-        !level.is_empty() && !level.starts_with('.') && !level.chars().any(|c| c.is_control() || c == '\\')
+        !level.is_empty()
+            && !level.starts_with('.')
+            && !level.chars().any(|c| c.is_control() || c == '\\')
     };
     let levels = name.split('/').count();
     if levels > LEVELS_MAX || !name.split('/').all(is_tame) {
@@ -290,7 +294,10 @@ mod tests {
             (Vec::new(), "ends in the middle"),
             (vec![1; 2 * BLOCK], "no archive"),
             (changed(|archive| archive[124..136].fill(b'7')), "larger"),
-            (changed(|archive| archive[124..136].fill(0xFF)), "no archive"),
+            (
+                changed(|archive| archive[124..136].fill(0xFF)),
+                "no archive",
+            ),
             (changed(|archive| archive[0] = 0xFF), "UTF-8"),
         ] {
             let found = read(&archive).unwrap_err();
@@ -309,7 +316,10 @@ mod tests {
         for packed in [&b""[..], b"PK", &bomb[..100]] {
             assert!(unpack(packed, 1_000).is_err());
         }
-        let many = [Entry::new("a", "")].into_iter().cycle().take(FILES_MAX + 1);
+        let many = [Entry::new("a", "")]
+            .into_iter()
+            .cycle()
+            .take(FILES_MAX + 1);
         let many: Vec<_> = many
             .enumerate()
             .map(|(number, file)| Entry::new(format!("{}{number}", file.name), ""))

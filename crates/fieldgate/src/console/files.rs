@@ -12,9 +12,9 @@ use fieldgate_console::{
     Version,
 };
 use jiff::Timestamp;
-use ring::digest;
 use tokio::sync::{mpsc, oneshot};
 
+use super::text::{read, tagged};
 use super::versions::Versions;
 use crate::backup::{self, Refused};
 use crate::kinds::KINDS;
@@ -22,8 +22,6 @@ use crate::stop::Stop;
 
 /// How long a reload may take; devices have 5 s to end their transactions.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes of a tag; so many of a digest tell texts apart.
-const TAG: usize = 16;
 
 /// What a reload came to.
 #[derive(Debug)]
@@ -80,7 +78,11 @@ impl Desk {
         let gone = || NotDone::Failed("the gateway is ending".to_owned());
         self.asks.send(answer).await.map_err(|_| gone())?;
         let told = tokio::time::timeout(PATIENCE, answered).await;
-        let late = |_| NotDone::Failed(format!("no end of the reload within {PATIENCE:?}; the log says more"));
+        let late = |_| {
+            NotDone::Failed(format!(
+                "no end of the reload within {PATIENCE:?}; the log says more"
+            ))
+        };
         match told.map_err(late)?.map_err(|_| gone())? {
             Reloaded::Done(changes, failed) => {
                 let names = |names: std::collections::BTreeSet<String>| names.into_iter().collect();
@@ -115,7 +117,10 @@ impl Desk {
     }
 
     fn put(&self, text: &str, tag: &str, user: &str) -> Result<String, NotDone> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let lock = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let old = read(&self.path)?;
@@ -126,31 +131,17 @@ impl Desk {
         loaded.map_err(|report| NotDone::Mistakes(mistakes(&report, &self.path)))?;
         let versions = self.versions();
         // The old text first: somebody may have written it by hand.
-        let keep = |text: &Text, user| versions.as_ref().map_or(Ok(()), |versions| versions.keep(text, user));
+        let keep = |text: &Text, user| {
+            versions
+                .as_ref()
+                .map_or(Ok(()), |versions| versions.keep(text, user))
+        };
         keep(&old, None).map_err(failed)?;
         backup::put(&self.path, text.as_bytes(), 0o640).map_err(failed)?;
         let new = tagged(text.to_owned());
         keep(&new, Some(user)).map_err(failed)?;
         Ok(new.tag)
     }
-}
-
-/// What is on the disk.
-pub(crate) fn read(path: &Path) -> Result<Text, NotDone> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        NotDone::Failed(format!("{}: {error}", path.display()))
-    })?;
-    let text = String::from_utf8(bytes);
-    text.map(tagged)
-        .map_err(|_| NotDone::Refused(format!("{} is no UTF-8 text", path.display())))
-}
-
-/// A text with its tag.
-pub(super) fn tagged(text: String) -> Text {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    let bytes = digest.as_ref().iter().take(TAG);
-    let tag = bytes.map(|byte| format!("{byte:02x}")).collect();
-    Text { text, tag }
 }
 
 fn failed(error: io::Error) -> NotDone {
@@ -161,7 +152,10 @@ fn failed(error: io::Error) -> NotDone {
 fn mistakes(report: &Report, path: &Path) -> Vec<Mistake> {
     let own = path.display().to_string();
     let folder = path.parent().map(|folder| format!("{}/", folder.display()));
-    let shown = |file: &str| match folder.as_deref().and_then(|folder| file.strip_prefix(folder)) {
+    let shown = |file: &str| match folder
+        .as_deref()
+        .and_then(|folder| file.strip_prefix(folder))
+    {
         Some(inside) => inside.to_owned(),
         None => file.to_owned(),
     };
@@ -199,7 +193,10 @@ impl fieldgate_console::Files for Desk {
     }
 
     fn running(&self) -> Text {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn check(&self, text: String) -> Later<'_, Result<Vec<Mistake>, NotDone>> {
@@ -260,7 +257,9 @@ impl fieldgate_console::Files for Desk {
             })?;
             let host = rustix::system::uname();
             let host = host.nodename().to_string_lossy();
-            let tame = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c));
+            let tame = host
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c));
             let host: String = tame.take(64).collect();
             let day = Timestamp::now().strftime("%Y%m%d").to_string();
             Ok(Backup {
@@ -290,7 +289,8 @@ impl Desk {
             without_keys: wanted.without_keys,
             dry: wanted.check,
         };
-        if let (false, Some(versions), Ok(old)) = (wanted.check, self.versions(), read(&self.path)) {
+        if let (false, Some(versions), Ok(old)) = (wanted.check, self.versions(), read(&self.path))
+        {
             versions.keep(&old, None).map_err(failed)?;
         }
         let done = backup::restore(&given, &self.path, self.state.as_deref());
@@ -314,20 +314,23 @@ mod tests {
     fn a_mistake_says_what_was_meant_and_whose_it_is() {
         let mut report = Report::default();
         let mark = config::yaml::Mark { line: 3, column: 5 };
-        report.add("/etc/f/gateway.yaml", Some(mark), "a.b", "unknown key \"un\"; did you mean \"unit\"?");
+        report.add(
+            "/etc/f/gateway.yaml",
+            Some(mark),
+            "a.b",
+            "unknown key \"un\"; did you mean \"unit\"?",
+        );
         report.add("/etc/f/types/x.yaml", None, "", "no text");
         let told = mistakes(&report, Path::new("/etc/f/gateway.yaml"));
         assert_eq!(told[0].suggestion.as_deref(), Some("unit"));
-        assert_eq!((told[0].own, told[0].line, told[0].column), (true, Some(3), Some(5)));
-        assert_eq!((told[1].own, told[1].file.as_str()), (false, "types/x.yaml"));
+        assert_eq!(
+            (told[0].own, told[0].line, told[0].column),
+            (true, Some(3), Some(5))
+        );
+        assert_eq!(
+            (told[1].own, told[1].file.as_str()),
+            (false, "types/x.yaml")
+        );
         assert_eq!(told[1].suggestion, None);
-    }
-
-    #[test]
-    fn a_tag_is_that_of_the_text() {
-        let [one, same, other] = ["a", "a", "a\n"].map(|text| tagged(text.to_owned()).tag);
-        assert_eq!(one, same);
-        assert_ne!(one, other);
-        assert_eq!(one.len(), 2 * TAG);
     }
 }

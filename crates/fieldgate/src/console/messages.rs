@@ -17,7 +17,10 @@ impl Messages {
     async fn sent(&self, user: &str, message: Sent) -> Result<(), String> {
         let topic = message.topic.as_str();
         if !self.door.is_open(topic) {
-            return Err("only the gateway publishes there; to write to a point, publish to its .../set".to_owned());
+            return Err(
+                "only the gateway publishes there; to write to a point, publish to its .../set"
+                    .to_owned(),
+            );
         }
         if self.known.denies(user, topic) {
             return Err("a rule of the users file denies this user to publish there".to_owned());
@@ -32,7 +35,7 @@ impl Messages {
             payload: message.payload.as_bytes(),
             qos,
             retain: message.retain,
-            ..Outgoing::default()
+            correlation_data: None,
         };
         let done = self.link.publish(outgoing).await;
         done.map_err(|error: LinkError| error.to_string())
@@ -63,7 +66,9 @@ impl fieldgate_console::Messages for Messages {
                 // A cut in the middle of a character takes the rest of it away.
                 text: match std::str::from_utf8(&kept.payload) {
                     Ok(text) => Some(text.to_owned()),
-                    Err(error) if error.error_len().is_none() && kept.bytes > kept.payload.len() => {
+                    Err(error)
+                        if error.error_len().is_none() && kept.bytes > kept.payload.len() =>
+                    {
                         let good = kept.payload.get(..error.valid_up_to()).unwrap_or_default();
                         Some(String::from_utf8_lossy(good).into_owned())
                     }

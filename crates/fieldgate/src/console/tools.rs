@@ -56,7 +56,8 @@ impl Toolbox {
     async fn tested(&self, name: &str, told: Arc<dyn Told>) -> Result<(), Unable> {
         let config = self.config().await?;
         let device = config.devices.get(name);
-        let device = device.ok_or_else(|| Unable::Missing(format!("there is no device \"{name}\"")))?;
+        let device =
+            device.ok_or_else(|| Unable::Missing(format!("there is no device \"{name}\"")))?;
         let bus = device.of::<Modbus>().map(|modbus| modbus.bus.clone());
         let bus = bus.ok_or_else(|| {
             let text = "only devices on Modbus buses can be tested while the gateway uses them; of others see \
@@ -71,7 +72,11 @@ impl Toolbox {
         // Its future is none that may move between threads.
         let work = move || {
             runtime.block_on(async {
-                let Some(modbus) = config.devices.get(&name).and_then(|device| device.of::<Modbus>()) else {
+                let Some(modbus) = config
+                    .devices
+                    .get(&name)
+                    .and_then(|device| device.of::<Modbus>())
+                else {
                     return Ok(());
                 };
                 let mut tell = |text: &str| told.text(text);
@@ -86,7 +91,8 @@ impl Toolbox {
     }
 
     async fn scanned(&self, wanted: &Scan, told: Arc<dyn Told>) -> Result<(), Unable> {
-        let units = scan::units(&wanted.units).map_err(|why| Unable::Refused(format!("units: {why}")))?;
+        let units =
+            scan::units(&wanted.units).map_err(|why| Unable::Refused(format!("units: {why}")))?;
         let config = self.config().await?;
         let part = kinds::part::<Modbus>(&config);
         let mut line = self.line(&wanted.bus)?;
@@ -99,7 +105,9 @@ impl Toolbox {
         ));
         for (done, unit) in units.iter().enumerate() {
             told.progress(done, units.len());
-            let found = scan::look(&mut line, *unit, wanted.timeout_ms).await.map_err(unable)?;
+            let found = scan::look(&mut line, *unit, wanted.timeout_ms)
+                .await
+                .map_err(unable)?;
             let Some((understood, text)) = found else {
                 continue;
             };
@@ -126,7 +134,10 @@ impl Toolbox {
         };
         request.check().map_err(Unable::Refused)?;
         if !(1..=247).contains(&wanted.unit) {
-            return Err(Unable::Refused(format!("{} is no unit from 1 to 247", wanted.unit)));
+            return Err(Unable::Refused(format!(
+                "{} is no unit from 1 to 247",
+                wanted.unit
+            )));
         }
         let mut line = self.line(bus)?;
         let ask = Ask::Read {
@@ -180,7 +191,9 @@ impl fieldgate_console::Tools for Toolbox {
                 let is_known = |kind: &String| types.contains(kind) || text.contains(kind.as_str());
                 if let Some(kind) = device.kind.as_ref().filter(|kind| !is_known(kind)) {
                     let hint = suggestion(kind, &types);
-                    return Err(Unable::Refused(format!("there is no type \"{kind}\"{hint}")));
+                    return Err(Unable::Refused(format!(
+                        "there is no type \"{kind}\"{hint}"
+                    )));
                 }
                 new.push(edit::NewDevice {
                     name: device.name,

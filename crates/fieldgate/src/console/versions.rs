@@ -10,7 +10,7 @@ use fieldgate_console::{Text, Version};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::files::tagged;
+use super::text::tagged;
 use crate::backup;
 
 /// Where they are, in the folder of the state.
@@ -162,7 +162,10 @@ mod tests {
         }
         let list = versions.list().unwrap();
         assert_eq!(list.len(), VERSIONS_MAX);
-        assert!(list.iter().all(|version| version.user.as_deref() == Some("ada")));
+        assert!(
+            list.iter()
+                .all(|version| version.user.as_deref() == Some("ada"))
+        );
         assert_eq!((list[0].version, list[19].version), (30, 11));
         assert_eq!(versions.read(30).unwrap(), Some(text(29).text));
         assert_eq!(list[0].tag, text(29).tag);

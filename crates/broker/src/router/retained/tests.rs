@@ -52,7 +52,11 @@ fn a_level_is_looked_at_by_itself_and_page_by_page() {
         (Some("b"), None, 9, ""),
         (Some("none"), None, 9, ""),
     ] {
-        assert_eq!(told(prefix, after, limit), want, "{prefix:?} {after:?} {limit}");
+        assert_eq!(
+            told(prefix, after, limit),
+            want,
+            "{prefix:?} {after:?} {limit}"
+        );
     }
     let [kept] = &retained.levels_below(Some("a/b"), None, 1)[..] else {
         panic!("one");

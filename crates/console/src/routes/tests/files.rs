@@ -31,7 +31,10 @@ fn mistakes(text: &str) -> Vec<Mistake> {
         message: "wrong".into(),
         ..Mistake::default()
     };
-    text.contains("wrong").then_some(mistake).into_iter().collect()
+    text.contains("wrong")
+        .then_some(mistake)
+        .into_iter()
+        .collect()
 }
 
 impl Files for Shelf {
@@ -69,7 +72,11 @@ impl Files for Shelf {
     }
 
     fn version(&self, version: u64) -> Later<'_, Result<Text, NotDone>> {
-        now(if version == 1 { Ok(text("old")) } else { Err(NotDone::Missing) })
+        now(if version == 1 {
+            Ok(text("old"))
+        } else {
+            Err(NotDone::Missing)
+        })
     }
 
     fn complete(&self, _: String, place: usize) -> Later<'_, Result<Completion, NotDone>> {
@@ -124,13 +131,21 @@ async fn the_text_is_kept_byte_for_byte_and_only_over_the_one_that_was_read() {
         if want == 422 {
             assert_eq!(answer.json()["mistakes"][0]["line"], 1);
         }
-        let now = bench.ask("GET", "/api/v1/config", &cookie, None).await.json();
+        let now = bench
+            .ask("GET", "/api/v1/config", &cookie, None)
+            .await
+            .json();
         if want == 200 {
             assert_eq!(now["text"], new);
         }
     }
     let checked = bench
-        .ask("POST", "/api/v1/config/check", &cookie, Some(json!({"text": "wrong"})))
+        .ask(
+            "POST",
+            "/api/v1/config/check",
+            &cookie,
+            Some(json!({"text": "wrong"})),
+        )
         .await;
     assert_eq!(checked.json()["mistakes"][0]["own"], true);
     for (version, want) in [("1", 200), ("2", 404), ("x", 404)] {
@@ -138,7 +153,9 @@ async fn the_text_is_kept_byte_for_byte_and_only_over_the_one_that_was_read() {
         assert_eq!(bench.ask("GET", &path, &cookie, None).await.status, want);
     }
     let huge = json!({"text": "x".repeat(2_100_000)});
-    let answer = bench.ask("POST", "/api/v1/config/check", &cookie, Some(huge)).await;
+    let answer = bench
+        .ask("POST", "/api/v1/config/check", &cookie, Some(huge))
+        .await;
     assert_eq!(answer.status, 413);
 }
 
@@ -147,9 +164,17 @@ async fn a_backup_comes_as_a_file_and_goes_back_in_base64() {
     let bench = bench(PEOPLE, false);
     let cookie = bench.login("ada").await;
     let body = json!({"password": "correct horse"});
-    let answer = bench.ask("POST", "/api/v1/backup", &cookie, Some(body)).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "correct horse"));
-    assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"b.tar.gz\"");
+    let answer = bench
+        .ask("POST", "/api/v1/backup", &cookie, Some(body))
+        .await;
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (200, "correct horse")
+    );
+    assert_eq!(
+        answer.headers["content-disposition"],
+        "attachment; filename=\"b.tar.gz\""
+    );
     for (archive, want) in [
         ("Z29vZA==", (200, "")),
         ("c2VhbGVk", (422, "wrong_password")),
@@ -157,7 +182,9 @@ async fn a_backup_comes_as_a_file_and_goes_back_in_base64() {
         ("%", (400, "bad_request")),
     ] {
         let body = json!({"archive": archive, "check": true});
-        let answer = bench.ask("POST", "/api/v1/restore", &cookie, Some(body)).await;
+        let answer = bench
+            .ask("POST", "/api/v1/restore", &cookie, Some(body))
+            .await;
         assert_eq!((answer.status, answer.code().as_str()), want, "{archive}");
     }
 }

@@ -45,16 +45,24 @@ async fn clients_and_levels_come_page_by_page_and_a_message_goes_where_it_may() 
     let first = get("/api/v1/mqtt/clients?limit=2").await;
     assert_eq!((&first["next"], &first["total"]), (&json!("b"), &json!(3)));
     let second = get("/api/v1/mqtt/clients?limit=2&after=b").await;
-    assert_eq!((&second["items"][0]["client"], &second["next"]), (&json!("c"), &Json::Null));
+    assert_eq!(
+        (&second["items"][0]["client"], &second["next"]),
+        (&json!("c"), &Json::Null)
+    );
     let levels = get("/api/v1/mqtt/retained?below=p/&limit=1&after=x").await;
-    assert_eq!((&levels["items"][0]["level"], &levels["next"]), (&json!("p/y"), &json!("p/y")));
+    assert_eq!(
+        (&levels["items"][0]["level"], &levels["next"]),
+        (&json!("p/y"), &json!("p/y"))
+    );
     for (body, want) in [
         (json!({"topic": "open", "payload": "1"}), 204),
         (json!({"topic": "own"}), 422),
         (json!({"topic": "open", "qos": 3}), 400),
         (json!({"payload": "1"}), 400),
     ] {
-        let answer = bench.ask("POST", "/api/v1/mqtt/publish", &cookie, Some(body)).await;
+        let answer = bench
+            .ask("POST", "/api/v1/mqtt/publish", &cookie, Some(body))
+            .await;
         assert_eq!(answer.status, want, "{}", answer.text);
     }
 }

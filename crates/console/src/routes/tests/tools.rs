@@ -76,10 +76,20 @@ async fn a_job_is_begun_looked_at_and_ended_and_the_third_waits() {
     let (status, job) = begin("/api/v1/devices/plc/test", json!({})).await;
     assert_eq!(status, 202);
     let job = told(&job).await;
-    assert_eq!((&job["state"], &job["text"]), (&json!("failed"), &json!("plc tested\n")));
-    let (_, job) = begin("/api/v1/buses/line/scan", json!({"units": "1-2", "timeout_ms": 50})).await;
+    assert_eq!(
+        (&job["state"], &job["text"]),
+        (&json!("failed"), &json!("plc tested\n"))
+    );
+    let (_, job) = begin(
+        "/api/v1/buses/line/scan",
+        json!({"units": "1-2", "timeout_ms": 50}),
+    )
+    .await;
     let job = told(&job).await;
-    assert_eq!((&job["state"], job["found"].as_array().unwrap().len()), (&json!("done"), 2));
+    assert_eq!(
+        (&job["state"], job["found"].as_array().unwrap().len()),
+        (&json!("done"), 2)
+    );
     for (path, body, want) in [
         ("/api/v1/devices/none/test", json!({}), 404),
         ("/api/v1/buses/none/scan", json!({}), 404),
@@ -94,8 +104,19 @@ async fn a_job_is_begun_looked_at_and_ended_and_the_third_waits() {
     let ended = bench.ask("DELETE", "/api/v1/jobs/3", &cookie, None).await;
     assert_eq!(ended.status, 204);
     assert_eq!(told(&json!(3)).await["state"], "cancelled");
-    assert_eq!(begin("/api/v1/buses/line/scan", json!({"units": "all"})).await.0, 202);
-    assert_eq!(bench.ask("GET", "/api/v1/jobs/x", &cookie, None).await.status, 404);
+    assert_eq!(
+        begin("/api/v1/buses/line/scan", json!({"units": "all"}))
+            .await
+            .0,
+        202
+    );
+    assert_eq!(
+        bench
+            .ask("GET", "/api/v1/jobs/x", &cookie, None)
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,10 +124,22 @@ async fn raw_reads_and_new_devices_are_answers() {
     let bench = bench(PEOPLE, false);
     let cookie = bench.login("ada").await;
     for (bus, body, want) in [
-        ("line", json!({"unit": 1, "table": "holding", "address": 7, "count": 2}), 200),
-        ("line", json!({"unit": 300, "table": "holding", "address": 7, "count": 2}), 400),
+        (
+            "line",
+            json!({"unit": 1, "table": "holding", "address": 7, "count": 2}),
+            200,
+        ),
+        (
+            "line",
+            json!({"unit": 300, "table": "holding", "address": 7, "count": 2}),
+            400,
+        ),
         ("line", json!({"unit": 1}), 400),
-        ("other", json!({"unit": 1, "table": "holding", "address": 7, "count": 2}), 502),
+        (
+            "other",
+            json!({"unit": 1, "table": "holding", "address": 7, "count": 2}),
+            502,
+        ),
     ] {
         let path = format!("/api/v1/buses/{bus}/read");
         let answer = bench.ask("POST", &path, &cookie, Some(body)).await;
@@ -117,7 +150,9 @@ async fn raw_reads_and_new_devices_are_answers() {
         (json!([]), 422),
     ] {
         let body = json!({"text": "x", "devices": devices});
-        let answer = bench.ask("POST", "/api/v1/config/add", &cookie, Some(body)).await;
+        let answer = bench
+            .ask("POST", "/api/v1/config/add", &cookie, Some(body))
+            .await;
         assert_eq!(answer.status, want, "{}", answer.text);
     }
 }
