@@ -74,14 +74,7 @@ pub(crate) async fn run(
     control: Option<&Path>,
     logs: Logs,
 ) -> Result<(), Stop> {
-    take_over_restored(path, state);
-    let text = console::read(path);
-    let config = config::load_with_files(path, KINDS)
-        .map_err(Stop::Config)?
-        .config;
-    let (desk, asked) = Desk::new(path, state);
-    text.into_iter().for_each(|text| desk.runs(text));
-    let mut signals = Signals::new(asked).map_err(Stop::Other)?;
+    let (config, desk, mut signals) = begin(path, state)?;
     let mut doors = Access::new(&config);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let console = console::open(&config)?;
@@ -143,6 +136,17 @@ pub(crate) async fn run(
     drop((link, publisher));
     end(broker).await;
     Ok(())
+}
+
+/// Reads the configuration, after a restore that may have to be ended.
+fn begin(path: &Path, state: Option<&Path>) -> Result<(config::Config, Desk, Signals), Stop> {
+    take_over_restored(path, state);
+    let text = console::read(path);
+    let loaded = config::load_with_files(path, KINDS).map_err(Stop::Config)?;
+    let (desk, asked) = Desk::new(path, state);
+    text.into_iter().for_each(|text| desk.runs(text));
+    let signals = Signals::new(asked).map_err(Stop::Other)?;
+    Ok((loaded.config, desk, signals))
 }
 
 /// Ends what a restore began. What cannot be ended is no reason not to serve.
