@@ -41,7 +41,7 @@ devices:
 const SPARE: &str = r#"
 version: 1
 gateway: {name: spare}
-buses: {spare: {tcp: "127.0.0.1:0", modbus: tcp}}
+buses: {spare: {tcp: "127.0.0.1:1502", modbus: tcp}}
 devices: {"spare-{unit}": {type: sdm630, bus: spare, units: [1, 2]}}
 "#;
 

@@ -30,11 +30,12 @@ PAGES = {
     "config": "#/system/config",
     "tools": "#/system/tools",
     "mqtt": "#/system/mqtt",
+    "users": "#/system/users",
     "backup": "#/system/backup",
 }
 SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
 # A key of the texts that has no text.
-MISSING = re.compile(r"\b(part|mqtt|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
+MISSING = re.compile(r"\b(part|mqtt|users|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.[a-z_.]+\b")
 
 wrong = []
 bytes_first = {}
@@ -165,7 +166,7 @@ def edit(page):
     expect(page.get_by_text("no mistakes")).to_be_visible(timeout=15_000)
     content.click()
     page.keyboard.press("Control+End")
-    page.keyboard.type("\ndefaults: {st")
+    page.keyboard.type("\nuplinks: {x: {for")
     expect(page.locator(".cm-tooltip-autocomplete")).to_be_visible(timeout=15_000)
     page.wait_for_timeout(200)
     look(page, "config-completion")
@@ -222,13 +223,13 @@ def back_up(page):
 def messages(page):
     """A message by hand, found among the retained ones; and one where it may not be."""
     page.goto(BASE + "/#/system/mqtt")
-    page.get_by_label("Topic").fill("by/hand")
-    page.get_by_label("Payload").fill("21.5 °C")
-    page.get_by_label("retain").check()
-    page.get_by_role("button", name="Publish").click()
+    page.locator("input[name=topic]").fill("by/hand")
+    page.locator("textarea[name=payload]").fill("21.5 °C")
+    page.locator("input[name=retain]").check()
+    page.get_by_role("button", name="Publish", exact=True).click()
     expect(page.locator(".done")).to_contain_text("by/hand", timeout=15_000)
-    page.get_by_label("Topic").fill("demo/plc/level")
-    page.get_by_role("button", name="Publish").click()
+    page.locator("input[name=topic]").fill("demo/plc/level")
+    page.get_by_role("button", name="Publish", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("only the gateway", timeout=15_000)
     page.reload()
     page.get_by_role("button", name="by/").click()
@@ -236,6 +237,33 @@ def messages(page):
     page.get_by_role("button", name="demo/").click()
     expect(page.locator(".tree .tree").nth(1)).to_contain_text("plc/", timeout=15_000)
     look(page, "mqtt-tree")
+
+
+def people(page):
+    """A user with a rule, made, changed and removed."""
+    page.goto(BASE + "/#/system/users")
+    page.get_by_role("button", name="Add a user").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("User").fill("otto")
+    dialog.get_by_label("In the console").select_option("operate")
+    dialog.locator("input[name=password]").fill("short")
+    dialog.locator("input[name=again]").fill("short")
+    dialog.locator("input[name=password]").evaluate("e => e.removeAttribute('minlength')")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("at least 10 characters", timeout=15_000)
+    dialog.locator("input[name=password]").fill("otto's password")
+    dialog.locator("input[name=again]").fill("otto's password")
+    dialog.get_by_label("what these rules permit").check()
+    dialog.get_by_role("button", name="Add a rule").click()
+    dialog.get_by_label("Topic").fill("demo/plc/+/set")
+    dialog.get_by_label("Access").select_option("deny")
+    look(page, "users-edit")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.locator("tbody")).to_contain_text("demo/plc/+/set", timeout=15_000)
+    page.get_by_role("button", name="Change otto").click()
+    dialog.get_by_role("button", name="Remove …").click()
+    dialog.get_by_role("button", name="Really remove otto").click()
+    expect(page.locator("tbody tr")).to_have_count(1, timeout=15_000)
 
 
 def compare(page):
@@ -257,13 +285,13 @@ def compare(page):
 def commission(page):
     """A scan that finds a unit without a device, which is written into the configuration; a raw read; a test."""
     page.goto(BASE + "/#/system/tools")
-    page.get_by_label("bus").first.select_option("spare")
-    page.get_by_label("Units").fill("1-3")
-    page.get_by_label("Time to answer").fill("200")
-    page.get_by_role("button", name="Scan").click()
+    page.locator("select[name=bus]").first.select_option("spare")
+    page.locator("input[name=units]").fill("1-3")
+    page.locator("input[name=timeout]").fill("200")
+    page.get_by_role("button", name="Scan", exact=True).click()
     expect(page.locator("h3")).to_contain_text("2 units answer", timeout=30_000)
     look(page, "scan-found")
-    page.get_by_label("Name of unit 1").fill("spare meter")
+    page.get_by_label("Name of unit 1").fill("spare/meter")
     page.get_by_label("Type of unit 1").select_option("sdm630")
     page.get_by_role("button", name="Write into the configuration").click()
     dialog = page.get_by_role("dialog")
@@ -278,10 +306,10 @@ def commission(page):
     expect(page.locator("div.done")).to_contain_text("Devices added: spare-1", timeout=20_000)
     look(page, "scan-applied")
     read = page.locator("section", has=page.locator("#h-read"))
-    read.get_by_label("bus").select_option("plant")
-    read.get_by_label("Address").fill("10")
-    read.get_by_label("Count").fill("3")
-    read.get_by_role("button", name="Read").click()
+    read.locator("select[name=bus]").select_option("plant")
+    read.locator("input[name=address]").fill("10")
+    read.locator("input[name=count]").fill("3")
+    read.get_by_role("button", name="Read", exact=True).click()
     expect(read.locator("pre")).to_contain_text("hex", timeout=15_000)
     look(page, "read")
     page.goto(BASE + "/#/devices/plc")
@@ -306,7 +334,7 @@ def every_page(browser, state):
                 page.wait_for_selector({
                     "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
                     "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
-                    "system": ".choice", "config": "[role=status] .q-good", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li",
+                    "system": ".choice", "config": "[role=status] .q-good", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
                 }[name])
                 page.wait_for_timeout(700)
                 assert page.evaluate("document.documentElement.lang") == language
@@ -363,6 +391,7 @@ def main():
         back_up(page)
         commission(page)
         messages(page)
+        people(page)
         compare(page)
         state = context.storage_state()
         cookie = state["cookies"][0]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::accounts::Later;
+use crate::later::Later;
 
 /// A mistake in a file, as `fieldgate check` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
-use crate::accounts::Later;
+use crate::later::Later;
 use crate::shown;
 use crate::tools::{Found, Told, Unable};
 

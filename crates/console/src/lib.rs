@@ -16,6 +16,7 @@ mod files;
 mod guard;
 mod house;
 mod jobs;
+mod later;
 mod logs;
 mod messages;
 mod metrics;
@@ -39,12 +40,13 @@ use fieldgate_plant::Plant;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::{Account, Accounts, Later, Refusal, Role, Way};
+pub use accounts::{Account, Accounts, Refusal, Role, RuleView, UserChange, UserView, Way};
 pub use files::{
     Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text,
     Version,
 };
 pub use house::{Figure, FigureKind, House};
+pub use later::Later;
 pub use logs::{Entry as LogEntry, Logs};
 pub use messages::{Client, Kept, Level, Messages, Sent};
 pub use serve::{Door, Encrypt, Encrypted, Socket};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::accounts::Later;
+use crate::later::Later;
 
 /// A client, or what waits for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -14,6 +14,7 @@ mod session;
 mod setup;
 mod stream;
 mod system;
+mod users;
 mod write;
 
 use std::sync::Arc;
@@ -146,6 +147,9 @@ fn tools(r: &mut Routes) {
 fn files(r: &mut Routes) {
     const ADMIN: Needs = Needs::Role(Role::Admin);
     let (get, post) = (Method::GET, Method::POST);
+    r.add(get.clone(), "/api/v1/users", ADMIN, users::list);
+    r.add(Method::PUT, "/api/v1/users/{user}", ADMIN, users::put);
+    r.add(Method::DELETE, "/api/v1/users/{user}", ADMIN, users::remove);
     r.add(get.clone(), "/api/v1/mqtt/clients", ADMIN, mqtt::clients);
     let path = "/api/v1/mqtt/retained";
     r.add(get.clone(), path, ADMIN, mqtt::retained);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::Later;
+use crate::later::Later;
 
 /// What a job tells while it works.
 pub trait Told: Send + Sync {

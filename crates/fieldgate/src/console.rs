@@ -4,6 +4,7 @@ mod accounts;
 mod files;
 mod house;
 mod messages;
+mod people;
 mod text;
 mod tools;
 mod versions;

@@ -89,8 +89,16 @@ pub(crate) async fn put(
 ) -> Result<Response, Problem> {
     let given: Given = query::json(request.into_body()).await?;
     let name = names.get("user").to_owned();
-    if let Some(wrong) = given.password.as_ref().and_then(|password| setup::wrong(&name, password)) {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "weak_password", wrong));
+    if let Some(wrong) = given
+        .password
+        .as_ref()
+        .and_then(|password| setup::wrong(&name, password))
+    {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "weak_password",
+            wrong,
+        ));
     }
     let too_many = given.rules.as_ref().and_then(Option::as_ref);
     if too_many.is_some_and(|rules| rules.len() > RULES_MAX) {

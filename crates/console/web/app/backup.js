@@ -99,10 +99,10 @@ function Take() {
 function Seen({ told, title }) {
   return html`<div class="seen"><dl class="pairs"><dt>${t("backup.of")}</dt><dd>${told.gateway}</dd><dt>${t("backup.at")}</dt><dd>${time(told.made)}</dd>
       <dt>${t("overview.version")}</dt><dd>${told.version}</dd></dl>
-    <h3>${title}</h3><ul class="plain">${told.files.map((file) => html`<li><code>${file}</code></li>`)}</ul>
+    <h3>${title}</h3><ul class="plain long" tabindex="0" aria-label=${title}>${told.files.map((file) => html`<li><code>${file}</code></li>`)}</ul>
     ${told.notes.map((note) => html`<p class="muted">${note}</p>`)}</div>`;
 }
 
 export default function Backup() {
-  return html`<div class="cards two"><${Make} /><${Take} /></div>`;
+  return html`<div class="cards two top"><${Make} /><${Take} /></div>`;
 }

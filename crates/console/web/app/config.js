@@ -62,16 +62,18 @@ function Mistakes({ mistakes, go }) {
       <span>${mistake.path ? html`<b>${mistake.path}</b> ` : null}${mistake.message}</span></li>`)}</ul>`;
 }
 
-export default function Config({ query }) {
+export default function Config() {
   const [disk, setDisk] = useState(null);
   const [problem, setProblem] = useState(null);
+  // What was done last stays when the page begins anew with another text.
+  const [result, setResult] = useState(null);
   const load = () => get("config").then((told) => {
     setProblem(null);
     setDisk(told);
   }, setProblem);
   useEffect(load, []);
   if (!disk) return html`<${Failed} problem=${problem} />`;
-  return html`<${Shown} key=${disk.tag} disk=${disk} reload=${load} query=${query} />`;
+  return html`<${Shown} key=${disk.tag} disk=${disk} reload=${load} result=${result} setResult=${setResult} />`;
 }
 
 function draftOf(disk) {
@@ -83,13 +85,12 @@ function draftOf(disk) {
   }
 }
 
-function Shown({ disk, reload }) {
+function Shown({ disk, reload, result, setResult }) {
   const [kept] = useState(() => draftOf(disk));
   const editor = useRef(null);
   const [text, setText] = useState(kept ? kept.text : disk.text);
   const [mistakes, setMistakes] = useState(null);
   const [panel, setPanel] = useState(null);
-  const [result, setResult] = useState(null);
   const changed = (now) => {
     setText(now);
     setMistakes(null);
@@ -109,19 +110,14 @@ function Shown({ disk, reload }) {
   const done = (result) => {
     setPanel(null);
     setResult(result);
-    if (result.saved) {
-      sessionStorage.removeItem(DRAFT);
-      last = result;
-    }
+    if (result.saved) sessionStorage.removeItem(DRAFT);
     if (result.saved || result.applied) reload();
   };
-  const shown = result || last;
-  last = null;
-  return html`<p class="links">${isNew ? html`<span class="tag q-stale">${t("config.new")}</span>` : html`<span class="tag q-good">${t("config.same")}</span>`}
+  return html`<p class="links state">${isNew ? html`<span class="tag q-stale">${t("config.new")}</span>` : html`<span class="tag q-good">${t("config.same")}</span>`}
       ${isOld ? html`<span class="tag q-stale">${t("config.old")}</span>` : null}</p>
     ${kept && kept.tag !== disk.tag ? html`<p class="banner warn">${t("config.draft")}</p>` : null}
-    <${Failed} problem=${shown && shown.problem} />
-    <${Outcome} result=${shown} />
+    <${Failed} problem=${result && result.problem} />
+    <${Outcome} result=${result} />
     <div class="tools"><button class="main" disabled=${!isNew && !isOld} onClick=${review}>${t("config.review")}</button>
       <button disabled=${!isNew} onClick=${discard}>${t("config.discard")}</button>
       <button aria-pressed=${panel === "versions"} onClick=${() => setPanel(panel === "versions" ? null : "versions")}>${t("config.versions")}</button></div>
@@ -133,9 +129,6 @@ function Shown({ disk, reload }) {
     <div role="status"><${Mistakes} mistakes=${mistakes} go=${(mistake) => editor.current.go(mistake.line || 1, mistake.column || 1)} /></div>
     ${panel === "review" ? html`<${Review} disk=${disk} text=${text} mistakes=${mistakes} done=${done} close=${() => setPanel(null)} />` : null}`;
 }
-
-// What was done last, as the page begins anew with another text.
-let last = null;
 
 function Review({ disk, text, mistakes, done, close }) {
   const [running, setRunning] = useState(null);

@@ -8,6 +8,7 @@ const parts = {
   config: { role: "admin", load: () => import("./config.js") },
   tools: { role: "operate", load: () => import("./tools.js") },
   mqtt: { role: "admin", load: () => import("./mqtt.js") },
+  users: { role: "admin", load: () => import("./users.js") },
   backup: { role: "admin", load: () => import("./backup.js") },
 };
 

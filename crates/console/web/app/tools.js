@@ -15,7 +15,7 @@ function Field({ label, hint, children }) {
   return html`<label class="field"><span>${label}</span>${children}${hint ? html`<small>${hint}</small>` : null}</label>`;
 }
 
-const BusChoice = ({ buses }) => html`<${Field} label=${t("point.bus")}><select name="bus">${buses.map((bus) => html`<option>${bus}</option>`)}</select><//>`;
+const BusChoice = ({ buses }) => html`<${Field} label=${t("point.bus")}><select name="bus">${buses.map((bus) => html`<option value=${bus}>${bus}</option>`)}</select><//>`;
 
 export default function Tools({ who }) {
   const { data, problem } = usePolled((background) => get("buses", background), 0);
@@ -50,7 +50,7 @@ function Scan({ buses, who }) {
     ${isBusy ? html`<div class="inline"><progress max=${told.all || 1} value=${told.done} aria-label=${t("scan")}></progress>
       <span>${t("scan.progress", { done: number(told.done), all: number(told.all) })}</span><button onClick=${end}>${t("scan.end")}</button></div>` : null}
     ${told && told.state === "failed" ? html`<p class="failed" role="alert">${told.error}</p>` : null}
-    ${told && (told.found.length || !isBusy) ? html`<${Found} key=${job} told=${told} bus=${bus} who=${who} />` : null}</section>`;
+    ${told && (told.found.length || told.state === "done") ? html`<${Found} key=${job} told=${told} bus=${bus} who=${who} />` : null}</section>`;
 }
 
 // The type whose name the unit's own words have most of.
@@ -110,7 +110,7 @@ function Found({ told, bus, who }) {
           : html`<td><span class="inline"><input type="checkbox" aria-label=${t("scan.add", { unit: found.unit })} checked=${of(found.unit).on} onChange=${(event) => change1(found.unit, { on: event.target.checked })} />
               <input aria-label=${t("scan.name", { unit: found.unit })} value=${of(found.unit).name} maxlength="64" onInput=${(event) => change1(found.unit, { name: event.target.value, on: true })} /></span></td>
             <td><select aria-label=${t("scan.typeof", { unit: found.unit })} value=${of(found.unit).type} onChange=${(event) => change1(found.unit, { type: event.target.value, on: true })}>
-              <option value="">${t("scan.notype")}</option>${types.map((type) => html`<option>${type}</option>`)}</select></td>`}</tr>`)}</tbody></table></div>` : null}
+              <option value="">${t("scan.notype")}</option>${types.map((type) => html`<option value=${type}>${type}</option>`)}</select></td>`}</tr>`)}</tbody></table></div>` : null}
     ${isAdmin && told.found.some((found) => !found.device && found.understood) ? html`<p><button class="main" disabled=${!wanted.length} onClick=${show}>${t("scan.write")}</button></p>` : null}
     <${Failed} problem=${result && result.problem} />
     ${result && result.problem && result.problem.code === "refused" ? html`<p class="why">${result.problem.detail}</p>` : null}

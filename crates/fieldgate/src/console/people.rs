@@ -29,7 +29,10 @@ pub(super) fn listed(users: &Users) -> Vec<UserView> {
             let found = ROLES.iter().find(|(_, known)| *known == role);
             found.map(|(role, _)| *role)
         }),
-        rules: user.rules.as_ref().map(|rules| rules.iter().map(shown).collect()),
+        rules: user
+            .rules
+            .as_ref()
+            .map(|rules| rules.iter().map(shown).collect()),
         has_password: user.password.is_some(),
     });
     told.collect()
@@ -46,7 +49,10 @@ fn shown(rule: &Rule) -> RuleView {
 fn rule(given: &RuleView) -> Result<Rule, NotDone> {
     let found = ACCESS.iter().find(|(word, _)| *word == given.access);
     let (_, permission) = found.ok_or_else(|| {
-        NotDone::Refused(format!("{}: access is read, write, readwrite or deny", given.topic))
+        NotDone::Refused(format!(
+            "{}: access is read, write, readwrite or deny",
+            given.topic
+        ))
     })?;
     Rule::new(&given.topic, *permission)
         .map_err(|error| NotDone::Refused(format!("\"{}\" is {error}", given.topic)))
@@ -65,7 +71,10 @@ pub(super) fn set(file: &Path, name: &str, change: &UserChange) -> Result<Users,
         None => None,
     };
     // It takes its time, and needs no lock.
-    let password = change.password.as_ref().map(|password| PasswordHash::of(password.as_bytes()));
+    let password = change
+        .password
+        .as_ref()
+        .map(|password| PasswordHash::of(password.as_bytes()));
     let password = password.transpose();
     let password = password.map_err(|error| NotDone::Password(error.to_string()))?;
     edit(file, |users| {
@@ -106,7 +115,8 @@ fn edit(
 ) -> Result<Users, NotDone> {
     let failed = |error: std::io::Error| NotDone::Failed(error.to_string());
     let locked = Locked::new(file).map_err(failed)?;
-    let mut users = users_file::read_or_new(file).map_err(|report| NotDone::Refused(report.to_string()))?;
+    let mut users =
+        users_file::read_or_new(file).map_err(|report| NotDone::Refused(report.to_string()))?;
     let had_admin = has_admin(&users);
     change(&mut users)?;
     if had_admin && !has_admin(&users) {
@@ -148,13 +158,19 @@ mod tests {
             ..new(Some(Role::View))
         };
         let users = listed(&set(&file, "otto", &change).unwrap());
-        assert_eq!((users[1].role, users[1].rules.as_ref()), (Some(Role::View), Some(&rules)));
+        assert_eq!(
+            (users[1].role, users[1].rules.as_ref()),
+            (Some(Role::View), Some(&rules))
+        );
         let kept = UserChange {
             role: Some(None),
             ..UserChange::default()
         };
         let users = listed(&set(&file, "otto", &kept).unwrap());
-        assert_eq!((users[1].role, users[1].rules.as_ref()), (None, Some(&rules)));
+        assert_eq!(
+            (users[1].role, users[1].rules.as_ref()),
+            (None, Some(&rules))
+        );
         let wrong = |topic: &str, access: &str| UserChange {
             rules: Some(Some(vec![RuleView {
                 topic: topic.into(),
