@@ -102,7 +102,7 @@ export function mount({ root, parent, text, label, phrases, readOnly, changed, c
       EditorState.lineSeparator.of(lineEnd(text)),
       EditorState.phrases.of(phrases),
       EditorState.readOnly.of(Boolean(readOnly)),
-      EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", autocapitalize: "off" }),
+      EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0", spellcheck: "false", autocapitalize: "off" }),
       lineNumbers(), highlightActiveLineGutter(), highlightSpecialChars(), history(), drawSelection(), indentOnInput(),
       bracketMatching(), closeBrackets(), highlightActiveLine(), highlightSelectionMatches(), search({ top: true }),
       yaml(), syntaxHighlighting(colours), looks,

@@ -15,7 +15,7 @@ function Field({ label, hint, children }) {
   return html`<label class="field"><span>${label}</span>${children}${hint ? html`<small>${hint}</small>` : null}</label>`;
 }
 
-const BusChoice = ({ buses }) => html`<${Field} label=${t("point.bus")}><select name="bus">${buses.map((bus) => html`<option value=${bus}>${bus}</option>`)}</select><//>`;
+const BusChoice = ({ buses }) => html`<${Field} label=${t("tools.bus")}><select name="bus">${buses.map((bus) => html`<option value=${bus}>${bus}</option>`)}</select><//>`;
 
 export default function Tools({ who }) {
   const { data, problem } = usePolled((background) => get("buses", background), 0);
@@ -70,12 +70,14 @@ function Found({ told, bus, who }) {
   const [chosen, setChosen] = useState({});
   const [change, setChange] = useState(null);
   const [result, setResult] = useState(null);
+  const [added, setAdded] = useState({});
+  const found = told.found.map((one) => (added[one.unit] ? { ...one, device: added[one.unit] } : one));
   useEffect(() => {
     get("types").then((told) => setTypes(told.items), () => {});
   }, []);
   const change1 = (unit, what) => setChosen((old) => ({ ...old, [unit]: { ...of(unit), ...what } }));
   const of = (unit) => chosen[unit] || { name: `${bus}-${unit}`, type: guess((told.found.find((found) => found.unit === unit) || {}).text || "", types), on: false };
-  const wanted = told.found.filter((found) => !found.device && of(found.unit).on);
+  const wanted = found.filter((found) => !found.device && of(found.unit).on);
   const show = async () => {
     setResult(null);
     try {
@@ -93,6 +95,7 @@ function Found({ told, bus, who }) {
     try {
       await ask("config", { method: "PUT", body: { text: change.text }, headers: { "If-Match": `"${change.disk.tag}"` } });
       saved = true;
+      setAdded((old) => ({ ...old, ...Object.fromEntries(wanted.map(({ unit }) => [unit, of(unit).name.trim()])) }));
       setResult({ saved, applied: await post("config/apply", {}) });
       setChosen({});
     } catch (problem) {
@@ -103,15 +106,15 @@ function Found({ told, bus, who }) {
   const isAdmin = who.role === "admin";
   return html`<h3>${count("scan.found", told.found.length)}</h3>
     ${told.found.length ? html`<div class="scroll" tabindex="0" role="region" aria-label=${t("scan")}><table><thead><tr><th scope="col">${t("scan.unit")}</th><th scope="col">${t("scan.says")}</th>
-        <th scope="col">${t("point.device")}</th>${isAdmin ? html`<th scope="col">${t("scan.type")}</th>` : null}</tr></thead>
-      <tbody>${told.found.map((found) => html`<tr key=${found.unit}><th scope="row">${found.unit}</th><td class="says">${found.text}</td>
+        <th scope="col">${t("devices.device")}</th>${isAdmin ? html`<th scope="col">${t("scan.type")}</th>` : null}</tr></thead>
+      <tbody>${found.map((found) => html`<tr key=${found.unit}><th scope="row">${found.unit}</th><td class="says">${found.text}</td>
         ${found.device ? html`<td><a href=${`#/devices/${encodeURIComponent(found.device)}`}>${found.device}</a></td>${isAdmin ? html`<td></td>` : null}`
           : !isAdmin || !found.understood ? html`<td class="muted">${t("scan.new")}</td>${isAdmin ? html`<td></td>` : null}`
           : html`<td><span class="inline"><input type="checkbox" aria-label=${t("scan.add", { unit: found.unit })} checked=${of(found.unit).on} onChange=${(event) => change1(found.unit, { on: event.target.checked })} />
               <input aria-label=${t("scan.name", { unit: found.unit })} value=${of(found.unit).name} maxlength="64" onInput=${(event) => change1(found.unit, { name: event.target.value, on: true })} /></span></td>
             <td><select aria-label=${t("scan.typeof", { unit: found.unit })} value=${of(found.unit).type} onChange=${(event) => change1(found.unit, { type: event.target.value, on: true })}>
               <option value="">${t("scan.notype")}</option>${types.map((type) => html`<option value=${type}>${type}</option>`)}</select></td>`}</tr>`)}</tbody></table></div>` : null}
-    ${isAdmin && told.found.some((found) => !found.device && found.understood) ? html`<p><button class="main" disabled=${!wanted.length} onClick=${show}>${t("scan.write")}</button></p>` : null}
+    ${isAdmin && found.some((found) => !found.device && found.understood) ? html`<p><button class="main" disabled=${!wanted.length} onClick=${show}>${t("scan.write")}</button></p>` : null}
     <${Failed} problem=${result && result.problem} />
     ${result && result.problem && result.problem.code === "refused" ? html`<p class="why">${result.problem.detail}</p>` : null}
     <${Outcome} result=${result} />

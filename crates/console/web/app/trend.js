@@ -51,7 +51,12 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 function options(names, units, width, height, label) {
   const scales = [...new Set(names.map((name) => units[name] || "1"))];
   const axis = { stroke: css("--muted"), grid: { stroke: css("--edge"), width: 1 }, ticks: { stroke: css("--edge") }, font: "12px system-ui, sans-serif" };
-  const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+  // Seconds only where minutes are too coarse.
+  const clock = (marks) => {
+    const fine = marks.length > 1 && marks[1] - marks[0] < 60 ? { second: "2-digit" } : {};
+    const format = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", ...fine, hourCycle: "h23" });
+    return marks.map((seconds) => format.format(seconds * 1000));
+  };
   const series = [{}];
   const bands = [];
   names.forEach((name, index) => {
@@ -65,7 +70,7 @@ function options(names, units, width, height, label) {
     legend: { show: false },
     cursor: { drag: { x: true, y: false }, points: { show: false } },
     scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range: (_, least, most) => padded(least, most) }])) },
-    axes: [{ ...axis, values: (_, marks) => marks.map(clock) },
+    axes: [{ ...axis, space: 85, values: (_, marks) => clock(marks) },
       ...scales.slice(0, 2).map((scale, index) => ({ ...axis, scale, side: index ? 1 : 3, size: 70, grid: index ? { show: false } : axis.grid,
         label: scale === "1" ? undefined : scale, labelSize: 18, labelFont: axis.font, values: (_, marks) => marks.map((mark) => number(Number(mark.toPrecision(8)))) }))],
     hooks: { ready: [(chart) => chart.root.querySelectorAll("canvas").forEach((canvas) => {

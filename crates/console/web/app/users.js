@@ -34,6 +34,7 @@ export default function Users({ who }) {
 function Edit({ user, who, done, close }) {
   const [all, setAll] = useState(user.rules === null || user.isNew);
   const [rules, setRules] = useState(user.rules || []);
+  const [role, setRole] = useState(user.console || "");
   const [problem, setProblem] = useState(null);
   const [isSure, setSure] = useState(false);
   const [isBusy, setBusy] = useState(false);
@@ -51,7 +52,7 @@ function Edit({ user, who, done, close }) {
   const submit = (event) => {
     event.preventDefault();
     const given = new FormData(event.target);
-    const body = { console: given.get("console") || null, rules: all ? null : rules.filter((rule) => rule.topic.trim()) };
+    const body = { console: role || null, rules: all ? null : rules.filter((rule) => rule.topic.trim()) };
     if (given.get("password")) {
       if (given.get("password") !== given.get("again")) return setProblem(new Error(t("setup.differ")));
       body.password = given.get("password");
@@ -62,9 +63,9 @@ function Edit({ user, who, done, close }) {
   return html`<${Dialog} label=${user.isNew ? t("users.add") : user.user} close=${close} wide=${true}>
     <form onSubmit=${submit}><h2>${user.isNew ? t("users.add") : user.user}</h2>
       ${user.isNew ? html`<label class="field"><span>${t("user")}</span><input name="user" required maxlength="256" autocomplete="off" /></label>` : null}
-      <label class="field"><span>${t("users.console")}</span><select name="console" value=${user.console || ""}>${roles.map((role) => html`<option value=${role} selected=${role === (user.console || "")}>${role ? t(`role.${role}`) : t("users.nothing")}</option>`)}</select></label>
+      <label class="field"><span>${t("users.console")}</span><select name="console" value=${role} onChange=${(event) => setRole(event.target.value)}>${roles.map((role) => html`<option value=${role}>${role ? t(`role.${role}`) : t("users.nothing")}</option>`)}</select></label>
       <div class="fields"><label class="field"><span>${t(user.isNew ? "password" : "users.password")}</span><input name="password" type="password" required=${user.isNew} minlength="10" maxlength="1024" autocomplete="new-password" /><small>${t(user.isNew ? "setup.password" : "users.stays")}</small></label>
-        <label class="field"><span>${t("setup.again")}</span><input name="again" type="password" required=${user.isNew} maxlength="1024" autocomplete="new-password" /><small> </small></label></div>
+        <label class="field"><span>${t("setup.again")}</span><input name="again" type="password" required=${user.isNew} maxlength="1024" autocomplete="new-password" /><small aria-hidden="true"> </small></label></div>
       <fieldset><legend>${t("users.mqtt")}</legend>
         <label class="check"><input type="radio" name="all" checked=${all} onChange=${() => setAll(true)} /> ${t("users.everything")}</label>
         <label class="check"><input type="radio" name="all" checked=${!all} onChange=${() => setAll(false)} /> ${t("users.rules")}</label>
