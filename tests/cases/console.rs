@@ -17,6 +17,7 @@ use harness::{
     Folder, PATIENCE, free_port,
     gateway::{Gateway, configuration, fieldgate},
     http::Http,
+    process::Process,
     python, repository,
 };
 
@@ -34,6 +35,14 @@ devices:
       pump:     {coil: 0, write: true}
       setpoint: {holding: 10, as: f32, unit: "°C", write: {min: 0, max: 80}}
       mode:     {holding: 12, as: u16, write: true, enum: {0: "off", 1: day, 2: night}}
+"#;
+
+/// Two meters on a bus of their own.
+const SPARE: &str = r#"
+version: 1
+gateway: {name: spare}
+buses: {spare: {tcp: "127.0.0.1:1502", modbus: tcp}}
+devices: {"spare-{unit}": {type: sdm630, bus: spare, units: [1, 2]}}
 "#;
 
 fn start(console: &str) -> (Gateway, Http) {
@@ -286,7 +295,23 @@ fn a_person_gets_from_the_first_start_to_a_written_value_and_every_page_is_fit_t
             &format!("listen: {{tcp: \"127.0.0.1:{port}\"}}\n  users: users.yaml"),
         )
         .replace("127.0.0.1:8180", "127.0.0.1:0");
-    let gateway = Gateway::start_text(port, &text, folder);
+    // A bus on which the configuration knows nobody yet.
+    let other = free_port();
+    let spare = folder.write("spare.yaml", SPARE);
+    let mut serving = Command::new(fieldgate());
+    serving
+        .arg("simulate")
+        .arg(&spare)
+        .arg("--listen")
+        .arg(format!("127.0.0.1:{other}"));
+    let serving = Process::spawn("simulate", &mut serving);
+    serving.wait_line("serving");
+    let text = text.replace(
+        "buses:\n",
+        &format!("buses:\n  spare: {{tcp: \"127.0.0.1:{other}\", modbus: tcp}}\n"),
+    );
+    let state = folder.path().join("state").display().to_string();
+    let gateway = Gateway::start_with(port, &text, folder, &["--state", &state]);
     gateway.keep_listening();
     gateway.wait_online("demo/plc/$state");
     let http = Http::of(&gateway);

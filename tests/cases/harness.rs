@@ -5,6 +5,7 @@
 // Every case is a crate of its own and uses its own part of this.
 #![allow(dead_code)]
 
+pub mod board;
 pub mod cable;
 pub mod faulty;
 pub mod gateway;

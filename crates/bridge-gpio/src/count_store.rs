@@ -80,6 +80,11 @@ const SEGMENTS: usize = 3;
 impl Open {
     fn read(path: &Path) -> Result<Self, Error> {
         let log = Log::open(path)?;
+        let devices = Self::replay(&log)?;
+        Ok(Self { log, devices })
+    }
+
+    fn replay(log: &Log) -> Result<BTreeMap<String, Counts>, Error> {
         let mut devices = BTreeMap::new();
         log.replay(|_, payload| {
             let text = |error: serde_json::Error| Error::Damaged(error.to_string());
@@ -87,7 +92,7 @@ impl Open {
             devices.extend(newer);
             Ok::<_, Error>(())
         })?;
-        Ok(Self { log, devices })
+        Ok(devices)
     }
 
     fn save(&mut self, device: &str, counts: &Counts) -> Result<(), Error> {
@@ -110,6 +115,35 @@ impl Folder {
             path: folder.into(),
             open: Mutex::default(),
         }
+    }
+
+    /// What a folder holds for some devices, those without counts left out. Another process may be writing there, so
+    /// a copy is read, which is made in `scratch`: what is found is what a loss of power now would leave.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn peek<'d>(
+        folder: &Path,
+        scratch: &Path,
+        devices: impl Iterator<Item = &'d str>,
+    ) -> io::Result<BTreeMap<String, Counts>> {
+        let mut all = match folder.join(LOG).is_dir() {
+            true => copied(&folder.join(LOG), scratch)?,
+            false => BTreeMap::new(),
+        };
+        let own = Self::new(folder);
+        let mut found = BTreeMap::new();
+        for device in devices {
+            let counts = match all.remove(device) {
+                Some(counts) => counts,
+                None => own.load_old(device)?,
+            };
+            if !counts.is_empty() {
+                found.insert(device.to_owned(), counts);
+            }
+        }
+        Ok(found)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Open) -> Result<T, Error>) -> io::Result<T> {
@@ -167,6 +201,30 @@ impl Folder {
     }
 }
 
+/// Files of a log that is copied, and how often that is tried: a log that goes on meanwhile may give a segment back.
+const COPIED_MAX: usize = 4 * SEGMENTS;
+const COPIES: usize = 3;
+
+/// What the copy of a log holds.
+fn copied(log: &Path, scratch: &Path) -> io::Result<BTreeMap<String, Counts>> {
+    let read = |place: &Path| -> Result<_, Error> {
+        fs::create_dir_all(place)?;
+        for entry in fs::read_dir(log)?.take(COPIED_MAX) {
+            let entry = entry?;
+            fs::copy(entry.path(), place.join(entry.file_name()))?;
+        }
+        Open::replay(&Log::open(place)?)
+    };
+    let mut found = Err(Error::Damaged("it was not read".to_owned()));
+    for number in 0..COPIES {
+        found = read(&scratch.join(format!("{LOG}-{number}")));
+        if found.is_ok() {
+            break;
+        }
+    }
+    found.map_err(io::Error::other)
+}
+
 /// Puts what is damaged out of the way, beside its place; what was put there before goes.
 fn set_aside(path: &Path, detail: &str) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
@@ -218,6 +276,37 @@ mod tests {
 
     fn counts(total: u64) -> Counts {
         Counts::from([("water".to_owned(), Kept { total, lost: 7 })])
+    }
+
+    #[test]
+    fn another_process_sees_the_counts_of_a_folder_that_is_in_use() {
+        let place = Place::new("peek");
+        let store = Folder::new(place.0.join("gpio"));
+        let look = |number: usize| {
+            let scratch = place.0.join(format!("scratch-{number}"));
+            Folder::peek(
+                &place.0.join("gpio"),
+                &scratch,
+                ["panel", "old", "none"].into_iter(),
+            )
+        };
+        fs::create_dir_all(&place.0).unwrap();
+        assert_eq!(look(0).unwrap(), BTreeMap::new());
+        for total in 0..5_000 {
+            store.save("panel", &counts(total)).unwrap();
+        }
+        fs::write(
+            place.0.join("gpio/old.json"),
+            r#"{"water": {"total": 3, "lost": 7}}"#,
+        )
+        .unwrap();
+        let want = [
+            ("old".to_owned(), counts(3)),
+            ("panel".to_owned(), counts(4_999)),
+        ];
+        assert_eq!(look(1).unwrap(), want.into());
+        store.save("panel", &counts(5_000)).unwrap();
+        assert_eq!(look(2).unwrap()["panel"], counts(5_000));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::counters::Totals;
 use crate::endpoint::TlsSettings;
 use crate::hub::Hub;
 use crate::net::{Certificates, TlsError};
+use crate::reserved::is_brokers;
 use crate::store::Store;
 
 /// What another door may ask of a broker. It may be kept when the broker is gone: then no user is let in.
@@ -37,6 +38,18 @@ impl Door {
         peer: IpAddr,
     ) -> Result<(), NotLetIn> {
         self.0.access.authenticate(user, password, peer).await
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0
+    }
+
+    /// Whether a client may publish to a topic, its own rules aside: a name that is valid, and not the broker's or the
+    /// program's own.
+    pub fn is_open(&self, topic: &str) -> bool {
+        fieldgate_mqtt::topic::name_is_valid(topic)
+            && !is_brokers(topic)
+            && self.0.access.own().levels_of(topic).is_none()
     }
 
     /// Counts since the start.

@@ -34,6 +34,7 @@ mod session;
 mod session_slot;
 mod sessions;
 mod shown;
+mod snapshot;
 mod store;
 mod sys;
 mod timers;
@@ -64,6 +65,7 @@ pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use message::Message;
 pub use net::{Bound, SocketFile, TlsError, TlsFile, bind};
 pub use network::{Network, NoNetwork};
+pub use snapshot::{ClientView, LevelView, RetainedView};
 pub use store::{StoreConfig, StoreError};
 
 use access::Policy;

@@ -6,15 +6,18 @@
 //! and `diff` what a reload has to do. Which bridges there are is an argument.
 
 mod claims;
+pub mod complete;
 mod console;
 mod diff;
 mod document;
+pub mod edit;
 mod entries;
 mod expand;
 mod gateway_keys;
 pub mod kinds;
 mod limits;
 mod listen;
+mod named;
 mod report;
 mod resolve;
 mod schema;
@@ -42,7 +45,8 @@ pub use diff::{Changes, diff};
 pub use expand::document;
 pub use limits::{Limits, Machine};
 pub use listen::{Address, Listen};
-pub use report::Report;
+pub use named::{NamedFile, named_files};
+pub use report::{Diagnostic, Report};
 pub use schema::schema;
 pub use source::Sources;
 pub use users::check_user_name;
@@ -142,12 +146,33 @@ pub fn load(path: &Path, kinds: Kinds) -> Result<Loaded, Report> {
 ///
 /// All mistakes of all files.
 pub fn load_with_files(path: &Path, kinds: Kinds) -> Result<Loaded, Report> {
-    load_and(path, kinds, |config, sources, report| {
-        check_certificates(config, sources, report);
-        if let Some(file) = &config.users_file {
-            config.users = users::load(file, report).unwrap_or_default();
-        }
-    })
+    load_and(path, kinds, read_named)
+}
+
+/// As [`load_with_files`], with `text` in the place of what the file says.
+///
+/// # Errors
+///
+/// All mistakes of all files.
+pub fn load_text_with_files(path: &Path, text: &str, kinds: Kinds) -> Result<Loaded, Report> {
+    let mut report = Report::default();
+    let sources = source::load_text(path, text, &mut report);
+    made(path, sources, kinds, report, read_named)
+}
+
+/// The names of the device types beside a configuration.
+pub fn type_names(path: &Path) -> Vec<String> {
+    let folder = path.parent().unwrap_or(Path::new("")).join("types");
+    let files = source::list(&folder, &mut Report::default()).into_iter();
+    let names = files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
+    names.collect()
+}
+
+fn read_named(config: &mut Config, sources: &Sources, report: &mut Report) {
+    check_certificates(config, sources, report);
+    if let Some(file) = &config.users_file {
+        config.users = users::load(file, report).unwrap_or_default();
+    }
 }
 
 fn check_certificates(config: &Config, sources: &Sources, report: &mut Report) {
@@ -171,7 +196,18 @@ fn load_and(
     read_files: impl FnOnce(&mut Config, &Sources, &mut Report),
 ) -> Result<Loaded, Report> {
     let mut report = Report::default();
-    let Some(sources) = source::load(path, &mut report) else {
+    let sources = source::load(path, &mut report);
+    made(path, sources, kinds, report, read_files)
+}
+
+fn made(
+    path: &Path,
+    sources: Option<Sources>,
+    kinds: Kinds,
+    mut report: Report,
+    read_files: impl FnOnce(&mut Config, &Sources, &mut Report),
+) -> Result<Loaded, Report> {
+    let Some(sources) = sources else {
         return Err(report);
     };
     let mut config = resolve::resolve(sources.clone(), kinds, &mut report);

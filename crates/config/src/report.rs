@@ -16,6 +16,7 @@ pub struct Diagnostic {
     pub mark: Option<Mark>,
     /// The path of the key; empty for the whole file.
     pub path: String,
+    /// What is wrong, for people.
     pub message: String,
 }
 

@@ -37,6 +37,16 @@ const TYPES_MAX: usize = 1000;
 /// is a reference to it later.
 pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Sources> {
     let main = read(path, report);
+    with_types(main, path, report)
+}
+
+/// The same with a text in the place of what the main file says.
+pub(crate) fn load_text(path: &Path, text: &str, report: &mut Report) -> Option<Sources> {
+    let main = file(&path.display().to_string(), text, report);
+    with_types(main, path, report)
+}
+
+fn with_types(main: Option<File>, path: &Path, report: &mut Report) -> Option<Sources> {
     let mut types = BTreeMap::new();
     let mut broken = Vec::new();
     let folder = path.parent().unwrap_or(Path::new("")).join("types");
@@ -61,7 +71,7 @@ pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Sources> {
 }
 
 /// The type files of a folder, by name. No folder is as good as an empty one.
-fn list(folder: &Path, report: &mut Report) -> Vec<std::path::PathBuf> {
+pub(crate) fn list(folder: &Path, report: &mut Report) -> Vec<std::path::PathBuf> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),

@@ -1,11 +1,11 @@
 //! Who may use the console, as the rest of the program says.
 
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 
-/// What comes later.
-pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use serde::{Deserialize, Serialize};
+
+use crate::files::NotDone;
+use crate::later::Later;
 
 /// What a user of the console may do. Each may do what those before may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,40 @@ pub struct Account {
     pub role: Role,
     /// Another number whenever the password is another: sessions that began with the old one end.
     pub stamp: u64,
+}
+
+/// A user, as it is listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserView {
+    /// Its name.
+    pub name: String,
+    /// What it may do in the console.
+    pub role: Option<Role>,
+    /// What it may do over MQTT; none for everything.
+    pub rules: Option<Vec<RuleView>>,
+    /// Whether it has a password, or only a client certificate proves it.
+    pub has_password: bool,
+}
+
+/// What a user may do with topics.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleView {
+    /// The topics.
+    pub topic: String,
+    /// `read`, `write`, `readwrite` or `deny`.
+    pub access: String,
+}
+
+/// What changes of a user; what is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserChange {
+    /// Another password.
+    pub password: Option<String>,
+    /// Another role, or none.
+    pub role: Option<Option<Role>>,
+    /// Other rules, or everything.
+    pub rules: Option<Option<Vec<RuleView>>>,
 }
 
 /// Why a user is not let in.
@@ -82,6 +116,19 @@ pub trait Accounts: Send + Sync {
     ///
     /// Why not, for people.
     fn found<'a>(&'a self, user: &'a str, password: &'a [u8]) -> Later<'a, Result<(), String>>;
+
+    /// All users, by name.
+    ///
+    /// # Errors
+    ///
+    /// If there is nowhere to keep users.
+    fn users(&self) -> Result<Vec<UserView>, NotDone>;
+
+    /// Makes a user, or changes it, and knows it from then on.
+    fn set<'a>(&'a self, user: &'a str, change: UserChange) -> Later<'a, Result<(), NotDone>>;
+
+    /// Removes a user, and knows it no more.
+    fn remove<'a>(&'a self, user: &'a str) -> Later<'a, Result<(), NotDone>>;
 
     /// Whether nothing forbids a user to write to this point, its role aside.
     fn may_write(&self, user: &str, device: &str, point: &str) -> bool;

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use fieldgate_plant::Plant;
 use jiff::Timestamp;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::accounts::{Account, Role, Way};
 use crate::cookie;
 use crate::guard::Peer;
+use crate::jobs::Jobs;
+use crate::problem::Problem;
 use crate::session::{Holder, Session, Sessions, Token};
 use crate::setup::{self, Code, Tried};
 use crate::stream::Streams;
@@ -20,14 +23,21 @@ use crate::{Around, Settings};
 /// Set by pages on requests that they make by themselves, so that a session ends when its person has gone.
 const BY_ITSELF: &str = "x-background";
 
+/// Requests that may hold some megabytes, at a time.
+const LARGE_AT_A_TIME: usize = 2;
+/// How long the next waits for one of them.
+const LARGE_WAIT: Duration = Duration::from_secs(10);
+
 pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) around: Around,
     pub(crate) streams: Streams,
+    pub(crate) jobs: Jobs,
     pub(crate) started: Timestamp,
     sessions: Mutex<Sessions>,
     code: Mutex<Code>,
     trends: Mutex<Trends>,
+    large: Semaphore,
 }
 
 impl App {
@@ -39,10 +49,12 @@ impl App {
             settings,
             around,
             streams: Streams::default(),
+            jobs: Jobs::default(),
             started: Timestamp::now(),
             sessions: Mutex::default(),
             code: Mutex::new(new_code()?),
             trends: Mutex::new(Trends::new(Instant::now())),
+            large: Semaphore::new(LARGE_AT_A_TIME),
         };
         app.tell_code();
         Ok(app)
@@ -55,6 +67,19 @@ impl App {
     /// The code that lets somebody in now, if one does.
     pub(crate) fn code_now(&self) -> Option<String> {
         (self.around.accounts.way() != Way::Password).then(|| lock(&self.code).shown())
+    }
+
+    /// The right to hold what may be large, until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If others keep it.
+    pub(crate) async fn large(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let waited = tokio::time::timeout(LARGE_WAIT, self.large.acquire()).await;
+        waited.ok().and_then(Result::ok).ok_or_else(|| {
+            let text = "others are at work with the files; try again";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).after(1)
+        })
     }
 
     fn tell_code(&self) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::query::BODY_MAX;
+use crate::query::LARGE_MAX;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +98,11 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         ));
     }
     let length = text(headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
-    if length > BODY_MAX as u64 {
+    if length > LARGE_MAX as u64 {
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
-            format!("a body has at most {BODY_MAX} bytes"),
+            format!("a body has at most {LARGE_MAX} bytes"),
         ));
     }
     let has_body = length > 0 || headers.contains_key(header::TRANSFER_ENCODING);

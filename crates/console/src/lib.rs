@@ -12,9 +12,13 @@ mod answer;
 mod app;
 mod assets;
 mod cookie;
+mod files;
 mod guard;
 mod house;
+mod jobs;
+mod later;
 mod logs;
+mod messages;
 mod metrics;
 mod problem;
 mod query;
@@ -25,6 +29,7 @@ mod setup;
 mod shown;
 mod stall;
 mod stream;
+mod tools;
 mod trend;
 
 use std::io;
@@ -35,10 +40,17 @@ use fieldgate_plant::Plant;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::{Account, Accounts, Later, Refusal, Role, Way};
+pub use accounts::{Account, Accounts, Refusal, Role, RuleView, UserChange, UserView, Way};
+pub use files::{
+    Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text,
+    Version,
+};
 pub use house::{Figure, FigureKind, House};
+pub use later::Later;
 pub use logs::{Entry as LogEntry, Logs};
+pub use messages::{Client, Kept, Level, Messages, Sent};
 pub use serve::{Door, Encrypt, Encrypted, Socket};
+pub use tools::{Found, NewDevice, Raw, RawRead, Scan, Told, Tools, Unable};
 
 use app::App;
 
@@ -68,6 +80,12 @@ pub struct Around {
     pub accounts: Arc<dyn Accounts>,
     /// What the program has logged.
     pub logs: Logs,
+    /// The message broker.
+    pub messages: Arc<dyn Messages>,
+    /// What is done on buses.
+    pub tools: Arc<dyn Tools>,
+    /// The files of the gateway.
+    pub files: Arc<dyn Files>,
     /// Figures of the rest of the program.
     pub house: Arc<dyn House>,
 }

@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::files::{Mistake, NotDone};
+
 /// What is wrong with a request, or what became of it.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -16,6 +18,8 @@ pub(crate) struct Problem {
     detail: String,
     /// What the device holds, where that is the problem.
     present: Option<Box<RawValue>>,
+    /// What is wrong with a file, where that is the problem.
+    mistakes: Option<Vec<Mistake>>,
     /// Seconds to wait.
     retry: Option<u64>,
 }
@@ -30,6 +34,8 @@ struct Written<'a> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     present: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mistakes: Option<&'a [Mistake]>,
 }
 
 impl Problem {
@@ -39,6 +45,7 @@ impl Problem {
             code,
             detail: detail.into(),
             present: None,
+            mistakes: None,
             retry: None,
         }
     }
@@ -66,6 +73,30 @@ impl Problem {
     }
 }
 
+impl From<NotDone> for Problem {
+    fn from(not_done: NotDone) -> Self {
+        let unprocessable = |code, text| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text);
+        match not_done {
+            NotDone::Mistakes(mistakes) => Self {
+                mistakes: Some(mistakes),
+                ..unprocessable(
+                    "mistakes",
+                    "there are mistakes; nothing has changed".to_owned(),
+                )
+            },
+            NotDone::Stale => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "stale",
+                "the file was changed meanwhile; nothing was written",
+            ),
+            NotDone::Missing => Self::missing("there is no such thing"),
+            NotDone::Password(text) => unprocessable("wrong_password", text),
+            NotDone::Refused(text) => unprocessable("refused", text),
+            NotDone::Failed(text) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", text),
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let written = Written {
@@ -75,6 +106,7 @@ impl IntoResponse for Problem {
             detail: &self.detail,
             code: self.code,
             present: self.present.as_deref(),
+            mistakes: self.mistakes.as_deref(),
         };
         let text = serde_json::to_vec(&written).unwrap_or_default();
         let mut response = Response::new(Body::from(text));

@@ -15,6 +15,10 @@ use crate::problem::Problem;
 pub(crate) const BODY_MAX: usize = 64 * 1024;
 /// How long a body may take to come.
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// The same of one that may be large.
+const LARGE_TIME: Duration = Duration::from_secs(60);
+/// Bytes of a body that may be large, whatever it is of.
+pub(crate) const LARGE_MAX: usize = 8 << 20;
 /// Keys of a query.
 const KEYS_MAX: usize = 16;
 
@@ -41,6 +45,11 @@ impl Query {
     /// The text of a key; empty if it is not there.
     pub(crate) fn text(&self, key: &str) -> &str {
         self.0.get(key).map(String::as_str).unwrap_or_default()
+    }
+
+    /// The text of a key, if it is there.
+    pub(crate) fn given(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
     }
 
     /// A whole number from `least` to `most`.
@@ -108,7 +117,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Names {
 
 /// The whole body of a request.
 pub(crate) async fn bytes(body: Body) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_TIME, to_bytes(body, BODY_MAX)).await;
+    up_to(body, BODY_MAX, BODY_TIME).await
+}
+
+async fn up_to(body: Body, most: usize, time: Duration) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(time, to_bytes(body, most)).await;
     match read {
         Err(_) => Err(Problem::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -118,7 +131,7 @@ pub(crate) async fn bytes(body: Body) -> Result<Bytes, Problem> {
         Ok(Err(_)) => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
-            format!("the body ends too early, or has more than {BODY_MAX} bytes"),
+            format!("the body ends too early, or has more than {most} bytes"),
         )),
         Ok(Ok(bytes)) => Ok(bytes),
     }
@@ -127,5 +140,14 @@ pub(crate) async fn bytes(body: Body) -> Result<Bytes, Problem> {
 /// A body of JSON.
 pub(crate) async fn json<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Problem> {
     let bytes = bytes(body).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::bad(error.to_string()))
+}
+
+/// The same of those few requests that may bring more.
+pub(crate) async fn large_json<T: serde::de::DeserializeOwned>(
+    body: Body,
+    most: usize,
+) -> Result<T, Problem> {
+    let bytes = up_to(body, most, LARGE_TIME).await?;
     serde_json::from_slice(&bytes).map_err(|error| Problem::bad(error.to_string()))
 }

@@ -1,15 +1,20 @@
 //! Everything that can be asked, with who may.
 
+mod backup;
 mod buses;
+mod config;
 mod devices;
+mod jobs;
 mod lists;
 mod logs;
+mod mqtt;
 mod overview;
 mod points;
 mod session;
 mod setup;
 mod stream;
 mod system;
+mod users;
 mod write;
 
 use std::sync::Arc;
@@ -54,6 +59,7 @@ impl Routes {
         let filter = match method {
             Method::POST => MethodFilter::POST,
             Method::PATCH => MethodFilter::PATCH,
+            Method::PUT => MethodFilter::PUT,
             Method::DELETE => MethodFilter::DELETE,
             _ => MethodFilter::GET,
         };
@@ -114,7 +120,56 @@ fn all(app: Arc<App>) -> Routes {
     r.add(get.clone(), "/api/v1/buses", VIEW, buses::list);
     r.add(get.clone(), "/api/v1/broker", VIEW, system::broker);
     r.add(get, "/api/v1/logs", VIEW, logs::list);
+    tools(r);
+    files(r);
     routes
+}
+
+/// What is done on buses.
+fn tools(r: &mut Routes) {
+    const OPERATE: Needs = Needs::Role(Role::Operate);
+    let post = Method::POST;
+    let path = "/api/v1/devices/{device}/test";
+    r.add(post.clone(), path, OPERATE, jobs::test);
+    let path = "/api/v1/buses/{bus}/scan";
+    r.add(post.clone(), path, OPERATE, jobs::scan);
+    let path = "/api/v1/buses/{bus}/read";
+    r.add(post.clone(), path, OPERATE, jobs::read);
+    let path = "/api/v1/jobs/{job}";
+    r.add(Method::GET, path, OPERATE, jobs::one);
+    r.add(Method::DELETE, path, OPERATE, jobs::end);
+    r.add(Method::GET, "/api/v1/types", OPERATE, jobs::types);
+    let admin = Needs::Role(Role::Admin);
+    r.add(post, "/api/v1/config/add", admin, jobs::add);
+}
+
+/// The broker's clients and messages, and what has to do with files.
+fn files(r: &mut Routes) {
+    const ADMIN: Needs = Needs::Role(Role::Admin);
+    let (get, post) = (Method::GET, Method::POST);
+    r.add(get.clone(), "/api/v1/users", ADMIN, users::list);
+    r.add(Method::PUT, "/api/v1/users/{user}", ADMIN, users::put);
+    r.add(Method::DELETE, "/api/v1/users/{user}", ADMIN, users::remove);
+    r.add(get.clone(), "/api/v1/mqtt/clients", ADMIN, mqtt::clients);
+    let path = "/api/v1/mqtt/retained";
+    r.add(get.clone(), path, ADMIN, mqtt::retained);
+    let path = "/api/v1/mqtt/publish";
+    r.add(post.clone(), path, ADMIN, mqtt::publish);
+    let path = "/api/v1/config";
+    r.add(get.clone(), path, ADMIN, config::read);
+    r.add(Method::PUT, path, ADMIN, config::save);
+    let path = "/api/v1/config/running";
+    r.add(get.clone(), path, ADMIN, config::running);
+    r.add(post.clone(), "/api/v1/config/check", ADMIN, config::check);
+    let path = "/api/v1/config/complete";
+    r.add(post.clone(), path, ADMIN, config::complete);
+    r.add(post.clone(), "/api/v1/config/apply", ADMIN, config::apply);
+    let path = "/api/v1/config/versions";
+    r.add(get.clone(), path, ADMIN, config::versions);
+    let path = "/api/v1/config/versions/{version}";
+    r.add(get, path, ADMIN, config::version);
+    r.add(post.clone(), "/api/v1/backup", ADMIN, backup::make);
+    r.add(post, "/api/v1/restore", ADMIN, backup::restore);
 }
 
 /// The whole service.

@@ -23,9 +23,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use crate::accounts::Later;
 use crate::app::App;
 use crate::guard::Peer;
+use crate::later::Later;
 use crate::routes;
 use crate::stall::Stalling;
 

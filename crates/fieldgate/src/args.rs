@@ -88,6 +88,16 @@ pub(crate) enum Command {
     /// Each item of `provision.yaml` is checked and applied by itself, the mapping as a whole; both again
     /// when they change. `fieldgate/REPORT.txt` beside them says what was done. Needs root.
     Provision(Provision),
+    /// Write the configuration and what belongs to it to one file.
+    ///
+    /// That is: the configuration, device types, users, certificates, the counts of GPIO devices, and, sealed with a
+    /// password, private keys. The gateway goes on meanwhile.
+    Backup(Backup),
+    /// Take back what `backup` wrote.
+    ///
+    /// Everything in it is checked first, as `check` does; a backup with mistakes changes nothing. Files that it does
+    /// not have stay.
+    Restore(Restore),
     /// Look at, check and install updates of the SD image.
     ///
     /// An update is a signed bundle (NAME.raucb) for the slot that does not run. Needs root.
@@ -104,6 +114,50 @@ pub(crate) enum Command {
     Read(ReadTable),
     /// Write registers or bits of a unit, and read them back.
     Write(WriteTable),
+}
+
+/// Where a gateway has its files.
+#[derive(Args, Debug)]
+pub(crate) struct Place {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    pub(crate) config: PathBuf,
+    /// The folder of the state. Without it systemd's STATE_DIRECTORY, or /var/lib/fieldgate if it is there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Backup {
+    /// The file to write, such as plant7.tar.gz.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Leave private keys and passwords of uplinks out.
+    #[arg(long)]
+    pub(crate) without_keys: bool,
+    /// Read the password of the keys from the first line of standard input instead of asking for it twice.
+    #[arg(long, conflicts_with = "without_keys")]
+    pub(crate) stdin: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The backup.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only look whether it can be taken, and what it would replace.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Leave private keys in the backup; those that are there stay.
+    #[arg(long)]
+    pub(crate) without_keys: bool,
+    /// Read the password of the keys from the first line of standard input instead of asking for it.
+    #[arg(long, conflicts_with = "without_keys")]
+    pub(crate) stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,13 @@
 //! Wires the web console: its listeners, the users, the log, figures.
 
 mod accounts;
+mod files;
 mod house;
+mod messages;
+mod people;
+mod text;
+mod tools;
+mod versions;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -17,10 +23,15 @@ use fieldgate_plant::Plant;
 use tokio::net::TcpStream;
 
 pub(crate) use accounts::Known;
+pub(crate) use files::{Asked, Desk, Reloaded};
+pub(crate) use text::read;
 
+use crate::control::server::Buses;
 use crate::stop::Stop;
 use accounts::Users;
 use house::House;
+use messages::Messages;
+use tools::Toolbox;
 
 /// A console that has its sockets and does not serve yet.
 pub(crate) struct Opened {
@@ -101,9 +112,10 @@ pub(crate) fn start(
     plant: &Plant,
     broker: &Broker,
     known: Known,
+    desk: (&Desk, &Buses),
     logs: Logs,
 ) -> Result<Option<Console>, Stop> {
-    let started = opened.map(|opened| opened.start(plant, broker, known, logs));
+    let started = opened.map(|opened| opened.start(plant, broker, known, desk, logs));
     started.transpose()
 }
 
@@ -113,14 +125,26 @@ impl Opened {
         plant: &Plant,
         broker: &Broker,
         known: Known,
+        (desk, buses): (&Desk, &Buses),
         logs: Logs,
     ) -> Result<Console, Stop> {
+        let messages = Messages {
+            door: broker.door(),
+            link: broker.link("console"),
+            known: known.clone(),
+        };
         let users = Users::new(known, broker.door(), self.topics);
         let accounts: Arc<dyn fieldgate_console::Accounts> = Arc::new(users);
         let around = Around {
             plant: plant.clone(),
             accounts: Arc::clone(&accounts),
             logs,
+            messages: Arc::new(messages),
+            tools: Arc::new(Toolbox {
+                desk: desk.clone(),
+                buses: buses.clone(),
+            }),
+            files: Arc::new(desk.clone()),
             house: Arc::new(House::new(broker.door())),
         };
         let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;

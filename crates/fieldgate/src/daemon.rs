@@ -1,4 +1,4 @@
-//! The gateway as a daemon: start, signals, reload, clean shutdown.
+//! The gateway as a daemon: start, signals, reload, orderly end.
 //!
 //! `supervisor` polls, `publisher` publishes, `commands` takes commands. The broker itself has threads
 //! of its own and goes on serving whatever happens here.
@@ -26,11 +26,12 @@ use fieldgate_bridge::show::counted;
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
 use fieldgate_console::Logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args;
-use crate::console;
+use crate::backup;
+use crate::console::{self, Asked, Desk, Reloaded};
 use crate::control::{
     self,
     server::{Buses, Control},
@@ -93,20 +94,16 @@ impl Wanted {
 ///
 /// What keeps it from starting.
 pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
-    let path = args.config.path();
-    let (wanted, control) = (
-        Wanted {
-            path: path.to_owned(),
-            simulate: args.simulate,
-        },
-        args.control.as_deref(),
-    );
+    let wanted = Wanted {
+        path: args.config.path().to_owned(),
+        simulate: args.simulate,
+    };
+    let path = wanted.path.as_path();
     // What is simulated leaves nothing in the place of what is real.
     let usual = state_directory().filter(|_| !args.simulate);
     let state = args.state.clone().or(usual);
     let state = state.as_deref();
-    let config = wanted.load().map_err(Stop::Config)?;
-    let mut signals = Signals::new().map_err(Stop::Other)?;
+    let (config, desk, mut signals) = begin(&wanted, state)?;
     let mut doors = Access::new(&config, path);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let console = console::open(&config)?;
@@ -132,13 +129,20 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     supervisor.change(config).await.map_err(Stop::Listen)?;
     let buses = Buses::with(uplinks.running());
     buses.set(supervisor.handles());
-    let _control = open_control(path, control, &buses);
+    let _control = open_control(path, args.control.as_deref(), &buses);
     // Commands that came in before there were devices wait in the link until now.
     let commands = Commands::start(&link, &publisher, &plant);
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let console = console::start(console, &plant, &broker, doors.known(), logs)?;
+    let console = console::start(
+        console,
+        &plant,
+        &broker,
+        doors.known(),
+        (&desk, &buses),
+        logs,
+    )?;
     signals.notifier.ready();
 
     let mut parts = Parts {
@@ -146,6 +150,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
         supervisor: &mut supervisor,
         doors: &mut doors,
         uplinks: &mut uplinks,
+        desk: &desk,
     };
     serve(&mut signals, &broker, &mut parts, &changed, &buses, &wanted).await;
 
@@ -160,6 +165,28 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     drop((link, publisher));
     end(broker).await;
     Ok(())
+}
+
+/// Reads the configuration, after a restore that may have to be ended.
+fn begin(wanted: &Wanted, state: Option<&Path>) -> Result<(config::Config, Desk, Signals), Stop> {
+    let path = wanted.path.as_path();
+    take_over_restored(path, state);
+    let text = console::read(path);
+    let config = wanted.load().map_err(Stop::Config)?;
+    let (desk, asked) = Desk::new(path, state);
+    text.into_iter().for_each(|text| desk.runs(text));
+    let signals = Signals::new(asked).map_err(Stop::Other)?;
+    Ok((config, desk, signals))
+}
+
+/// Ends what a restore began. What cannot be ended is no reason not to serve.
+fn take_over_restored(path: &Path, state: Option<&Path>) {
+    if let Err(error) = backup::finish(path) {
+        log::error!("a backup was not restored to its end: {error}");
+    }
+    if let Err(error) = state.map_or(Ok(()), backup::take_counts) {
+        log::error!("the counts of a backup were not taken over: {error}");
+    }
 }
 
 /// Leaves the gateway's will, and asks for commands.
@@ -182,21 +209,24 @@ async fn end(broker: Broker) {
     log::info!("stopped");
 }
 
-/// What the service manager says by signals, and what it is told.
+/// What whoever started the process says by signals, and what it is told.
 struct Signals {
     notifier: Notifier,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// The same, from the console.
+    asked: mpsc::Receiver<Asked>,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(asked: mpsc::Receiver<Asked>) -> io::Result<Self> {
         Ok(Self {
             notifier: Notifier::new(),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            asked,
         })
     }
 }
@@ -207,6 +237,7 @@ struct Parts<'a> {
     supervisor: &'a mut Supervisor,
     doors: &'a mut Access,
     uplinks: &'a mut Uplinks,
+    desk: &'a Desk,
 }
 
 /// Returns when the daemon shall end.
@@ -231,14 +262,15 @@ async fn serve(
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hangup.recv() => {
-                signals.notifier.reloading();
-                // Even if the configuration has mistakes: what is wrong in it may be another thing.
-                broker.reload_certificates();
-                reload(wanted, broker, parts).await;
-                buses.set(parts.supervisor.handles());
+                reload_all(&mut signals.notifier, broker, parts, buses, wanted).await;
                 // A new device has all its topics as soon as one that was there from the start.
                 count.reset_immediately();
-                signals.notifier.ready();
+            }
+            Some(asked) = signals.asked.recv() => {
+                let told = reload_all(&mut signals.notifier, broker, parts, buses, wanted).await;
+                count.reset_immediately();
+                // Who has gone needs no answer.
+                let _ = asked.send(told);
             }
             _ = look.tick() => {
                 parts.doors.look(broker).await;
@@ -266,6 +298,22 @@ async fn serve(
     }
 }
 
+async fn reload_all(
+    notifier: &mut Notifier,
+    broker: &Broker,
+    parts: &mut Parts<'_>,
+    buses: &Buses,
+    wanted: &Wanted,
+) -> Reloaded {
+    notifier.reloading();
+    // Even if the configuration has mistakes: what is wrong in it may be another thing.
+    broker.reload_certificates();
+    let told = reload(wanted, broker, parts).await;
+    buses.set(parts.supervisor.handles());
+    notifier.ready();
+    told
+}
+
 /// What `systemctl status` shows: how many devices are online, and what a person must know besides.
 fn status((online, all): (usize, usize), is_keeping: bool) -> String {
     let kept = match is_keeping {
@@ -291,22 +339,26 @@ fn open_control(config: &Path, given: Option<&Path>, buses: &Buses) -> Option<Co
 }
 
 /// Reads the configuration again and takes over what changed.
-async fn reload(wanted: &Wanted, broker: &Broker, parts: &mut Parts<'_>) {
+async fn reload(wanted: &Wanted, broker: &Broker, parts: &mut Parts<'_>) -> Reloaded {
     let wanted = wanted.clone();
-    let config = match tokio::task::spawn_blocking(move || wanted.load()).await {
-        Ok(Ok(config)) => config,
-        Ok(Err(report)) => {
+    let read = move || (console::read(&wanted.path), wanted.load());
+    let loaded = tokio::task::spawn_blocking(read).await;
+    let (text, config) = match loaded {
+        Ok((text, Ok(config))) => (text, config),
+        Ok((_, Err(report))) => {
             log::error!("the configuration has mistakes and changes nothing");
             for diagnostic in report.iter() {
                 log::error!(target: ANSWER, "{diagnostic}");
             }
-            return;
+            return Reloaded::Mistakes(report);
         }
         Err(error) => {
-            log::error!("the configuration could not be read: {error}");
-            return;
+            let text = format!("the configuration could not be read: {error}");
+            log::error!("{text}");
+            return Reloaded::Failed(text);
         }
     };
+    text.into_iter().for_each(|text| parts.desk.runs(text));
     let is_new = parts.doors.change(&config, broker);
     broker.set_own(listen::own_topics(parts.supervisor.topics(), &config));
     let uplinks = parts.uplinks.change(&config.uplinks, broker).await;
@@ -316,19 +368,32 @@ async fn reload(wanted: &Wanted, broker: &Broker, parts: &mut Parts<'_>) {
         log::info!("reloaded: {uplinks} started or stopped");
     }
     match parts.supervisor.change(config).await {
-        Ok(changes) if changes.is_empty() && is_new => {}
-        Ok(changes) if changes.is_empty() => log::info!("reloaded: nothing changed"),
         Ok(changes) => {
-            for key in &changes.need_restart {
-                log::warn!(target: ANSWER, "{key} has changed and needs a restart");
-            }
-            log::info!(
-                "reloaded: {} added, {} removed, {} restarted",
-                counted(changes.added.len(), "device"),
-                changes.removed.len(),
-                changes.changed.len(),
-            );
+            say(&changes, is_new);
+            Reloaded::Done(changes, None)
         }
-        Err(error) => log::error!("reloaded, but not all: {error}"),
+        Err(error) => {
+            log::error!("reloaded, but not all: {error}");
+            Reloaded::Done(config::Changes::default(), Some(error.to_string()))
+        }
     }
+}
+
+/// What a reload has changed, for the log.
+fn say(changes: &config::Changes, is_new: bool) {
+    if changes.is_empty() {
+        if !is_new {
+            log::info!("reloaded: nothing changed");
+        }
+        return;
+    }
+    for key in &changes.need_restart {
+        log::warn!(target: ANSWER, "{key} has changed and needs a restart");
+    }
+    log::info!(
+        "reloaded: {} added, {} removed, {} restarted",
+        counted(changes.added.len(), "device"),
+        changes.removed.len(),
+        changes.changed.len(),
+    );
 }

@@ -4,6 +4,7 @@
 //! topic or a packet is, is none of its business.
 
 mod args;
+mod backup;
 mod commands;
 mod console;
 mod control;
@@ -66,6 +67,8 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Test(test) => block_on(commands::test(&test)),
         Command::Health(health) => health::check(&health),
         Command::Provision(provision) => provision::act(&provision),
+        Command::Backup(wanted) => backup::make(&wanted),
+        Command::Restore(wanted) => backup::take(&wanted),
         Command::Update(update) => update::act(&update),
         Command::User(user) => users::act(&user),
         Command::Uplink(uplink) => block_on(tools::uplink::act(&uplink)),

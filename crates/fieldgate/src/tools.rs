@@ -39,6 +39,8 @@ pub(crate) struct Line {
 
 enum End {
     Gateway(Client),
+    /// This process is the gateway.
+    Lent(BusHandle),
     Own {
         handle: BusHandle,
         cancel: CancellationToken,
@@ -127,10 +129,22 @@ impl Line {
         }
     }
 
+    /// A bus of this process.
+    pub(crate) fn lent(name: &str, handle: BusHandle) -> Self {
+        let config = handle.config().clone();
+        Self {
+            bus: name.to_owned(),
+            way: config.transport.to_string(),
+            end: End::Lent(handle),
+            config,
+            trouble: None,
+        }
+    }
+
     /// Opens the bus again with another configuration of its port.
     pub(crate) async fn reopen(self, config: BusConfig) -> Self {
         match self.end {
-            End::Gateway(_) => self,
+            End::Gateway(_) | End::Lent(_) => self,
             End::Own {
                 handle,
                 cancel,
@@ -169,7 +183,9 @@ impl Line {
                 };
                 client.ask(&envelope).await.map_err(Stop::Other)
             }
-            End::Own { handle, .. } => Ok(server::perform(handle, unit, background, &ask).await),
+            End::Own { handle, .. } | End::Lent(handle) => {
+                Ok(server::perform(handle, unit, background, &ask).await)
+            }
         }
     }
 

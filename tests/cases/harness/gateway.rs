@@ -30,20 +30,18 @@ impl Gateway {
 
     /// As [`Self::start`], with the whole text of the file.
     pub fn start_text(port: u16, text: &str, folder: Folder) -> Self {
+        Self::start_with(port, text, folder, &[])
+    }
+
+    /// As [`Self::start_text`], with more arguments.
+    pub fn start_with(port: u16, text: &str, folder: Folder, more: &[&str]) -> Self {
         let file = folder.write("gateway.yaml", text);
-        Self::started(port, &file, folder, &[])
+        Self::started(port, &file, folder, more)
     }
 
     /// As [`Self::start`], with a file that is there already, and stays.
     pub fn start_at(port: u16, file: &Path) -> Self {
         Self::started(port, file, Folder::new(), &[])
-    }
-
-    /// As [`Self::start_text`], with more options.
-    pub fn start_with(port: u16, text: &str, options: &[&str]) -> Self {
-        let folder = Folder::new();
-        let file = folder.write("gateway.yaml", text);
-        Self::started(port, &file, folder, options)
     }
 
     fn started(port: u16, file: &Path, folder: Folder, options: &[&str]) -> Self {

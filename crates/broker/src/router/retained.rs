@@ -1,5 +1,6 @@
 //! The last message of each topic that a publisher asked to keep (MQTT 5.0 section 3.3.1.3).
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use super::levels::{Levels, Place};
 use crate::budget::{Pot, Share};
 use crate::message::{Message, Routed};
 use crate::own::LINK;
+use crate::snapshot::{LevelView, PAYLOAD_MAX, RetainedView};
 
 /// What a retained message takes beside itself, in bytes, about.
 const KEPT: usize = 2 * size_of::<Kept>();
@@ -335,6 +337,50 @@ impl Retained {
             }
         });
         topics
+    }
+
+    /// The levels below a prefix, by name, from behind `after` on, at most `limit`.
+    pub(crate) fn levels_below(
+        &self,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<LevelView> {
+        let Some(place) = self.tree.find(levels(prefix)) else {
+            return Vec::new();
+        };
+        let mut found: BTreeMap<&str, (bool, Option<&Kept>)> = BTreeMap::new();
+        let ending = self.leaves(place).map(|kept| (kept.level(), Some(kept)));
+        let further = self.tree.children(place).map(|(level, _)| (level, None));
+        for (level, kept) in ending.chain(further) {
+            if after.is_some_and(|after| level <= after) {
+                continue;
+            }
+            let (has_more, message) = found.entry(level).or_default();
+            match kept {
+                Some(kept) => *message = Some(kept),
+                None => *has_more = true,
+            }
+            if found.len() > limit {
+                found.pop_last();
+            }
+        }
+        let told = found
+            .into_iter()
+            .map(|(level, (has_more, kept))| LevelView {
+                level: level.to_owned(),
+                has_more,
+                message: kept.map(|kept| {
+                    let payload = kept.message.payload();
+                    RetainedView {
+                        payload: payload.iter().take(PAYLOAD_MAX).copied().collect(),
+                        bytes: payload.len(),
+                        qos: kept.message.qos() as u8,
+                        publisher: kept.publisher.to_string(),
+                    }
+                }),
+            });
+        told.collect()
     }
 
     fn each(&self, found: impl FnMut(&Kept)) {

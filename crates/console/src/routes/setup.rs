@@ -80,7 +80,7 @@ pub(crate) async fn first_user(
 }
 
 /// What is wrong with a password, for people.
-fn wrong(user: &str, password: &str) -> Option<String> {
+pub(crate) fn wrong(user: &str, password: &str) -> Option<String> {
     let lower = password.to_lowercase();
     if user.trim().is_empty() {
         return Some("a user has a name".to_owned());

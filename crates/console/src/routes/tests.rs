@@ -12,13 +12,18 @@ use serde_json::{Value as Json, json};
 use tower_service::Service;
 
 use super::*;
-use crate::accounts::{Account, Accounts, Later, Refusal, Way};
+use crate::accounts::{Account, Accounts, Refusal, UserChange, UserView, Way};
+use crate::files::NotDone;
 use crate::house::{Figure, FigureKind, House};
+use crate::later::Later;
 use crate::logs::Logs;
 use crate::{Around, Settings};
 
 mod access;
+mod files;
+mod mqtt;
 mod reading;
+mod tools;
 
 /// Users of a test: name, password, role.
 #[derive(Default)]
@@ -63,6 +68,37 @@ impl Accounts for People {
         let mut people = self.0.lock().unwrap();
         people.push((user.to_owned(), password, Role::Admin));
         Box::pin(async { Ok(()) })
+    }
+
+    fn users(&self) -> Result<Vec<UserView>, NotDone> {
+        let people = self.0.lock().unwrap();
+        let told = people.iter().map(|(name, _, role)| UserView {
+            name: name.clone(),
+            role: Some(*role),
+            rules: None,
+            has_password: true,
+        });
+        Ok(told.collect())
+    }
+
+    fn set<'a>(&'a self, user: &'a str, change: UserChange) -> Later<'a, Result<(), NotDone>> {
+        let mut people = self.0.lock().unwrap();
+        people.retain(|(name, ..)| name != user);
+        let role = change.role.flatten().unwrap_or(Role::View);
+        people.push((user.into(), change.password.unwrap_or_default(), role));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn remove<'a>(&'a self, user: &'a str) -> Later<'a, Result<(), NotDone>> {
+        let mut people = self.0.lock().unwrap();
+        let before = people.len();
+        people.retain(|(name, ..)| name != user);
+        let done = if people.len() < before {
+            Ok(())
+        } else {
+            Err(NotDone::Missing)
+        };
+        Box::pin(std::future::ready(done))
     }
 
     fn may_write(&self, _: &str, _: &str, point: &str) -> bool {
@@ -111,6 +147,9 @@ fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
         plant: plant.clone(),
         accounts: Arc::clone(&people) as Arc<dyn Accounts>,
         logs: Logs::default(),
+        messages: Arc::new(mqtt::Post),
+        tools: Arc::new(tools::Bag),
+        files: Arc::new(files::Shelf::default()),
         house: Arc::new(Home),
     };
     let settings = Settings {

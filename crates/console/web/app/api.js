@@ -14,16 +14,16 @@ export class Problem extends Error {
     this.code = body.code;
     this.detail = body.detail;
     this.present = body.present;
+    this.mistakes = body.mistakes;
   }
 }
 
-export async function ask(path, { method = "GET", body, background = false } = {}) {
-  const headers = {};
+async function send(path, { method = "GET", body, background = false, headers: more = {} }) {
+  const headers = { ...more };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (background) headers["X-Background"] = "1";
-  let answer;
   try {
-    answer = await fetch(`/api/v1/${path}`, {
+    return await fetch(`/api/v1/${path}`, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -31,7 +31,28 @@ export async function ask(path, { method = "GET", body, background = false } = {
   } catch {
     throw new Problem(0, { code: "unreachable" });
   }
+}
+
+export async function ask(path, options = {}) {
+  const answer = await send(path, options);
   if (answer.status === 204) return null;
+  return read(answer);
+}
+
+// Has the browser keep what a request brings.
+export async function download(path, body) {
+  const answer = await send(path, { method: "POST", body });
+  if (!answer.ok) return read(answer);
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name ? name[1] : "fieldgate";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  return null;
+}
+
+async function read(answer) {
   const text = await answer.text();
   let told = {};
   try {

@@ -5,6 +5,7 @@ import { get, listen, pathOf } from "./api.js";
 import { count, number, t, time } from "./i18n.js";
 import { Choice, Failed, Search, State, useLayout, usePolled, useTick } from "./ui.js";
 import { Table } from "./points.js";
+import { Lazy } from "./system.js";
 
 const states = ["online", "offline", "starting"];
 
@@ -55,7 +56,9 @@ export function Devices({ query }) {
     </tbody></table></div>`;
 }
 
-export function Device({ name }) {
+const test = () => import("./test.js");
+
+export function Device({ name, who }) {
   const { data, problem } = usePolled((background) => get(pathOf(name), background), 5000, [name]);
   const title = html`<p class="crumbs"><a href="#/devices">${t("part.devices")}</a></p>
     <h1>${name} ${data ? html`<${State} device=${data} />` : null}</h1><${Failed} problem=${problem} />`;
@@ -70,6 +73,7 @@ export function Device({ name }) {
           <dt>${t("log")}</dt><dd><a href=${`#/logs?subject=${encodeURIComponent(name)}`}>${t("devices.log")}</a></dd></dl></section>
       <section class="card" aria-labelledby="h-figures"><h2 id="h-figures">${t("figures")}</h2><${Figures} figures=${data.figures} /></section>
     </div>
+    ${who.role !== "view" && data.bridge === "modbus" ? html`<${Lazy} load=${test} device=${name} />` : null}
     <section aria-labelledby="h-points"><h2 id="h-points">${t("part.points")}</h2><${Table} filter=${{ device: name }} /></section>`;
 }
 

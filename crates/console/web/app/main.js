@@ -10,8 +10,9 @@ import { Point } from "./point.js";
 import { Device, Devices } from "./devices.js";
 import { Buses } from "./buses.js";
 import { Logs } from "./logs.js";
+import { System } from "./system.js";
 
-const parts = ["overview", "points", "devices", "buses", "logs"];
+const parts = ["overview", "points", "devices", "buses", "logs", "system"];
 
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
@@ -45,13 +46,14 @@ function theme(name) {
 function Shown({ place, who }) {
   const { part, names, query } = place;
   if (part === "points" && names.length >= 2)
-    return html`<${Point} key=${names.join("/")} device=${names[0]} point=${names.slice(1).join("/")} who=${who} />`;
+    return html`<${Point} key=${names.join("/")} device=${names[0]} point=${names.slice(1).join("/")} query=${query} who=${who} />`;
   if (part === "points") return html`<${Points} query=${query} />`;
   if (part === "devices" && names.length >= 1)
-    return html`<${Device} key=${names[0]} name=${names[0]} />`;
+    return html`<${Device} key=${names[0]} name=${names[0]} who=${who} />`;
   if (part === "devices") return html`<${Devices} query=${query} />`;
   if (part === "buses") return html`<${Buses} />`;
   if (part === "logs") return html`<${Logs} query=${query} />`;
+  if (part === "system") return html`<${System} name=${names[0]} names=${names.slice(1)} query=${query} who=${who} />`;
   return html`<${Overview} />`;
 }
 

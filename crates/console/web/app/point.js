@@ -2,10 +2,13 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { ask, get, key, listen, pathOf, readings, show } from "./api.js";
-import { number, t, time, value } from "./i18n.js";
-import { Age, Chart, Failed, Quality, Reading, State, usePolled, useTick } from "./ui.js";
+import { t, time, value } from "./i18n.js";
+import { Lazy } from "./system.js";
+import { Age, Failed, Quality, Reading, State, usePolled, useTick } from "./ui.js";
 
-export function Point({ device, point, who }) {
+const trend = () => import("./trend.js");
+
+export function Point({ device, point, query, who }) {
   const path = pathOf(device, point);
   const { data, problem } = usePolled((background) => get(path, background), 10000, [path]);
   const [, draw] = useState(0);
@@ -18,6 +21,12 @@ export function Point({ device, point, who }) {
       stop();
     };
   }, []);
+  const others = (query.get("with") || "").split(",").filter(Boolean);
+  // In the address, so that it can be sent to somebody.
+  const change = (names) => {
+    const own = `#/points/${encodeURIComponent(device)}/${encodeURIComponent(point)}`;
+    location.hash = names.length ? `${own}?with=${names.map(encodeURIComponent).join(",")}` : own;
+  };
   const title = html`<p class="crumbs"><a href="#/points">${t("part.points")}</a> / <a href=${`#/devices/${encodeURIComponent(device)}`}>${device}</a></p>
     <h1>${point}</h1>`;
   if (!data) return html`${title}<${Failed} problem=${problem} />`;
@@ -38,8 +47,7 @@ export function Point({ device, point, who }) {
     ${data.may_write ? html`<${Write} data=${data} reading=${reading} path=${path} />` : null}
     ${data.writable && !data.may_write ? html`<p class="muted">${t(who.role === "view" ? "write.role" : "write.denied")}</p>` : null}
     <section aria-labelledby="h-trend"><h2 id="h-trend">${t("trend")}</h2>
-      <${Chart} trend=${data.trend} step=${data.step_seconds} format=${(v) => number(Number(v.toPrecision(6)))}
-        label=${t("trend.of", { name: `${device}/${point}` })} /></section>`;
+      <${Lazy} load=${trend} device=${device} point=${point} unit=${data.unit} others=${others} change=${change} /></section>`;
 }
 
 // What a person chose or typed, as it is sent.

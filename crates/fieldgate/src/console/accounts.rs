@@ -2,13 +2,17 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fieldgate_broker::{Door, NotLetIn, Role as BrokerRole};
 use fieldgate_config::users_file;
-use fieldgate_console::{Account, Accounts, Later, Refusal, Role, Way};
+use fieldgate_console::{
+    Account, Accounts, Later, NotDone, Refusal, Role, UserChange, UserView, Way,
+};
 use fieldgate_model::Topics;
+
+use super::people;
 
 /// What is known of the users now. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,11 @@ impl Known {
         let mut state = self.lock();
         state.users = users.clone();
         state.file = file.cloned();
+    }
+
+    /// Whether the rules of a user forbid it to publish to a topic.
+    pub(super) fn denies(&self, user: &str, topic: &str) -> bool {
+        self.lock().users.denies(user, topic)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -77,6 +86,28 @@ impl Users {
     }
 }
 
+impl Users {
+    fn file(&self) -> Result<PathBuf, NotDone> {
+        let file = self.known.lock().file.clone();
+        let text = "there is nowhere to keep users: write `users: users.yaml` below `broker:` in the configuration";
+        file.ok_or_else(|| NotDone::Refused(text.to_owned()))
+    }
+
+    /// Changes the file, and knows what it says from then on.
+    async fn edit(
+        &self,
+        work: impl FnOnce(&Path) -> Result<fieldgate_broker::Users, NotDone> + Send + 'static,
+    ) -> Result<(), NotDone> {
+        let file = self.file()?;
+        let path = file.clone();
+        let done = tokio::task::spawn_blocking(move || work(&path)).await;
+        let users = done.map_err(|error| NotDone::Failed(error.to_string()))??;
+        // The broker knows them when the file is looked at the next time.
+        self.known.set(&users, Some(&file));
+        Ok(())
+    }
+}
+
 impl Accounts for Users {
     fn way(&self) -> Way {
         let state = self.known.lock();
@@ -116,8 +147,23 @@ impl Accounts for Users {
         Box::pin(self.make(user, password))
     }
 
+    fn users(&self) -> Result<Vec<UserView>, NotDone> {
+        self.file()?;
+        Ok(people::listed(&self.known.lock().users))
+    }
+
+    fn set<'a>(&'a self, user: &'a str, change: UserChange) -> Later<'a, Result<(), NotDone>> {
+        let user = user.to_owned();
+        Box::pin(self.edit(move |file| people::set(file, &user, &change)))
+    }
+
+    fn remove<'a>(&'a self, user: &'a str) -> Later<'a, Result<(), NotDone>> {
+        let user = user.to_owned();
+        Box::pin(self.edit(move |file| people::remove(file, &user)))
+    }
+
     fn may_write(&self, user: &str, device: &str, point: &str) -> bool {
         let topic = self.topics.command(device, point);
-        !self.known.lock().users.denies(user, &topic)
+        !self.known.denies(user, &topic)
     }
 }

@@ -55,7 +55,12 @@ impl Buses {
         *self.buses.lock().unwrap_or_else(PoisonError::into_inner) = buses.collect();
     }
 
-    fn find(&self, name: &str) -> Result<BusHandle, String> {
+    /// A bus by its name.
+    ///
+    /// # Errors
+    ///
+    /// That there is none of that name, or that tools cannot use it.
+    pub(crate) fn find(&self, name: &str) -> Result<BusHandle, String> {
         let buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
         let names: Vec<&String> = buses.keys().collect();
         let known = || {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use fieldgate_bridge::Tell;
 use fieldgate_bridge::show::{counted, shown};
 use fieldgate_bridge_modbus::{
     Buses, Data, DeviceConfig, Exchange, Load, Order, PointConfig, ReadRequest, THINKS, decode,
@@ -26,9 +27,23 @@ pub(crate) async fn test(
     config: &Config,
     device: &DeviceConfig,
 ) -> Result<(), Stop> {
+    let line = Line::open(&test.config, config, &device.bus, test.control.as_deref()).await?;
+    show(line, config, device, &mut print).await
+}
+
+/// Polls one device once over `line`, and tells everything.
+///
+/// # Errors
+///
+/// If not all of it can be read.
+pub(crate) async fn show(
+    mut line: Line,
+    config: &Config,
+    device: &DeviceConfig,
+    tell: &mut Tell<'_>,
+) -> Result<(), Stop> {
     let name = device.name.as_str();
-    let mut line = Line::open(&test.config, config, &device.bus, test.control.as_deref()).await?;
-    print(&format!(
+    tell(&format!(
         "{name}: unit {} on bus {} ({}), {}\n",
         device.unit,
         device.bus,
@@ -37,8 +52,8 @@ pub(crate) async fn test(
     ));
     let read = async |request: &ReadRequest| line.read(device.unit, request).await;
     let exchanges = probe(device, read).await;
-    print(&table(device, &exchanges));
-    print(&bus_time(config, device));
+    tell(&table(device, &exchanges));
+    tell(&bus_time(config, device));
     line.close().await?;
     // A refused request whose parts were read lost nothing; its parts count for themselves.
     let failed = |exchange: &&Exchange| exchange.answer.is_err() && !exchange.is_divided;

@@ -60,13 +60,7 @@ pub(crate) async fn read(read: &ReadTable) -> Result<(), Stop> {
     );
     match (&point, &data) {
         (Some(point), _) => values(&mut text, point, &data),
-        (None, Data::Words(words)) => words_table(&mut text, at.address, words),
-        (None, Data::Bits(bits)) => {
-            for (address, bit) in (at.address..=u16::MAX).zip(bits) {
-                // Writing to a string does not fail.
-                let _ = writeln!(text, "{address:>7}  {}", u8::from(*bit));
-            }
-        }
+        (None, data) => text += &plain_table(at.address, data),
     }
     print(&text);
     Ok(())
@@ -251,7 +245,27 @@ async fn fetch(
     }
 }
 
-fn table(name: &str) -> Result<Table, Stop> {
+/// What was read from an address on, without a type.
+pub(crate) fn plain_table(first: u16, data: &Data) -> String {
+    let mut text = String::new();
+    match data {
+        Data::Words(words) => words_table(&mut text, first, words),
+        Data::Bits(bits) => {
+            for (address, bit) in (first..=u16::MAX).zip(bits) {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "{address:>7}  {}", u8::from(*bit));
+            }
+        }
+    }
+    text
+}
+
+/// A table by its name.
+///
+/// # Errors
+///
+/// That there is none of that name.
+pub(crate) fn table(name: &str) -> Result<Table, Stop> {
     let all = [Table::Coil, Table::Discrete, Table::Input, Table::Holding];
     let names = all.map(Table::name);
     let found = all.into_iter().find(|table| table.name() == name);

@@ -21,7 +21,7 @@ const BAR: usize = 24;
 ///
 /// Those of the command line, and of a bus that cannot be opened.
 pub(crate) async fn scan(scan: &Scan) -> Result<(), Stop> {
-    let units = units(&scan.units).map_err(Stop::Usage)?;
+    let units = units(&scan.units).map_err(|why| Stop::Usage(format!("--units: {why}")))?;
     let mut line = Line::find(&scan.on).await?;
     let ways = ways(&line.config, scan).map_err(Stop::Usage)?;
     if line.is_gateways() && ways != [line.config.clone()] {
@@ -78,7 +78,11 @@ pub(crate) async fn scan(scan: &Scan) -> Result<(), Stop> {
 }
 
 /// What a unit says, and whether that is an answer; `None` if it is silent.
-async fn look(line: &mut Line, unit: u8, limit: u32) -> Result<Option<(bool, String)>, Stop> {
+pub(crate) async fn look(
+    line: &mut Line,
+    unit: u8,
+    limit: u32,
+) -> Result<Option<(bool, String)>, Stop> {
     let ask = Ask::Read {
         table: Table::Holding,
         address: 0,
@@ -155,19 +159,23 @@ impl From<args::Parity> for Parity {
 }
 
 /// `1-20,100`
-fn units(text: &str) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+///
+/// What in it is no unit.
+pub(crate) fn units(text: &str) -> Result<Vec<u8>, String> {
     let number = |text: &str| {
         let number = text.trim().parse::<u8>().ok();
         number
             .filter(|number| (1..=247).contains(number))
-            .ok_or_else(|| format!("--units: `{text}` is no unit from 1 to 247"))
+            .ok_or_else(|| format!("`{text}` is no unit from 1 to 247"))
     };
     let mut units = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (number(first)?, number(last)?);
         if first > last {
-            return Err(format!("--units: `{part}` goes backwards"));
+            return Err(format!("`{part}` goes backwards"));
         }
         units.extend(first..=last);
     }

@@ -28,6 +28,44 @@ fn a_filter_finds_the_retained_messages_that_it_matches() {
 }
 
 #[test]
+fn a_level_is_looked_at_by_itself_and_page_by_page() {
+    let mut retained = Retained::new(100_000, &Arc::default(), &Arc::default());
+    for topic in ["a", "a/b", "a/b/c", "a/c/d", "b", "/x", "$SYS/x", "é"] {
+        store(&mut retained, message(topic, &[b'1'; 5_000]));
+    }
+    let told = |prefix, after, limit| {
+        let found = retained.levels_below(prefix, after, limit).into_iter();
+        let told = found.map(|level| {
+            let marks = [(level.has_more, "/"), (level.message.is_some(), "!")];
+            let marks = marks.into_iter().filter(|(is, _)| *is);
+            level.level + &marks.map(|(_, mark)| mark).collect::<String>()
+        });
+        told.collect::<Vec<_>>().join(" ")
+    };
+    for (prefix, after, limit, want) in [
+        (None, None, 9, "/ $SYS/ a/! b! é!"),
+        (None, None, 2, "/ $SYS/"),
+        (None, Some("$SYS"), 2, "a/! b!"),
+        (Some("a"), None, 9, "b/! c/"),
+        (Some("a/c"), None, 9, "d!"),
+        (Some(""), None, 9, "x!"),
+        (Some("b"), None, 9, ""),
+        (Some("none"), None, 9, ""),
+    ] {
+        assert_eq!(
+            told(prefix, after, limit),
+            want,
+            "{prefix:?} {after:?} {limit}"
+        );
+    }
+    let [kept] = &retained.levels_below(Some("a/b"), None, 1)[..] else {
+        panic!("one");
+    };
+    let kept = kept.message.as_ref().unwrap();
+    assert_eq!((kept.payload.len(), kept.bytes), (PAYLOAD_MAX, 5_000));
+}
+
+#[test]
 fn an_empty_payload_removes_and_the_tree_shrinks_back() {
     let mut retained = Retained::new(10_000, &Arc::default(), &Arc::default());
     store(&mut retained, message("a/b/c", b"1"));

@@ -50,6 +50,10 @@ async fn a_route_is_closed_to_strangers_and_to_lesser_roles() {
             Needs::Nothing => assert_ne!(stranger, 401, "{method} {path}"),
             _ => assert_eq!(stranger, 401, "{method} {path}"),
         }
+        if needs == Needs::Role(Role::Admin) {
+            assert_eq!((viewer, operator), (403, 403), "{method} {path}");
+            continue;
+        }
         if needs == Needs::Role(Role::Operate) {
             assert_eq!(viewer, 403, "{method} {path}");
         } else if needs != Needs::Nothing {
@@ -273,4 +277,56 @@ async fn login_before(bench: &Bench) -> Answer {
         .headers
         .insert(header::SET_COOKIE, cookie.parse().unwrap());
     answer
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_are_listed_made_changed_and_removed_and_their_sessions_end() {
+    let bench = bench(PEOPLE, false);
+    let ada = bench.login("ada").await;
+    let otto = bench.login("otto").await;
+    let put = async |user: &str, body: Json| {
+        let path = format!("/api/v1/users/{user}");
+        bench.ask("PUT", &path, &ada, Some(body)).await
+    };
+    for (body, want) in [
+        (json!({"password": "short"}), (422, "weak_password")),
+        (json!({"console": "root"}), (400, "bad_request")),
+        (json!({"rules": [{"topic": "a"}]}), (400, "bad_request")),
+        (json!({"roles": 1}), (400, "bad_request")),
+    ] {
+        let answer = put("eve", body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            want,
+            "{}",
+            answer.text
+        );
+    }
+    assert_eq!(
+        put(
+            "eve",
+            json!({"password": "correct horse", "console": "view"})
+        )
+        .await
+        .status,
+        204
+    );
+    assert_eq!(
+        put(
+            "otto",
+            json!({"password": "correct horse", "console": null})
+        )
+        .await
+        .status,
+        204
+    );
+    let answer = bench.ask("GET", "/api/v1/overview", &otto, None).await;
+    assert_eq!(answer.status, 401, "the session of another password ends");
+    let list = bench.ask("GET", "/api/v1/users", &ada, None).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 4);
+    assert!(!list.to_string().contains("correct horse"));
+    for (user, want) in [("eve", 204), ("eve", 404)] {
+        let path = format!("/api/v1/users/{user}");
+        assert_eq!(bench.ask("DELETE", &path, &ada, None).await.status, want);
+    }
 }

@@ -1,0 +1,164 @@
+// The last hour of a point, and of others beside it, in one chart.
+
+import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact.js";
+import { get } from "./api.js";
+import { number, t } from "./i18n.js";
+import { Failed, usePolled } from "./ui.js";
+
+// Lines of one chart: more cannot be told apart.
+const LINES = 8;
+const colours = ["--line", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
+
+// uPlot as its makers give it: a script that makes a global.
+let loading = null;
+function uplot() {
+  loading ||= new Promise((done, failed) => {
+    const style = document.createElement("link");
+    style.rel = "stylesheet";
+    style.href = new URL("../vendor/uPlot.min.css", import.meta.url);
+    const script = document.createElement("script");
+    script.src = new URL("../vendor/uPlot.iife.min.js", import.meta.url);
+    script.onload = () => done(window.uPlot);
+    script.onerror = () => {
+      loading = null;
+      failed(new Error(t("problem.unreachable")));
+    };
+    document.head.append(style, script);
+  });
+  return loading;
+}
+
+const shown = (v) => (v === null || v === undefined ? "—" : number(Number(v.toPrecision(6))));
+const span = (lo, hi) => (lo === hi ? shown(lo) : `${shown(lo)} … ${shown(hi)}`);
+
+// Cells of all lines over the same times, the newest last.
+function columns(names, data, now) {
+  const cells = Math.max(30, ...names.map((name) => (data.trends[name] ? data.trends[name].lo.length : 0)));
+  const times = Array.from({ length: cells }, (_, index) => now - (cells - 1 - index) * data.step_seconds);
+  const out = [times];
+  names.forEach((name) => {
+    const trend = data.trends[name] || { lo: [], hi: [] };
+    const gap = Array(cells - trend.lo.length).fill(null);
+    const [lo, hi] = [gap.concat(trend.lo), gap.concat(trend.hi)];
+    out.push(lo, hi, lo.map((low, index) => (low === null ? null : (low + hi[index]) / 2)));
+  });
+  return out;
+}
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// One scale for each unit; the first two have an axis.
+function options(names, units, width, height, label) {
+  const scales = [...new Set(names.map((name) => units[name] || "1"))];
+  const axis = { stroke: css("--muted"), grid: { stroke: css("--edge"), width: 1 }, ticks: { stroke: css("--edge") }, font: "12px system-ui, sans-serif" };
+  // Seconds only where minutes are too coarse.
+  const clock = (marks) => {
+    const fine = marks.length > 1 && marks[1] - marks[0] < 60 ? { second: "2-digit" } : {};
+    const format = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", ...fine, hourCycle: "h23" });
+    return marks.map((seconds) => format.format(seconds * 1000));
+  };
+  const series = [{}];
+  const bands = [];
+  names.forEach((name, index) => {
+    const [scale, colour] = [units[name] || "1", css(colours[index])];
+    const edge = { scale, stroke: "transparent", width: 0, points: { show: false } };
+    bands.push({ series: [series.length + 1, series.length], fill: `${colour}33` });
+    series.push(edge, edge, { scale, stroke: colour, width: 2, points: { show: false }, label: name });
+  });
+  return {
+    width, height, series, bands,
+    legend: { show: false },
+    cursor: { drag: { x: true, y: false }, points: { show: false } },
+    scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range: (_, least, most) => padded(least, most) }])) },
+    axes: [{ ...axis, space: 85, values: (_, marks) => clock(marks) },
+      ...scales.slice(0, 2).map((scale, index) => ({ ...axis, scale, side: index ? 1 : 3, size: 70, grid: index ? { show: false } : axis.grid,
+        label: scale === "1" ? undefined : scale, labelSize: 18, labelFont: axis.font, values: (_, marks) => marks.map((mark) => number(Number(mark.toPrecision(8)))) }))],
+    hooks: { ready: [(chart) => chart.root.querySelectorAll("canvas").forEach((canvas) => {
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", label);
+    })] },
+  };
+}
+
+function padded(least, most) {
+  if (least === null || most === null) return [0, 1];
+  const room = (most - least) * 0.08 || Math.abs(most) * 0.02 || 1;
+  return [least - room, most + room];
+}
+
+function Chart({ names, units, data, label, point }) {
+  const place = useRef(null);
+  const chart = useRef(null);
+  const now = useMemo(() => Date.now() / 1000, [data]);
+  const table = useMemo(() => columns(names, data, now), [names.join(), data]);
+  const [made, setMade] = useState(null);
+  const [failed, setFailed] = useState(null);
+  useEffect(() => {
+    uplot().then((made) => setMade(() => made), setFailed);
+  }, []);
+  const look = `${names.join()} ${document.documentElement.dataset.theme} ${document.documentElement.lang} ${names.map((name) => units[name]).join()}`;
+  useEffect(() => {
+    if (!made) return undefined;
+    const width = () => Math.max(200, place.current.clientWidth);
+    const height = () => (innerWidth < 700 ? 260 : 340);
+    chart.current = new made(options(names, units, width(), height(), label), table, place.current);
+    chart.current.setCursor({ left: -10, top: -10 });
+    const hook = (u) => point(u.cursor.idx);
+    (chart.current.hooks.setCursor ||= []).push(hook);
+    const observer = new ResizeObserver(() => chart.current && chart.current.setSize({ width: width(), height: height() }));
+    observer.observe(place.current);
+    return () => {
+      observer.disconnect();
+      chart.current.destroy();
+      chart.current = null;
+    };
+  }, [made, look]);
+  useEffect(() => {
+    if (chart.current) chart.current.setData(table);
+  }, [table]);
+  return html`<${Failed} problem=${failed} /><div class="trend" ref=${place}></div>`;
+}
+
+export default function Trend({ device, point, unit, others, change }) {
+  const own = `${device}/${point}`;
+  const names = [own, ...others.filter((name) => name !== own)].slice(0, LINES);
+  const list = names.join(",");
+  const { data, problem } = usePolled((background) => get(`trends?points=${encodeURIComponent(list)}`, background), 10000, [list]);
+  const [units, setUnits] = useState({ [own]: unit });
+  const [at, setAt] = useState(null);
+  const [all, setAll] = useState([]);
+  const [text, setText] = useState("");
+  useEffect(() => {
+    const missing = names.filter((name) => !(name in units));
+    missing.forEach((name) => get(`points?q=${encodeURIComponent(name.split("/")[1])}&limit=500`, true).then((told) => {
+      const found = told.items.find((item) => `${item.device}/${item.point}` === name);
+      setUnits((old) => ({ ...old, [name]: found ? found.unit : undefined }));
+    }, () => {}));
+  }, [list]);
+  useEffect(() => {
+    if (!text) return undefined;
+    const timer = setTimeout(() => get(`points?q=${encodeURIComponent(text)}&limit=20`, true).then((told) => setAll(told.items.map((item) => `${item.device}/${item.point}`)), () => {}), 150);
+    return () => clearTimeout(timer);
+  }, [text]);
+  const add = (name) => {
+    if (!name.includes("/") || names.includes(name) || names.length >= LINES) return;
+    setText("");
+    change([...others, name]);
+  };
+  if (!data) return html`<${Failed} problem=${problem} />`;
+  const table = columns(names, data, 0);
+  const last = at === null || at === undefined ? table[0].length - 1 : at;
+  const minutes = ((table[0].length - 1 - last) * data.step_seconds) / 60;
+  const isEmpty = names.every((name) => !data.trends[name] || !data.trends[name].lo.length);
+  return html`<div class="card"><${Failed} problem=${problem} />
+    ${isEmpty ? html`<p class="muted">${t("trend.none")}</p>` : html`<${Chart} names=${names} units=${units} data=${data} point=${setAt} label=${t("trend.of", { name: list })} />`}
+    <p class="count">${at === null || at === undefined ? t("now") : `−${number(minutes, 1)} min`}</p>
+    <ul class="plain legend">${names.map((name, index) => html`<li key=${name}><span class=${`key k${index}`} aria-hidden="true"></span>
+      <a href=${`#/points/${name.split("/").map(encodeURIComponent).join("/")}`}>${name}</a>
+      <b>${span(table[1 + 3 * index][last], table[2 + 3 * index][last])}${units[name] ? ` ${units[name]}` : ""}</b>
+      ${index ? html`<button class="quiet" aria-label=${t("trend.remove", { name })} onClick=${() => change(others.filter((other) => other !== name))}>×</button>` : null}</li>`)}</ul>
+    ${names.length < LINES ? html`<div class="inline"><input list="others" aria-label=${t("trend.add")} placeholder=${t("trend.add")} value=${text} maxlength="200" autocomplete="off"
+        onInput=${(event) => (all.includes(event.target.value) ? add(event.target.value) : setText(event.target.value))} />
+      <datalist id="others">${all.filter((name) => !names.includes(name)).map((name) => html`<option value=${name} />`)}</datalist>
+      <button disabled=${!all.includes(text)} onClick=${() => add(text)}>${t("trend.put")}</button></div>` : null}</div>`;
+}
