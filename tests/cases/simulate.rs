@@ -39,7 +39,7 @@ uplinks:
 fn any_mapping_is_played_without_an_edit_and_all_units_of_a_line_are_written_at_once() {
     let port = free_port();
     let text = configuration(port, PLANT);
-    let gateway = Gateway::start_with(port, &text, Folder::new(), &["--simulate"]);
+    let gateway = Gateway::start_with(port, &text, harness::Folder::new(), &["--simulate"]);
     gateway.keep_listening();
     gateway
         .process

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::markdown::Block;
 
 /// Whether it went well, and what it printed.
-pub fn fieldgate(arguments: &[&str]) -> (bool, String) {
+pub(crate) fn fieldgate(arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_fieldgate"))
         .args(arguments)
         .output()
@@ -20,10 +20,10 @@ pub fn fieldgate(arguments: &[&str]) -> (bool, String) {
 }
 
 /// A folder with everything that examples name; it goes when this goes.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = format!("fieldgate-documents-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(path.join("types")).unwrap();
@@ -46,7 +46,7 @@ impl Folder {
         folder
     }
 
-    pub fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         let path = self.0.join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
@@ -108,7 +108,7 @@ impl Drop for Folder {
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$NDVzYWx0c2FsdA$\
                     1l0Hq3Cw0mI3o0S1nV9m1E0qkC2lqF0sZf4w0b1m2nY";
 
-pub fn check_block(folder: &Folder, block: &Block) -> Result<(), String> {
+pub(crate) fn check_block(folder: &Folder, block: &Block) -> Result<(), String> {
     let text = &block.text;
     let first = text.lines().next().unwrap_or_default();
     let own = first

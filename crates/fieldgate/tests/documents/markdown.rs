@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-pub fn top() -> PathBuf {
+pub(crate) fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A document, by its path from the top of the repository.
-pub struct Document {
-    pub name: String,
-    pub text: String,
+pub(crate) struct Document {
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
-pub fn documents(folders: &[&str]) -> Vec<Document> {
+pub(crate) fn documents(folders: &[&str]) -> Vec<Document> {
     let mut found = Vec::new();
     for folder in folders {
         let mut paths: Vec<PathBuf> = std::fs::read_dir(top().join(folder))
@@ -36,20 +36,20 @@ pub fn documents(folders: &[&str]) -> Vec<Document> {
 }
 
 /// What the packages have: what a user reads.
-pub fn for_users() -> Vec<Document> {
+pub(crate) fn for_users() -> Vec<Document> {
     documents(&["config", "deploy"])
 }
 
 /// A fenced block.
-pub struct Block {
-    pub place: String,
-    pub language: String,
+pub(crate) struct Block {
+    pub(crate) place: String,
+    pub(crate) language: String,
     /// The comment before it.
-    pub mark: String,
-    pub text: String,
+    pub(crate) mark: String,
+    pub(crate) text: String,
 }
 
-pub fn blocks(document: &Document) -> Vec<Block> {
+pub(crate) fn blocks(document: &Document) -> Vec<Block> {
     let mut found: Vec<Block> = Vec::new();
     let mut is_open = false;
     let (mut mark, mut indent) = (String::new(), 0);
@@ -81,7 +81,7 @@ pub fn blocks(document: &Document) -> Vec<Block> {
 }
 
 /// The rows of all tables, each with the first cell of its table's head.
-pub fn rows(text: &str) -> Vec<(String, String)> {
+pub(crate) fn rows(text: &str) -> Vec<(String, String)> {
     let (mut found, mut head) = (Vec::new(), None::<String>);
     for line in text.lines() {
         let bare = line.trim();
@@ -100,12 +100,12 @@ pub fn rows(text: &str) -> Vec<(String, String)> {
 }
 
 /// What stands between backticks.
-pub fn codes(text: &str) -> Vec<&str> {
+pub(crate) fn codes(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
 /// The anchor of a heading, as it is made of its text.
-pub fn anchor(heading: &str) -> String {
+pub(crate) fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text
         .chars()
@@ -114,7 +114,7 @@ pub fn anchor(heading: &str) -> String {
 }
 
 /// A path without `..`.
-pub fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part.as_os_str().to_str() {
