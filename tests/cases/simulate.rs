@@ -2,7 +2,7 @@
 
 mod harness;
 
-use std::process::Command;
+use std::{collections::HashSet, process::Command};
 
 use harness::{
     free_port,
@@ -45,19 +45,21 @@ fn any_mapping_is_played_without_an_edit_and_all_units_of_a_line_are_written_at_
         .process
         .wait_line("silent: left out, as it cannot be simulated");
     let seen = Subscriber::start(port, "mqttv5", "plant7/#");
-    for topic in [
+    let wanted = [
         "meter-1/voltage_l1",
         "meter-2/power",
         "flat/energy",
         "scale/weight",
         "panel/door",
         "valve/open",
-    ] {
-        seen.wait(topic, |found, payload| {
-            let is_it = found == format!("plant7/{topic}");
-            (is_it && payload.contains("\"quality\":\"good\"")).then_some(())
-        });
-    }
+    ];
+    let mut wanted: HashSet<String> = wanted.map(|topic| format!("plant7/{topic}")).into();
+    seen.wait("a good value of every device", |topic, payload| {
+        if payload.contains("\"quality\":\"good\"") {
+            wanted.remove(topic);
+        }
+        wanted.is_empty().then_some(())
+    });
 
     // To all units: written without an answer, and the unit that is there has it.
     gateway.wait_online("plant7/all-valves/$state");
