@@ -97,7 +97,7 @@ async fn a_job_is_begun_looked_at_and_ended_and_the_third_waits() {
         ("/api/v1/buses/line/scan", json!({"units": 1}), 400),
         ("/api/v1/buses/line/scan", json!({"units": "all"}), 202),
         ("/api/v1/buses/line/scan", json!({"units": "all"}), 202),
-        ("/api/v1/buses/line/scan", json!({"units": "all"}), 503),
+        ("/api/v1/buses/line/scan", json!({"units": "all"}), 429),
     ] {
         assert_eq!(begin(path, body.clone()).await.0, want, "{path} {body}");
     }
