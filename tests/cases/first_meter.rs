@@ -146,6 +146,7 @@ fn the_page_leads_from_the_box_to_the_first_value() {
                     file.clone_from(&head);
                 }
                 file += &computer.here(&text);
+                file.push('\n');
                 fs::write(computer.file(), &file).unwrap();
             }
             Step::Type(text) => {

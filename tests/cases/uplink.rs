@@ -407,7 +407,7 @@ fn uplinks_come_change_and_go_with_a_reload_and_the_command_tests_one() {
     );
     std::fs::write(&file, configuration(gateway.port, "")).unwrap();
     gateway.process.signal("HUP");
-    gateway.process.wait_line("1 uplinks started or stopped");
+    gateway.process.wait_line("1 uplink started or stopped");
     let asked = Command::new(fieldgate())
         .args(["uplink", "status", "cloud", "--config"])
         .arg(&file)

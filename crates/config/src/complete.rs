@@ -43,7 +43,10 @@ pub fn complete(text: &str, place: usize, schema: &Value, types: &[&str]) -> Com
         .map_or(text.len(), |(at, _)| at);
     let before = text.get(..end).unwrap_or_default();
     let Some(found) = Scan::of(before).place() else {
-        return Completion::default();
+        return Completion {
+            from: before.chars().count(),
+            items: Vec::new(),
+        };
     };
     let mut schemas = vec![schema];
     for key in &found.path {

@@ -74,6 +74,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// The folder for what has to survive. What is simulated leaves nothing in the place of what is real.
+    fn state(&self, given: Option<PathBuf>) -> Option<PathBuf> {
+        given.or_else(|| state_directory().filter(|_| !self.simulate))
+    }
+
     fn load(&self) -> Result<config::Config, config::Report> {
         let mut config = config::load_with_files(&self.path, KINDS)?.config;
         if self.simulate {
@@ -98,10 +103,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
         path: args.config.path().to_owned(),
         simulate: args.simulate,
     };
-    let path = wanted.path.as_path();
-    // What is simulated leaves nothing in the place of what is real.
-    let usual = state_directory().filter(|_| !args.simulate);
-    let state = args.state.clone().or(usual);
+    let (path, state) = (wanted.path.as_path(), wanted.state(args.state.clone()));
     let state = state.as_deref();
     let (config, desk, mut signals) = begin(&wanted, state)?;
     let mut doors = Access::new(&config, path);

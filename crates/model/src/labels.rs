@@ -221,7 +221,7 @@ mod tests {
     fn a_table_that_a_command_could_not_use_is_refused() {
         for (json, want) in [
             ("{}", "at least one"),
-            (r#"{"1": "a", "1.0": "b"}"#, "there twice"),
+            (r#"{"1": "a", "1.0": "b"}"#, "duplicate"),
         ] {
             let error = serde_json::from_str::<Labels>(json).unwrap_err();
             assert!(error.to_string().contains(want), "{error}");

@@ -4,6 +4,12 @@
 //! A YAML block is complete, or begins with a top-level key of `gateway.yaml`. Others are marked by a comment in the
 //! line before: `<!-- users.yaml -->`, `<!-- types/NAME.yaml -->`, `<!-- below uplinks.NAME -->`, `<!-- of PROGRAM -->`.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "clippy allows them in test functions, not in what those call"
+)]
+
 mod examples;
 mod markdown;
 
