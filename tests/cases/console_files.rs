@@ -147,23 +147,12 @@ fn a_kill_while_it_is_saved_leaves_the_old_or_the_new_text() {
         let first = http.get("/api/v1/config").json();
         let old = first["text"].as_str().expect("text").to_owned();
         let new = format!("{old}# {}\n", "x".repeat(100_000 + round));
-        let body = json!({"text": new}).to_string();
+        let typed = new.clone();
         let tag = first["tag"].as_str().expect("a tag").to_owned();
         let (address, cookie) = (http.address.clone(), http.cookie.clone());
         let asking = std::thread::spawn(move || {
             let http = Http { address, cookie };
-            let host = format!("Host: {}", http.address);
-            let cookie = format!("Cookie: {}", http.cookie.as_deref().unwrap_or_default());
-            let tag = format!("If-Match: \"{tag}\"");
-            let head = [
-                host.as_str(),
-                &cookie,
-                "Sec-Fetch-Site: same-origin",
-                "Content-Type: application/json",
-                &tag,
-            ];
-            std::panic::catch_unwind(|| http.send("PUT", "/api/v1/config", &head, &body).status)
-                .unwrap_or(0)
+            std::panic::catch_unwind(|| put(&http, &tag, &typed).status).unwrap_or(0)
         });
         // Somewhere between the request and its answer, elsewhere each time.
         let begun = Instant::now();
