@@ -295,7 +295,7 @@ fn a_person_gets_from_the_first_start_to_a_written_value_and_every_page_is_fit_t
             &format!("listen: {{tcp: \"127.0.0.1:{port}\"}}\n  users: users.yaml"),
         )
         .replace("127.0.0.1:8180", "127.0.0.1:0");
-    // A bus on which the configuration knows nobody yet.
+    // A bus on which the configuration has no device yet.
     let other = free_port();
     let spare = folder.write("spare.yaml", SPARE);
     let mut serving = Command::new(fieldgate());

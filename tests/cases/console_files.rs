@@ -113,7 +113,7 @@ fn the_configuration_is_saved_as_it_was_typed_applied_and_had_back() {
     let applied = http.ask("POST", "/api/v1/config/apply", "{}").json();
     assert_eq!(applied["removed"], json!(["second"]));
 
-    // Mistakes that somebody makes with another editor are told too, and what runs goes on.
+    // Mistakes made with another editor are reported too, and what runs goes on.
     fs::write(&file, wrong).expect("the file");
     let refused = http.ask("POST", "/api/v1/config/apply", "{}");
     assert_eq!(

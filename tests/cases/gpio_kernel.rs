@@ -209,7 +209,7 @@ fn after_kill_9_the_kernel_has_the_lines_and_the_next_start_takes_them_as_they_a
 }
 
 #[test]
-fn a_line_that_somebody_holds_is_named_with_its_holder_and_taken_when_it_is_free() {
+fn a_line_in_use_is_named_with_its_consumer_and_taken_when_it_is_free() {
     let chip = SimulatedChip::with_hog("plant-io", &["DOOR"], Some((0, "heating-daemon")));
     let gateway = Plant::new(
         "devices:

@@ -143,7 +143,7 @@ fn a_killed_server_is_offline_in_time_and_back_by_itself_while_others_keep_their
 }
 
 #[test]
-fn a_device_that_accepts_and_never_answers_delays_nobody() {
+fn a_device_that_accepts_and_never_answers_delays_no_other() {
     // The system completes the connections; they are never read.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let healthy = Pymodbus::counter(0);

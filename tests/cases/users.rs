@@ -214,12 +214,12 @@ fn without_users_the_log_says_how_to_let_others_in() {
     gateway.reload(&text.replace("listen:", "allow_anonymous: true, listen:"));
     gateway
         .process
-        .wait_line("everybody on the network may read and write everything");
+        .wait_line("every client on the network may read and write everything");
     assert!(publish(port, "mqttv5", &["-u", "any", "-P", "thing"], "x").0);
 }
 
 #[test]
-fn nobody_is_alarmed_of_a_network_on_which_nothing_listens() {
+fn no_warning_about_a_network_without_a_listener() {
     let folder = Folder::new();
     let socket = folder.path().join("mqtt.sock");
     for listen in [
@@ -232,7 +232,7 @@ fn nobody_is_alarmed_of_a_network_on_which_nothing_listens() {
         assert!(
             !lines
                 .iter()
-                .any(|line| line.contains("everybody on the network")),
+                .any(|line| line.contains("every client on the network")),
             "{listen}: {lines:#?}"
         );
     }

@@ -43,7 +43,7 @@ pub struct GpioDriver {
 const EDGES_MAX: usize = 256;
 /// How often the number of lost pulses is looked at.
 const LOST_EVERY: Duration = Duration::from_secs(1);
-/// Longer than anybody waits: when there is nothing to do but wait for edges.
+/// Longer than any device runs without an event: when there is nothing to do but wait for edges.
 const FAR: Duration = Duration::from_secs(3600);
 
 impl GpioDriver {

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_dropped() {
+    fn abandoned_requests_are_dropped() {
         let now = Instant::now();
         let breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
         let mut queue = Queue::default();

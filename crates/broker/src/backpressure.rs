@@ -25,7 +25,7 @@ impl Pause {
         self.cells.is_empty()
     }
 
-    /// Forgets the subscribers that have caught up, and those for which everybody waited longer
+    /// Forgets the subscribers that have caught up, and those for which all publishers waited longer
     /// than `limit`. Returns when to look again; `None` when there is nothing left to wait for.
     ///
     /// `waker` is woken when a subscriber has caught up.

@@ -32,7 +32,7 @@ const PRESSURE: usize = 256 * 1024;
 /// Bytes in an outbox at which they may go on.
 const RELIEF: usize = 32 * 1024;
 
-/// One session, for as long as anybody refers to it.
+/// One session, for as long as there is a reference to it.
 #[derive(Debug)]
 pub(crate) struct SessionSlot {
     id: u64,

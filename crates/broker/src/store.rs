@@ -56,7 +56,7 @@ const LOST_MAX: usize = 1_024;
 /// Bytes that wait to be written, from which on those who bring more have to wait.
 const BACKLOG: usize = 4 << 20;
 
-/// The store's side that everybody sees.
+/// The public side of the store.
 #[derive(Debug)]
 pub(crate) struct Store {
     shared: Arc<Shared>,

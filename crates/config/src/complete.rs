@@ -1,4 +1,4 @@
-//! What can stand at a place of a configuration that somebody is writing. Pure.
+//! What can stand at a place of a configuration while it is being edited. Pure.
 //!
 //! A text that is being written is seldom right, so it is not parsed: a scanner walks over it up to the place and
 //! knows below which keys that is. What can stand there is what the schema says, and the names that the text gives to

@@ -20,7 +20,7 @@ pub struct Console {
     /// Whether passwords may go over the network unencrypted.
     #[serde(default)]
     pub allow_plain: bool,
-    /// Whether everybody who can connect may read figures.
+    /// Whether every client that can connect may read figures.
     #[serde(default)]
     pub metrics: bool,
 }

@@ -15,7 +15,7 @@ pub struct NamedFile {
     pub mark: Mark,
     /// The file, as it is named.
     pub path: PathBuf,
-    /// Whether it lets in whoever has it: a key, a password.
+    /// Whether it gives access: a key, a password.
     pub is_secret: bool,
 }
 

@@ -64,7 +64,7 @@ impl App {
         &self.around.plant
     }
 
-    /// The code that lets somebody in now, if one does.
+    /// The code with which one can log in now, if there is one.
     pub(crate) fn code_now(&self) -> Option<String> {
         (self.around.accounts.way() != Way::Password).then(|| lock(&self.code).shown())
     }

@@ -66,7 +66,7 @@ pub struct Settings {
     pub version: String,
     /// Names under which visitors may ask for it, beside addresses and `localhost`.
     pub names: Vec<String>,
-    /// Whether figures are for everybody who can connect; otherwise for programs on this machine, and for those who
+    /// Whether figures are for every client that can connect; otherwise for programs on this machine, and for those who
     /// are logged in.
     pub open_metrics: bool,
 }

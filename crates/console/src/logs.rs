@@ -81,7 +81,7 @@ impl Logs {
             let new = new.take_while(|entry| entry.number > wanted.after);
             (new.cloned().collect::<Vec<_>>(), lines.last)
         };
-        // Without the lock: whoever logs does not wait for a search.
+        // Without the lock: logging does not wait for a search.
         let found = all.into_iter().filter(|entry| wanted.fits(entry));
         let mut found: Vec<_> = found.take(wanted.limit).collect();
         found.reverse();

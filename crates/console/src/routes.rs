@@ -35,11 +35,11 @@ use crate::problem::Problem;
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Whoever can connect.
+    /// Every client that can connect.
     Nothing,
-    /// Who is logged in, with this role or more.
+    /// A user who is logged in, with this role or more.
     Role(Role),
-    /// Who is logged in, programs on this machine, and all others if the configuration says so.
+    /// A user who is logged in, programs on this machine, and all others if the configuration says so.
     Figures,
 }
 

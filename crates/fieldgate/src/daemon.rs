@@ -112,7 +112,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), &config);
     introduce(&publisher, &link, &config)?;
-    // Before anybody can read it.
+    // Before a client can read it.
     publisher.take_over(&config).await;
     broker.serve();
     let plant = Plant::default();
@@ -211,7 +211,7 @@ async fn end(broker: Broker) {
     log::info!("stopped");
 }
 
-/// What whoever started the process says by signals, and what it is told.
+/// Signals to the process, and what the service manager is told.
 struct Signals {
     notifier: Notifier,
     terminate: Signal,

@@ -57,7 +57,7 @@ pub(crate) async fn monitor(monitor: &Monitor) -> Result<(), Stop> {
     let mut last = None;
     loop {
         let mut frames = Vec::new();
-        // Longer than anybody waits, if no frame is underway.
+        // Longer than any caller waits, if no frame is underway.
         let far = Instant::now() + Duration::from_secs(3600);
         let silence = framer.deadline().map_or(far, Instant::from_std);
         tokio::select! {

@@ -200,7 +200,7 @@ FOLDER/types/t.yaml:1:20: points.p.coil: invalid value -1; expected a whole numb
 }
 
 #[test]
-fn certificates_are_looked_for_beside_the_file_by_whoever_runs_the_broker() {
+fn run_and_check_look_for_certificates_beside_the_file() {
     let folder = Folder::new("certificates");
     let text = "version: 1
 broker:

@@ -193,7 +193,7 @@ impl Run {
         apply::replace(&self.folder.join(PROVISION), kept.as_bytes(), 0o644, None)
             .map_err(NotSet::System)?;
         items.told.push(
-            "The passwords were taken out of the file, since anybody can read this card. The gateway \
+            "The passwords were taken out of the file, since every computer can read this card. The gateway \
              keeps them. To set another one, write it there again."
                 .to_owned(),
         );

@@ -21,7 +21,7 @@ pub enum Turn {
 const OVER: Duration = Duration::from_millis(20);
 /// No client reads: what is sent is lost, as on a wire.
 const LOST: Duration = Duration::from_millis(100);
-/// Longer than anybody waits.
+/// Longer than any test or client waits.
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// Says `says` in turn until `cancel` fires or the line ends. With nothing to say it only listens.
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_takes_is_lost_and_holds_nothing_up() {
+    async fn bytes_that_are_not_read_are_lost_and_delay_nothing() {
         let (mut near, far) = tokio::io::duplex(1);
         let cancel = CancellationToken::new();
         let says = vec![b"too much".to_vec()];

@@ -36,7 +36,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // There is nobody to tell, and a folder that stays harms nothing.
+        // An error cannot be reported from here, and a folder that stays harms nothing.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

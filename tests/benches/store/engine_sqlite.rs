@@ -14,7 +14,7 @@ pub struct Sqlite(Connection);
 impl Sqlite {
     pub fn open(dir: &Path, check: bool) -> Result<Self, Failure> {
         let db = Connection::open(dir.join("store.sqlite"))?;
-        // Nobody else opens the file, so that the index of the log needs no shared memory.
+        // No other process opens the file, so that the index of the log needs no shared memory.
         db.execute_batch(&format!(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
              PRAGMA cache_size = -{}; PRAGMA journal_size_limit = {LOG_BYTES};",

@@ -114,7 +114,7 @@ impl Verdict {
 /// The value that a new subscriber found for each publisher and topic at the end.
 pub type Found = HashMap<(usize, u8), u64>;
 
-/// Judges a run after which everybody has gone on until nothing was underway any more.
+/// Judges a run after which all clients have gone on until nothing was underway any more.
 pub fn verify(publishers: &[Publisher], subscribers: &[Subscriber], found: &Found) -> Verdict {
     let mut verdict = Verdict::default();
     for (number, publisher) in publishers.iter().enumerate() {

@@ -203,7 +203,7 @@ async fn a_name_in_capitals_is_the_same_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pulse_ends_in_time_even_if_nobody_takes_the_readings() {
+async fn a_pulse_ends_in_time_even_if_no_task_takes_the_readings() {
     let bench = Bench::new();
     let mut device = bench.start(
         r#"{"siren": {"out": 1, "pulse_max": "30s"}, "key": {"in": 2, "publish": "every_poll"}}"#,
@@ -343,7 +343,7 @@ async fn what_is_held_on_keeps_an_interlocked_output_off_that_a_reload_adds() {
     assert_eq!(device.command(0, "1").await, "true");
     bench.keeper.hold("panel");
     device.stop().await;
-    // In the order of the file it would be switched on before anybody looks at the other one.
+    // In the order of the file it would be switched on before the other one is looked at.
     let mut device = bench.start(
         r#"{"up": {"out": 2, "initial": 1, "interlock": ["down"]}, "down": {"out": 1, "initial": 0, "safe": 0}}"#,
     );
@@ -406,7 +406,7 @@ async fn a_chip_that_is_pulled_out_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_somebody_else_has_is_named_with_its_consumer() {
+async fn a_line_in_use_elsewhere_is_named_with_its_consumer() {
     let bench = Bench::new();
     bench.chip.take(&line(2), "gpioset");
     let mut device =
@@ -467,7 +467,7 @@ impl Backend for Slow {
 }
 
 #[tokio::test]
-async fn nobody_waits_with_a_pwm_channel_that_is_taken() {
+async fn commands_do_not_wait_for_a_pwm_channel_in_use() {
     for (initial, commands) in [(r#","initial": 30"#, &[][..]), ("", &["30"])] {
         let bench = Bench::new();
         let (go, let_go) = std::sync::mpsc::channel();

@@ -171,7 +171,7 @@ async fn as_many_requests_are_under_way_as_allowed_and_answers_may_change_places
 }
 
 #[tokio::test]
-async fn anybody_may_ask_any_unit_for_anything() {
+async fn the_bus_takes_any_request_to_any_unit() {
     let fake = Fake::start().await;
     let bus = bus(&fake);
     let raw = Request::Raw(vec![3, 0, 5, 0, 1]);
@@ -300,7 +300,7 @@ async fn changing_bits_reads_the_register_afresh_and_leaves_the_others() {
 }
 
 #[tokio::test]
-async fn bytes_that_nobody_asked_for_and_an_idle_close_cost_nothing() {
+async fn unsolicited_bytes_and_an_idle_close_cost_nothing() {
     for act in [Act::Twice, Act::AnswerAndClose] {
         let fake = Fake::start().await;
         fake.script(&[act]);
@@ -346,7 +346,7 @@ async fn commands_overtake_polls_and_polls_keep_their_order() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_nobody_waits_for_any_more_is_not_sent() {
+async fn an_abandoned_transaction_is_not_sent() {
     let fake = Fake::start().await;
     fake.script(&[Act::Late(50)]);
     let bus = bus(&fake);
@@ -436,7 +436,7 @@ async fn no_turned_bit_and_no_cut_in_an_answer_gives_a_value() {
 }
 
 #[tokio::test]
-async fn a_bus_that_is_cancelled_answers_nobody_any_more() {
+async fn a_cancelled_bus_answers_no_request() {
     let fake = Fake::start().await;
     let json = format!(r#"{{"tcp": "{}"}}"#, fake.address);
     let cancel = CancellationToken::new();

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_holds_what_only_this_process_has_open() {
+    fn a_file_open_only_in_this_process_has_no_other_holder() {
         let file = fs::File::open("/dev/null");
         assert!(file.is_ok());
         assert_eq!(holder(Path::new("/dev/serial-of-none")), None);

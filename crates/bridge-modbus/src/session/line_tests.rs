@@ -1,4 +1,4 @@
-//! Many units on one line of 19,200 baud, on a clock that stands still unless everybody waits:
+//! Many units on one line of 19,200 baud, on a clock that moves only while all tasks wait:
 //! the times are those of the line, and the same in every run.
 
 use std::time::Duration;

@@ -423,7 +423,7 @@ async fn cancelling_ends_a_pause_and_a_full_queue_of_events_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_run_goes_on_when_nobody_can_send_commands_and_ends_when_nobody_listens() {
+async fn the_run_goes_on_without_command_senders_and_ends_without_receivers() {
     let running = Running::start(&[Step::Reads(1), Step::Reads(2)]);
     let Running {
         requests,

@@ -61,7 +61,7 @@ fn without_a_name_clients_are_let_in_as_the_configuration_says() {
 }
 
 #[test]
-fn a_name_has_to_be_proven_and_one_that_nobody_has_takes_as_long() {
+fn a_name_needs_its_password_and_an_unknown_name_takes_as_long() {
     let (own, cheap) = (
         hash("pw"),
         "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$RdescudvJCsgt3ub+b4dWRWJTmaaJObGZ9fTnSzqYvM",

@@ -46,7 +46,7 @@ impl Users {
         let filled = |rule: &Rule| {
             let levels = rule.filter.split('/').map(|level| match level {
                 "%u" => user,
-                // A part of a name may be anybody's.
+                // A part of a level matches any name here.
                 level if level.contains("%c") || level.contains("%u") => "+",
                 level => level,
             });

@@ -82,7 +82,7 @@ fn unix(path: &Path) -> io::Result<Bound> {
         path: path.to_owned(),
         file: identity(&fs::symlink_metadata(path)?),
     };
-    // Before anybody can connect, which is from `listen` on.
+    // Before `listen`: from then on clients can connect.
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     socket.listen(BACKLOG)?;
     Ok(Bound::Unix(socket.into(), file))

@@ -182,7 +182,7 @@ fn flood(broker: &Broker, count: usize) {
 }
 
 #[test]
-fn a_link_that_nobody_reads_pauses_publishers_and_then_loses_the_oldest_messages_counted() {
+fn an_unread_link_pauses_publishers_and_then_loses_the_oldest_messages_counted() {
     let broker = broker_with(fieldgate_broker::Limits {
         backpressure: Duration::from_millis(200),
         ..fieldgate_broker::Limits::default()

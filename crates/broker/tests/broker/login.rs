@@ -126,7 +126,7 @@ fn another_door_lets_the_same_users_in_and_its_attempts_count_with_those_over_mq
 }
 
 #[test]
-fn many_logins_at_once_hold_nobody_up_who_is_in() {
+fn many_logins_at_once_do_not_delay_connected_clients() {
     let hash = || PasswordHash::of(b"pw").unwrap();
     let user = |number| {
         let user = User {

@@ -18,7 +18,7 @@ fn stalled(broker: &Broker, id: &str, filter: &str) -> Client {
 }
 
 #[test]
-fn a_subscriber_that_does_not_read_pauses_its_publisher_for_a_bounded_time_and_nobody_else() {
+fn a_subscriber_that_does_not_read_pauses_only_its_publisher_for_a_bounded_time() {
     const COUNT: usize = 4_000;
     let limit = Duration::from_secs(1);
     let broker = broker_with(Limits {
@@ -47,7 +47,7 @@ fn a_subscriber_that_does_not_read_pauses_its_publisher_for_a_bounded_time_and_n
         calm.publish("calm", &text, QoS::AtLeastOnce);
         assert_eq!(pair.texts(1), [text]);
     }
-    // Nobody has given up yet: the pair did not wait for the slow one.
+    // No publisher has given up yet: the pair did not wait for the slow one.
     assert_eq!(broker.totals().slow_subscribers, 0);
     let mut flood = flooding.join().unwrap();
     // It stood still, so a fifth of the limit is enough.

@@ -12,7 +12,7 @@ fn subscribe(client: &mut Client, filter: &str) -> u8 {
 }
 
 #[test]
-fn a_refused_publication_is_answered_as_the_version_can_and_reaches_nobody() {
+fn a_refused_publication_is_answered_as_the_version_can_and_is_not_delivered() {
     let broker = broker_for(people(&[
         ("ann", &[("own/%c", Write)]),
         ("all", &[("#", Read)]),
@@ -174,7 +174,7 @@ fn a_change_of_rules_takes_effect_for_those_who_are_connected() {
 }
 
 #[test]
-fn who_loses_user_or_password_is_disconnected_and_nobody_else() {
+fn only_clients_whose_user_or_password_was_removed_are_disconnected() {
     let mut users = people(&[("ann", &[]), ("bob", &[]), ("eve", &[])]);
     let broker = broker_for(users.clone());
     let mut ann = enter(&broker, Version::V5, "ann", "ann");

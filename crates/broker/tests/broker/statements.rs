@@ -252,7 +252,7 @@ fn members_of_a_group_get_the_qos_that_was_granted_to_them() {
 }
 
 #[test]
-fn what_a_member_has_begun_with_or_refused_goes_to_nobody_else() {
+fn a_message_that_a_member_began_or_refused_goes_to_no_other_member() {
     let broker = broker();
     let mut first = Client::open(&broker, &connect_v5("first", 60));
     first.subscribe("$share/g/t", QoS::ExactlyOnce);

@@ -56,9 +56,9 @@ fn follow(client: &mut Client) {
     let text = |text: &str, retain| (text.to_owned(), retain);
     let want = [text("kept", true), text("zero", false), text("two", false)];
     assert_eq!(texts, want, "{version:?}");
-    let nobody = if version == Version::V5 { 0x10 } else { 0 };
+    let no_subscriber = if version == Version::V5 { 0x10 } else { 0 };
     let want = [
-        Event::Ack(AckKind::PubAck, 2, nobody),
+        Event::Ack(AckKind::PubAck, 2, no_subscriber),
         Event::SubAck(1, vec![0]),
         Event::Ack(AckKind::PubRec, 3, 0),
         Event::PingResp,

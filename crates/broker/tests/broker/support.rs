@@ -44,7 +44,7 @@ pub(crate) fn start(config: Config) -> Broker {
     Broker::start(config).unwrap()
 }
 
-/// Asks again and again whether something that nobody announces has happened.
+/// Polls until something has happened that is not announced.
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !happened() {

@@ -153,7 +153,7 @@ fn come(broker: &Broker, version: Version, name: Option<&str>, clean_start: bool
 }
 
 #[test]
-fn the_session_of_a_user_is_nobody_elses_to_take_connected_or_not() {
+fn no_other_user_can_take_over_a_session_connected_or_not() {
     let (any, same) = (Takeover::Any, Takeover::SameUser);
     let (ann, bob, none) = (Some("ann"), Some("bob"), None);
     for version in VERSIONS {

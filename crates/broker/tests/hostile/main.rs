@@ -23,7 +23,7 @@ fn resident() -> u64 {
     kib.unwrap().parse().unwrap()
 }
 
-/// Tasks that panic take only their connection along, so somebody has to look.
+/// A task that panics ends only its own connection, so the test has to watch for it.
 fn watch_for_panics() -> Arc<AtomicBool> {
     let seen = Arc::new(AtomicBool::new(false));
     let (flag, usual) = (Arc::clone(&seen), std::panic::take_hook());
@@ -39,7 +39,7 @@ fn watch_for_panics() -> Arc<AtomicBool> {
     clippy::print_stdout,
     reason = "the last name printed is that of the file that fails"
 )]
-fn hostile_clients_on_several_connections_disturb_nobody() {
+fn hostile_clients_on_several_connections_do_not_disturb_others() {
     let panicked = watch_for_panics();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/connections");
     let mut stage = play::Stage::new();

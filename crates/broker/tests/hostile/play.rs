@@ -144,7 +144,7 @@ impl Stage {
         Slot { stream, version }
     }
 
-    /// The good clients' message arrives, and nobody else is connected any more.
+    /// The good clients' message arrives, and no other client is connected any more.
     fn check(&mut self) {
         self.count += 1;
         let payload = self.count.to_be_bytes();

@@ -24,7 +24,7 @@ fn the_socket_is_for_owner_and_group_and_goes_with_the_broker() {
 }
 
 #[test]
-fn what_somebody_listens_on_or_is_no_socket_is_left_alone() {
+fn a_socket_in_use_and_a_file_that_is_no_socket_are_left_alone() {
     let folder = Folder::new();
     let path = folder.path().join("socket");
     let refused = || match Broker::start(config(vec![Listener::unix(&path)])) {
@@ -42,7 +42,7 @@ fn what_somebody_listens_on_or_is_no_socket_is_left_alone() {
 
     let first = start(vec![Listener::unix(&path)]);
     assert_eq!(refused(), ErrorKind::AddrInUse);
-    // Somebody else's by now: not the first broker's to remove.
+    // Another program's socket by now: the first broker must not remove it.
     fs::remove_file(&path).unwrap();
     let _second = UnixListener::bind(&path).unwrap();
     drop(first);

@@ -82,11 +82,11 @@ pub(crate) async fn login(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
-    // A session that there was ends, whoever began it.
+    // The session that this browser had ends, whichever user it belonged to.
     let before = app::token(request.headers(), peer);
     let given: Credentials = query::json(request.into_body()).await?;
     let (holder, account) = match app.around.accounts.way() {
-        // Others could have heard it, and it lets in whoever has it.
+        // The network could have heard the code, and the code alone is enough to log in.
         Way::Code if !peer.is_local() => {
             let text = "without users the console is for this machine only";
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_local", text));

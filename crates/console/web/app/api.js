@@ -76,7 +76,7 @@ export function pathOf(device, point) {
   return point === undefined ? device_ : `${device_}/points/${encodeURIComponent(point)}`;
 }
 
-// Readings by device/point, of the points that somebody shows.
+// Readings by device/point, of the points that a page shows.
 export const readings = new Map();
 const shown = new Map();
 const told = new Set();

@@ -22,7 +22,7 @@ export function Point({ device, point, query, who }) {
     };
   }, []);
   const others = (query.get("with") || "").split(",").filter(Boolean);
-  // In the address, so that it can be sent to somebody.
+  // In the address, so that it can be sent on as a link.
   const change = (names) => {
     const own = `#/points/${encodeURIComponent(device)}/${encodeURIComponent(point)}`;
     location.hash = names.length ? `${own}?with=${names.map(encodeURIComponent).join(",")}` : own;
@@ -81,7 +81,7 @@ function Write({ data, reading, path }) {
   const confirm = async (event) => {
     event.preventDefault();
     const body = { value: asked.value };
-    // A state that somebody else has changed meanwhile is looked at once more; a measured value moves by itself.
+    // A state that another user has changed meanwhile is looked at once more; a measured value moves by itself.
     if (choices && asked.seen !== undefined && asked.seen !== null) body.expect = asked.seen;
     setBusy(true);
     try {

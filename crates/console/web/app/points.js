@@ -57,7 +57,7 @@ export function Table({ filter }) {
   useLayout(() => setLayout((n) => n + 1));
   useEffect(() => {
     let isOver = false;
-    // While somebody types, nothing is asked.
+    // During typing, nothing is asked.
     const timer = setTimeout(() => {
       const part = (items, total) => setList({ items, total, isWhole: items.length >= total });
       whole(filter, () => isOver, part).then(() => isOver || setProblem(null), (problem) => isOver || setProblem(problem));

@@ -1,4 +1,4 @@
-// What belongs to the gateway itself: the parts of this page are loaded when somebody opens them.
+// What belongs to the gateway itself: the parts of this page are loaded when they are opened.
 
 import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { t } from "./i18n.js";

@@ -51,7 +51,7 @@ pub(super) fn write_new(new: &Path, model: &Path, bytes: &[u8], mode: u32) -> io
         _ => {}
     }
     let mut options = OpenOptions::new();
-    // A link that somebody else put there is not followed.
+    // A link that another user put there is not followed.
     let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
     let there = fs::metadata(model).ok().filter(fs::Metadata::is_file);
     let wanted = there.as_ref().map_or(mode, |there| there.mode() & 0o777);

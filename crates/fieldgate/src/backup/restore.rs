@@ -1,8 +1,8 @@
 //! Takes a backup back: everything is looked at before anything is replaced, and then all of it is.
 //!
 //! The new files are made ready in a folder beside the old ones, `.restore`, and checked there as `check` does. Then
-//! the folder gets the name `.restored`, which is the moment that counts: after it the files are moved to their
-//! places, by whoever comes first, this program or the next start of the gateway after a loss of power.
+//! the folder gets the name `.restored`, which is the moment that counts: after it this program moves the files to
+//! their places, or, after a loss of power, the next start of the gateway does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -248,7 +248,7 @@ fn prepare(opened: &Opened, config: &Path, new: &Path) -> Result<Vec<String>, Re
         files::write_new(&path, &folder.join(place), bytes, mode)?;
         moved.push(place.to_owned());
     }
-    // The main file goes last, should somebody read them meanwhile.
+    // The main file goes last: until then a reader finds the old configuration.
     moved.sort_by_key(|place| (*place == main, place.clone()));
     let staged = ready.join(&*main);
     let named = config::named_files(&staged).map_err(|report| told(&report, &ready, config))?;

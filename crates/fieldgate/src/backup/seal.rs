@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 const MARK: &[u8; 8] = b"fgseal1\n";
 const SALT: usize = 16;
 const NONCE: usize = 12;
-/// Characters of a password, at least: whoever has the file can try as many as they like.
+/// Characters of a password, at least: with the file at hand, passwords can be tried without limit.
 pub(crate) const PASSWORD_MIN: usize = 10;
 /// Bytes of a password.
 const PASSWORD_MAX: usize = 1024;

@@ -130,7 +130,7 @@ impl Desk {
         let loaded = config::load_text_with_files(&self.path, text, KINDS);
         loaded.map_err(|report| NotDone::Mistakes(mistakes(&report, &self.path)))?;
         let versions = self.versions();
-        // The old text first: somebody may have written it by hand.
+        // The old text first: it may have been written by hand.
         let keep = |text: &Text, user| {
             versions
                 .as_ref()

@@ -127,7 +127,7 @@ fn edit(
     Ok(users)
 }
 
-/// Whether somebody can log in who may do everything.
+/// Whether a user with the role admin can log in.
 fn has_admin(users: &Users) -> bool {
     let mut all = users.named.values();
     all.any(|user| user.role == Some(BrokerRole::Admin) && user.password.is_some())

@@ -116,7 +116,7 @@ impl Access {
     pub(crate) fn explain(&self) {
         if self.allow_anonymous && self.users.anonymous.is_none() && self.is_on_network {
             log::warn!(
-                "everybody on the network may read and write everything: broker.allow_anonymous is true"
+                "every client on the network may read and write everything: broker.allow_anonymous is true"
             );
         } else if !self.allow_anonymous && self.users.named.is_empty() {
             log::info!(

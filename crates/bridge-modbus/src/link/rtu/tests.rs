@@ -1,5 +1,5 @@
 //! A link on a line in memory, whose other end says what the case wants, on a clock that stands
-//! still unless everybody waits.
+//! still unless all tasks wait.
 
 use super::*;
 use crate::config::Table;

@@ -72,7 +72,7 @@ fn every_known_function_is_delimited_without_silence() {
 }
 
 #[test]
-fn what_nobody_knows_is_left_to_silence() {
+fn a_frame_of_unknown_length_ends_with_silence() {
     for (bytes, side) in [
         (&[1, 65, 0][..], Side::Answer),
         (&[1, 65, 0], Side::Request),

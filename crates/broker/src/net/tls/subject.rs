@@ -16,7 +16,7 @@ const VERSION: u8 = 0xA0;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The common name of the certificate's subject. `None` if it has none or several, and if it is
-/// empty or holds control characters: such a name must not become anybody's.
+/// empty or holds control characters: such a name must not become an identity.
 pub(super) fn common_name(certificate: &[u8]) -> Option<Box<str>> {
     let (certificate, _) = element(certificate, SEQUENCE)?;
     let (certificate, _) = element(certificate, SEQUENCE)?;
