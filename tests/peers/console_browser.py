@@ -194,7 +194,7 @@ def edit(page):
     page.locator(".versions button").nth(1).click()
     expect(dialog).to_contain_text("0 lines added, 1 removed", timeout=15_000)
     look(page, "config-versions")
-    dialog.get_by_role("button", name="Take it into the editor").click()
+    dialog.get_by_role("button", name="Load into the editor").click()
     page.get_by_role("button", name="Review and apply").click()
     dialog.get_by_role("button", name="Save and apply").click()
     expect(page.locator("div.done")).to_contain_text("No device is affected", timeout=15_000)
@@ -212,7 +212,7 @@ def back_up(page):
     assert re.fullmatch(r"fieldgate-.*\.tar\.gz", download.value.suggested_filename), download.value.suggested_filename
     page.get_by_label("File").set_input_files({"name": "x.gz", "mimeType": "application/gzip", "buffer": b"no archive"})
     page.get_by_role("button", name="Look at it").click()
-    expect(page.get_by_role("alert")).to_contain_text("not taken", timeout=15_000)
+    expect(page.get_by_role("alert")).to_contain_text("The gateway refused it", timeout=15_000)
     look(page, "backup-refused")
     page.get_by_label("File").set_input_files(file)
     page.get_by_role("button", name="Look at it").click()

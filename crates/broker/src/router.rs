@@ -145,7 +145,7 @@ impl Subscriber {
     }
 }
 
-/// Everybody who gets a topic.
+/// All subscribers of a topic.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
     pub(crate) plain: Vec<Subscriber>,

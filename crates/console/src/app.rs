@@ -77,7 +77,7 @@ impl App {
     pub(crate) async fn large(&self) -> Result<SemaphorePermit<'_>, Problem> {
         let waited = tokio::time::timeout(LARGE_WAIT, self.large.acquire()).await;
         waited.ok().and_then(Result::ok).ok_or_else(|| {
-            let text = "others are at work with the files; try again";
+            let text = "other requests are using the files; try again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).after(1)
         })
     }

@@ -83,7 +83,7 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         return Err(Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "wrong_host",
-            "this gateway is not called that; ask for its address, or put the name under console.names",
+            "unknown host name; use the address of the gateway, or add the name to console.names",
         ));
     }
     if is_safe(request.method()) {

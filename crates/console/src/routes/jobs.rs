@@ -45,7 +45,7 @@ struct Begun {
 
 fn begun(number: Option<u64>) -> Result<Response, Problem> {
     let job = number.ok_or_else(|| {
-        let text = format!("{JOBS_MAX} jobs are at work; wait for one, or end it");
+        let text = format!("{JOBS_MAX} jobs are running; wait for one, or end it");
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_jobs", text).after(5)
     })?;
     let mut response = Json(Begun { job }).into_response();

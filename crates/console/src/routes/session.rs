@@ -119,7 +119,7 @@ pub(crate) async fn try_code(app: &App, peer: Peer, code: &str) -> Result<(), Pr
             let address = peer.to_string();
             log::warn!(REMOTE = address.as_str(); "the console: {address}: a wrong code");
             tokio::time::sleep(THINK).await;
-            let text = "the code is another one; the log of the gateway has it";
+            let text = "wrong code; the log of the gateway has the right one";
             Err(Problem::new(StatusCode::FORBIDDEN, "wrong_code", text))
         }
         Tried::Wait(time) => Err(too_often(time.as_secs().max(1))),
@@ -127,7 +127,7 @@ pub(crate) async fn try_code(app: &App, peer: Peer, code: &str) -> Result<(), Pr
 }
 
 fn too_often(seconds: u64) -> Problem {
-    let text = "too many were wrong; try again later";
+    let text = "too many wrong attempts; try again later";
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_often", text).after(seconds)
 }
 
@@ -150,7 +150,7 @@ async fn authenticate(app: &App, peer: Peer, given: &Credentials) -> Result<Acco
         }
         Err(Refusal::TooOften) => Err(too_often(10)),
         Err(Refusal::Busy) => {
-            let text = "too many log in at the same time";
+            let text = "too many logins at the same time";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).after(1))
         }
     }

@@ -70,7 +70,7 @@ pub(crate) async fn first_user(
     let founded = accounts.found(&given.user, given.password.as_bytes()).await;
     founded.map_err(|text| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "not_made", text))?;
     let account = accounts.account(&given.user);
-    let account = account.ok_or_else(|| Problem::bad("the user has gone already"))?;
+    let account = account.ok_or_else(|| Problem::bad("the user was removed already"))?;
     let (user, address) = (given.user.as_str(), peer.to_string());
     log::warn!(
         USER = user, REMOTE = address.as_str();

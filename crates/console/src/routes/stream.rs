@@ -80,7 +80,7 @@ fn refused(refused: Refused) -> Problem {
     match refused {
         Refused::NoSuchStream => Problem::missing("this session has no such stream"),
         Refused::TooManyPoints => {
-            Problem::bad(format!("a stream tells of at most {POINTS_MAX} points"))
+            Problem::bad(format!("a stream has at most {POINTS_MAX} points"))
         }
     }
 }

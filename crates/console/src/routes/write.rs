@@ -132,7 +132,7 @@ fn told<E>(outcome: Awaited<E>) -> (Result<Response, Problem>, String) {
             let holds = readback
                 .as_ref()
                 .map_or("nothing that can be read".to_owned(), Value::to_string);
-            let text = format!("the device took {value} and holds {holds}");
+            let text = format!("the device accepted {value} but holds {holds}");
             let problem = Problem::new(StatusCode::CONFLICT, "mismatch", text.clone());
             (
                 Err(problem.with_present(shown::json(readback.as_ref()))),

@@ -89,7 +89,7 @@ impl Users {
 impl Users {
     fn file(&self) -> Result<PathBuf, NotDone> {
         let file = self.known.lock().file.clone();
-        let text = "there is nowhere to keep users: write `users: users.yaml` below `broker:` in the configuration";
+        let text = "there is no users file: write `users: users.yaml` below `broker:` in the configuration";
         file.ok_or_else(|| NotDone::Refused(text.to_owned()))
     }
 

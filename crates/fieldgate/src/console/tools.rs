@@ -36,7 +36,7 @@ fn unable(stop: Stop) -> Unable {
 impl Toolbox {
     fn line(&self, bus: &str) -> Result<Line, Unable> {
         let handle = self.buses.find(bus).map_err(|_| {
-            let text = "tools can use Modbus buses only; what runs on others, their counters and the log show";
+            let text = "tools can use Modbus buses only; for other buses see their counters and the log";
             Unable::Refused(text.to_owned())
         })?;
         Ok(Line::lent(bus, handle))
@@ -60,8 +60,8 @@ impl Toolbox {
             device.ok_or_else(|| Unable::Missing(format!("there is no device \"{name}\"")))?;
         let bus = device.of::<Modbus>().map(|modbus| modbus.bus.clone());
         let bus = bus.ok_or_else(|| {
-            let text = "only devices on Modbus buses can be tested while the gateway uses them; of others see \
-                        counters, log and `fieldgate test` without the gateway";
+            let text = "only devices on Modbus buses can be tested while the gateway uses them; for others see \
+                        the counters and the log, or stop the gateway and use `fieldgate test`";
             Unable::Refused(text.to_owned())
         })?;
         let line = self.line(&bus)?;
