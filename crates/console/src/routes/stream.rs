@@ -79,8 +79,6 @@ pub(crate) async fn change(
 fn refused(refused: Refused) -> Problem {
     match refused {
         Refused::NoSuchStream => Problem::missing("this session has no such stream"),
-        Refused::TooManyPoints => {
-            Problem::bad(format!("a stream has at most {POINTS_MAX} points"))
-        }
+        Refused::TooManyPoints => Problem::bad(format!("a stream has at most {POINTS_MAX} points")),
     }
 }

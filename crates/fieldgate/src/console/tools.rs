@@ -36,7 +36,8 @@ fn unable(stop: Stop) -> Unable {
 impl Toolbox {
     fn line(&self, bus: &str) -> Result<Line, Unable> {
         let handle = self.buses.find(bus).map_err(|_| {
-            let text = "tools can use Modbus buses only; for other buses see their counters and the log";
+            let text =
+                "tools can use Modbus buses only; for other buses see their counters and the log";
             Unable::Refused(text.to_owned())
         })?;
         Ok(Line::lent(bus, handle))
