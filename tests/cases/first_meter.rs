@@ -156,14 +156,14 @@ fn the_page_leads_from_the_box_to_the_first_value() {
                     if line.starts_with("sudo apt install ") {
                         continue;
                     }
+                    if line == "sudo systemctl restart fieldgate" {
+                        gateway = Some(started(&computer));
+                        continue;
+                    }
                     if line == "sudo systemctl reload fieldgate" {
-                        match &gateway {
-                            Some(gateway) => {
-                                gateway.process.signal("HUP");
-                                gateway.wait_online("plant7/main-meter/$state");
-                            }
-                            None => gateway = Some(started(&computer)),
-                        }
+                        let gateway = gateway.as_ref().unwrap();
+                        gateway.process.signal("HUP");
+                        gateway.wait_online("plant7/main-meter/$state");
                         continue;
                     }
                     appeared += &computer.run(line);
@@ -187,7 +187,7 @@ fn the_page_leads_from_the_box_to_the_first_value() {
     assert!(Path::new(&computer.here("/etc/fieldgate/users.yaml")).exists());
 }
 
-/// The gateway of the package, which runs when the page begins; here it starts with the page's first file.
+/// The gateway with the page's first file.
 fn started(computer: &Computer) -> Gateway {
     Gateway::start_at(computer.port, Path::new(&computer.file()))
 }

@@ -80,18 +80,13 @@ fn is_on_network(address: Address) -> bool {
 /// What decides whether a console fits.
 pub(crate) struct About {
     pub(crate) has_tls: bool,
-    pub(crate) has_users: bool,
     /// Nothing is written below `listen`.
     pub(crate) is_empty: bool,
 }
 
 /// What does not fit together: the key below `console`, and why.
 pub(crate) fn misfits<'c>(console: &'c Console, about: &About) -> Vec<(Vec<&'c str>, &'c str)> {
-    let About {
-        has_tls,
-        has_users,
-        is_empty,
-    } = *about;
+    let About { has_tls, is_empty } = *about;
     let mut found = Vec::new();
     let listen = &console.listen;
     if is_empty {
@@ -106,10 +101,6 @@ pub(crate) fn misfits<'c>(console: &'c Console, about: &About) -> Vec<(Vec<&'c s
         let text = "passwords would cross the network unencrypted: listen on 127.0.0.1, add https, or say \
             console.allow_plain: true";
         found.push((vec!["listen", "http"], text));
-    }
-    if listen.is_on_network() && !has_users {
-        let text = "other machines can connect: broker.users must name the file of the users";
-        found.push((vec!["listen"], text));
     }
     found
 }

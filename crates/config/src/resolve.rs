@@ -255,15 +255,10 @@ impl Main<'_> {
     /// What of the console does not fit the rest.
     fn console(&self, written: &Document, report: &mut Report) {
         let has_tls = self.file.root.get(&["broker", "tls"]).is_some() || self.file.is_cut;
-        let has_users = self.file.root.get(&["broker", "users"]).is_some() || self.file.is_cut;
         // What is there and is none of them has been reported.
         let listen = self.file.root.get(&["console", "listen"]);
         let is_empty = listen.is_none_or(|listen| listen.entries().is_empty());
-        let about = console::About {
-            has_tls,
-            has_users,
-            is_empty,
-        };
+        let about = console::About { has_tls, is_empty };
         let console = written.console.iter();
         for (key, text) in console.flat_map(|one| console::misfits(one, &about)) {
             let path = [&["console"], key.as_slice()].concat();

@@ -90,7 +90,7 @@ pub enum Way {
     Password,
     /// By making the first user, with the setup code.
     Setup,
-    /// With the code of this start, as there is nowhere to keep users.
+    /// With the code of this start, as there is no file of users, and only this machine can ask.
     Code,
 }
 
@@ -118,11 +118,7 @@ pub trait Accounts: Send + Sync {
     fn found<'a>(&'a self, user: &'a str, password: &'a [u8]) -> Later<'a, Result<(), String>>;
 
     /// All users, by name.
-    ///
-    /// # Errors
-    ///
-    /// If there is nowhere to keep users.
-    fn users(&self) -> Result<Vec<UserView>, NotDone>;
+    fn users(&self) -> Vec<UserView>;
 
     /// Makes a user, or changes it, and knows it from then on.
     fn set<'a>(&'a self, user: &'a str, change: UserChange) -> Later<'a, Result<(), NotDone>>;

@@ -48,8 +48,7 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
         ),
         (
             "console: {listen: {http: 8080}}".to_owned(),
-            "2:11: console.listen: other machines can connect: broker.users must name the file of the users\n\
-             2:20: console.listen.http: passwords would cross the network unencrypted: listen on 127.0.0.1, add https, \
+            "2:20: console.listen.http: passwords would cross the network unencrypted: listen on 127.0.0.1, add https, \
              or say console.allow_plain: true",
         ),
         (

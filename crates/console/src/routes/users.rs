@@ -47,10 +47,10 @@ struct List {
 }
 
 /// All users by name.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let users = app.around.accounts.users()?;
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Response {
+    let users = app.around.accounts.users();
     let items = users.into_iter().map(Shown::from).collect();
-    Ok(Json(List { items }).into_response())
+    Json(List { items }).into_response()
 }
 
 /// What is there, were it `null`.

@@ -15,21 +15,41 @@ use fieldgate_model::Topics;
 use super::people;
 
 /// What is known of the users now. Clones are the same.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Known(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     users: fieldgate_broker::Users,
+    /// Where they are, once there is such a file.
     file: Option<PathBuf>,
+    /// Where the first one is written while there is none.
+    usual: PathBuf,
+    /// Other machines can reach the console, so each person there needs a name.
+    is_on_network: bool,
 }
 
 impl Known {
+    /// Of a configuration whose users are in the file `usual` if it names no other.
+    pub(crate) fn new(usual: PathBuf, is_on_network: bool) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            usual,
+            is_on_network,
+            ..State::default()
+        })))
+    }
+
     /// From now on these are the users.
     pub(crate) fn set(&self, users: &fieldgate_broker::Users, file: Option<&PathBuf>) {
         let mut state = self.lock();
         state.users = users.clone();
         state.file = file.cloned();
+    }
+
+    /// Where users are kept, or would be.
+    fn file(&self) -> PathBuf {
+        let state = self.lock();
+        state.file.clone().unwrap_or_else(|| state.usual.clone())
     }
 
     /// Whether the rules of a user forbid it to publish to a topic.
@@ -71,8 +91,7 @@ impl Users {
     }
 
     async fn make(&self, user: &str, password: &[u8]) -> Result<(), String> {
-        let file = self.known.lock().file.clone();
-        let file = file.ok_or("broker.users names no file")?;
+        let file = self.known.file();
         let (name, password) = (user.to_owned(), password.to_vec());
         let path = file.clone();
         let made = move || users_file::found(&path, &name, &password);
@@ -87,18 +106,12 @@ impl Users {
 }
 
 impl Users {
-    fn file(&self) -> Result<PathBuf, NotDone> {
-        let file = self.known.lock().file.clone();
-        let text = "there is no users file: write `users: users.yaml` below `broker:` in the configuration";
-        file.ok_or_else(|| NotDone::Refused(text.to_owned()))
-    }
-
     /// Changes the file, and knows what it says from then on.
     async fn edit(
         &self,
         work: impl FnOnce(&Path) -> Result<fieldgate_broker::Users, NotDone> + Send + 'static,
     ) -> Result<(), NotDone> {
-        let file = self.file()?;
+        let file = self.known.file();
         let path = file.clone();
         let done = tokio::task::spawn_blocking(move || work(&path)).await;
         let users = done.map_err(|error| NotDone::Failed(error.to_string()))??;
@@ -113,9 +126,9 @@ impl Accounts for Users {
         let state = self.known.lock();
         let has_user = state.users.named.values().any(|user| user.role.is_some());
         match (&state.file, has_user) {
-            (None, _) => Way::Code,
-            (Some(_), false) => Way::Setup,
-            (Some(_), true) => Way::Password,
+            (_, true) => Way::Password,
+            (None, false) if !state.is_on_network => Way::Code,
+            (_, false) => Way::Setup,
         }
     }
 
@@ -147,9 +160,8 @@ impl Accounts for Users {
         Box::pin(self.make(user, password))
     }
 
-    fn users(&self) -> Result<Vec<UserView>, NotDone> {
-        self.file()?;
-        Ok(people::listed(&self.known.lock().users))
+    fn users(&self) -> Vec<UserView> {
+        people::listed(&self.known.lock().users)
     }
 
     fn set<'a>(&'a self, user: &'a str, change: UserChange) -> Later<'a, Result<(), NotDone>> {

@@ -31,7 +31,9 @@ type Stamp = Option<(u64, i64, i64, u64)>;
 impl Access {
     /// For the configuration that is at `path`.
     pub(crate) fn new(config: &Config, path: &Path) -> Self {
-        let known = Known::default();
+        let usual = config::usual_users_file(path);
+        let is_on_network = |console: &config::Console| console.listen.is_on_network();
+        let known = Known::new(usual.clone(), config.console.as_ref().is_some_and(is_on_network));
         known.set(&config.users, config.users_file.as_ref());
         Self {
             known,
@@ -40,7 +42,7 @@ impl Access {
             is_on_network: config.listen.is_on_network(),
             users: config.users.clone(),
             file: config.users_file.clone(),
-            usual: config::usual_users_file(path),
+            usual,
             // The file may have changed since it was read, so it is read again once.
             seen: None,
         }
