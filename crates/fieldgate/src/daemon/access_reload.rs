@@ -33,7 +33,10 @@ impl Access {
     pub(crate) fn new(config: &Config, path: &Path) -> Self {
         let usual = config::usual_users_file(path);
         let is_on_network = |console: &config::Console| console.listen.is_on_network();
-        let known = Known::new(usual.clone(), config.console.as_ref().is_some_and(is_on_network));
+        let known = Known::new(
+            usual.clone(),
+            config.console.as_ref().is_some_and(is_on_network),
+        );
         known.set(&config.users, config.users_file.as_ref());
         Self {
             known,
