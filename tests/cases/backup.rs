@@ -1,7 +1,5 @@
 //! Backups, on the command line and over the console.
 
-mod harness;
-
 use std::{
     fs,
     io::Write,
@@ -13,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     Folder, PATIENCE,
     board::{TYPE, read, start, text},
     free_port,
@@ -177,7 +175,7 @@ fn a_backup_on_the_command_line_brings_everything_to_another_board() {
     again
         .process
         .wait_line("counts of GPIO devices are those of a backup");
-    harness::mqtt::wait_payload(port, "plant7/panel/water", |payload| {
+    crate::harness::mqtt::wait_payload(port, "plant7/panel/water", |payload| {
         payload.contains("4711")
     });
 }

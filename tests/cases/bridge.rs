@@ -1,7 +1,5 @@
 //! Debian's mosquitto as a bridge to the gateway, beside the same bridge to another mosquitto.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::io::copy;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,10 +13,10 @@ use fieldgate_mqtt::{
 };
 use fieldgate_tests::raw::{Event, Raw, lasting};
 
-use harness::PATIENCE;
-use harness::free_port;
-use harness::gateway::Gateway;
-use harness::mosquitto::Mosquitto;
+use crate::harness::PATIENCE;
+use crate::harness::free_port;
+use crate::harness::gateway::Gateway;
+use crate::harness::mosquitto::Mosquitto;
 
 const STATE: &str = "$SYS/broker/connection/edge/state";
 

@@ -1,7 +1,5 @@
 //! The web console of the real gateway: over sockets, in a browser, and read by Prometheus.
 
-mod harness;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -13,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     Folder, PATIENCE, free_port,
     gateway::{Gateway, configuration, fieldgate},
     http::Http,

@@ -1,7 +1,5 @@
 //! The configuration as the console edits it: byte for byte, as a whole or not at all.
 
-mod harness;
-
 use std::{
     fs,
     time::{Duration, Instant},
@@ -9,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     board::{read, restart, start},
     free_port,
     http::{Answer, Http},

@@ -1,10 +1,8 @@
 //! The gateway is killed again and again, at any moment, and nothing that it acknowledged is lost.
 //!
-//! `FIELDGATE_CRASH_ROUNDS=200 cargo test -p fieldgate-tests --test crash -- --nocapture` does it for longer and
+//! `FIELDGATE_CRASH_ROUNDS=200 cargo test -p fieldgate-tests --test gateway crash:: -- --nocapture` does it for longer and
 //! prints the figures. `FIELDGATE_CRASH_SEED` begins with the seed that a failure has named; the moments of the kills
 //! are then nearly, not exactly, the same.
-
-mod harness;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,8 +20,8 @@ use fieldgate_tests::crash::ledger::{
 use fieldgate_tests::crash::{Daemon, Plan, rounds, run};
 use fieldgate_tests::raw::{Event, Raw, lasting};
 
-use harness::gateway::{configuration, fieldgate};
-use harness::{Folder, PATIENCE, free_port, process::Process};
+use crate::harness::gateway::{configuration, fieldgate};
+use crate::harness::{Folder, PATIENCE, free_port, process::Process};
 
 /// Kills under load in one run, that is between an empty state and a verdict.
 const KILLS_A_RUN: usize = 5;

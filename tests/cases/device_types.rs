@@ -10,8 +10,6 @@
 //! one with zeros instead of what makes a point bad, where it must be good; and one with all the
 //! words for "no value", where those points must be bad.
 
-mod harness;
-
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
@@ -22,7 +20,7 @@ use std::{
 use fieldgate_sim::{Image, Table, Unit};
 use serde_json::Value;
 
-use harness::{
+use crate::harness::{
     Folder, free_port,
     gateway::{Gateway, configuration, fieldgate},
     modbus::Simulator,

@@ -1,9 +1,7 @@
 //! The same random sessions on the gateway and on Debian's mosquitto: clients see the same.
 //!
-//! `FIELDGATE_DIFFERENTIAL=5000 cargo test -p fieldgate-tests --test differential -- --nocapture` plays more of them
+//! `FIELDGATE_DIFFERENTIAL=5000 cargo test -p fieldgate-tests --test gateway differential:: -- --nocapture` plays more of them
 //! and goes on behind a difference; `FIELDGATE_DIFFERENTIAL_SEED` begins with another seed.
-
-mod harness;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -15,8 +13,8 @@ use fieldgate_tests::differential::play::{Record, Seen, play};
 use fieldgate_tests::differential::script::{CLIENTS, Op, PublishSpec, Script, Step, script};
 use fieldgate_tests::raw::Message;
 
-use harness::mosquitto::Mosquitto;
-use harness::mqtt::Broker;
+use crate::harness::mosquitto::Mosquitto;
+use crate::harness::mqtt::Broker;
 
 const STEPS: usize = 30;
 

@@ -1,14 +1,12 @@
 //! The JSON Schema of the configuration, in the language server that editors use for YAML.
 
-mod harness;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use harness::{Folder, repository};
+use crate::harness::{Folder, repository};
 
 /// What an editor shows of a file: one value first with what it underlines, then one for each place with what it offers.
 fn edit(file: &Path, places: &[&str]) -> Vec<Value> {

@@ -1,7 +1,5 @@
 //! The first command of the README: the demonstration without hardware, seen by mosquitto's clients.
 
-mod harness;
-
 use std::{
     collections::HashMap,
     fs,
@@ -11,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     Folder, free_port,
     gateway::{Gateway, fieldgate},
     mqtt::{Paho, Subscriber, mosquitto_pub, wait_payload},

@@ -1,8 +1,6 @@
 //! `config/first-meter.md`, followed line by line: an adapter with a name that stays and a meter behind it, the commands
 //! of the page in their order, and under each what the page says that appears.
 
-mod harness;
-
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -10,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use harness::{
+use crate::harness::{
     Folder, free_port,
     gateway::{Gateway, fieldgate},
     process::Process,

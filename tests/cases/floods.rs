@@ -1,8 +1,6 @@
 //! Others that say too much: devices that send without end, clients whose names are long and full
 //! of control characters, programs that call themselves so.
 
-mod harness;
-
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,11 +8,11 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::gateway::{Gateway, fieldgate};
-use harness::mqtt::{Subscriber, wait_payload};
-use harness::process::Process;
-use harness::pty::Pty;
-use harness::{Folder, PATIENCE, free_port};
+use crate::harness::gateway::{Gateway, fieldgate};
+use crate::harness::mqtt::{Subscriber, wait_payload};
+use crate::harness::process::Process;
+use crate::harness::pty::Pty;
+use crate::harness::{Folder, PATIENCE, free_port};
 
 /// What a server does after its first right answer.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,10 @@
 //! A Modbus server that we did not write: what it holds is what the topics say.
 
-mod harness;
-
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use harness::{
+use crate::harness::{
     gateway::Gateway,
     modbus::Pymodbus,
     mqtt::{Subscriber, mosquitto_pub, wait_payload},

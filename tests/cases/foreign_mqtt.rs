@@ -1,12 +1,10 @@
 //! paho-mqtt and the mosquitto clients against the broker: what a plant's other software does.
 
-mod harness;
-
 use std::iter;
 
 use serde_json::{Value, json};
 
-use harness::mqtt::{Broker, Paho, Subscriber, mosquitto_pub};
+use crate::harness::mqtt::{Broker, Paho, Subscriber, mosquitto_pub};
 
 const NONE: Value = Value::Null;
 

@@ -1,7 +1,5 @@
 //! Bytes that no client should send: the broker lives on, and its other clients notice nothing.
 
-mod harness;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -13,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     PATIENCE,
     mqtt::{Broker, Paho},
 };

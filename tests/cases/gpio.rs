@@ -1,8 +1,6 @@
 //! GPIO devices on simulated lines, seen by MQTT clients. Inputs are wired to outputs of another
 //! device, so that clients move them; what drives an output is in the log.
 
-mod harness;
-
 use std::{
     fs,
     process::Command,
@@ -12,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     Folder, PATIENCE,
     gateway::fieldgate,
     mqtt::Subscriber,

@@ -1,7 +1,5 @@
 //! The process as systemd and its users see it: mistakes in the file, reload, stop, sudden death.
 
-mod harness;
-
 use std::{
     fs,
     process::{Command, Output},
@@ -12,7 +10,7 @@ use fieldgate_mqtt::{Connect, Packet, Version};
 use fieldgate_tests::raw::{Event, Raw, lasting};
 use serde_json::Value;
 
-use harness::{
+use crate::harness::{
     Folder, PATIENCE,
     gateway::{Gateway, configuration, fieldgate},
     modbus::Pymodbus,
@@ -155,7 +153,7 @@ fn a_reload_with_a_bad_file_changes_nothing_and_one_with_a_changed_device_restar
     let servers = [Pymodbus::counter(0), Pymodbus::counter(0)];
     let ports = [servers[0].port, servers[1].port];
     let folder = Folder::new();
-    let port = harness::free_port();
+    let port = crate::harness::free_port();
     let gateway = Gateway::start_text(port, &two(port, ports, "100ms"), folder);
     let subscriber = Subscriber::start(port, "mqttv5", "plant7/#");
     // The retained ones come first.
@@ -216,7 +214,7 @@ fn the_service_manager_is_told_of_the_status_and_that_the_process_still_works() 
 #[test]
 fn sigterm_ends_it_in_seconds_with_success_and_an_offline_state() {
     let server = Pymodbus::counter(0);
-    let port = harness::free_port();
+    let port = crate::harness::free_port();
     let text = two(port, [server.port, server.port], "100ms");
     for signal in ["TERM", "INT"] {
         let mut gateway = Gateway::start_text(port, &text, Folder::new());
@@ -246,7 +244,7 @@ fn a_client_that_does_not_read_does_not_hold_up_the_stop() {
 #[test]
 fn after_sudden_death_the_next_start_serves_the_same_port_at_once() {
     let server = Pymodbus::counter(0);
-    let port = harness::free_port();
+    let port = crate::harness::free_port();
     let text = two(port, [server.port, server.port], "100ms");
     for _ in 0..2 {
         let mut gateway = Gateway::start_text(port, &text, Folder::new());

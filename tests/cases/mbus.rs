@@ -1,12 +1,10 @@
 //! Meters on M-Bus, from a simulated line to a client.
 
-mod harness;
-
 use std::process::Command;
 
-use harness::gateway::{Gateway, configuration, fieldgate};
-use harness::mqtt::Subscriber;
-use harness::{Folder, free_port};
+use crate::harness::gateway::{Gateway, configuration, fieldgate};
+use crate::harness::mqtt::Subscriber;
+use crate::harness::{Folder, free_port};
 
 const METERS: &str = "buses:
   heating: {protocol: mbus, tcp: \"127.0.0.1:0\", simulated: true}

@@ -1,13 +1,11 @@
 //! Every way in which an answer can be wrong, over TCP and over RTU, as an MQTT client sees it: no
 //! wrong value, a reason, and each fault in its counter, no more often than it happened.
 
-mod harness;
-
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::Value;
 
-use harness::{
+use crate::harness::{
     faulty::{AFTER, BEFORE, Fault, OTHER, Server, Wire},
     gateway::Gateway,
     modbus::Pymodbus,
@@ -326,7 +324,7 @@ fn no_fault_becomes_a_value(wire: Wire) {
         let is_over = seen.iter().all(|seen| seen.is_after);
         (is_over && (0..cases.len()).all(is_counted)).then_some(())
     };
-    let patience = harness::PATIENCE;
+    let patience = crate::harness::PATIENCE;
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         subscriber.wait_within(patience, "counters", &mut finished);
     }));
@@ -359,7 +357,7 @@ fn no_fault_on_a_line_becomes_a_value_and_each_is_counted_as_often_as_it_happene
 fn the_exceptions_that_pymodbus_sends_are_named_and_counted_on_both_wires() {
     const CODES: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 11];
     for wire in [Wire::Tcp, Wire::Rtu] {
-        let cable = (wire == Wire::Rtu).then(harness::cable::Cable::new);
+        let cable = (wire == Wire::Rtu).then(crate::harness::cable::Cable::new);
         let (_server, bus) = match &cable {
             None => {
                 let server = Pymodbus::exceptions("0");

@@ -1,7 +1,5 @@
 //! RTU on serial ports: peers that we did not write, faults of the wire, and cables that are pulled.
 
-mod harness;
-
 use std::{
     collections::HashMap, os::unix::fs::symlink, path::Path, process::Command, thread,
     time::Duration,
@@ -12,7 +10,7 @@ use serde_json::Value;
 use tokio_serial::SerialPortBuilderExt;
 use tokio_util::sync::CancellationToken;
 
-use harness::{
+use crate::harness::{
     Folder,
     cable::Cable,
     gateway::{Gateway, fieldgate},

@@ -1,7 +1,5 @@
 //! Devices that fail: they go offline in time, come back by themselves, and disturb no other.
 
-mod harness;
-
 use std::{
     io::Write,
     net::{TcpListener, TcpStream},
@@ -11,7 +9,7 @@ use std::{
 use fieldgate_sim::{Exception, Fault, Image, Table, Times, Unit};
 use serde_json::{Value, json};
 
-use harness::{
+use crate::harness::{
     gateway::Gateway,
     modbus::{Pymodbus, Simulator},
     mqtt::{Paho, Subscriber, mosquitto_pub},

@@ -1,7 +1,5 @@
 //! What outlives the gateway: kill -9, a full disk, a damaged file, two daemons on one folder.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output, Stdio};
@@ -9,9 +7,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use harness::gateway::{configuration, fieldgate};
-use harness::mqtt::{Paho, mosquitto_pub, wait_payload};
-use harness::{Folder, PATIENCE, free_port, process::Process};
+use crate::harness::gateway::{configuration, fieldgate};
+use crate::harness::mqtt::{Paho, mosquitto_pub, wait_payload};
+use crate::harness::{Folder, PATIENCE, free_port, process::Process};
 
 const NONE: Value = Value::Null;
 

@@ -1,7 +1,5 @@
 //! Serial instruments on real pseudo terminals, seen by MQTT clients.
 
-mod harness;
-
 use std::{
     fs,
     process::Command,
@@ -11,7 +9,7 @@ use std::{
 
 use serde_json::json;
 
-use harness::{
+use crate::harness::{
     Folder, free_port,
     gateway::{Gateway, configuration, fieldgate},
     mqtt::{Subscriber, mosquitto_pub},

@@ -1,10 +1,8 @@
 //! `run --simulate`: a mapping as it is for the plant, played without one; and a write to all units of a line.
 
-mod harness;
-
 use std::{collections::HashSet, process::Command};
 
-use harness::{
+use crate::harness::{
     free_port,
     gateway::{Gateway, configuration, fieldgate},
     mqtt::{Subscriber, mosquitto_pub},
@@ -39,7 +37,7 @@ uplinks:
 fn any_mapping_is_played_without_an_edit_and_all_units_of_a_line_are_written_at_once() {
     let port = free_port();
     let text = configuration(port, PLANT);
-    let gateway = Gateway::start_with(port, &text, harness::Folder::new(), &["--simulate"]);
+    let gateway = Gateway::start_with(port, &text, crate::harness::Folder::new(), &["--simulate"]);
     gateway.keep_listening();
     gateway
         .process
@@ -123,7 +121,7 @@ fn what_needs_an_answer_is_no_point_of_all_units() {
         let rest = format!(
             "buses: {{line: {{serial: {{port: /dev/x}}}}}}\ndevices: {{all: {{bus: line, unit: 0, {points}}}}}\n"
         );
-        let folder = harness::Folder::new();
+        let folder = crate::harness::Folder::new();
         let file = folder.write("gateway.yaml", &configuration(port, &rest));
         let output = Command::new(fieldgate()).arg("check").arg(file).output();
         let said = String::from_utf8_lossy(&output.expect("it runs").stderr).into_owned();

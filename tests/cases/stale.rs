@@ -1,7 +1,5 @@
 //! What a gateway that was away says of its readings: stale, with their own time, until their devices answer.
 
-mod harness;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,12 +9,12 @@ use fieldgate_sim::{Image, Table, Unit};
 use fieldgate_tests::raw::{Event, Raw, lasting};
 use serde_json::Value;
 
-use harness::PATIENCE;
-use harness::gateway::fieldgate;
-use harness::modbus::Simulator;
-use harness::mqtt::Subscriber;
-use harness::plant::{Plant, until_online};
-use harness::process::Process;
+use crate::harness::PATIENCE;
+use crate::harness::gateway::fieldgate;
+use crate::harness::modbus::Simulator;
+use crate::harness::mqtt::Subscriber;
+use crate::harness::plant::{Plant, until_online};
+use crate::harness::process::Process;
 
 fn simulator() -> Simulator {
     let image = Image::new();

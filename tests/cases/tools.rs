@@ -1,7 +1,5 @@
 //! The tools of a person on a ladder, with and without a running gateway, over TCP and on a line.
 
-mod harness;
-
 use std::{
     fs,
     io::Write,
@@ -12,7 +10,7 @@ use std::{
 
 use fieldgate_sim::{Image, Table, Unit};
 
-use harness::{
+use crate::harness::{
     Folder,
     cable::Cable,
     gateway::{Gateway, configuration, fieldgate},
@@ -262,7 +260,7 @@ fn the_control_socket_is_for_its_group_and_goes_with_the_gateway() {
         &[(&named, 5, &["the gateway runs with", "gateway.yaml"])],
     );
     gateway.process.signal("TERM");
-    gateway.process.wait_exit(harness::PATIENCE);
+    gateway.process.wait_exit(crate::harness::PATIENCE);
     assert!(!socket.exists());
 }
 

@@ -1,8 +1,6 @@
 //! Clients that we did not write over TLS, WebSocket and the Unix socket: QoS 2, sessions that
 //! last, certificates of clients, and certificates that change while clients are connected.
 
-mod harness;
-
 use std::{fs, process::Command, sync::Arc, time::Duration};
 
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
@@ -13,7 +11,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use harness::{
+use crate::harness::{
     PATIENCE,
     mqtt::Peer,
     secure::{Secure, make_certificates},

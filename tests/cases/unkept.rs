@@ -1,17 +1,15 @@
 //! A state folder that cannot be used: the gateway runs without it, says so, and keeps everything
 //! once it can.
 
-mod harness;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::json;
 
-use harness::gateway::{configuration, fieldgate};
-use harness::mqtt::{Paho, Subscriber, mosquitto_pub, wait_payload};
-use harness::{Folder, free_port, process::Process};
+use crate::harness::gateway::{configuration, fieldgate};
+use crate::harness::mqtt::{Paho, Subscriber, mosquitto_pub, wait_payload};
+use crate::harness::{Folder, free_port, process::Process};
 
 /// A gateway with a counter, whose folder outlives its process.
 struct Plant {
@@ -129,7 +127,7 @@ fn what_a_read_only_state_folder_holds_is_served_and_kept_again_once_it_can_be_w
     });
     mosquitto_pub(plant.port, "5", "plant7/panel/water/set", "1000");
     process.signal("TERM");
-    assert!(process.wait_exit(harness::PATIENCE).success());
+    assert!(process.wait_exit(crate::harness::PATIENCE).success());
 
     let before = format!("STATE={};{READ_ONLY}", plant.state().display());
     let mut process = plant.start(&["unshare", "-rm", "sh"], &before);

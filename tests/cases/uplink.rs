@@ -3,8 +3,6 @@
 
 #[path = "uplink/fewer.rs"]
 mod fewer;
-mod harness;
-
 use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;
@@ -14,11 +12,11 @@ use fieldgate_tests::counter::{Got, Wire};
 use fieldgate_tests::faults::{Mode, Proxy};
 use serde_json::Value;
 
-use harness::gateway::{configuration, fieldgate};
-use harness::mosquitto::Mosquitto;
-use harness::process::Process;
-use harness::secure::{Secure, make_certificates};
-use harness::{Folder, PATIENCE, free_port};
+use crate::harness::gateway::{configuration, fieldgate};
+use crate::harness::mosquitto::Mosquitto;
+use crate::harness::process::Process;
+use crate::harness::secure::{Secure, make_certificates};
+use crate::harness::{Folder, PATIENCE, free_port};
 
 /// Unacknowledged messages of an uplink in these cases.
 const IN_FLIGHT: usize = 50;

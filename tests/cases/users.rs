@@ -1,14 +1,12 @@
 //! Users and rights as an operator meets them: `fieldgate user`, a running gateway, and the
 //! mosquitto clients.
 
-mod harness;
-
 use std::{
     fs,
     process::{Command, Output, Stdio},
 };
 
-use harness::{
+use crate::harness::{
     Folder, free_port,
     gateway::{Gateway, fieldgate},
     process::Process,

@@ -3,9 +3,9 @@
 use fieldgate_tests::counter::{Got, Wire};
 use serde_json::Value;
 
+use super::{Gateway, uplink};
 use crate::harness::PATIENCE;
 use crate::harness::mosquitto::Mosquitto;
-use crate::{Gateway, uplink};
 
 #[test]
 fn many_messages_go_up_in_one_and_of_a_topic_the_last_in_a_time() {
