@@ -51,7 +51,7 @@ fn until_number(seen: &Subscriber, topic: &str) -> (serde_json::Value, f64) {
 }
 
 #[test]
-fn a_test_shows_all_records_of_a_meter_and_a_mapping_for_another_bus_is_refused() {
+fn a_test_shows_all_records_of_a_meter_a_scan_finds_it_and_a_mapping_for_another_bus_is_refused() {
     let folder = Folder::new();
     let file = folder.path().join("gateway.yaml");
     let run = |text: &str, arguments: &[&str]| {
@@ -69,6 +69,47 @@ fn a_test_shows_all_records_of_a_meter_and_a_mapping_for_another_bus_is_refused(
     assert!(is_good, "{text}");
     for want in ["energy", "Wh", "number: 00000012"] {
         assert!(text.contains(want), "{want}: {text}");
+    }
+    for (arguments, wanted) in [
+        (
+            &["scan", "heating"][..],
+            &[
+                "searching all meters by their number",
+                "00000012",
+                "1 found in",
+            ][..],
+        ),
+        (
+            &["scan", "heating", "--units", "11-12"],
+            &["asking 2 addresses, ", "address 12: 00000012", "1 found in"],
+        ),
+        (
+            &["scan", "cellar", "--baud", "300,2400"],
+            &[", 300 baud", ", 2400 baud", "secondary 12345678"],
+        ),
+    ] {
+        let (is_good, text) = run(METERS, arguments);
+        assert!(is_good, "{text}");
+        for want in wanted {
+            assert!(text.contains(want), "{arguments:?}: {want}: {text}");
+        }
+    }
+    for (arguments, want) in [
+        (
+            &["scan", "heating", "--units", "251"][..],
+            "`251` is no unit from 0 to 250",
+        ),
+        (
+            &["scan", "heating", "--parity", "even"],
+            "--parity is for Modbus",
+        ),
+        (
+            &["read", "heating", "1", "holding", "0", "1"],
+            "bus \"heating\" is no Modbus bus but one of mbus",
+        ),
+    ] {
+        let (is_good, text) = run(METERS, arguments);
+        assert!(!is_good && text.contains(want), "{arguments:?}: {text}");
     }
     let modbus = METERS.replace("{quantity: energy, unit: kWh}", "{holding: 1, as: u16}");
     let (is_good, text) = run(&modbus, &["test", "flat-12"]);

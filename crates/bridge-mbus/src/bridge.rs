@@ -6,12 +6,13 @@ use std::io;
 use std::path::Path;
 
 use fieldgate_bridge::{
-    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Simulated,
-    Started, Tell, Untested, Whose,
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Search,
+    Simulated, Started, Tell, Untested, Whose,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Transport;
+use crate::scan::look_around;
 use crate::simulate::Simulator;
 use crate::{
     MbusBus, MbusBusEntry, MbusBusHandle, MbusConfig, MbusDriver, MbusEntry, MbusSnapshot,
@@ -189,6 +190,37 @@ impl Bridge for MbusLines {
         }
         let text = format!("there is no value for {}", bad.join(", "));
         Err(Untested::Device(text))
+    }
+
+    async fn scan<'a>(
+        name: &'a str,
+        part: Part<'a, Self>,
+        search: &'a Search,
+        tell: &'a mut Tell<'_>,
+    ) -> Result<(), Untested> {
+        let Some(bus) = part.buses.get(name) else {
+            return Err(Untested::Device(format!("there is no bus {name}")));
+        };
+        let devices = on_bus(&part, name);
+        let mut bauds = search.bauds.clone();
+        if bauds.is_empty() {
+            bauds.push(bus.config.baud);
+        }
+        for baud in bauds {
+            let mut bus = (*bus).clone();
+            bus.config.baud = baud;
+            bus.config.timeout = search.timeout.unwrap_or(bus.config.timeout);
+            let line = Running::start(name, &bus, &devices).await;
+            let line = line.map_err(Untested::System)?;
+            tell(&format!(
+                "bus {name} ({}, {baud} baud): ",
+                bus.config.transport
+            ));
+            let found = look_around(&line.handle, &search.units, bus.config.timeout, tell).await;
+            line.stop().await;
+            found.map_err(|error| Untested::Device(error.to_string()))?;
+        }
+        Ok(())
     }
 
     async fn simulate<'a>(

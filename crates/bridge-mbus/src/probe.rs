@@ -6,7 +6,7 @@ use fieldgate_model::Value;
 use fieldgate_model::plain::Plain;
 use tokio::time::Instant;
 
-use crate::app::{Record, medium_name};
+use crate::app::{Header, Record, medium_name};
 use crate::bus::{MbusBusHandle, MbusError};
 use crate::config::{MbusConfig, Source};
 use crate::exchange::Readout;
@@ -48,7 +48,7 @@ impl Probe {
         let mut lines = vec![format!(
             "{}: {} in {} ms",
             config.address,
-            header(&self.readout),
+            who(self.readout.header.as_ref()),
             self.elapsed.as_millis()
         )];
         for (number, record) in self.readout.records.iter().enumerate() {
@@ -89,8 +89,9 @@ impl Probe {
     }
 }
 
-fn header(readout: &Readout) -> String {
-    let Some(header) = &readout.header else {
+/// Who a meter is, for people.
+pub(crate) fn who(header: Option<&Header>) -> String {
+    let Some(header) = header else {
         return "a meter without a header".to_owned();
     };
     let id = header.id.as_deref().unwrap_or("no number");

@@ -2,15 +2,17 @@
 //!
 //! Each step is one readout of the bus, so that the polls of a running gateway get their turns.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use fieldgate_bridge::Cause;
+use fieldgate_bridge::{Cause, Tell};
 use tokio::time::Instant;
 
 use crate::address::{Address, Secondary};
 use crate::app::Header;
 use crate::bus::{MbusBusHandle, MbusError};
+use crate::probe::who;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,6 +132,60 @@ pub async fn scan_secondary(
 fn next(mask: Secondary, digits: usize) -> impl Iterator<Item = (Secondary, usize)> {
     let digit = move |digit: u8| (mask.with_digit(digits, digit), digits + 1);
     (0..10).rev().map(digit)
+}
+
+/// How long a search by secondary address may take.
+const SEARCH: Duration = Duration::from_secs(600);
+
+/// Asks these primary addresses, or all meters for their secondary address, and tells what it finds.
+///
+/// # Errors
+///
+/// If the line is lost or cannot be opened.
+pub(crate) async fn look_around(
+    bus: &MbusBusHandle,
+    units: &[u8],
+    timeout: Duration,
+    tell: &mut Tell<'_>,
+) -> Result<(), MbusError> {
+    let begun = Instant::now();
+    let mut count = 0;
+    let mut ended = "";
+    let mut found = |tell: &mut Tell<'_>, found: &Found| {
+        count += u32::from(matches!(found, Found::Meter { .. }));
+        tell(&format!("{found}\n"));
+    };
+    if units.is_empty() {
+        tell("searching all meters by their number\n");
+        if scan_secondary(bus, SEARCH, |one| found(tell, &one)).await? == End::TimedOut {
+            ended = "; the search is not complete, it ended after 10 minutes";
+        }
+    } else {
+        let millis = timeout.as_millis();
+        tell(&format!(
+            "asking {} addresses, {millis} ms each\n",
+            units.len()
+        ));
+        for unit in units {
+            scan_primary(bus, *unit..=*unit, |one| found(tell, &one)).await?;
+        }
+    }
+    let took = begun.elapsed().as_secs_f64();
+    tell(&format!("{count} found in {took:.1} s{ended}\n"));
+    Ok(())
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Meter { at, header } => write!(f, "{at}: {}", who(header.as_ref())),
+            Self::Several(at) => write!(
+                f,
+                "{at}: answers that cannot be read; several meters, or noise"
+            ),
+            Self::Mute(at) => write!(f, "{at}: acknowledges, and gives no readings"),
+        }
+    }
 }
 
 fn is_of_line(error: &MbusError) -> bool {

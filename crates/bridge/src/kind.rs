@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldgate_model::Point;
 use serde::de::DeserializeOwned;
@@ -235,6 +236,21 @@ pub trait Bridge: Sized + Send + 'static {
         ready(Err(Untested::Device(text)))
     }
 
+    /// Looks for devices on the bus `name`, which it opens for itself, and tells what it finds in lines for a person.
+    ///
+    /// # Errors
+    ///
+    /// If the bus cannot be used, or cannot be searched in this way.
+    fn scan<'a>(
+        name: &'a str,
+        _part: Part<'a, Self>,
+        _search: &'a Search,
+        _tell: &'a mut Tell<'_>,
+    ) -> impl Future<Output = Result<(), Untested>> + Send + 'a {
+        let text = format!("bus {name} ({}) cannot be searched", Self::NAME);
+        ready(Err(Untested::Device(text)))
+    }
+
     /// Serves simulated devices for `part` until they are stopped, and tells where. A bus that does not say where its
     /// devices are simulated takes its place from `places`.
     ///
@@ -248,6 +264,17 @@ pub trait Bridge: Sized + Send + 'static {
     ) -> impl Future<Output = io::Result<Vec<Box<dyn Simulated>>>> + Send + 'a {
         ready(Ok(Vec::new()))
     }
+}
+
+/// How to look for devices on a bus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The addresses to ask. Without any, the protocol's own way to find all devices.
+    pub units: Vec<u8>,
+    /// Baud rates to try, one after the other, in place of the configured one.
+    pub bauds: Vec<u32>,
+    /// How long an answer may take to begin, in place of what is configured.
+    pub timeout: Option<Duration>,
 }
 
 /// Takes text for a person at a terminal.

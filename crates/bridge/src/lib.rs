@@ -25,8 +25,8 @@ pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Se
 pub use error::{Cause, DriverError};
 pub use filter::{Filter, Rule};
 pub use kind::{
-    Bridge, Bus, Change, Device, Figures, Part, Place, Places, Simulated, Started, Tallied, Tell,
-    Untested, Whose, Work,
+    Bridge, Bus, Change, Device, Figures, Part, Place, Places, Search, Simulated, Started, Tallied,
+    Tell, Untested, Whose, Work,
 };
 pub use misfit::{Claim, Misfit};
 pub use run::run;

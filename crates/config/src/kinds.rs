@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::Arc;
 
-use fieldgate_bridge::{Bridge, Bus, Part, Place, Places, Simulated, Tell, Untested, Work};
+use fieldgate_bridge::{Bridge, Bus, Part, Place, Places, Search, Simulated, Tell, Untested, Work};
 
 use crate::Config;
 use crate::yaml::{Shape, shape};
@@ -74,6 +74,15 @@ pub trait Kind: Sync {
         &self,
         config: &'a Config,
         device: &'a AnyDevice,
+        tell: &'a mut Tell<'_>,
+    ) -> Work<'a, Result<(), Untested>>;
+
+    /// Looks for devices on one of its buses.
+    fn scan<'a>(
+        &self,
+        config: &'a Config,
+        bus: &'a str,
+        search: &'a Search,
         tell: &'a mut Tell<'_>,
     ) -> Work<'a, Result<(), Untested>>;
 
@@ -265,6 +274,16 @@ impl<B: Bridge> Kind for Of<B> {
             Some(device) => Box::pin(B::test(device, bus, tell)),
             None => Box::pin(std::future::ready(Ok(()))),
         }
+    }
+
+    fn scan<'a>(
+        &self,
+        config: &'a Config,
+        bus: &'a str,
+        search: &'a Search,
+        tell: &'a mut Tell<'_>,
+    ) -> Work<'a, Result<(), Untested>> {
+        Box::pin(B::scan(bus, part::<B>(config), search, tell))
     }
 
     fn simulate<'a>(

@@ -212,12 +212,13 @@ pub(crate) struct OnBus {
 pub(crate) struct Scan {
     #[command(flatten)]
     pub(crate) on: OnBus,
-    /// Which units, such as 1-20,100.
-    #[arg(long, value_name = "UNITS", default_value = "1-247")]
-    pub(crate) units: String,
-    /// How long a unit may take to answer, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(10..=60_000))]
-    pub(crate) timeout: u32,
+    /// Which units or primary addresses, such as 1-20,100. Without it, all 247 units of a Modbus bus, or all meters of an
+    /// M-Bus by their number.
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) units: Option<String>,
+    /// How long an answer may take, in milliseconds: 300 if not given, or what an M-Bus is configured for.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    pub(crate) timeout: Option<u32>,
     /// Baud rates to try on a serial line instead of the configured one, such as 9600,19200.
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(i64::from(*BAUDS.start())..=i64::from(*BAUDS.end())))]
     pub(crate) baud: Vec<u32>,

@@ -212,10 +212,14 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
         return Ok(());
     };
     let tested = kind.test(&config, device, &mut print).await;
-    tested.map_err(|untested| match untested {
+    tested.map_err(untested)
+}
+
+pub(crate) fn untested(why: Untested) -> Stop {
+    match why {
         Untested::Device(text) => Stop::Device(text),
         Untested::System(error) => Stop::Other(error),
-    })
+    }
 }
 
 /// Serves simulated devices until it is interrupted.

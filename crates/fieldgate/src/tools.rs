@@ -74,6 +74,10 @@ impl Line {
     ) -> Result<Self, Stop> {
         let part = kinds::part::<Buses>(config);
         let Some(bus) = part.buses.get(name) else {
+            if let Some(other) = config.buses.get(name) {
+                let text = format!("bus \"{name}\" is no Modbus bus but one of {}", other.kind);
+                return Err(Stop::Usage(text));
+            }
             let names: Vec<&str> = part.buses.keys().copied().collect();
             let text = format!("there is no bus \"{name}\"{}", suggestion(name, &names));
             return Err(Stop::Usage(text));

@@ -92,8 +92,8 @@ impl Toolbox {
     }
 
     async fn scanned(&self, wanted: &Scan, told: Arc<dyn Told>) -> Result<(), Unable> {
-        let units =
-            scan::units(&wanted.units).map_err(|why| Unable::Refused(format!("units: {why}")))?;
+        let units = scan::units(&wanted.units, scan::UNITS)
+            .map_err(|why| Unable::Refused(format!("units: {why}")))?;
         let config = self.config().await?;
         let part = kinds::part::<Modbus>(&config);
         let mut line = self.line(&wanted.bus)?;

@@ -1,19 +1,31 @@
 //! `scan`: which units of a bus answer, and what they are.
 
 use std::io::{self, IsTerminal, Write};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use fieldgate_bridge::Search;
 use fieldgate_bridge_modbus::config::Parity;
 use fieldgate_bridge_modbus::wire::pdu::Answer;
-use fieldgate_bridge_modbus::{BusConfig, BusError, Data, Table, Transport};
+use fieldgate_bridge_modbus::{BusConfig, BusError, Buses, Data, Table, Transport};
+use fieldgate_config::kinds::Kind;
+use fieldgate_config::{self as config, Config};
 
 use super::Line;
 use crate::args::{self, Scan};
-use crate::commands::print;
+use crate::commands::{print, untested};
 use crate::control::Ask;
+use crate::control::client::Client;
+use crate::kinds::KINDS;
 use crate::stop::Stop;
 
 const BAR: usize = 24;
+/// Modbus units that can answer.
+pub(crate) const UNITS: RangeInclusive<u8> = 1..=247;
+/// Primary addresses of M-Bus meters.
+const ADDRESSES: RangeInclusive<u8> = 0..=250;
+/// How long a unit may take to answer, in milliseconds, if the command does not say it.
+const TIMEOUT: u32 = 300;
 
 /// Asks every unit for a register, and those that answer for what they are.
 ///
@@ -21,8 +33,19 @@ const BAR: usize = 24;
 ///
 /// Those of the command line, and of a bus that cannot be opened.
 pub(crate) async fn scan(scan: &Scan) -> Result<(), Stop> {
-    let units = units(&scan.units).map_err(|why| Stop::Usage(format!("--units: {why}")))?;
-    let mut line = Line::find(&scan.on).await?;
+    let config = config::load(&scan.on.config, KINDS)
+        .map_err(Stop::Config)?
+        .config;
+    let on = &scan.on;
+    let bus = config.buses.get(&on.bus);
+    if let Some(kind) =
+        bus.and_then(|bus| KINDS.find(bus.kind).filter(|_| bus.of::<Buses>().is_none()))
+    {
+        return search(kind, &config, scan).await;
+    }
+    let units = units(scan.units.as_deref().unwrap_or("1-247"), UNITS);
+    let units = units.map_err(|why| Stop::Usage(format!("--units: {why}")))?;
+    let mut line = Line::open(&on.config, &config, &on.bus, on.control.as_deref()).await?;
     let ways = ways(&line.config, scan).map_err(Stop::Usage)?;
     if line.is_gateways() && ways != [line.config.clone()] {
         return Err(Stop::Usage(format!(
@@ -34,7 +57,7 @@ pub(crate) async fn scan(scan: &Scan) -> Result<(), Stop> {
     let is_terminal = io::stderr().is_terminal();
     let mut progress = Progress::new(units.len() * ways.len(), Instant::now());
     let mut found = 0;
-    let limit = scan.timeout;
+    let limit = scan.timeout.unwrap_or(TIMEOUT);
     let own = line.config.clone();
     for config in &ways {
         if *config != own || ways.len() > 1 {
@@ -75,6 +98,35 @@ pub(crate) async fn scan(scan: &Scan) -> Result<(), Stop> {
         took.as_secs_f64()
     ));
     Ok(())
+}
+
+/// Searches a bus of another bridge than Modbus, which a running gateway does not lend.
+async fn search(kind: &dyn Kind, config: &Config, scan: &Scan) -> Result<(), Stop> {
+    let on = &scan.on;
+    if !scan.parity.is_empty() {
+        let text = format!("--parity is for Modbus; `parity` of bus {} says it", on.bus);
+        return Err(Stop::Usage(text));
+    }
+    let units = scan.units.as_deref().map(|text| units(text, ADDRESSES));
+    let units = units.transpose();
+    let search = Search {
+        units: units
+            .map_err(|why| Stop::Usage(format!("--units: {why}")))?
+            .unwrap_or_default(),
+        bauds: scan.baud.clone(),
+        timeout: scan
+            .timeout
+            .map(|millis| Duration::from_millis(millis.into())),
+    };
+    let gateway = Client::find(&on.config, on.control.as_deref()).await;
+    if gateway.map_err(Stop::Other)?.is_some() {
+        return Err(Stop::Usage(format!(
+            "bus {} is in use by the running gateway; stop the gateway to search it (`systemctl stop fieldgate`)",
+            on.bus
+        )));
+    }
+    let done = kind.scan(config, &on.bus, &search, &mut print).await;
+    done.map_err(untested)
 }
 
 /// What a unit says, and whether that is an answer; `None` if it is silent.
@@ -158,17 +210,20 @@ impl From<args::Parity> for Parity {
     }
 }
 
-/// `1-20,100`
+/// `1-20,100`, each of them one of `those`.
 ///
 /// # Errors
 ///
-/// What in it is no unit.
-pub(crate) fn units(text: &str) -> Result<Vec<u8>, String> {
+/// What in it is none of them.
+pub(crate) fn units(text: &str, those: RangeInclusive<u8>) -> Result<Vec<u8>, String> {
     let number = |text: &str| {
         let number = text.trim().parse::<u8>().ok();
         number
-            .filter(|number| (1..=247).contains(number))
-            .ok_or_else(|| format!("`{text}` is no unit from 1 to 247"))
+            .filter(|number| those.contains(number))
+            .ok_or_else(|| {
+                let (first, last) = (those.start(), those.end());
+                format!("`{text}` is no unit from {first} to {last}")
+            })
     };
     let mut units = Vec::new();
     for part in text.split(',') {
@@ -248,13 +303,13 @@ mod tests {
             ("", Err("no unit from 1")),
             ("a", Err("`a` is no unit")),
         ] {
-            match (units(text), want) {
+            match (units(text, UNITS), want) {
                 (Ok(got), Ok(want)) => assert_eq!(got, want),
                 (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }
-        assert_eq!(units("1-247").unwrap().len(), 247);
+        assert_eq!(units("1-247", UNITS).unwrap().len(), 247);
     }
 
     #[test]
