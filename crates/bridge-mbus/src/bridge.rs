@@ -212,10 +212,11 @@ impl Bridge for MbusLines {
             bus.config.timeout = search.timeout.unwrap_or(bus.config.timeout);
             let line = Running::start(name, &bus, &devices).await;
             let line = line.map_err(Untested::System)?;
-            tell(&format!(
-                "bus {name} ({}, {baud} baud): ",
-                bus.config.transport
-            ));
+            let way = match bus.simulated {
+                Some(_) => "simulated".to_owned(),
+                None => bus.config.transport.to_string(),
+            };
+            tell(&format!("bus {name} ({way}, {baud} baud): "));
             let found = look_around(&line.handle, &search.units, bus.config.timeout, tell).await;
             line.stop().await;
             found.map_err(|error| Untested::Device(error.to_string()))?;
