@@ -100,6 +100,23 @@ inside systemctl stop fieldgate
 check "that it was stopped" within 5 shows "MQTT gateway: stopped" "none,255"
 inside systemctl start fieldgate
 
+step "the console on the ports of browsers"
+# The container may not set it: systemd-sysctl does on a board.
+from=$(sed -n 's/^net.ipv4.ip_unprivileged_port_start = //p' "$root/usr/lib/sysctl.d/60-fieldgate.conf")
+ip netns exec "$board" sh -c "echo ${from:?} >/proc/sys/net/ipv4/ip_unprivileged_port_start"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=plant7 \
+    -keyout "$root/etc/fieldgate/broker.key" -out "$root/etc/fieldgate/broker.pem" 2>/dev/null
+inside chown fieldgate: /etc/fieldgate/broker.key
+sed -i 's/^broker: {/&tls: {certificate: broker.pem, key: broker.key}, /' "$config"
+echo 'console: {listen: {https: 443, http: 80}}' >>"$config"
+inside systemctl restart fieldgate
+serves() { inside curl -sk https://127.0.0.1/ | grep -q '<title>'; }
+check "HTTPS on 443" within 20 serves
+redirects() { [ "$(inside curl -s -o /dev/null -w '%{redirect_url}' http://127.0.0.1/)" = https://127.0.0.1/ ]; }
+check "and 80 leads there" within 5 redirects
+cp "$work/good.yaml" "$config"
+inside systemctl restart fieldgate
+
 step "growing the data partition"
 # No partitions can be made here: sysfs and the tools are played, and the disk is a file.
 fake=$root/root/disk
