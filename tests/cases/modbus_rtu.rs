@@ -1,9 +1,6 @@
 //! RTU on serial ports: peers that we did not write, faults of the wire, and cables that are pulled.
 
-use std::{
-    collections::HashMap, os::unix::fs::symlink, path::Path, process::Command, thread,
-    time::Duration,
-};
+use std::{os::unix::fs::symlink, path::Path, process::Command, thread, time::Duration};
 
 use fieldgate_sim::{Fault, Image, Pace, Table, Times, Unit, serve_rtu};
 use serde_json::Value;
@@ -14,76 +11,25 @@ use crate::harness::{
     Folder,
     cable::Cable,
     gateway::{Gateway, fieldgate},
-    modbus::Pymodbus,
+    modbus::{Pymodbus, value_text},
     mqtt::{Subscriber, mosquitto_pub},
     process::Process,
 };
-
-/// The text of the value in a payload, untouched: a JSON parser would pass it through a double.
-fn value_text(payload: &str) -> &str {
-    let rest = payload
-        .strip_prefix("{\"value\":")
-        .expect("the value is first");
-    let end = rest.find(",\"").expect("more members follow");
-    rest.get(..end).unwrap()
-}
-
-/// Whether two JSON texts are the same value: integers digit by digit, fractions as doubles.
-fn same(got: &str, want: &str) -> bool {
-    let is_fraction = want.contains(['.', 'e']) && !want.starts_with('"');
-    got == want || is_fraction && got.parse::<f64>().ok() == want.parse::<f64>().ok()
-}
 
 #[test]
 fn every_type_and_order_comes_over_a_line_as_pymodbus_holds_it() {
     let cable = Cable::new();
     let server = Pymodbus::values_on(cable.device());
-    let mut config = format!(
-        "buses:
-  line: {{serial: {{port: {}, baud: 115200}}, modbus: rtu, timeout: 2s}}
-devices:
-  all:
-    bus: line
-    unit: 1
-    points:
-",
+    server.compare_all(&format!(
+        "{{serial: {{port: {}, baud: 115200}}, modbus: rtu, timeout: 2s}}",
         cable.gateway().display()
-    );
-    let mut wanted = HashMap::new();
-    for point in &server.points {
-        let text = |key: &str| point[key].as_str().unwrap();
-        let (name, table, keys) = (text("name"), text("table"), text("keys"));
-        let comma = if keys.is_empty() { "" } else { ", " };
-        config += &format!(
-            "      {name}: {{{table}: {}{comma}{keys}}}\n",
-            point["address"]
-        );
-        wanted.insert(format!("plant7/all/{name}"), text("text").to_owned());
-    }
-    assert!(wanted.len() > 180, "{} points", wanted.len());
-    let gateway = Gateway::start(&config);
-    let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/all/+");
-    let mut wrong = Vec::new();
-    subscriber.wait("value of every point", |topic, payload| {
-        let want = wanted.get(topic)?;
-        if !same(value_text(payload), want) {
-            wrong.push(format!("{topic}: {payload}, but the server holds {want}"));
-        }
-        wanted.remove(topic);
-        wanted.is_empty().then_some(())
-    });
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    ));
 }
 
 #[test]
 fn writes_over_a_line_are_read_back_from_pymodbus_alone_and_together() {
     let cable = Cable::new();
     let server = Pymodbus::values_on(cable.device());
-    let place = |name: &str| {
-        let mut points = server.points.iter();
-        let point = points.find(|point| point["name"].as_str().unwrap().ends_with(name));
-        point.unwrap_or_else(|| panic!("{name}"))["address"].clone()
-    };
     let config = format!(
         "buses:
   line: {{serial: {{port: {}, baud: 115200}}, timeout: 2s}}
@@ -99,9 +45,9 @@ devices:
       two:    {{coil: 2, write: true}}
 ",
         cable.gateway().display(),
-        place("_f32_cdab"),
-        place("_u64_dcba"),
-        place("_bit3_abcd"),
+        server.place("_f32_cdab"),
+        server.place("_u64_dcba"),
+        server.place("_bit3_abcd"),
     );
     let gateway = Gateway::start(&config);
     gateway.wait_online("plant7/all/$state");

@@ -1,13 +1,12 @@
 //! What the gateway knows of this bridge.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use fieldgate_bridge::{
-    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Search,
-    Simulated, Started, Tell, Untested, Whose,
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Part, Place,
+    Places, Search, Simulated, Started, Tell, Untested, Whose, on_bus,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +21,7 @@ use crate::{
 /// The M-Bus lines of one gateway, by name.
 #[derive(Debug, Default)]
 pub struct MbusLines {
-    running: BTreeMap<String, Running>,
+    running: Lines<Running>,
 }
 
 #[derive(Debug)]
@@ -103,31 +102,7 @@ impl Bridge for MbusLines {
         change: &Change,
         wanted: Part<'_, Self>,
     ) -> Vec<(String, io::Error)> {
-        for name in change.gone.iter().chain(&change.buses) {
-            if let Some(line) = self.running.remove(name) {
-                line.stop().await;
-            }
-        }
-        let mut failed = Vec::new();
-        for name in &change.buses {
-            let Some(bus) = wanted.buses.get(name.as_str()) else {
-                continue;
-            };
-            match Running::start(name, bus, &on_bus(&wanted, name)).await {
-                Ok(line) => drop(self.running.insert(name.clone(), line)),
-                Err(error) => failed.push((name.clone(), error)),
-            }
-        }
-        for (name, line) in &self.running {
-            let devices = on_bus(&wanted, name);
-            let is_changed = |device: &&MbusConfig| change.devices.contains(&device.name);
-            if let Some(simulator) = &line.simulator
-                && devices.iter().any(is_changed)
-            {
-                simulator.update(&devices);
-            }
-        }
-        failed
+        self.running.change(change, &wanted).await
     }
 
     fn start(&mut self, device: &MbusConfig, seed: u64) -> io::Result<Option<Started>> {
@@ -159,9 +134,7 @@ impl Bridge for MbusLines {
     }
 
     async fn stop(self) {
-        for line in self.running.into_values() {
-            line.stop().await;
-        }
+        self.running.stop().await;
     }
 
     async fn test<'a>(
@@ -256,12 +229,7 @@ impl Bridge for MbusLines {
     }
 }
 
-fn on_bus<'c>(part: &Part<'c, MbusLines>, bus: &str) -> Vec<&'c MbusConfig> {
-    let devices = part.devices.values().copied();
-    devices.filter(|device| device.bus == bus).collect()
-}
-
-impl Running {
+impl Line<MbusLines> for Running {
     async fn start(
         name: &str,
         bus: &Bus<MbusBusEntry>,
@@ -284,6 +252,15 @@ impl Running {
             cancel,
             simulator,
         })
+    }
+
+    fn serve(&mut self, devices: &[&MbusConfig], changed: &[String]) {
+        let is_changed = |device: &&MbusConfig| changed.contains(&device.name);
+        if let Some(simulator) = &self.simulator
+            && devices.iter().any(is_changed)
+        {
+            simulator.update(devices);
+        }
     }
 
     async fn stop(self) {

@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 
 use fieldgate_bridge::{
-    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Misfit, Part, Place, Places, Simulated,
-    Started, Tell, Whose,
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Part, Place,
+    Places, Simulated, Started, Tell, Whose, on_bus,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ const UNIT: &str = "{unit}";
 pub struct Buses {
     /// From where the periods of all devices are counted.
     begun: Instant,
-    running: BTreeMap<String, Running>,
+    running: Lines<Running>,
 }
 
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Bridge for Buses {
     fn new(_state: Option<&Path>) -> Self {
         Self {
             begun: Instant::now(),
-            running: BTreeMap::new(),
+            running: Lines::default(),
         }
     }
 
@@ -141,37 +141,7 @@ impl Bridge for Buses {
         change: &Change,
         wanted: Part<'_, Self>,
     ) -> Vec<(String, io::Error)> {
-        for name in change.gone.iter().chain(&change.buses) {
-            if let Some(bus) = self.running.remove(name) {
-                bus.stop().await;
-            }
-        }
-        let mut failed = Vec::new();
-        for name in &change.buses {
-            let Some(bus) = wanted.buses.get(name.as_str()) else {
-                continue;
-            };
-            match Running::start(name, bus, &on_bus(&wanted, name)).await {
-                Ok(bus) => {
-                    self.running.insert(name.clone(), bus);
-                }
-                Err(error) => failed.push((name.clone(), error)),
-            }
-        }
-        for (name, bus) in &mut self.running {
-            let devices = on_bus(&wanted, name);
-            let units = devices.iter();
-            bus.units = units.map(|on| (on.name.clone(), on.unit)).collect();
-            let Some(simulator) = &bus.simulator else {
-                continue;
-            };
-            let is_changed = |device: &DeviceConfig| change.devices.contains(&device.name);
-            for device in devices.iter().filter(|device| is_changed(device)) {
-                let same = devices.iter().filter(|other| other.unit == device.unit);
-                simulator.update(&same.copied().collect::<Vec<_>>());
-            }
-        }
-        failed
+        self.running.change(change, &wanted).await
     }
 
     fn start(&mut self, device: &DeviceConfig, seed: u64) -> io::Result<Option<Started>> {
@@ -189,7 +159,7 @@ impl Bridge for Buses {
 
     fn counts(&self) -> Vec<(Whose, Figures)> {
         let mut counts = Vec::new();
-        for (name, bus) in &self.running {
+        for (name, bus) in self.running.iter() {
             let counters = bus.handle.counters();
             for (device, unit) in &bus.units {
                 let unit = counters.units.get(unit).cloned().unwrap_or_default();
@@ -207,9 +177,7 @@ impl Bridge for Buses {
     }
 
     async fn stop(self) {
-        for bus in self.running.into_values() {
-            bus.stop().await;
-        }
+        self.running.stop().await;
     }
 
     async fn simulate<'a>(
@@ -242,12 +210,7 @@ impl Bridge for Buses {
     }
 }
 
-fn on_bus<'c>(part: &Part<'c, Buses>, bus: &str) -> Vec<&'c DeviceConfig> {
-    let devices = part.devices.values().copied();
-    devices.filter(|device| device.bus == bus).collect()
-}
-
-impl Running {
+impl Line<Buses> for Running {
     async fn start(
         name: &str,
         bus: &Bus<BusConfig>,
@@ -271,6 +234,19 @@ impl Running {
             simulator,
             units: BTreeMap::new(),
         })
+    }
+
+    fn serve(&mut self, devices: &[&DeviceConfig], changed: &[String]) {
+        let units = devices.iter();
+        self.units = units.map(|on| (on.name.clone(), on.unit)).collect();
+        let Some(simulator) = &self.simulator else {
+            return;
+        };
+        let is_changed = |device: &&&DeviceConfig| changed.contains(&device.name);
+        for device in devices.iter().filter(is_changed) {
+            let same = devices.iter().filter(|other| other.unit == device.unit);
+            simulator.update(&same.copied().collect::<Vec<_>>());
+        }
     }
 
     async fn stop(self) {

@@ -13,6 +13,7 @@ mod error;
 pub mod filter;
 mod kind;
 pub mod late;
+mod lines;
 mod misfit;
 pub mod names;
 mod run;
@@ -28,5 +29,6 @@ pub use kind::{
     Bridge, Bus, Change, Device, Figures, Part, Place, Places, Search, Simulated, Started, Tallied,
     Tell, Untested, Whose, Work,
 };
+pub use lines::{Line, Lines, on_bus};
 pub use misfit::{Claim, Misfit};
 pub use run::run;

@@ -1,13 +1,13 @@
 //! Modbus servers: one that we did not write, pymodbus through `peers/modbus_server.py`, and our
 //! simulator, which can be told to fail.
 
-use std::{path::Path, process::Command, sync::mpsc, thread};
+use std::{collections::HashMap, path::Path, process::Command, sync::mpsc, thread};
 
 use fieldgate_sim::{Image, ModbusServer};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{process::Process, python, repository};
+use super::{gateway::Gateway, mqtt::Subscriber, process::Process, python, repository};
 
 /// A running server and what it says that it holds.
 pub struct Pymodbus {
@@ -39,6 +39,48 @@ impl Pymodbus {
         Self::start(&[place, "--exceptions"])
     }
 
+    /// The address of the point whose name ends like this.
+    pub fn place(&self, name: &str) -> Value {
+        let mut points = self.points.iter();
+        let point = points.find(|point| point["name"].as_str().unwrap().ends_with(name));
+        point.unwrap_or_else(|| panic!("{name}"))["address"].clone()
+    }
+
+    /// A gateway reads all points over `bus` (what stands behind a bus's name): what it publishes is what the server
+    /// holds.
+    pub fn compare_all(&self, bus: &str) {
+        let mut config = format!(
+            "buses:\n  plant: {bus}\ndevices:\n  all:\n    bus: plant\n    unit: 1\n    points:\n"
+        );
+        let mut wanted = HashMap::new();
+        for point in &self.points {
+            let text = |key: &str| point[key].as_str().unwrap();
+            let (name, table, keys) = (text("name"), text("table"), text("keys"));
+            let comma = if keys.is_empty() { "" } else { ", " };
+            config += &format!(
+                "      {name}: {{{table}: {}{comma}{keys}}}\n",
+                point["address"]
+            );
+            wanted.insert(format!("plant7/all/{name}"), text("text").to_owned());
+        }
+        assert!(wanted.len() > 180, "{} points", wanted.len());
+        let gateway = Gateway::start(&config);
+        let subscriber = Subscriber::start(gateway.port, "mqttv5", "plant7/all/+");
+        let mut wrong = Vec::new();
+        subscriber.wait("value of every point", |topic, payload| {
+            // The others that this filter sees are `$state`.
+            let want = wanted.get(topic)?;
+            let reading: Value = serde_json::from_str(payload).expect("JSON");
+            let expected = if want == "null" { "bad" } else { "good" };
+            if !same(value_text(payload), want) || reading["quality"] != expected {
+                wrong.push(format!("{topic}: {payload}, but the server holds {want}"));
+            }
+            wanted.remove(topic);
+            wanted.is_empty().then_some(())
+        });
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
     fn start(arguments: &[&str]) -> Self {
         let script = repository().join("tests/peers/modbus_server.py");
         let mut command = Command::new(python());
@@ -50,6 +92,21 @@ impl Pymodbus {
             points: listing["points"].as_array().unwrap().clone(),
         }
     }
+}
+
+/// The text of the value in a payload, untouched: a JSON parser would pass it through a double.
+pub fn value_text(payload: &str) -> &str {
+    let rest = payload
+        .strip_prefix("{\"value\":")
+        .expect("the value is first");
+    let end = rest.find(",\"").expect("more members follow");
+    rest.get(..end).unwrap()
+}
+
+/// Whether two JSON texts are the same value: integers digit by digit, fractions as the doubles that Python printed.
+fn same(got: &str, want: &str) -> bool {
+    let is_fraction = want.contains(['.', 'e']) && !want.starts_with('"');
+    got == want || is_fraction && got.parse::<f64>().ok() == want.parse::<f64>().ok()
 }
 
 /// The simulator on a thread of its own; it stops when this goes out of scope.

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 
 const TYPE: &str = "{points: {energy: {quantity: energy, unit: kWh}, number: {header: id}}}";
