@@ -168,6 +168,13 @@ pub fn type_names(path: &Path) -> Vec<String> {
     names.collect()
 }
 
+/// The files of uplinks that are not there. A running gateway waits for them; a person who checks wants to know.
+pub fn missing_files(loaded: &Loaded) -> Report {
+    let mut report = Report::default();
+    uplinks::missing(&loaded.config.uplinks, &loaded.sources.main, &mut report);
+    report
+}
+
 fn read_named(config: &mut Config, sources: &Sources, report: &mut Report) {
     check_certificates(config, sources, report);
     if let Some(file) = &config.users_file {

@@ -7,7 +7,7 @@ mod text;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fieldgate_bridge::Period;
@@ -53,6 +53,28 @@ pub(crate) fn resolve(
         uplinks.insert(name, uplink);
     }
     uplinks
+}
+
+/// The files that uplinks name and that are not there: a running gateway waits for them, as they may come later.
+pub(crate) fn missing(uplinks: &BTreeMap<String, Config>, file: &File, report: &mut Report) {
+    for (name, uplink) in uplinks {
+        let own = uplink.files.own.as_ref();
+        let named = [
+            ("ca", uplink.files.ca.as_ref()),
+            ("certificate", own.map(|(certificate, _)| certificate)),
+            ("key", own.map(|(_, key)| key)),
+            ("password_file", uplink.password_file.as_ref()),
+        ];
+        for (key, path) in named {
+            let is_missing = |path: &&PathBuf| path.try_exists().is_ok_and(|there| !there);
+            let Some(path) = path.filter(is_missing) else {
+                continue;
+            };
+            let message = format!("{}: there is no such file", path.display());
+            let (mark, key, message) = file.root.place(&["uplinks", name, key], &message);
+            report.add(&file.name, Some(mark), key, message);
+        }
+    }
 }
 
 impl<'a> Around<'a> {

@@ -48,7 +48,12 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
         true => config::load_with_files(path, KINDS),
         false => config::load(path, KINDS),
     };
-    let Loaded { config, sources } = loaded.map_err(Stop::Config)?;
+    let loaded = loaded.map_err(Stop::Config)?;
+    let missing = config::missing_files(&loaded);
+    if !missing.is_empty() {
+        return Err(Stop::Config(missing));
+    }
+    let Loaded { config, sources } = loaded;
     for file in &closed {
         let file = file.display();
         let text = format!(

@@ -47,6 +47,30 @@ impl Drop for Folder {
 }
 
 #[test]
+fn files_that_an_uplink_names_have_to_be_there() {
+    let folder = Folder::new("uplink-files");
+    let file = folder.write(
+        "gateway.yaml",
+        b"version: 1\nuplinks:\n  cloud:\n    url: \"mqtts://127.0.0.1:1\"\n    username: plant7\n    password_file: pw\n    \
+          ca: ca.pem\n    forward: [{topics: [\"plant7/#\"]}]\n",
+    );
+    let (code, _, stderr) = fieldgate(&["check", &file]);
+    let folder_name = folder.0.display();
+    let want = format!(
+        "{file}:7:5: uplinks.cloud.ca: {folder_name}/ca.pem: there is no such file\n\
+         {file}:6:5: uplinks.cloud.password_file: {folder_name}/pw: there is no such file\n2 mistakes\n"
+    );
+    let mut lines: Vec<&str> = stderr.lines().collect();
+    let mut wanted: Vec<&str> = want.lines().collect();
+    lines.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!((code, lines), (1, wanted));
+    folder.write("pw", b"secret\n");
+    folder.write("ca.pem", b"");
+    assert_eq!(fieldgate(&["check", &file]).0, 0);
+}
+
+#[test]
 fn the_shipped_files_pass_and_are_counted() {
     for (name, want) in [
         (
