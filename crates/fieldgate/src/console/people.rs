@@ -117,14 +117,26 @@ fn edit(
     let locked = Locked::new(file).map_err(failed)?;
     let mut users =
         users_file::read_or_new(file).map_err(|report| NotDone::Refused(report.to_string()))?;
-    let had_admin = has_admin(&users);
+    let (had_admin, had_role) = (has_admin(&users), has_role(&users));
     change(&mut users)?;
-    if had_admin && !has_admin(&users) {
-        let text = "then there would be no user left with the role admin";
+    let refused = match has_admin(&users) {
+        false if had_admin => Some("then there would be no user left with the role admin"),
+        // From then on the page asks for a user's password: who made it would be out.
+        false if !had_role && has_role(&users) => {
+            Some("the first user with a role needs the role admin and a password")
+        }
+        _ => None,
+    };
+    if let Some(text) = refused {
         return Err(NotDone::Refused(text.to_owned()));
     }
     locked.write(&users).map_err(failed)?;
     Ok(users)
+}
+
+/// Whether a user may use the console at all.
+fn has_role(users: &Users) -> bool {
+    users.named.values().any(|user| user.role.is_some())
 }
 
 /// Whether a user with the role admin can log in.
@@ -148,6 +160,10 @@ mod tests {
             role: Some(role),
             rules: None,
         };
+        let refused = set(&file, "otto", &new(Some(Role::View))).unwrap_err();
+        assert!(format!("{refused:?}").contains("the first user with a role"));
+        set(&file, "eve", &new(None)).unwrap();
+        remove(&file, "eve").unwrap();
         set(&file, "ada", &new(Some(Role::Admin))).unwrap();
         let rules = vec![RuleView {
             topic: "a/+/set".into(),
