@@ -121,6 +121,25 @@ fn a_gateway_without_users_lets_in_with_its_code_shows_values_and_writes_them() 
 }
 
 #[test]
+fn without_a_users_file_the_console_makes_one_and_its_first_user_is_an_admin() {
+    let (gateway, mut http) = start(r#"{listen: {http: "127.0.0.1:0"}}"#);
+    let code = json!({"code": code(&gateway)}).to_string();
+    assert_eq!(http.log_in(&code).status, 200);
+    let new = |role: &str| json!({"console": role, "password": "correct horse"}).to_string();
+    let refused = http.ask("PUT", "/api/v1/users/otto", &new("view"));
+    assert!(refused.body.contains("needs the role admin"), "{refused:?}");
+    let made = http.ask("PUT", "/api/v1/users/ada", &new("admin"));
+    assert!((200..300).contains(&made.status), "{made:?}");
+    let login = json!({"user": "ada", "password": "correct horse"}).to_string();
+    let end = Instant::now() + PATIENCE;
+    while http.log_in(&login).status != 200 {
+        assert!(Instant::now() < end, "the new user cannot log in");
+    }
+    let made = http.ask("PUT", "/api/v1/users/otto", &new("view"));
+    assert!((200..300).contains(&made.status), "{made:?}");
+}
+
+#[test]
 fn the_first_user_is_made_with_the_setup_code_and_changes_of_the_file_end_sessions() {
     let folder = Folder::new();
     let users = folder.write("users.yaml", "users: {}\n");
