@@ -22,7 +22,7 @@ pub trait Line<B: Bridge>: Sized + Send {
     /// These are its devices from now on. Those that are new or were changed are among `changed`.
     fn serve(&mut self, devices: &[&B::Device], changed: &[String]);
 
-    /// Ends it. Its port is free when this is over.
+    /// Ends it. Where its devices are simulated, that place is free when this is over.
     fn stop(self) -> impl Future<Output = ()> + Send;
 }
 

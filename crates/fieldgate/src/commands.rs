@@ -220,6 +220,7 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
     tested.map_err(untested)
 }
 
+/// Why the program ends when a bridge could not test or search.
 pub(crate) fn untested(why: Untested) -> Stop {
     match why {
         Untested::Device(text) => Stop::Device(text),
