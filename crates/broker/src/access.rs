@@ -27,7 +27,7 @@ pub use password::{PasswordError, PasswordHash};
 pub(crate) use rights::Rights;
 pub use users::{FilterError, Permission, Role, Rule, User, Users};
 
-use crate::config::{Config, Takeover};
+use fieldgate_broker_core::record::Identity;
 
 /// Checked for names without a user, so that they take as long as others.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIEIcRlAHyXe2bCcHKuimDILkZYYhVgqAtQD1Q0";
@@ -84,13 +84,12 @@ pub enum NotLetIn {
 }
 
 impl Access {
-    pub(crate) fn new(config: &Config) -> Self {
-        let policy = Policy::new(config.allow_anonymous, config.users.clone());
+    pub(crate) fn new(policy: Policy, takeover: Takeover, own: OwnTopics, logins: Logins) -> Self {
         Self {
             policy: Mutex::new(Arc::new(policy)),
-            logins: Logins::new(&config.limits),
-            takeover: config.takeover,
-            own: RwLock::new(Arc::new(config.own.clone())),
+            logins,
+            takeover,
+            own: RwLock::new(Arc::new(own)),
             refused: Mutex::default(),
             hasher: RandomState::new(),
         }
@@ -171,6 +170,29 @@ impl Access {
 
     fn lock(&self) -> MutexGuard<'_, Arc<Policy>> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which clients may take over a session by bringing its client identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// A user's session only clients of the same user. That of a client without a user name any, as MQTT demands.
+    #[default]
+    SameUser,
+    /// Any client any session. What waits in that of another user is dropped.
+    Any,
+}
+
+impl From<Identity> for Principal {
+    fn from(identity: Identity) -> Self {
+        match identity {
+            Identity::Anonymous { local, allowed } => Self::Anonymous { local, allowed },
+            Identity::User(name) => Self::User {
+                name,
+                // It proved who it was when it connected, and will have to again.
+                proof: Proof::Kept,
+            },
+        }
     }
 }
 
@@ -255,6 +277,17 @@ pub(crate) enum Judgement {
 }
 
 impl Principal {
+    /// What of it outlives the process.
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::Anonymous { local, allowed } => Identity::Anonymous {
+                local: *local,
+                allowed: *allowed,
+            },
+            Self::User { name, .. } => Identity::User(Arc::clone(name)),
+        }
+    }
+
     pub(crate) fn user(&self) -> Option<&str> {
         match self {
             Self::Anonymous { .. } => None,

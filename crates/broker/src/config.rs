@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::access::{OwnTopics, Users};
+use crate::access::{OwnTopics, Takeover, Users};
 use crate::endpoint::Listener;
 use crate::network::Network;
-use crate::session;
 use crate::store::StoreConfig;
+use fieldgate_broker_core::session;
 
 /// How a broker listens, whom it lets in and what one client may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +35,6 @@ pub struct Config {
     pub sys_interval: Duration,
     /// How long a shutdown waits for clients to take what is underway. 2 s.
     pub shutdown_grace: Duration,
-}
-
-/// Which clients may take over a session by bringing its client identifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Takeover {
-    /// A user's session only clients of the same user. That of a client without a user name any, as MQTT demands.
-    #[default]
-    SameUser,
-    /// Any client any session. What waits in that of another user is dropped.
-    Any,
 }
 
 /// Bounds on what clients make the broker hold. A limit that is reached refuses or drops, and counts.
@@ -115,6 +105,7 @@ impl Default for Config {
 
 impl Default for Limits {
     fn default() -> Self {
+        let session = session::Limits::default();
         Self {
             memory: 128 << 20,
             connections: 20_000,
@@ -123,12 +114,12 @@ impl Default for Limits {
             sessions_per_user: 20_000,
             packet_size: 2 << 20,
             receive_maximum: 1_024,
-            inflight: 512,
-            queued: 10_000,
-            queued_bytes: 8 << 20,
-            outbox_bytes: 4 << 20,
+            inflight: session.inflight,
+            queued: session.queued,
+            queued_bytes: session.queued_bytes,
+            outbox_bytes: session.outbox_bytes,
             subscriptions: 10_000,
-            topic_aliases: 64,
+            topic_aliases: session.topic_aliases,
             connect_timeout: Duration::from_secs(10),
             logins: 4_096,
             failed_logins: 30,
@@ -159,13 +150,23 @@ impl Limits {
         (self.memory / 32).max(LOBBY_MIN)
     }
 
+    /// How long a session outlives its connection whose client asks for so many seconds; `None` for ever (MQTT 5.0
+    /// section 3.1.2.11.2).
+    pub(crate) fn expiry_of(&self, seconds: u32) -> Option<Duration> {
+        let asked = (seconds < u32::MAX).then(|| Duration::from_secs(seconds.into()));
+        match (asked, self.session_expiry) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, most) => asked.or(most),
+        }
+    }
+
     pub(crate) fn session(&self) -> session::Limits {
         session::Limits {
-            max_inflight: self.inflight,
-            max_queued: self.queued,
-            max_queued_bytes: self.queued_bytes,
-            max_outbox: self.outbox_bytes,
-            max_aliases: self.topic_aliases,
+            inflight: self.inflight,
+            queued: self.queued,
+            queued_bytes: self.queued_bytes,
+            outbox_bytes: self.outbox_bytes,
+            topic_aliases: self.topic_aliases,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::session::Tally;
+use fieldgate_broker_core::session::Tally;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {

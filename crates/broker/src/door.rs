@@ -1,18 +1,16 @@
 //! Another door of the same house, such as a web page: it asks about the broker's users, and shows what it counts.
 
-use std::net::IpAddr;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod snapshot;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::server::TlsStream;
+pub use snapshot::ClientView;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::access::NotLetIn;
 use crate::counters::Totals;
-use crate::endpoint::TlsSettings;
 use crate::hub::Hub;
-use crate::net::{Certificates, TlsError};
 use crate::reserved::is_brokers;
 use crate::store::Store;
 
@@ -65,53 +63,5 @@ impl Door {
     /// Whether what has to outlive the process does.
     pub fn is_keeping(&self) -> bool {
         self.0.store.as_ref().is_none_or(Store::is_keeping)
-    }
-}
-
-/// How often certificates are looked at, when there are connections.
-const LOOK: Duration = Duration::from_secs(30);
-
-/// Encryption of another listener of this program. It reads its files again when they change.
-#[derive(Debug)]
-pub struct Encryption {
-    certificates: Certificates,
-    looked: Mutex<Instant>,
-}
-
-impl Encryption {
-    /// Reads the files.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`], about the first file that is of no use.
-    pub fn load(settings: TlsSettings) -> Result<Self, TlsError> {
-        Ok(Self {
-            certificates: Certificates::load(settings)?,
-            looked: Mutex::new(Instant::now()),
-        })
-    }
-
-    /// Begins encryption.
-    ///
-    /// # Errors
-    ///
-    /// What the handshake failed with; the client has been told.
-    pub async fn accept<S>(&self, stream: S) -> std::io::Result<TlsStream<S>>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        let is_due = {
-            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_due = looked.elapsed() >= LOOK;
-            if is_due {
-                *looked = Instant::now();
-            }
-            is_due
-        };
-        if is_due {
-            self.certificates.refresh();
-        }
-        let (stream, _) = self.certificates.accept(stream).await?;
-        Ok(stream)
     }
 }

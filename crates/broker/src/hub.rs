@@ -1,5 +1,21 @@
 //! What all connections share: the sessions by client identifier, the router, retained messages.
 
+mod access_reload;
+pub(crate) mod backpressure;
+mod congestion;
+pub(crate) mod deliver;
+mod due;
+pub(crate) mod inbox;
+mod lasting;
+mod notices;
+mod own;
+pub(crate) mod owner;
+mod publish;
+mod relief;
+pub(crate) mod session_slot;
+mod sessions;
+mod timers;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
@@ -7,22 +23,30 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::access::{Access, Denial};
+use self::due::{Due, Task};
+use self::owner::Owner;
+use self::relief::{NO_MEMORY, NO_ROOM};
+use self::session_slot::{Inner, SessionSlot, Sink, Standing, Wire, wake};
+use self::sessions::Sessions;
+use self::timers::Timers;
+use crate::access::{Access, Denial, Logins, Policy};
 use crate::addresses::Addresses;
-use crate::budget::{Budget, Pot};
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
-use crate::journal::{Change, Journal};
-use crate::net::Worker;
 use crate::origin::Remote;
-use crate::outbox::Outbox;
-use crate::relief::{NO_MEMORY, NO_ROOM};
-use crate::router::{Retained, Router};
-use crate::session::{Peer, Tally, Turn};
-use crate::session_slot::{Inner, SessionSlot, Sink, Standing, Will, Wire, wake};
-use crate::sessions::{Owner, Sessions};
 use crate::store::{Store, StoreError};
-use crate::timers::{Due, Task, Timers};
+use fieldgate_broker_core::budget::{Budget, Pot};
+use fieldgate_broker_core::journal::{Change, Journal};
+use fieldgate_broker_core::outbox::Outbox;
+use fieldgate_broker_core::record::Will;
+use fieldgate_broker_core::router::{self, Retained};
+use fieldgate_broker_core::session::{Peer, Tally, Turn};
+
+/// The subscriptions of all sessions.
+pub(crate) type Router = router::Router<SessionSlot>;
+
+/// One worker's memory of who gets which topic.
+pub(crate) type MatchCache = router::MatchCache<SessionSlot>;
 
 /// The broker's shared state. Locks are taken in the order sessions, one cell, router or
 /// retained; none is held across a system call.
@@ -34,7 +58,7 @@ pub(crate) struct Hub {
     pub(crate) lobby: Budget,
     pub(crate) access: Access,
     pub(crate) router: Router,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Timers<Due>,
     /// `None` if everything ends with the process.
     pub(crate) store: Option<Store>,
     retained: Arc<Mutex<Retained>>,
@@ -42,8 +66,8 @@ pub(crate) struct Hub {
     next_id: AtomicU64,
     /// Connections by where they come from.
     pub(crate) addresses: Addresses,
-    /// The worker for clients whose packets take long. It refers to the hub.
-    slow: OnceLock<(Handle, Weak<Worker>)>,
+    /// The thread for what takes long, and the hub itself.
+    slow: OnceLock<(Handle, Weak<Self>)>,
     /// Connections of all kinds, those that have not sent CONNECT included.
     pub(crate) open: Arc<AtomicUsize>,
     /// Connections from their CONNECT to the end of their goodbye.
@@ -113,7 +137,7 @@ impl Hub {
             .map(|config| Store::open(config, Arc::clone(&retained)));
         let (store, recovered) = opened.transpose()?.unzip();
         let mut hub = Self {
-            access: Access::new(&config),
+            access: access(&config),
             router: Router::new(budget.pot(0)),
             budget,
             lobby,
@@ -426,7 +450,7 @@ impl Hub {
         let subscriptions = inner.take_subscriptions();
         let will = inner.will.take();
         let is_on_record = inner.is_on_record(cell);
-        inner.session = crate::session::Session::new(self.config.limits.session());
+        inner.session = fieldgate_broker_core::session::Session::new(self.config.limits.session());
         inner.recount();
         let waiting = inner.relieve();
         drop(inner);
@@ -472,27 +496,30 @@ impl Hub {
     /// nothing is delivered to the session any more.
     fn drop_subscriptions(&self, cell: &Arc<SessionSlot>, mut filters: Vec<Box<str>>) {
         let cell = Arc::clone(cell);
-        let slow = self.slow_worker().filter(|_| filters.len() > AT_ONCE);
-        let Some((handle, worker)) = slow else {
+        let slow = self.slow.get().filter(|_| filters.len() > AT_ONCE);
+        let slow = slow.and_then(|(handle, hub)| Some((handle, hub.upgrade()?)));
+        let Some((handle, hub)) = slow else {
             return self.router.unsubscribe_all(&cell, &filters);
         };
         handle.spawn(async move {
             while !filters.is_empty() {
                 let rest = filters.split_off(filters.len().saturating_sub(AT_ONCE));
-                worker.hub.router.unsubscribe_all(&cell, &rest);
+                hub.router.unsubscribe_all(&cell, &rest);
                 tokio::task::yield_now().await;
             }
         });
     }
 
-    /// From now on clients whose packets take long go to `worker`.
-    pub(crate) fn set_slow_worker(&self, handle: &Handle, worker: &Arc<Worker>) {
+    /// From now on what takes long is done on the thread of `handle`.
+    pub(crate) fn set_slow(self: &Arc<Self>, handle: &Handle) {
         // It is set once, when the broker starts.
-        let _ = self.slow.set((handle.clone(), Arc::downgrade(worker)));
+        let _ = self.slow.set((handle.clone(), Arc::downgrade(self)));
     }
+}
 
-    pub(crate) fn slow_worker(&self) -> Option<(Handle, Arc<Worker>)> {
-        let (handle, worker) = self.slow.get()?;
-        Some((handle.clone(), worker.upgrade()?))
-    }
+fn access(config: &Config) -> Access {
+    let policy = Policy::new(config.allow_anonymous, config.users.clone());
+    let limits = &config.limits;
+    let logins = Logins::new(limits.logins, limits.failed_logins);
+    Access::new(policy, config.takeover, config.own.clone(), logins)
 }

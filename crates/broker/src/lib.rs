@@ -4,41 +4,24 @@
 //! `net` is the only module that touches a socket. Nothing here knows a device.
 
 mod access;
-mod access_reload;
 mod addresses;
-mod backpressure;
-mod budget;
 mod config;
-mod congestion;
 mod counters;
-mod deliver;
 mod door;
 mod endpoint;
 mod hub;
-mod journal;
-mod lasting;
 mod link;
-mod message;
 mod net;
 mod network;
-mod notices;
 mod origin;
-mod outbox;
-mod own;
-mod pending_acks;
-mod publish;
-mod relief;
 mod reserved;
-mod router;
-mod session;
-mod session_slot;
-mod sessions;
 mod shown;
-mod snapshot;
 mod store;
 mod sys;
-mod timers;
+#[cfg(test)]
+mod testing;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -52,20 +35,21 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use access::{
-    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role, Rule, User,
-    Users,
+    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role, Rule,
+    Takeover, User, Users,
 };
-pub use config::{Config, Limits, Takeover};
+pub use config::{Config, Limits};
 pub use counters::Totals;
-pub use door::{Door, Encryption};
+pub use door::ClientView;
+pub use door::Door;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
+pub use fieldgate_broker_core::message::Message;
+pub use fieldgate_broker_core::router::{LevelView, RetainedView};
 pub use fieldgate_mqtt::QoS;
 pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
-pub use message::Message;
-pub use net::{Bound, SocketFile, TlsError, TlsFile, bind};
+pub use net::{Bound, Encryption, SocketFile, TlsError, TlsFile, bind};
 pub use network::{Network, NoNetwork};
-pub use snapshot::{ClientView, LevelView, RetainedView};
 pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
@@ -173,7 +157,7 @@ impl Broker {
             let is_slow = index == count;
             let worker = Worker::new(&broker.hub, index, is_slow);
             if is_slow {
-                broker.hub.set_slow_worker(runtime.handle(), &worker);
+                broker.hub.set_slow(runtime.handle());
             }
             broker.workers.push((runtime.handle().clone(), worker));
             let mut stopped = stopped.clone();
@@ -186,6 +170,10 @@ impl Broker {
                 // An error means that the broker itself is gone, which is a reason to stop too.
                 let _ = runtime.block_on(stopped.wait_for(|stop| *stop));
             })?);
+        }
+        if let Some((handle, slow)) = broker.workers.last() {
+            let all = broker.workers.iter();
+            all.for_each(|(_, worker)| worker.set_slow(handle, slow));
         }
         let (first, _) = &broker.workers[0];
         let certificates = Arc::clone(&broker.certificates);
@@ -347,7 +335,7 @@ fn gate(listener: &Listener, known: &mut Vec<Arc<Certificates>>) -> Result<Gate,
 async fn keep_room(hub: Arc<Hub>) {
     loop {
         // Not everything that grows is noticed at once.
-        let _ = tokio::time::timeout(LOOK, hub.budget.short.notified()).await;
+        let _ = tokio::time::timeout(LOOK, poll_fn(|cx| hub.budget.poll_short(cx))).await;
         let hub = Arc::clone(&hub);
         let relieved = move || hub.relieve(Instant::now().into_std());
         // It ends with the runtime.

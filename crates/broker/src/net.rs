@@ -6,29 +6,27 @@
 mod bind;
 mod client;
 mod connection;
-mod deadline;
 mod effort;
+mod encryption;
 mod end;
-mod greeting;
-mod intake;
 mod listener;
-mod login;
 mod stream;
-mod subscribe;
 mod tls;
-mod upkeep;
 mod websocket;
 
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use crate::budget::Pot;
+use tokio::runtime::Handle;
+
 use crate::counters::Counters;
-use crate::deliver::Post;
 use crate::hub::Hub;
-use crate::router::MatchCache;
+use crate::hub::MatchCache;
+use crate::hub::deliver::Post;
+use fieldgate_broker_core::budget::Pot;
 
 pub use bind::{Bound, SocketFile, bind};
+pub use encryption::Encryption;
 pub(crate) use listener::{Gate, accept};
 pub(crate) use tls::Certificates;
 pub use tls::{TlsError, TlsFile};
@@ -48,6 +46,8 @@ pub(crate) struct Worker {
     /// Where what its clients bring is counted.
     pub(crate) pot: Arc<Pot>,
     desk: Mutex<Scratch>,
+    /// The worker for clients whose packets take long.
+    slow: OnceLock<(Handle, Weak<Self>)>,
 }
 
 /// Never locked by two threads at a time: only the worker's own thread polls its connections.
@@ -62,6 +62,7 @@ impl Worker {
     pub(crate) fn new(hub: &Arc<Hub>, index: usize, is_slow: bool) -> Arc<Self> {
         Arc::new(Self {
             is_slow,
+            slow: OnceLock::new(),
             hub: Arc::clone(hub),
             counters: hub.worker_counters(index),
             connections: Arc::default(),
@@ -72,6 +73,17 @@ impl Worker {
                 post: Post::default(),
             }),
         })
+    }
+
+    /// From now on clients whose packets take long go to `slow`.
+    pub(crate) fn set_slow(&self, handle: &Handle, slow: &Arc<Self>) {
+        // It is set once, when the broker starts.
+        let _ = self.slow.set((handle.clone(), Arc::downgrade(slow)));
+    }
+
+    fn slow(&self) -> Option<(Handle, Arc<Self>)> {
+        let (handle, worker) = self.slow.get()?;
+        Some((handle.clone(), worker.upgrade()?))
     }
 
     fn desk(&self) -> MutexGuard<'_, Scratch> {

@@ -5,6 +5,7 @@
 //! MQTT's rules: `session` says what may be sent when.
 
 mod batch;
+mod book;
 mod clock;
 mod coalesce;
 mod config;
@@ -17,7 +18,6 @@ mod pace;
 mod record;
 #[cfg(test)]
 mod tests;
-mod ticket;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -30,9 +30,10 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::QoS;
 use fieldgate_spool::STAMP;
 
-use crate::journal::{Change, Journal};
 use crate::reserved::is_brokers;
-use crate::router::{Retained, Stored};
+use fieldgate_broker_core::journal::{Change, Journal};
+use fieldgate_broker_core::router::{Retained, Stored};
+use fieldgate_broker_core::ticket::{Commits, Outcome, Ticket};
 
 use batch::Batch;
 use coalesce::Coalesced;
@@ -43,8 +44,6 @@ use writer::Writer;
 pub(crate) use clock::{Clock, StoreTime};
 pub use config::{StoreConfig, StoreError};
 pub(crate) use load::{Recovered, RecoveredSession};
-pub(crate) use record::SessionRecord;
-pub(crate) use ticket::{Outcome, Part, Ticket};
 
 /// How long everything that is held may take to be handed over, and how often that is looked at.
 const ALL_MAX: Duration = Duration::from_secs(3);
@@ -270,35 +269,6 @@ impl Store {
         found
     }
 
-    /// The ticket of what would be handed over now.
-    pub(crate) fn latest(&self) -> Ticket {
-        self.submit(&mut Journal::default())
-    }
-
-    pub(crate) fn outcome(&self, ticket: &Ticket) -> Outcome {
-        if ticket.part.as_ref().is_some_and(|part| part.is_done()) {
-            return Outcome::Kept;
-        }
-        if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
-            Outcome::Undecided
-        } else if lock(&self.shared.lost).contains(&ticket.batch) {
-            Outcome::Lost
-        } else {
-            Outcome::Kept
-        }
-    }
-
-    /// Wakes `waker` when `ticket` is decided. If it is already, nothing is woken.
-    pub(crate) fn wake_at(&self, ticket: &Ticket, waker: &Waker) {
-        if let Some(part) = &ticket.part {
-            part.wake(waker);
-        }
-        let mut waiting = lock(&self.shared.waiting);
-        if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
-            waiting.push((ticket.batch, waker.clone()));
-        }
-    }
-
     /// Whether so much waits to be written that who has something among it should bring no more. `waker` is woken
     /// when it has been written.
     pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
@@ -392,6 +362,35 @@ impl Store {
         if let Some(thread) = lock(&self.thread).take() {
             // It does not panic; if it did, there would be nothing left to do.
             let _ = thread.join();
+        }
+    }
+}
+
+impl Commits for Store {
+    fn latest(&self) -> Ticket {
+        self.submit(&mut Journal::default())
+    }
+
+    fn outcome(&self, ticket: &Ticket) -> Outcome {
+        if ticket.part.as_ref().is_some_and(|part| part.is_done()) {
+            return Outcome::Kept;
+        }
+        if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
+            Outcome::Undecided
+        } else if lock(&self.shared.lost).contains(&ticket.batch) {
+            Outcome::Lost
+        } else {
+            Outcome::Kept
+        }
+    }
+
+    fn wake_at(&self, ticket: &Ticket, waker: &Waker) {
+        if let Some(part) = &ticket.part {
+            part.wake(waker);
+        }
+        let mut waiting = lock(&self.shared.waiting);
+        if ticket.batch > self.shared.decided.load(Ordering::Acquire) {
+            waiting.push((ticket.batch, waker.clone()));
         }
     }
 }

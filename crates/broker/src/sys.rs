@@ -9,10 +9,10 @@ use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 
 use crate::counters::Totals;
 use crate::hub::Hub;
-use crate::message::Message;
-use crate::own::LINK;
-use crate::session_slot::SessionSlot;
-use crate::sessions::Owner;
+use crate::hub::owner::Owner;
+use crate::hub::session_slot::SessionSlot;
+use fieldgate_broker_core::message::Message;
+use fieldgate_broker_core::router::LINK;
 
 /// Averages over these times are published, in minutes.
 const LOADS: [(u32, &str); 3] = [(1, "1min"), (5, "5min"), (15, "15min")];

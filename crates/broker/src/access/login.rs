@@ -15,7 +15,6 @@ use super::lines::Lines;
 use super::password::PasswordHash;
 use super::rate_limit::RateLimit;
 use super::verified::VerifiedCache;
-use crate::config::Limits;
 
 /// Refused clients that are kept waiting at a time; past it they are refused at once.
 const PENANCES_MAX: usize = 1024;
@@ -66,18 +65,19 @@ struct Queue {
 }
 
 impl Logins {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// At most `waiting` wait; an address has `failed` failures in a row.
+    pub(crate) fn new(waiting: usize, failed: u32) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             // Half of the processors stay free for those who are in.
             at_once: (processors / 2).clamp(1, 2),
             queue: Mutex::new(Queue {
-                jobs: Lines::new(limits.logins),
+                jobs: Lines::new(waiting),
                 running: 0,
                 closed: false,
             }),
             proven: Mutex::new(VerifiedCache::new()),
-            strikes: Mutex::new(RateLimit::new(limits.failed_logins)),
+            strikes: Mutex::new(RateLimit::new(failed)),
             penances: AtomicUsize::new(0),
         }))
     }
@@ -236,11 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_right_wrong_or_not_looked_at_after_too_many_failures() {
-        let limits = Limits {
-            failed_logins: 2,
-            ..Limits::default()
-        };
-        let logins = Logins::new(&limits);
+        let logins = Logins::new(100, 2);
         for (password, exists, want) in [
             ("right", true, Verdict::Right),
             ("right", false, Verdict::Wrong),
@@ -260,11 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_is_busy_and_of_what_is_in_it_only_that_is_checked_whose_client_waits() {
-        let limits = Limits {
-            logins: 32,
-            ..Limits::default()
-        };
-        let logins = Logins::new(&limits);
+        let logins = Logins::new(32, 30);
         logins.0.queue().running = logins.0.at_once; // As if all threads were busy.
         let now = Instant::now();
         // A sixteenth of the room, and one more.
@@ -282,7 +274,7 @@ mod tests {
 
     #[test]
     fn places_for_the_refused_are_bounded_and_come_free() {
-        let logins = Logins::new(&Limits::default());
+        let logins = Logins::new(100, 30);
         let mut taken: Vec<_> = (0..PENANCES_MAX).map(|_| logins.penance()).collect();
         assert!(taken.iter().all(Option::is_some));
         assert!(logins.penance().is_none());

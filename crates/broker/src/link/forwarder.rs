@@ -11,11 +11,12 @@ use fieldgate_mqtt::{Publish, QoS, topic};
 use tokio::time::Instant;
 
 use super::{Delivery, Inbox, Link, LinkError, Outgoing, TAKEN};
-use crate::deliver::{Batch, Post, deliver};
 use crate::hub::Hub;
-use crate::message::{Message, Routed};
-use crate::router::{Grant, Kept, MatchCache};
-use crate::session_slot::Sink;
+use crate::hub::MatchCache;
+use crate::hub::deliver::{Batch, Post, deliver};
+use crate::hub::session_slot::Sink;
+use fieldgate_broker_core::message::{Message, Routed};
+use fieldgate_broker_core::router::{Grant, Kept};
 
 /// Why a message from outside is not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,13 +1,16 @@
 //! What a connection knows of its client.
 
+mod intake;
+mod subscribe;
+
 use std::time::Duration;
 
 use fieldgate_mqtt::Version;
 
-use super::subscribe::Listed;
+use self::subscribe::Listed;
 use crate::counters::Counted;
 use crate::hub::Attached;
-use crate::session::AliasesIn;
+use fieldgate_broker_core::session::AliasesIn;
 
 /// What a connection knows of its client after CONNECT.
 pub(super) struct Client {

@@ -1,5 +1,11 @@
 //! One connection: reads, lets `intake` handle what came, writes what is due, keeps deadlines.
 
+mod deadline;
+mod farewell;
+mod greeting;
+mod login;
+mod upkeep;
+
 use std::future::Future;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -11,21 +17,21 @@ use fieldgate_mqtt::frame_len;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
+use self::login::Login;
+pub(super) use self::upkeep::BARE;
 use super::client::Client;
 use super::effort::{Effort, yield_turn};
 use super::end::End;
-use super::login::Login;
 use super::stream::Stream;
-use super::upkeep::BARE;
 use super::{READ_SIZE, Scratch, Worker};
-use crate::backpressure::Pause;
-use crate::budget::Share;
 use crate::counters::add;
-use crate::deliver::Post;
+use crate::hub::backpressure::Pause;
+use crate::hub::deliver::Post;
 use crate::origin::Origin;
-use crate::outbox::Writing;
-use crate::session::Turn;
-use crate::store::Outcome;
+use fieldgate_broker_core::budget::Share;
+use fieldgate_broker_core::outbox::Writing;
+use fieldgate_broker_core::session::Turn;
+use fieldgate_broker_core::ticket::{Commits, Outcome};
 
 /// Reads handled before other connections of the worker get their turn.
 pub(super) const READS_AT_ONCE: usize = 8;
@@ -307,8 +313,8 @@ impl<S: Stream> Connection<S> {
     fn take_in(
         &mut self,
         data: &[u8],
-        cache: &mut crate::router::MatchCache,
-        post: &mut crate::deliver::Post,
+        cache: &mut crate::hub::MatchCache,
+        post: &mut crate::hub::deliver::Post,
         now: Instant,
     ) -> Result<usize, End> {
         let mut used = 0;

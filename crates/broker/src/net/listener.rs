@@ -13,17 +13,16 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::bind::{Bound, SocketFile};
-use super::connection::{Connection, Fate};
+use super::connection::{BARE, Connection, Fate};
 use super::stream::Stream;
 use super::tls::Certificates;
-use super::upkeep::BARE;
 use super::websocket::{self, ForeignOrigin};
 use crate::addresses::Ticket;
-use crate::budget::Share;
 use crate::counters::{Counted, add};
 use crate::endpoint::Origins;
 use crate::hub::Hub;
 use crate::origin::{Origin, Remote, network};
+use fieldgate_broker_core::budget::Share;
 
 /// So many connections one worker serves alone.
 const FEW: usize = 64;
@@ -205,7 +204,7 @@ async fn run<S: Stream + 'static>(mut connection: Box<Connection<S>>, mut ticket
         if (&mut connection).await == Fate::Over {
             return;
         }
-        if let Some((handle, worker)) = hub.slow_worker() {
+        if let Some((handle, worker)) = connection.worker.slow() {
             let client = connection.origin.to_string();
             log::info!(
                 "{client}: its packets take long; from now on it waits with others of that kind"

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{PacketId, QoS};
 
-use super::SessionRecord;
 use super::pace::Pace;
-use super::ticket::Part;
-use crate::journal::{Change, Entry, Journal};
-use crate::router::Grant;
-use crate::session_slot::SessionSlot;
+use fieldgate_broker_core::journal::{Awaiting, Change, Entry, Journal};
+use fieldgate_broker_core::record::SessionRecord;
+use fieldgate_broker_core::router::Grant;
+use fieldgate_broker_core::ticket::Part;
 
 /// How late a change may be written that nothing waits for: the gateway's own readings, and that a
 /// message was acknowledged, after which it would only come twice.
@@ -51,7 +50,7 @@ pub(super) struct Batch {
     /// Topics whose retained message has changed.
     pub(super) retained: BTreeSet<Box<str>>,
     /// Messages that may be sent once they are on disk, and whose they are.
-    pub(super) awaited: Vec<(Arc<SessionSlot>, u64)>,
+    pub(super) awaited: Vec<(Arc<dyn Awaiting>, u64)>,
     /// The time is to be written, whatever else is.
     pub(super) restamp: bool,
     /// Everything that the broker holds is among the changes.
@@ -295,14 +294,14 @@ impl Batch {
         &mut self,
         mut older: Self,
         now: Instant,
-    ) -> Vec<(Arc<SessionSlot>, u64)> {
-        for (cell, number) in &older.awaited {
+    ) -> Vec<(Arc<dyn Awaiting>, u64)> {
+        for (session, number) in &older.awaited {
             let gone = Fate {
                 value: None,
                 fresh: false,
                 part: None,
             };
-            older.queue.insert((cell.id(), *number), gone);
+            older.queue.insert((session.number(), *number), gone);
         }
         for fate in older.received.values_mut().filter(|fate| fate.fresh) {
             (fate.value, fate.fresh) = (None, false);

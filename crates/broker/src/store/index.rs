@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use foldhash::fast;
 
-use super::ops::{Op, Reader};
-use super::record::{Malformed, topic_of};
+use super::ops::{Malformed, Op, Reader};
+use super::record::topic_of;
 
 /// Where a change stands, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,13 @@ use fieldgate_mqtt::PacketId;
 use foldhash::fast::RandomState;
 
 use super::clock::Clock;
-use super::ops::{Body, Op, Reader};
-use super::record::{Malformed, SessionRecord, decode_grant, decode_message, entry};
-use crate::budget::Pot;
-use crate::journal::{Change, Entry};
-use crate::message::Message;
-use crate::router::{Grant, Kept};
+use super::ops::{Body, Malformed, Op, Reader};
+use super::record::{decode_grant, decode_message, decode_session, entry};
+use fieldgate_broker_core::budget::Pot;
+use fieldgate_broker_core::journal::{Change, Entry};
+use fieldgate_broker_core::message::Message;
+use fieldgate_broker_core::record::SessionRecord;
+use fieldgate_broker_core::router::{Grant, Kept};
 
 /// Everything that was in a store when it was opened.
 #[derive(Debug, Default)]
@@ -138,7 +139,7 @@ impl Loading {
         let (clock, pot) = (self.clock, &self.pot);
         match *op {
             Op::Session { session, record } => {
-                let record = SessionRecord::decode(record, &clock, pot)?;
+                let record = decode_session(record, &clock, pot)?;
                 self.sessions.entry(session).or_default().record = Some(record);
             }
             Op::Ended { session } => drop(self.sessions.remove(&session)),

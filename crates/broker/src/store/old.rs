@@ -10,10 +10,11 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::clock::Clock;
 use super::load::{Recovered, RecoveredSession};
-use super::record::{Malformed, SessionRecord, decode_grant, decode_message};
-use crate::budget::Pot;
-use crate::journal::Entry;
-use crate::router::Kept;
+use super::ops::Malformed;
+use super::record::{decode_grant, decode_message, decode_session};
+use fieldgate_broker_core::budget::Pot;
+use fieldgate_broker_core::journal::Entry;
+use fieldgate_broker_core::router::Kept;
 
 /// The form of the tables that is known here.
 const FORMAT: u64 = 1;
@@ -78,7 +79,7 @@ fn tables(database: &Database, now: &Clock, pot: &Arc<Pot>) -> Result<Recovered,
     for entry in read.open_table(SESSIONS)?.iter()? {
         let (number, record) = entry?;
         let number = number.value();
-        let mut record = SessionRecord::decode(record.value(), &calendar, pot)?;
+        let mut record = decode_session(record.value(), &calendar, pot)?;
         record.away_since = record.away_since.map(|since| {
             let passed = calendar.millis().saturating_sub(since);
             now.millis().saturating_sub(passed).max(1)

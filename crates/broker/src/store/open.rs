@@ -10,11 +10,11 @@ use std::time::Instant;
 use fieldgate_spool::{Error, Log};
 
 use super::batch::Batch;
+use super::book::{Book, Failure, encode};
 use super::load::Loading;
-use super::writer::{Book, Failure, encode};
 use super::{Clock, Recovered, Shared, StoreTime, lock, old};
-use crate::budget::Pot;
-use crate::journal::Journal;
+use fieldgate_broker_core::budget::Pot;
+use fieldgate_broker_core::journal::Journal;
 
 /// Damaged stores that are kept for a look at them.
 const ASIDE_MAX: usize = 3;

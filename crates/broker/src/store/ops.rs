@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::record::Malformed;
+/// The bytes do not mean anything: the store is damaged, or of another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
 
 /// One change, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,32 +9,12 @@ use std::time::Duration;
 use fieldgate_mqtt::{Packet, PacketId, Publish, QoS, Version, decode, encode_publish};
 
 use super::clock::{Clock, SPAN_MAX, millis};
-use super::ops::{get_number, put_number};
-use crate::access::{Principal, Proof};
-use crate::budget::Pot;
-use crate::journal::Entry;
-use crate::message::Message;
-use crate::router::{Grant, Ids};
-use crate::session_slot::Will;
-
-/// A session but for its queue and its subscriptions.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionRecord {
-    pub(crate) client_id: Box<str>,
-    pub(crate) principal: Principal,
-    /// How long it outlives its connection; `None` for ever.
-    pub(crate) expiry: Option<Duration>,
-    /// When the connection ended, in milliseconds of the store's time; `None` while there is one.
-    pub(crate) away_since: Option<u64>,
-    /// The number of the first message that was not sent before the connection ended; `None`
-    /// while there is one.
-    pub(crate) unsent_from: Option<u64>,
-    pub(crate) will: Option<Will>,
-}
-
-/// The bytes do not mean anything: the store is damaged, or of another version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+use super::ops::{Malformed, get_number, put_number};
+use fieldgate_broker_core::budget::Pot;
+use fieldgate_broker_core::journal::Entry;
+use fieldgate_broker_core::message::Message;
+use fieldgate_broker_core::record::{Identity, SessionRecord, Will};
+use fieldgate_broker_core::router::{Grant, Ids};
 
 const QOS: u8 = 0b011;
 const RETAIN: u8 = 0b100;
@@ -104,71 +84,69 @@ pub(super) fn topic_of(bytes: &[u8]) -> Result<&str, Malformed> {
 
 const FOR_EVER: u64 = u64::MAX;
 
-impl SessionRecord {
-    pub(crate) fn encode(&self, clock: &Clock) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let expiry = self.expiry.map_or(FOR_EVER, millis);
-        bytes.extend_from_slice(&expiry.to_le_bytes());
-        bytes.extend_from_slice(&self.away_since.unwrap_or(0).to_le_bytes());
-        bytes.extend_from_slice(&self.unsent_from.unwrap_or(FOR_EVER).to_le_bytes());
-        put_field(&mut bytes, self.client_id.as_bytes());
-        match &self.principal {
-            Principal::Anonymous { local, allowed } => {
-                let allowed = allowed.map_or(0, |allowed| 1 + u8::from(allowed));
-                bytes.extend_from_slice(&[0, u8::from(*local), allowed]);
-            }
-            Principal::User { name, .. } => {
-                bytes.push(1);
-                put_field(&mut bytes, name.as_bytes());
-            }
+pub(super) fn encode_session(session: &SessionRecord, clock: &Clock) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let expiry = session.expiry.map_or(FOR_EVER, millis);
+    bytes.extend_from_slice(&expiry.to_le_bytes());
+    bytes.extend_from_slice(&session.away_since.unwrap_or(0).to_le_bytes());
+    bytes.extend_from_slice(&session.unsent_from.unwrap_or(FOR_EVER).to_le_bytes());
+    put_field(&mut bytes, session.client_id.as_bytes());
+    match &session.identity {
+        Identity::Anonymous { local, allowed } => {
+            let allowed = allowed.map_or(0, |allowed| 1 + u8::from(allowed));
+            bytes.extend_from_slice(&[0, u8::from(*local), allowed]);
         }
-        if let Some(will) = &self.will {
-            bytes.extend_from_slice(&millis(will.delay).to_le_bytes());
-            let lifetime = will.lifetime.map_or(FOR_EVER, millis);
-            bytes.extend_from_slice(&lifetime.to_le_bytes());
-            encode_message(&mut bytes, &will.message, clock);
+        Identity::User(name) => {
+            bytes.push(1);
+            put_field(&mut bytes, name.as_bytes());
         }
-        bytes
     }
+    if let Some(will) = &session.will {
+        bytes.extend_from_slice(&millis(will.delay).to_le_bytes());
+        let lifetime = will.lifetime.map_or(FOR_EVER, millis);
+        bytes.extend_from_slice(&lifetime.to_le_bytes());
+        encode_message(&mut bytes, &will.message, clock);
+    }
+    bytes
+}
 
-    pub(crate) fn decode(bytes: &[u8], clock: &Clock, pot: &Arc<Pot>) -> Result<Self, Malformed> {
-        let mut rest = Rest(bytes);
-        let expiry = rest.span()?;
-        let away_since = Some(rest.u64()?).filter(|&since| since > 0);
-        let unsent_from = Some(rest.u64()?).filter(|&from| from != FOR_EVER);
-        let client_id = rest.text()?.into();
-        let principal = match rest.u8()? {
-            0 => Principal::Anonymous {
-                local: rest.u8()? == 1,
-                allowed: match rest.u8()? {
-                    0 => None,
-                    allowed => Some(allowed == 2),
-                },
+pub(super) fn decode_session(
+    bytes: &[u8],
+    clock: &Clock,
+    pot: &Arc<Pot>,
+) -> Result<SessionRecord, Malformed> {
+    let mut rest = Rest(bytes);
+    let expiry = rest.span()?;
+    let away_since = Some(rest.u64()?).filter(|&since| since > 0);
+    let unsent_from = Some(rest.u64()?).filter(|&from| from != FOR_EVER);
+    let client_id = rest.text()?.into();
+    let identity = match rest.u8()? {
+        0 => Identity::Anonymous {
+            local: rest.u8()? == 1,
+            allowed: match rest.u8()? {
+                0 => None,
+                allowed => Some(allowed == 2),
             },
-            1 => Principal::User {
-                name: rest.text()?.into(),
-                // It proved who it was when it connected, and will have to again.
-                proof: Proof::Kept,
-            },
-            _ => return Err(Malformed),
-        };
-        let will = match rest.0.is_empty() {
-            true => None,
-            false => Some(Will {
-                delay: rest.span()?.ok_or(Malformed)?,
-                lifetime: rest.span()?,
-                message: decode_message(rest.0, clock, pot)?.0,
-            }),
-        };
-        Ok(Self {
-            client_id,
-            principal,
-            expiry,
-            away_since,
-            unsent_from,
-            will,
-        })
-    }
+        },
+        1 => Identity::User(rest.text()?.into()),
+        _ => return Err(Malformed),
+    };
+    let will = match rest.0.is_empty() {
+        true => None,
+        false => Some(Will {
+            delay: rest.span()?.ok_or(Malformed)?,
+            lifetime: rest.span()?,
+            message: decode_message(rest.0, clock, pot)?.0,
+        }),
+    };
+    Ok(SessionRecord {
+        client_id,
+        identity,
+        expiry,
+        away_since,
+        unsent_from,
+        will,
+    })
 }
 
 /// QoS and options, then the identifier.

@@ -12,10 +12,10 @@ use std::task::Waker;
 use fieldgate_mqtt::QoS;
 
 use super::*;
-use crate::access::Principal;
-use crate::journal::Entry;
-use crate::message::testing::message_with;
-use crate::router::{Grant, Ids};
+use crate::testing::message_with;
+use fieldgate_broker_core::journal::Entry;
+use fieldgate_broker_core::record::{Identity, SessionRecord};
+use fieldgate_broker_core::router::{Grant, Ids};
 
 /// A folder of its own for a test, empty, gone at its end.
 struct Folder(PathBuf);
@@ -77,7 +77,7 @@ fn session(number: u64) -> Change {
         session: number,
         record: Box::new(SessionRecord {
             client_id: format!("client {number}").into(),
-            principal: Principal::Anonymous {
+            identity: Identity::Anonymous {
                 local: true,
                 allowed: None,
             },

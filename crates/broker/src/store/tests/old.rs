@@ -84,7 +84,7 @@ fn line(session: &RecoveredSession) -> String {
     )
 }
 
-fn said(message: &crate::message::Message) -> String {
+fn said(message: &fieldgate_broker_core::message::Message) -> String {
     let (topic, payload) = (message.topic(), message.payload().escape_ascii());
     let properties = message.publish().properties;
     let mut said = format!("{topic}={payload}");

@@ -3,11 +3,12 @@
 use fieldgate_mqtt::Version;
 
 use super::*;
-use crate::deliver::{Batch as Deliveries, Post, deliver};
-use crate::message::{Routed, testing::message};
-use crate::router::Router;
-use crate::session::{Peer, Tally, Turn};
-use crate::session_slot::{SessionSlot, Sink, Wire};
+use crate::hub::Router;
+use crate::hub::deliver::{Batch as Deliveries, Post, deliver};
+use crate::hub::session_slot::{SessionSlot, Sink, Wire};
+use crate::testing::message;
+use fieldgate_broker_core::message::Routed;
+use fieldgate_broker_core::session::{Peer, Tally, Turn};
 
 fn connect(cell: &SessionSlot) {
     let mut wire = Wire::new(crate::origin::Remote::Unix);
@@ -46,7 +47,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
             "client 1",
             crate::Limits::default().session(),
             true,
-            (crate::sessions::Owner::Unknown, &Arc::default()),
+            (crate::hub::owner::Owner::Unknown, &Arc::default()),
         );
         if is_connected {
             connect(&cell);
@@ -63,11 +64,11 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
         let mut deliveries = Deliveries::default();
         deliveries.push(Routed::kept(&message), &Arc::new(router.matches("a/b").0));
         let mut post = Post::default();
-        let sender = crate::deliver::Sender {
+        let sender = crate::hub::deliver::Sender {
             session: 2,
             now: Instant::now(),
             store: Some(&store),
-            budget: &crate::budget::Budget::new(1 << 20, 1),
+            budget: &fieldgate_broker_core::budget::Budget::new(1 << 20, 1),
         };
         deliver(&deliveries, &sender, &mut post);
         // Before the turn of its publisher ends the client is back, if it was away, and acknowledges.

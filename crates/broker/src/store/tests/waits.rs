@@ -82,12 +82,12 @@ fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sen
     let folder = Folder::new("awaited");
     let (store, _) = open(&folder.store());
     let limits = crate::Limits::default().session();
-    let cell = crate::session_slot::SessionSlot::new(
+    let cell = crate::hub::session_slot::SessionSlot::new(
         1,
         "client 1",
         limits,
         true,
-        (crate::sessions::Owner::Unknown, &Arc::default()),
+        (crate::hub::owner::Owner::Unknown, &Arc::default()),
     );
     let mut journal = Journal {
         changes: vec![queued(1, 0)],

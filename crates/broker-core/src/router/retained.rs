@@ -1,0 +1,495 @@
+//! The last message of each topic that a publisher asked to keep (MQTT 5.0 section 3.3.1.3).
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::levels::{Levels, Place};
+use crate::budget::{Pot, Share};
+use crate::message::{Message, Routed};
+
+/// How the client identifiers of links begin. What links retain always has room.
+pub const LINK: &str = "$link/";
+
+/// Bytes of a payload that a person who looks is told.
+pub const PAYLOAD_MAX: usize = 4096;
+
+/// What a retained message takes beside itself, in bytes, about.
+const KEPT: usize = 2 * size_of::<Kept>();
+
+/// Retained messages as a tree of topic levels, so that a wildcard visits only what it matches.
+#[derive(Debug)]
+pub struct Retained {
+    tree: Levels<Leaves>,
+    hasher: RandomState,
+    count: usize,
+    /// Of messages of clients.
+    bytes: usize,
+    /// Of messages that always have room.
+    own_bytes: usize,
+    /// Says to the budget that these are not clients'.
+    own: Share,
+    max_bytes: usize,
+    /// What all of it takes beside the messages themselves.
+    share: Share,
+}
+
+/// The messages of the topics that end below a node, by their last level, which is in the message already and need not
+/// stand beside it.
+type Leaves = Option<Box<HashTable<Kept>>>;
+
+/// A retained message.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The message itself.
+    pub message: Message,
+    /// The client that published it: its own no-local subscriptions do not match
+    /// (MQTT-3.8.3-3).
+    pub publisher: Arc<str>,
+}
+
+impl Kept {
+    /// A message that `publisher` published.
+    pub fn new(message: Message, publisher: Arc<str>) -> Self {
+        Self { message, publisher }
+    }
+
+    /// A link published it, so it always has room.
+    pub fn is_own(&self) -> bool {
+        self.publisher.starts_with(LINK)
+    }
+
+    /// The last level of its topic.
+    fn level(&self) -> &str {
+        split(self.message.topic()).1
+    }
+
+    /// The bytes of that level.
+    fn level_bytes(&self) -> &[u8] {
+        let topic = self.message.topic_bytes();
+        let end = topic.iter().rposition(|&byte| byte == b'/');
+        &topic[end.map_or(0, |end| end + 1)..]
+    }
+
+    fn weight(&self) -> usize {
+        self.message.weight() + KEPT
+    }
+}
+
+/// Where the message before was kept: those that follow each other are often beside each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot<'m> {
+    above: Option<&'m str>,
+    place: Place,
+}
+
+/// A level of the topics of retained messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LevelView {
+    /// Its name.
+    pub level: String,
+    /// Whether there are topics below it.
+    pub has_more: bool,
+    /// The message of the topic that ends here.
+    pub message: Option<RetainedView>,
+}
+
+/// A retained message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetainedView {
+    /// The first bytes of its payload.
+    pub payload: Vec<u8>,
+    /// How many there are.
+    pub bytes: usize,
+    /// Its quality of service.
+    pub qos: u8,
+    /// The client that published it.
+    pub publisher: String,
+}
+
+/// What became of a message that asks to be retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The topic had none.
+    New,
+    /// The topic had another.
+    Replaced,
+    /// The topic has none any more.
+    Removed,
+    /// The topic has none, and had none.
+    Absent,
+    /// There is no room for it. What the topic had is gone: it is not the last message any more.
+    Full,
+    /// There is no room for it, and the topic had none.
+    Refused,
+}
+
+impl Stored {
+    /// Whether there was no room for it.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Self::Full | Self::Refused)
+    }
+}
+
+impl Retained {
+    /// Holds at most `max_bytes` of clients' messages, their topics included. Counted in `pot`; those of the program
+    /// in `own`, too.
+    pub fn new(max_bytes: usize, pot: &Arc<Pot>, own: &Arc<Pot>) -> Self {
+        Self {
+            tree: Levels::default(),
+            hasher: RandomState::default(),
+            count: 0,
+            bytes: 0,
+            own_bytes: 0,
+            own: Share::new(own, 0),
+            max_bytes,
+            share: Share::new(pot, 0),
+        }
+    }
+
+    /// Where it is counted.
+    pub fn pot(&self) -> &Arc<Pot> {
+        self.share.pot()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What all of them take in memory, in bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes_of_clients() + self.own_bytes
+    }
+
+    /// What those of clients take, in bytes, about. The tree is counted as theirs: what links publish has few levels.
+    pub fn bytes_of_clients(&self) -> usize {
+        self.bytes + self.tree.bytes()
+    }
+
+    /// Keeps `message` as its topic's last; an empty payload removes what was kept. Those of links always have room.
+    pub fn store<'m>(
+        &mut self,
+        message: &Routed<'m>,
+        publisher: &Arc<str>,
+        last: &mut Option<Spot<'m>>,
+    ) -> Stored {
+        if self.replace_in_place(message, publisher, last) {
+            return Stored::Replaced;
+        }
+        // What follows may move nodes.
+        *last = None;
+        let kept = Kept::new(message.message(), Arc::clone(publisher));
+        let is_bounded = !kept.is_own();
+        self.put(kept, is_bounded)
+    }
+
+    /// The usual case: another value of a topic, from the same publisher, of about the same length. Takes no memory.
+    fn replace_in_place<'m>(
+        &mut self,
+        message: &Routed<'m>,
+        publisher: &Arc<str>,
+        last: &mut Option<Spot<'m>>,
+    ) -> bool {
+        if message.publish.payload.is_empty() {
+            return false;
+        }
+        let (above, level) = split(message.publish.topic);
+        let known = last.as_ref().filter(|spot| spot.above == above);
+        let place = known.map(|spot| spot.place);
+        let Some(place) = place.or_else(|| self.tree.find(levels(above))) else {
+            return false;
+        };
+        *last = Some(Spot { above, place });
+        let hash = self.hasher.hash_one(level.as_bytes());
+        let Some(leaves) = self.tree.value_mut(place) else {
+            return false;
+        };
+        let kept = leaves.find_mut(hash, |kept| kept.level_bytes() == level.as_bytes());
+        kept.is_some_and(|kept| {
+            let same = Arc::ptr_eq(&kept.publisher, publisher) || kept.publisher == *publisher;
+            same && message.replaces(&mut kept.message)
+        })
+    }
+
+    /// Keeps what was kept before a restart, with or without room.
+    pub fn restore(&mut self, kept: Kept) {
+        self.put(kept, false);
+    }
+
+    fn put(&mut self, kept: Kept, is_bounded: bool) -> Stored {
+        let stored = self.put_uncounted(kept, is_bounded);
+        self.recount();
+        stored
+    }
+
+    /// The messages count themselves. Those of the program count for no client.
+    fn recount(&mut self) {
+        self.share.follow(self.tree.bytes() + self.count * KEPT);
+        self.own.follow(self.own_bytes);
+    }
+
+    fn put_uncounted(&mut self, kept: Kept, is_bounded: bool) -> Stored {
+        let is_own = kept.is_own();
+        let topic = kept.message.topic();
+        if kept.message.payload().is_empty() {
+            return match self.remove(topic) {
+                true => Stored::Removed,
+                false => Stored::Absent,
+            };
+        }
+        let (above, level) = split(topic);
+        let place = self.tree.find(levels(above));
+        let old = place.and_then(|place| self.leaf(place, level));
+        let old = old.map(|old| (old.is_own(), old.weight()));
+        if is_bounded {
+            let freed = old
+                .filter(|(was_own, _)| !was_own)
+                .map_or(0, |(_, weight)| weight);
+            let grown = match place {
+                Some(_) => 0,
+                None => self.tree.cost(levels(above)),
+            };
+            let wanted = self.bytes_of_clients() - freed + kept.weight() + grown;
+            if wanted > self.max_bytes {
+                return match self.remove(topic) {
+                    true => Stored::Full,
+                    false => Stored::Refused,
+                };
+            }
+        }
+        if let Some((was_own, weight)) = old {
+            *self.sum(was_own) -= weight;
+        }
+        *self.sum(is_own) += kept.weight();
+        let place = match place {
+            Some(place) => place,
+            None => self.tree.make(levels(above)),
+        };
+        let hash = self.hasher.hash_one(level.as_bytes());
+        let leaves = self.tree.value_mut(place).get_or_insert_default();
+        let same = |other: &Kept| other.level_bytes() == kept.level_bytes();
+        let rehash = |kept: &Kept| self.hasher.hash_one(kept.level_bytes());
+        match leaves.entry(hash, same, rehash) {
+            Entry::Occupied(mut entry) => {
+                *entry.get_mut() = kept;
+                Stored::Replaced
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(kept);
+                self.count += 1;
+                Stored::New
+            }
+        }
+    }
+
+    fn sum(&mut self, is_own: bool) -> &mut usize {
+        match is_own {
+            true => &mut self.own_bytes,
+            false => &mut self.bytes,
+        }
+    }
+
+    /// The message of one topic.
+    pub fn get(&self, topic: &str) -> Option<&Kept> {
+        let (above, level) = split(topic);
+        let place = self.tree.find(levels(above))?;
+        self.leaf(place, level)
+    }
+
+    /// Returns whether there was one.
+    fn remove(&mut self, topic: &str) -> bool {
+        let (above, level) = split(topic);
+        let Some(place) = self.tree.find(levels(above)) else {
+            return false;
+        };
+        let hash = self.hasher.hash_one(level.as_bytes());
+        let leaves = self.tree.value_mut(place);
+        let is_it = |kept: &Kept| kept.level_bytes() == level.as_bytes();
+        let found = leaves
+            .as_mut()
+            .and_then(|leaves| leaves.find_entry(hash, is_it).ok());
+        let Some((old, _)) = found.map(|found| found.remove()) else {
+            return false;
+        };
+        if leaves.as_ref().is_some_and(|leaves| leaves.is_empty()) {
+            *leaves = None;
+            self.tree.prune(levels(above), Option::is_none);
+            self.tree.tidy();
+        }
+        self.count -= 1;
+        *self.sum(old.is_own()) -= old.weight();
+        true
+    }
+
+    /// Drops what has expired, and returns the topics.
+    pub fn purge(&mut self, now: Instant) -> Vec<String> {
+        let mut expired = Vec::new();
+        self.each(|kept| {
+            if kept.message.expired(now) {
+                expired.push(kept.message.topic().to_owned());
+            }
+        });
+        for topic in &expired {
+            self.remove(topic);
+        }
+        self.recount();
+        expired
+    }
+
+    /// The messages whose topics `filter` matches, expired ones left out.
+    pub fn matching(&self, filter: &str, now: Instant) -> Vec<Kept> {
+        let mut found = Vec::new();
+        self.visit(filter, |kept| {
+            if !kept.message.expired(now) {
+                found.push(kept.clone());
+            }
+        });
+        found
+    }
+
+    /// All topics.
+    pub fn topics(&self) -> Vec<Box<str>> {
+        let mut topics = Vec::with_capacity(self.count);
+        self.each(|kept| topics.push(kept.message.topic().into()));
+        topics
+    }
+
+    /// The topics whose messages `publisher` published.
+    pub fn topics_of(&self, publisher: &str) -> Vec<String> {
+        let mut topics = Vec::new();
+        self.each(|kept| {
+            if *kept.publisher == *publisher {
+                topics.push(kept.message.topic().to_owned());
+            }
+        });
+        topics
+    }
+
+    /// The levels below a prefix, by name, from behind `after` on, at most `limit`.
+    pub fn levels_below(
+        &self,
+        prefix: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<LevelView> {
+        let Some(place) = self.tree.find(levels(prefix)) else {
+            return Vec::new();
+        };
+        let mut found: BTreeMap<&str, (bool, Option<&Kept>)> = BTreeMap::new();
+        let ending = self.leaves(place).map(|kept| (kept.level(), Some(kept)));
+        let further = self.tree.children(place).map(|(level, _)| (level, None));
+        for (level, kept) in ending.chain(further) {
+            if after.is_some_and(|after| level <= after) {
+                continue;
+            }
+            let (has_more, message) = found.entry(level).or_default();
+            match kept {
+                Some(kept) => *message = Some(kept),
+                None => *has_more = true,
+            }
+            if found.len() > limit {
+                found.pop_last();
+            }
+        }
+        let told = found
+            .into_iter()
+            .map(|(level, (has_more, kept))| LevelView {
+                level: level.to_owned(),
+                has_more,
+                message: kept.map(|kept| {
+                    let payload = kept.message.payload();
+                    RetainedView {
+                        payload: payload.iter().take(PAYLOAD_MAX).copied().collect(),
+                        bytes: payload.len(),
+                        qos: kept.message.qos() as u8,
+                        publisher: kept.publisher.to_string(),
+                    }
+                }),
+            });
+        told.collect()
+    }
+
+    fn each(&self, found: impl FnMut(&Kept)) {
+        self.each_below(Levels::<Leaves>::ROOT, false, found);
+    }
+
+    /// Calls `found` with all messages below a node. At the root, those of `$` topics are left out if it `is_wild`: a
+    /// wildcard at the first level does not match them (MQTT-4.7.2-1).
+    fn each_below(&self, place: Place, is_wild: bool, mut found: impl FnMut(&Kept)) {
+        let is_hidden = |level: &str| is_wild && level.starts_with('$');
+        let shown = self.leaves(place).filter(|kept| !is_hidden(kept.level()));
+        shown.for_each(&mut found);
+        let children = self.tree.children(place);
+        let children = children.filter(|(level, _)| !is_hidden(level));
+        let mut waiting: Vec<Place> = children.map(|(_, child)| child).collect();
+        while let Some(place) = waiting.pop() {
+            self.leaves(place).for_each(&mut found);
+            waiting.extend(self.tree.children(place).map(|(_, child)| child));
+        }
+    }
+
+    fn leaves(&self, place: Place) -> impl Iterator<Item = &Kept> {
+        self.tree
+            .value(place)
+            .iter()
+            .flat_map(|leaves| leaves.iter())
+    }
+
+    fn leaf(&self, place: Place, level: &str) -> Option<&Kept> {
+        let hash = self.hasher.hash_one(level.as_bytes());
+        let leaves = self.tree.value(place).as_ref()?;
+        leaves.find(hash, |kept| kept.level_bytes() == level.as_bytes())
+    }
+
+    /// Calls `found` with the messages whose topics `filter` matches.
+    fn visit(&self, filter: &str, mut found: impl FnMut(&Kept)) {
+        let mut waiting = vec![(Levels::<Leaves>::ROOT, filter)];
+        while let Some((place, filter)) = waiting.pop() {
+            let is_root = place == Levels::<Leaves>::ROOT;
+            let is_shown = |level: &str| !(is_root && level.starts_with('$'));
+            let shown = || self.leaves(place).filter(|kept| is_shown(kept.level()));
+            let (level, rest) = match filter.split_once('/') {
+                Some((level, rest)) => (level, Some(rest)),
+                None => (filter, None),
+            };
+            // `#` also matches the level above it (section 4.7.1.2).
+            let ends_here = rest.is_none_or(|rest| rest == "#");
+            match level {
+                "#" => self.each_below(place, is_root, &mut found),
+                "+" if ends_here => shown().for_each(&mut found),
+                level if ends_here => self.leaf(place, level).into_iter().for_each(&mut found),
+                _ => {}
+            }
+            let Some(rest) = rest else { continue };
+            if level == "+" {
+                let children = self.tree.children(place);
+                let children = children.filter(|(level, _)| is_shown(level));
+                waiting.extend(children.map(|(_, child)| (child, rest)));
+            } else {
+                let child = self.tree.child(place, level);
+                waiting.extend(child.map(|child| (child, rest)));
+            }
+        }
+    }
+}
+
+/// The levels of a topic before its last one, and the last one.
+fn split(topic: &str) -> (Option<&str>, &str) {
+    match topic.rsplit_once('/') {
+        Some((above, level)) => (Some(above), level),
+        None => (None, topic),
+    }
+}
+
+fn levels(above: Option<&str>) -> impl Iterator<Item = &str> {
+    above.into_iter().flat_map(|above| above.split('/'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,556 @@
+//! Topic filters as a tree of levels (MQTT 5.0 section 4.7).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use fieldgate_mqtt::topic;
+use foldhash::fast::RandomState;
+
+use super::levels::Levels;
+use super::{Grant, Group, Matches, Recipient, Subscriber};
+use crate::budget::{Pot, Share};
+
+/// Subscriptions by filter. A lookup visits at most two branches a level.
+#[derive(Debug)]
+pub(crate) struct Trie<S> {
+    /// `+` is a level like others: no topic has it.
+    tree: Levels<Ends<S>>,
+    plain: usize,
+    shared: usize,
+    share: Share,
+}
+
+#[derive(Debug)]
+struct Ends<S> {
+    /// Of filters that end here.
+    here: Option<Box<Entries<S>>>,
+    /// Of filters that go on from here with `#`.
+    below: Option<Box<Entries<S>>>,
+}
+
+#[derive(Debug)]
+struct Entries<S> {
+    plain: HashMap<u64, (Arc<S>, Grant), RandomState>,
+    groups: HashMap<Box<str>, Members<S>, RandomState>,
+}
+
+#[derive(Debug)]
+struct Members<S> {
+    /// In the order in which they came, so that turns are fair.
+    list: Vec<(Arc<S>, Grant)>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl<S> Default for Ends<S> {
+    fn default() -> Self {
+        Self {
+            here: None,
+            below: None,
+        }
+    }
+}
+
+impl<S> Default for Entries<S> {
+    fn default() -> Self {
+        Self {
+            plain: HashMap::default(),
+            groups: HashMap::default(),
+        }
+    }
+}
+
+impl<S> Default for Members<S> {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            turn: Arc::default(),
+        }
+    }
+}
+
+impl<S: Recipient> Trie<S> {
+    /// What one subscription takes beside the names of its levels, in bytes, about.
+    const ENTRY: usize = size_of::<Entries<S>>() + 2 * size_of::<(u64, (Arc<S>, Grant))>();
+
+    /// Counted in `pot`.
+    pub(crate) fn new(pot: &Arc<Pot>) -> Self {
+        Self {
+            tree: Levels::default(),
+            plain: 0,
+            shared: 0,
+            share: Share::new(pot, 0),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, cell: &Arc<S>, filter: &str, grant: Grant) -> bool {
+        let (group, filter) = split(filter);
+        let (path, is_all) = path(filter);
+        let place = self.tree.make(levels(path));
+        let entries = self
+            .tree
+            .value_mut(place)
+            .of(is_all)
+            .get_or_insert_default();
+        let new = entries.insert(group, Arc::clone(cell), grant);
+        match group {
+            _ if !new => {}
+            None => self.plain += 1,
+            Some(_) => self.shared += 1,
+        }
+        self.recount();
+        new
+    }
+
+    pub(crate) fn remove(&mut self, cell: u64, filter: &str) -> bool {
+        let (group, filter) = split(filter);
+        let (path, is_all) = path(filter);
+        let Some(place) = self.tree.find(levels(path)) else {
+            return false;
+        };
+        let slot = self.tree.value_mut(place).of(is_all);
+        let found = slot
+            .as_mut()
+            .is_some_and(|entries| entries.remove(group, cell));
+        if slot.take_if(|entries| entries.is_empty()).is_some() {
+            self.tree.prune(levels(path), Ends::is_empty);
+            self.tree.tidy();
+        }
+        match group {
+            _ if !found => {}
+            None => self.plain -= 1,
+            Some(_) => self.shared -= 1,
+        }
+        self.recount();
+        found
+    }
+
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.plain, self.shared)
+    }
+
+    fn recount(&mut self) {
+        let entries = (self.plain + self.shared) * Self::ENTRY;
+        self.share.follow(self.tree.bytes() + entries);
+    }
+
+    /// Who gets `topic`, and who gets the topics beside it.
+    pub(crate) fn matches(&self, topic: &str) -> (Matches<S>, Beside) {
+        let mut found = Found {
+            topic,
+            matches: Matches::default(),
+            places: HashMap::default(),
+            // The first level of a `$` topic is matched by other rules.
+            beside: Some(Vec::new()).filter(|_| topic.contains('/')),
+        };
+        let mut waiting = vec![(Levels::<Ends<S>>::ROOT, Some(topic))];
+        while let Some((place, topic)) = waiting.pop() {
+            // Not for the first level of a `$` topic (MQTT-4.7.2-1).
+            let is_wild = place != Levels::<Ends<S>>::ROOT || !found.topic.starts_with('$');
+            let ends = self.tree.value(place);
+            // "a/#" matches "a" too.
+            let below = ends.below.as_ref().filter(|_| is_wild);
+            below.into_iter().for_each(|entries| found.add(entries));
+            let Some(topic) = topic else {
+                ends.here.iter().for_each(|entries| found.add(entries));
+                continue;
+            };
+            let (level, rest) = match topic.split_once('/') {
+                Some((level, rest)) => (level, Some(rest)),
+                None => (topic, None),
+            };
+            if rest.is_none() {
+                found.name(self.tree.children(place).map(|(level, _)| level), level);
+            }
+            let any = self.tree.child(place, "+").filter(|_| is_wild);
+            waiting.extend(any.map(|child| (child, rest)));
+            let child = self.tree.child(place, level);
+            waiting.extend(child.map(|child| (child, rest)));
+        }
+        (found.matches, found.beside)
+    }
+}
+
+/// The last levels for which it is not true that the topics beside one go where that goes: filters name them. `None` if
+/// it is true of no topic, as filters or rights name its own, or too many.
+pub(crate) type Beside = Option<Vec<Box<str>>>;
+
+/// Names in a [`Beside`].
+const NAMED_MAX: usize = 8;
+
+/// The group of a shared subscription, and the filter that it shares.
+fn split(filter: &str) -> (Option<&str>, &str) {
+    match topic::parse_share(filter) {
+        Some((group, filter)) => (Some(group), filter),
+        None => (None, filter),
+    }
+}
+
+/// The levels that lead to where a filter ends, and whether it goes on with `#` from there.
+fn path(filter: &str) -> (Option<&str>, bool) {
+    match filter.strip_suffix('#') {
+        None => (Some(filter), false),
+        Some("") => (None, true),
+        Some(path) => (Some(path.strip_suffix('/').unwrap_or(path)), true),
+    }
+}
+
+fn levels(path: Option<&str>) -> impl Iterator<Item = &str> {
+    path.into_iter().flat_map(|path| path.split('/'))
+}
+
+impl<S: Recipient> Ends<S> {
+    fn of(&mut self, is_all: bool) -> &mut Option<Box<Entries<S>>> {
+        match is_all {
+            true => &mut self.below,
+            false => &mut self.here,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.here.is_none() && self.below.is_none()
+    }
+}
+
+/// What a lookup has found so far; several filters of one session become one subscriber.
+struct Found<'t, S> {
+    topic: &'t str,
+    matches: Matches<S>,
+    places: HashMap<u64, usize, RandomState>,
+    beside: Beside,
+}
+
+impl<S: Recipient> Found<'_, S> {
+    /// Notes the levels that filters have beside `own`, the topic's last one.
+    fn name<'l>(&mut self, levels: impl Iterator<Item = &'l str>, own: &str) {
+        for level in levels.filter(|level| *level != "+") {
+            let Some(names) = &mut self.beside else {
+                return;
+            };
+            if level == own || names.len() == NAMED_MAX {
+                self.beside = None;
+            } else if !names.iter().any(|known| **known == *level) {
+                names.push(level.into());
+            }
+        }
+    }
+
+    fn add(&mut self, entries: &Entries<S>) {
+        // One node's sessions differ from each other, so only a second node needs the index.
+        let fresh = self.matches.plain.is_empty();
+        for (&id, (cell, grant)) in &entries.plain {
+            self.beside.take_if(|_| !cell.reads_alike(self.topic));
+            if !cell.may_read(self.topic) {
+                continue;
+            }
+            if !fresh && self.places.is_empty() {
+                let known = self.matches.plain.iter().enumerate();
+                self.places = known.map(|(at, known)| (known.cell.number(), at)).collect();
+            }
+            match self.places.get(&id) {
+                Some(&at) => self.matches.plain[at].merge(*grant),
+                None => {
+                    if !fresh {
+                        self.places.insert(id, self.matches.plain.len());
+                    }
+                    let subscriber = Subscriber::new(Arc::clone(cell), *grant);
+                    self.matches.plain.push(subscriber);
+                }
+            }
+        }
+        for members in entries.groups.values() {
+            let subscribe = |(cell, grant): &(_, _)| Subscriber::new(Arc::clone(cell), *grant);
+            let alike = |(cell, _): &(Arc<S>, _)| cell.reads_alike(self.topic);
+            self.beside.take_if(|_| !members.list.iter().all(alike));
+            let may_read = |(cell, _): &&(Arc<S>, _)| cell.may_read(self.topic);
+            let permitted: Vec<_> = members
+                .list
+                .iter()
+                .filter(may_read)
+                .map(subscribe)
+                .collect();
+            if !permitted.is_empty() {
+                self.matches.groups.push(Group {
+                    members: permitted,
+                    turn: Arc::clone(&members.turn),
+                });
+            }
+        }
+    }
+}
+
+impl<S: Recipient> Entries<S> {
+    fn insert(&mut self, group: Option<&str>, cell: Arc<S>, grant: Grant) -> bool {
+        let Some(group) = group else {
+            return self.plain.insert(cell.number(), (cell, grant)).is_none();
+        };
+        let members = &mut self.groups.entry(group.into()).or_default().list;
+        match members
+            .iter_mut()
+            .find(|(member, _)| member.number() == cell.number())
+        {
+            Some((_, old)) => {
+                *old = grant;
+                false
+            }
+            None => {
+                members.push((cell, grant));
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, group: Option<&str>, cell: u64) -> bool {
+        let Some(group) = group else {
+            return self.plain.remove(&cell).is_some();
+        };
+        let Some(members) = self.groups.get_mut(group) else {
+            return false;
+        };
+        let before = members.list.len();
+        members.list.retain(|(member, _)| member.number() != cell);
+        let found = members.list.len() < before;
+        if members.list.is_empty() {
+            self.groups.remove(group);
+        }
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.groups.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldgate_mqtt::QoS;
+    use proptest::prelude::*;
+
+    /// A session that may read everything.
+    struct Member(u64);
+
+    impl Member {
+        fn new(number: u64) -> Arc<Self> {
+            Arc::new(Self(number))
+        }
+    }
+
+    impl Recipient for Member {
+        fn number(&self) -> u64 {
+            self.0
+        }
+
+        fn is_stored(&self) -> bool {
+            false
+        }
+
+        fn may_read(&self, _: &str) -> bool {
+            true
+        }
+
+        fn reads_alike(&self, _: &str) -> bool {
+            true
+        }
+    }
+
+    fn grant(qos: QoS, id: u32) -> Grant {
+        Grant {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            id,
+        }
+    }
+
+    fn ids(matches: &Matches<Member>) -> Vec<u64> {
+        let mut ids: Vec<u64> = matches.plain.iter().map(|s| s.cell.number()).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    #[test]
+    fn wildcards_match_as_the_specification_says() {
+        for (filter, topic, want) in [
+            ("a/b", "a/b", true),
+            ("a/b", "a/B", false),
+            ("a/b", "a", false),
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("a/#", "ab", false),
+            ("#", "a/b", true),
+            ("#", "/", true),
+            ("+", "a", true),
+            ("+", "/a", false),
+            ("/+", "/a", true),
+            ("+/+", "/a", true),
+            ("a/+/c", "a//c", true),
+            ("a/+", "a", false),
+            ("a/+", "a/", true),
+            ("#", "$SYS/x", false),
+            ("+/x", "$SYS/x", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("$SYS/+", "$SYS/x", true),
+            ("é/+", "é/ü", true),
+        ] {
+            let mut trie = Trie::new(&Arc::default());
+            trie.insert(&Member::new(1), filter, grant(QoS::AtMostOnce, 0));
+            assert_eq!(
+                !trie.matches(topic).0.is_empty(),
+                want,
+                "{filter:?} and {topic:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn overlapping_subscriptions_become_one_with_the_highest_qos_and_all_identifiers() {
+        let mut trie = Trie::new(&Arc::default());
+        let cell = Member::new(1);
+        trie.insert(&cell, "a/#", grant(QoS::AtMostOnce, 7));
+        trie.insert(&cell, "a/+", grant(QoS::ExactlyOnce, 8));
+        trie.insert(&cell, "a/b", grant(QoS::AtLeastOnce, 0));
+        trie.insert(&Member::new(2), "a/b", grant(QoS::AtMostOnce, 0));
+        let (matches, _) = trie.matches("a/b");
+        assert_eq!(ids(&matches), [1, 2]);
+        let one = matches.plain.iter().find(|s| s.cell.number() == 1).unwrap();
+        assert_eq!(one.terms.qos, QoS::ExactlyOnce);
+        let mut found = one.terms.ids.as_slice().to_vec();
+        found.sort_unstable();
+        assert_eq!(found, [7, 8]);
+    }
+
+    #[test]
+    fn a_no_local_subscription_drops_out_for_the_session_that_published() {
+        for (grants, own) in [
+            (vec![true], None),
+            (vec![false], Some(QoS::AtMostOnce)),
+            (vec![true, false], Some(QoS::AtLeastOnce)),
+            (vec![false, true], Some(QoS::AtMostOnce)),
+            (vec![true, true], None),
+        ] {
+            let mut trie = Trie::new(&Arc::default());
+            let cell = Member::new(1);
+            let filters = ["a/#", "a/+"].into_iter();
+            let qos = [QoS::AtMostOnce, QoS::AtLeastOnce].into_iter();
+            for ((filter, qos), &no_local) in filters.zip(qos).zip(&grants) {
+                let grant = Grant {
+                    no_local,
+                    ..grant(qos, 0)
+                };
+                trie.insert(&cell, filter, grant);
+            }
+            let (matches, _) = trie.matches("a/b");
+            let subscriber = &matches.plain[0];
+            let found = subscriber.terms_for(1).map(|terms| terms.qos);
+            assert_eq!(found, own, "{grants:?}");
+            assert!(subscriber.terms_for(2).is_some(), "{grants:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_subscription_takes_turns_and_ends_with_its_last_member() {
+        let mut trie = Trie::new(&Arc::default());
+        let cells = [Member::new(1), Member::new(2)];
+        for cell in &cells {
+            assert!(trie.insert(cell, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
+        }
+        assert_eq!(trie.counts(), (0, 2));
+        let (matches, _) = trie.matches("a/b");
+        assert!(matches.plain.is_empty());
+        let turn = |_| matches.groups[0].rotation().next().unwrap().cell.number();
+        assert_eq!((0..4).map(turn).collect::<Vec<_>>(), [1, 2, 1, 2]);
+        assert!(trie.remove(1, "$share/g/a/+"));
+        assert!(!trie.remove(1, "$share/g/a/+"));
+        assert!(trie.remove(2, "$share/g/a/+"));
+        assert!(trie.matches("a/b").0.is_empty());
+        assert!(trie.tree.is_bare());
+    }
+
+    #[test]
+    fn what_one_level_says_holds_for_those_beside_it_unless_a_filter_names_one() {
+        let many = [
+            "t/d/1", "t/d/2", "t/d/3", "t/d/4", "t/d/5", "t/d/6", "t/d/7", "t/d/8", "t/d/9",
+        ];
+        for (filters, want) in [
+            (&[][..], Some("")),
+            (&["#", "t/+/+", "t/d/#", "t/+/+/#"], Some("")),
+            (&["#", "t/+/+", "t/d/#", "t/+/p/x/#"], None),
+            (&["t/d/p"], None),
+            (&["t/d/q", "t/+/q/#", "t/+/r"], Some("q r")),
+            (&["t/e/q"], Some("")),
+            (&["$share/g/t/d/+"], Some("")),
+            (&["$share/g/t/d/p"], None),
+            (&many[..8], Some("1 2 3 4 5 6 7 8")),
+            (&many, None),
+        ] {
+            let mut trie = Trie::new(&Arc::default());
+            for filter in filters {
+                let cell = Member::new(1);
+                trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0));
+            }
+            let (_, beside) = trie.matches("t/d/p");
+            let beside = beside.map(|mut names| {
+                names.sort_unstable();
+                names.join(" ")
+            });
+            assert_eq!(beside.as_deref(), want, "{filters:?}");
+        }
+        // Who reads `#` reads no `$` topics: first levels have nothing in common.
+        assert!(
+            Trie::<Member>::new(&Arc::default())
+                .matches("a")
+                .1
+                .is_none()
+        );
+    }
+
+    fn level() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["", "a", "b", "$x"])
+    }
+
+    fn filter() -> impl Strategy<Value = String> {
+        let level = prop_oneof![3 => level(), 1 => Just("+")];
+        (prop::collection::vec(level, 1..4), any::<bool>()).prop_map(|(mut levels, all)| {
+            if all {
+                levels.push("#");
+            }
+            levels.join("/")
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_trie_agrees_with_matching_filter_by_filter(
+            filters in prop::collection::vec((filter(), any::<bool>()), 0..20),
+            topic in prop::collection::vec(level(), 1..4).prop_map(|levels| levels.join("/")),
+        ) {
+            let mut trie = Trie::new(&Arc::default());
+            let mut want = Vec::new();
+            for (index, (filter, keep)) in filters.iter().enumerate() {
+                let cell = Member::new(index as u64);
+                prop_assert!(trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0)));
+                if *keep {
+                    want.extend(topic::matches(filter, &topic).then_some(index as u64));
+                }
+            }
+            for (index, (filter, keep)) in filters.iter().enumerate() {
+                if !keep {
+                    prop_assert!(trie.remove(index as u64, filter));
+                }
+            }
+            let (matches, beside) = trie.matches(&topic);
+            prop_assert_eq!(ids(&matches), want.clone());
+            let above = topic.rsplit_once('/').map(|(above, _)| above);
+            for level in ["", "a", "b", "$x", "other"] {
+                let is_like = beside.as_ref().is_some_and(|names| !names.iter().any(|name| **name == *level));
+                let topic = format!("{}/{level}", above.unwrap_or_default());
+                prop_assert!(!is_like || ids(&trie.matches(&topic).0) == want, "{}", topic);
+            }
+            for (index, (filter, keep)) in filters.iter().enumerate() {
+                prop_assert_eq!(trie.remove(index as u64, filter), *keep);
+            }
+            prop_assert!(trie.tree.is_bare());
+        }
+    }
+}

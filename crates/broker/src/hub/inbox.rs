@@ -1,0 +1,180 @@
+//! The messages that wait for a link.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use fieldgate_broker_core::message::{Message, Routed};
+use fieldgate_broker_core::session::Tally;
+
+/// Messages that wait for one link at most; past it the oldest is dropped and counted.
+const INBOX_MAX: usize = 10_000;
+
+/// A message for a link.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    message: Message,
+    retained: bool,
+    may_answer: bool,
+}
+
+impl Delivery {
+    /// The message itself.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The response topic, if the client that has just published the message may publish there itself: a link must not
+    /// write for a client what the client may not. Retained messages and wills have none.
+    pub fn answer_to(&self) -> Option<&str> {
+        self.message.response_topic().filter(|_| self.may_answer)
+    }
+
+    /// Whether it was kept from before the subscription, not published just now.
+    pub fn is_retained(&self) -> bool {
+        self.retained
+    }
+}
+
+/// The messages that wait for a link.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    queue: VecDeque<Delivery>,
+    pub(crate) waker: Option<Waker>,
+    /// For those that are bounded in bytes and not in messages.
+    room: Option<Room>,
+}
+
+/// Bytes that an inbox has and may have, and messages that it dropped.
+#[derive(Debug)]
+struct Room {
+    most: usize,
+    held: usize,
+    dropped: u64,
+}
+
+impl Inbox {
+    /// Of `bytes` bytes.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self {
+            room: Some(Room {
+                most: bytes,
+                held: 0,
+                dropped: 0,
+            }),
+            ..Self::default()
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match &self.room {
+            Some(room) => room.held >= room.most,
+            None => self.queue.len() >= INBOX_MAX,
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop_front()?;
+        if let Some(room) = &mut self.room {
+            room.held -= delivery.message.weight();
+        }
+        Some(delivery)
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.room.as_ref().map_or(0, |room| room.dropped)
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        routed: &Routed<'_>,
+        retained: bool,
+        now: std::time::Instant,
+        tally: &mut Tally,
+    ) {
+        if routed.expired(now) {
+            tally.expired += 1;
+            return;
+        }
+        if self.is_full() {
+            self.pop();
+            tally.dropped += 1;
+            if let Some(room) = &mut self.room {
+                room.dropped += 1;
+            }
+        }
+        tally.sent += 1;
+        tally.sent_bytes += routed.publish.payload.len() as u64;
+        let message = routed.message();
+        if let Some(room) = &mut self.room {
+            room.held += message.weight();
+        }
+        self.queue.push_back(Delivery {
+            message,
+            retained,
+            may_answer: routed.may_answer,
+        });
+    }
+
+    /// How much waits, and how much may.
+    fn level(&self) -> (usize, usize) {
+        match &self.room {
+            Some(room) => (room.held, room.most),
+            None => (self.queue.len(), INBOX_MAX),
+        }
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        let (held, most) = self.level();
+        held * 2 > most
+    }
+
+    pub(crate) fn is_relieved(&self) -> bool {
+        let (held, most) = self.level();
+        held * 8 <= most
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_of_bytes_drops_its_oldest_messages_and_counts_them_itself() {
+        let now = std::time::Instant::now();
+        let message = crate::testing::message("t", &[0; 1_000]);
+        let weight = message.weight();
+        let mut inbox = Inbox::with_room(10 * weight);
+        let mut tally = Tally::default();
+        for sent in 1..=25 {
+            inbox.push(&Routed::kept(&message), false, now, &mut tally);
+            assert_eq!(inbox.is_congested(), sent > 5, "{sent}");
+        }
+        assert_eq!(
+            (inbox.queue.len(), inbox.dropped(), tally.dropped),
+            (10, 15, 15)
+        );
+        for left in (0..10).rev() {
+            assert!(inbox.pop().is_some());
+            assert_eq!(inbox.is_relieved(), left <= 1, "{left}");
+        }
+        assert_eq!(inbox.room.map(|room| room.held), Some(0));
+    }
+
+    #[test]
+    fn a_full_inbox_drops_its_oldest_message_and_counts_it() {
+        let mut inbox = Inbox::default();
+        let mut tally = Tally::default();
+        let now = std::time::Instant::now();
+        for number in 0..=INBOX_MAX {
+            let message = crate::testing::message("t", number.to_string().as_bytes());
+            inbox.push(&Routed::kept(&message), false, now, &mut tally);
+        }
+        assert_eq!(tally.dropped, 1);
+        assert_eq!(inbox.queue.len(), INBOX_MAX);
+        assert_eq!(inbox.queue[0].message().payload(), b"1");
+    }
+}

@@ -1,0 +1,112 @@
+//! Messages that no connection sends: those of links, wills, the broker's own figures.
+
+use std::time::Instant;
+
+use super::deliver::{Batch, Post, Sender, deliver};
+use super::session_slot::SessionSlot;
+use crate::counters::add;
+use crate::hub::MatchCache;
+use crate::hub::{Hub, Source};
+use fieldgate_broker_core::journal::Journal;
+use fieldgate_broker_core::message::{Message, Routed};
+use fieldgate_broker_core::router::{Stored, split};
+
+impl Hub {
+    /// What `deliver` needs to know of the session with number `publisher` that sends.
+    pub(crate) fn sender(&self, publisher: u64, now: Instant) -> Sender<'_> {
+        Sender {
+            session: publisher,
+            now,
+            store: self.store.as_ref(),
+            budget: &self.budget,
+        }
+    }
+
+    /// Publishes messages that no connection is sending now. Nothing waits for subscribers that cannot keep up.
+    pub(crate) fn publish(
+        &self,
+        messages: Vec<Routed<'_>>,
+        (publisher, source): (&SessionSlot, Source),
+        cache: &mut MatchCache,
+        now: Instant,
+    ) {
+        let counters = self.own_counters();
+        add(&counters.publish_received, messages.len() as u64);
+        let bytes: usize = messages.iter().map(|m| m.publish.payload.len()).sum();
+        add(&counters.publish_bytes_received, bytes as u64);
+        let mut post = Post::default();
+        post.journal.is_late = source == Source::Gateway;
+        self.retain(&messages, publisher, &mut post.journal);
+        let batch = self.matched(messages, cache);
+        deliver(&batch, &self.sender(publisher.id(), now), &mut post);
+        self.keep(&mut post.journal);
+        counters.add(&post.tally);
+    }
+
+    /// Messages with those who get them.
+    pub(crate) fn matched<'m>(
+        &self,
+        messages: Vec<Routed<'m>>,
+        cache: &mut MatchCache,
+    ) -> Batch<'m> {
+        let mut batch = Batch::default();
+        let mut messages = messages.into_iter().peekable();
+        while let Some(message) = messages.next() {
+            let (above, _) = split(message.publish.topic);
+            let found = cache.look_up(&self.router, message.publish.topic);
+            batch.push(message, found.matches);
+            let is_alike = |next: &Routed<'_>| {
+                let (next, level) = split(next.publish.topic);
+                next == above && found.suits(level)
+            };
+            while let Some(message) = messages.next_if(is_alike) {
+                batch.push_alike(message);
+            }
+        }
+        batch
+    }
+
+    /// Keeps those messages that ask for it.
+    fn retain(&self, messages: &[Routed<'_>], publisher: &SessionSlot, journal: &mut Journal) {
+        let asking = || messages.iter().filter(|message| message.publish.retain);
+        if asking().next().is_none() {
+            return;
+        }
+        let mut retained = self.retained();
+        let mut last = None;
+        let stored = asking().map(|message| retained.store(message, publisher.name(), &mut last));
+        let stored: Vec<Stored> = stored.collect();
+        drop(retained);
+        for (message, stored) in asking().zip(stored) {
+            self.note_retained(message, stored, false, journal);
+        }
+    }
+
+    /// A message was to be kept as its topic's last, and `stored` became of it: tells the store, and the log if there was
+    /// no room. Returns whether its acknowledgement has to wait for the store; only if it is `promised`.
+    pub(crate) fn note_retained(
+        &self,
+        routed: &Routed<'_>,
+        stored: Stored,
+        promised: bool,
+        journal: &mut Journal,
+    ) -> bool {
+        let topic = routed.publish.topic;
+        let hold = self
+            .store
+            .as_ref()
+            .is_some_and(|store| store.retained_changed(topic, stored, promised, journal));
+        journal.bytes += if hold { routed.weight() } else { 0 };
+        if stored.is_refused() {
+            self.note_retained_full(topic);
+        }
+        hold
+    }
+
+    /// Publishes a will or a `$SYS` value, for which no acknowledgement waits.
+    pub(crate) fn publish_kept(&self, message: &Message, publisher: &SessionSlot, now: Instant) {
+        let mut cache = MatchCache::default();
+        let message = vec![Routed::kept(message)];
+        self.publish(message, (publisher, Source::Client), &mut cache, now);
+    }
+}

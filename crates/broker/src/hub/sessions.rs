@@ -1,0 +1,69 @@
+//! All sessions by client identifier, and how many each owner has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::owner::Owner;
+use super::session_slot::SessionSlot;
+
+/// The sessions that exist.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_id: HashMap<Box<str>, Arc<SessionSlot>, RandomState>,
+    counts: HashMap<Owner, usize, RandomState>,
+}
+
+impl Sessions {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn get(&self, client_id: &str) -> Option<&Arc<SessionSlot>> {
+        self.by_id.get(client_id)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<SessionSlot>> {
+        self.by_id.values()
+    }
+
+    /// Sessions of one owner.
+    pub(crate) fn count_of(&self, owner: &Owner) -> usize {
+        self.counts.get(owner).copied().unwrap_or(0)
+    }
+
+    /// The owner that has most.
+    pub(crate) fn biggest_owner(&self) -> Option<Owner> {
+        let biggest = self.counts.iter().max_by_key(|(_, count)| **count);
+        biggest.map(|(owner, _)| owner.clone())
+    }
+
+    /// Puts a session in its place. Returns the one that it replaces.
+    pub(crate) fn insert(&mut self, cell: Arc<SessionSlot>) -> Option<Arc<SessionSlot>> {
+        *self.counts.entry(cell.owner().clone()).or_default() += 1;
+        let replaced = self.by_id.insert(cell.client_id().into(), cell);
+        if let Some(replaced) = &replaced {
+            self.discount(replaced);
+        }
+        replaced
+    }
+
+    /// Takes out `cell`, unless another has its place.
+    pub(crate) fn remove(&mut self, cell: &Arc<SessionSlot>) {
+        let known = self.by_id.get(cell.client_id());
+        if known.is_some_and(|known| Arc::ptr_eq(known, cell)) {
+            self.by_id.remove(cell.client_id());
+            self.discount(cell);
+        }
+    }
+
+    fn discount(&mut self, cell: &SessionSlot) {
+        if let Some(count) = self.counts.get_mut(cell.owner()) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(cell.owner());
+            }
+        }
+    }
+}
