@@ -1,9 +1,14 @@
 //! The rules of the house that no compiler keeps: sizes of files and functions, and which crate may know which.
 
+#[path = "tidy/modules.rs"]
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+use modules::Modules;
 
 const FILE_MAX: usize = 500;
 /// Of product code. A test may hold a long table.
@@ -111,6 +116,27 @@ fn no_function_of_the_product_is_too_long() {
         }
     }
     assert!(long.is_empty(), "over {FUNCTION_MAX} lines: {long:#?}");
+}
+
+#[test]
+fn no_modules_use_each_other_in_a_circle() {
+    let sources = sources();
+    let mut circles = Vec::new();
+    for name in arrows().keys() {
+        let folder = format!(
+            "crates/{}/src/",
+            name.strip_prefix("fieldgate-").unwrap_or(name)
+        );
+        let files = sources.iter().filter_map(|(name, lines)| {
+            let name = name.strip_prefix(&folder)?;
+            Some((name, lines.join("\n")))
+        });
+        let modules = Modules::new(files);
+        assert!(!modules.is_empty(), "{folder}");
+        let found = modules.circles().into_iter();
+        circles.extend(found.map(|circle| format!("{folder}{circle}")));
+    }
+    assert!(circles.is_empty(), "{circles:#?}");
 }
 
 /// Which crates of the project each of them depends on, tests left out.

@@ -8,6 +8,7 @@ mod date;
 mod dib;
 mod fixed;
 mod header;
+mod number;
 pub mod unit;
 mod vib;
 mod vif;

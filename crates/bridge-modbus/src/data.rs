@@ -5,7 +5,6 @@ use std::fmt;
 use fieldgate_bridge::{Cause, DriverError};
 
 use crate::config::Table;
-use crate::wire::pdu::Request;
 
 /// Read `count` registers or bits from `address` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,18 +158,9 @@ pub enum BusError {
 }
 
 impl ReadRequest {
-    /// What goes over the wire.
-    pub fn to_wire(&self) -> Request {
-        Request::Read {
-            table: self.table,
-            address: self.address,
-            count: self.count,
-        }
-    }
-
     /// What it asks of `unit`, for people: `read holding 10..=13 of unit 2`.
     pub fn describe(&self, unit: u8) -> String {
-        self.to_wire().describe(unit)
+        describe("read", self.table, unit, self.address, self.count.into())
     }
 }
 

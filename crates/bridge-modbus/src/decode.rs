@@ -2,8 +2,8 @@
 
 use fieldgate_model::{Decimal, TextError, Value};
 
-use crate::config::{Invalid, PointConfig, Type};
-use crate::data::Data;
+use crate::config::{DeviceConfig, Invalid, PointConfig, Type};
+use crate::data::{Data, ReadRequest};
 use crate::f16;
 
 /// Why registers hold no value.
@@ -241,6 +241,19 @@ fn decode_float(point: &PointConfig, bits: u64) -> Result<Value, DecodeError> {
     } else {
         Err(DecodeError::NotFinite)
     }
+}
+
+/// What the points of a request decode to, each by itself.
+pub(crate) fn values<'a>(
+    device: &'a DeviceConfig,
+    request: &'a ReadRequest,
+    data: &'a Data,
+) -> impl Iterator<Item = (usize, Result<Value, DecodeError>)> + 'a {
+    request.points.iter().filter_map(move |index| {
+        let (_, point) = device.points.get(*index)?;
+        let start = usize::from(point.address.checked_sub(request.address)?);
+        Some((*index, decode_at(point, data, start)))
+    })
 }
 
 #[cfg(test)]

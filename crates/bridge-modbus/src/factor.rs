@@ -11,8 +11,7 @@ use fieldgate_model::{Decimal, Value};
 
 use crate::config::DeviceConfig;
 use crate::data::{Data, ReadRequest};
-use crate::decode::DecodeError;
-use crate::probe::values;
+use crate::decode::{DecodeError, values};
 
 /// What SunSpec allows as the exponent, both ways.
 const EXPONENT_MAX: i128 = 10;

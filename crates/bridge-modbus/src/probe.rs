@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
-use crate::decode::{DecodeError, decode_at};
+use crate::decode::DecodeError;
 use crate::factor::Factors;
 use crate::plan::{Breaks, plan, split};
 
@@ -70,17 +70,4 @@ pub async fn probe(
         });
     }
     exchanges
-}
-
-/// What the points of a request decode to, each by itself.
-pub(crate) fn values<'a>(
-    device: &'a DeviceConfig,
-    request: &'a ReadRequest,
-    data: &'a Data,
-) -> impl Iterator<Item = (usize, Result<Value, DecodeError>)> + 'a {
-    request.points.iter().filter_map(move |index| {
-        let (_, point) = device.points.get(*index)?;
-        let start = usize::from(point.address.checked_sub(request.address)?);
-        Some((*index, decode_at(point, data, start)))
-    })
 }

@@ -8,19 +8,18 @@ use serde::de::DeserializeOwned;
 
 use super::report::Report;
 use super::source::File;
-use crate::kinds::Kinds;
 use crate::yaml::{Entry, Mistake, Node, Others, Pruned, read, suggestion};
 
 /// Leaves out the device that the file broke off in, if nothing says yet which bridge's it is.
-pub(crate) fn leave_unclear(file: &mut File, kinds: Kinds) {
+/// `keys` are those that say it, beside `bus`.
+pub(crate) fn leave_unclear(file: &mut File, keys: &[&str]) {
     let Some(devices) = file.root.entry_mut("devices").filter(|_| file.is_cut) else {
         return;
     };
-    let keys = kinds.iter().flat_map(|kind| kind.keys());
-    let telling: Vec<&str> = keys.copied().chain(["bus"]).collect();
     for device in devices.value.entries_mut() {
         let is_cut = |entry: &Entry| entry.pruned == Some(Pruned::Cut);
-        let is_clear = telling.iter().any(|key| device.value.entry(key).is_some());
+        let mut telling = keys.iter().chain(&["bus"]);
+        let is_clear = telling.any(|key| device.value.entry(key).is_some());
         if device.value.entries().iter().any(is_cut) && !is_clear {
             device.pruned = Some(Pruned::Cut);
         }
@@ -70,11 +69,7 @@ pub(crate) fn take<T: DeserializeOwned>(
 /// Reads a file that is one entry, such as a device type.
 pub(crate) fn whole<T: DeserializeOwned>(file: &mut File, report: &mut Report) -> Option<T> {
     let mut mistakes = Vec::new();
-    let value = read(
-        &mut file.root,
-        super::gateway_keys::TYPE_KEYS,
-        &mut mistakes,
-    );
+    let value = read(&mut file.root, super::owners::TYPE_KEYS, &mut mistakes);
     super::add(&file.name, mistakes, report);
     value
 }

@@ -3,33 +3,19 @@
 //! `simulated` on a bus is about this process and not about the bus, `protocol` says whose it is; a device type's maker
 //! and source are for people; and ranges of units are a way of writing a list.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use fieldgate_bridge::Place;
 
+use super::owners::Owners;
 use super::report::Report;
 use super::source::Sources;
 use super::units::Units;
 use crate::kinds::{Kind as Bridge, Kinds};
-use crate::yaml::{Item, Kind, Mistake, Node, Others, Pruned, read, suggestion};
+use crate::yaml::{Item, Kind, Mistake, Node, Pruned, read, suggestion};
 
 /// What a device type says about itself.
 const NOTES: &[&str] = &["manufacturer", "model", "source"];
-/// The gateway's own keys of a bus.
-pub(crate) const BUS_KEYS: Others = &[(&[], &["simulated", "protocol"])];
-/// The gateway's own keys of a device type.
-pub(crate) const TYPE_KEYS: Others = &[(&[], &["manufacturer", "model", "source", "protocol"])];
-
-/// Which bridge reads what, by name; and the buses whose units this process simulates, and where.
-#[derive(Debug, Default)]
-pub struct Owners {
-    pub buses: BTreeMap<String, &'static str>,
-    pub types: BTreeMap<String, &'static str>,
-    pub devices: BTreeMap<String, &'static str>,
-    pub simulated: BTreeMap<String, Place>,
-}
-
 /// Takes the gateway's own keys out of the files.
 pub(crate) fn take(sources: &mut Sources, kinds: Kinds, report: &mut Report) -> Owners {
     let mut owners = Owners::default();

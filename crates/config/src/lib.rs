@@ -18,6 +18,7 @@ pub mod kinds;
 mod limits;
 mod listen;
 mod named;
+mod owners;
 mod report;
 mod resolve;
 mod schema;

@@ -52,7 +52,8 @@ pub(crate) struct Document {
 
 /// Makes a configuration of the files. What it returns counts only while the report is empty.
 pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -> Option<Config> {
-    entries::leave_unclear(&mut sources.main, kinds);
+    let keys = kinds.iter().flat_map(|kind| kind.keys()).copied();
+    entries::leave_unclear(&mut sources.main, &keys.collect::<Vec<_>>());
     unavailable::refuse(&mut sources.main, report);
     let owners = gateway_keys::take(&mut sources, kinds, report);
     let mut written = Vec::new();

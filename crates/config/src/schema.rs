@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::gateway_keys::{BUS_KEYS, TYPE_KEYS};
+use super::owners::{BUS_KEYS, TYPE_KEYS};
 use super::resolve::Document;
 use super::units::Units;
 use crate::kinds::{Kind, Kinds};

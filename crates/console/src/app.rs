@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::accounts::{Account, Role, Way};
 use crate::cookie;
-use crate::guard::Peer;
 use crate::jobs::Jobs;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::session::{Holder, Session, Sessions, Token};
 use crate::setup::{self, Code, Tried};

@@ -2,41 +2,17 @@
 //! to browsers.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::sync::Arc;
 
 use crate::app::App;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::LARGE_MAX;
-
-/// Where a request comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// None over a Unix socket, where only programs on this machine are.
-    pub(crate) address: Option<IpAddr>,
-    /// Over HTTPS.
-    pub(crate) is_secure: bool,
-}
-
-impl Peer {
-    /// Whether it is on this machine.
-    pub(crate) fn is_local(&self) -> bool {
-        self.address.is_none_or(|address| address.is_loopback())
-    }
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.address {
-            Some(address) => write!(f, "{address}"),
-            None => f.write_str("unix"),
-        }
-    }
-}
 
 /// Everything that a page may do: ask this host, and show what came from it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \

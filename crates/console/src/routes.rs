@@ -29,7 +29,8 @@ use axum::routing::{MethodFilter, on};
 
 use crate::accounts::Role;
 use crate::app::App;
-use crate::guard::{self, Peer};
+use crate::guard;
+use crate::peer::Peer;
 use crate::problem::Problem;
 
 /// Who may ask.

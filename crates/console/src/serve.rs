@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, TcpListener as StdTcpListener};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -24,10 +24,15 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::app::App;
-use crate::guard::Peer;
 use crate::later::Later;
+use crate::peer::Peer;
 use crate::routes;
 use crate::stall::Stalling;
+
+/// From one look at the plant for its series to the next, at least.
+const LOOK: Duration = Duration::from_secs(1);
+/// A look may take one part in so many of the thread's time.
+const SHARE: u32 = 20;
 
 /// Connections at a time.
 pub(crate) const CONNECTIONS_MAX: usize = 64;
@@ -99,7 +104,7 @@ pub(crate) async fn all(doors: Vec<Door>, app: Arc<App>, stop: CancellationToken
     }
     tokio::select! {
         () = stop.cancelled() => {}
-        () = crate::trend::keep(&app) => {}
+        () = keep_trends(&app) => {}
     }
 }
 
@@ -177,6 +182,17 @@ async fn serve(
             };
             connection(stream, peer, router, redirect, ticket).await;
         });
+    }
+}
+
+/// Keeps the series of the plant for ever.
+async fn keep_trends(app: &App) {
+    let mut pause = LOOK;
+    loop {
+        tokio::time::sleep(pause).await;
+        let begin = Instant::now();
+        app.trends().look(app.plant(), begin);
+        pause = LOOK.max(begin.elapsed() * SHARE);
     }
 }
 

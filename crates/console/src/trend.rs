@@ -1,7 +1,7 @@
 //! The last hour of every point and every bus, in memory: the least and the greatest value of each ten seconds, of each
 //! half minute, or of each minute, as many points as there are.
 //!
-//! Pure but for [`keep`], which looks at the plant once a second.
+//! It is looked at about once a second.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use fieldgate_model::{Point, Quality, Value};
 use fieldgate_plant::{Layout, Plant, Reading};
-
-use crate::app::App;
 
 /// What one cell can stand for, in seconds: the first of which all points have an hour.
 const STEPS: [usize; 3] = [10, 30, 60];
@@ -22,11 +20,6 @@ const CELLS_MAX: usize = (4 << 20) / size_of::<Cell>();
 const CELLS_LEAST: usize = 10;
 /// A bus whose counters stay for so long does nothing.
 const IDLE: Duration = Duration::from_secs(25);
-/// From one look to the next, at least.
-const LOOK: Duration = Duration::from_secs(1);
-/// A look may take one part in so many of the thread's time.
-const SHARE: u32 = 20;
-
 /// The least and the greatest value; NaN for none.
 type Cell = [f32; 2];
 const NONE: Cell = [f32::NAN; 2];
@@ -259,17 +252,6 @@ fn take(ring: &mut Ring, cells: usize, place: usize, value: f32) {
         // NaN gives way to a number.
         *least = least.min(value);
         *greatest = greatest.max(value);
-    }
-}
-
-/// Keeps the series of a plant for ever.
-pub(crate) async fn keep(app: &App) {
-    let mut pause = LOOK;
-    loop {
-        tokio::time::sleep(pause).await;
-        let begin = Instant::now();
-        app.trends().look(app.plant(), begin);
-        pause = LOOK.max(begin.elapsed() * SHARE);
     }
 }
 

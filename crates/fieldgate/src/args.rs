@@ -11,6 +11,13 @@ use log::LevelFilter;
 
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 
+/// Where the service manager wants the daemon to keep its state, if it says so.
+pub(crate) fn state_directory() -> Option<PathBuf> {
+    let listed = std::env::var_os("STATE_DIRECTORY")?;
+    // systemd lists all of them, separated by colons; the first is the daemon's own.
+    std::env::split_paths(&listed).next()
+}
+
 /// Turns a Linux board into an MQTT gateway: an MQTT broker and the field-bus devices whose
 /// points it publishes, in one daemon.
 #[derive(Debug, Parser)]

@@ -16,8 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::args;
-use crate::commands::print;
-use crate::daemon;
+use crate::output::print;
 use crate::stop::Stop;
 
 pub(crate) use files::put;
@@ -134,7 +133,7 @@ fn state(given: Option<&Path>) -> Option<PathBuf> {
     let usual = || Path::new(STATE).is_dir().then(|| STATE.into());
     given
         .map(Path::to_owned)
-        .or_else(daemon::state_directory)
+        .or_else(args::state_directory)
         .or_else(usual)
 }
 

@@ -5,15 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use fieldgate_bridge::Places;
 use fieldgate_bridge::show::counted;
-use fieldgate_bridge::{Places, Untested};
 use fieldgate_bridge_modbus::Buses;
 use fieldgate_config::yaml::suggestion;
 use fieldgate_config::{self as config, Config, Loaded, shipped};
-use fieldgate_model::plain::PlainLines;
 
 use crate::args;
 use crate::kinds::KINDS;
+use crate::output::{print, print_to};
 use crate::stop::Stop;
 use crate::tools;
 
@@ -24,17 +24,6 @@ pub(crate) fn complain(stop: &Stop) {
         Stop::Config(report) => print_to(&mut io::stderr(), &format!("{report}\n")),
         other => print_to(&mut io::stderr(), &format!("fieldgate: {other}\n")),
     }
-}
-
-pub(crate) fn print(text: &str) {
-    print_to(&mut io::stdout(), text);
-}
-
-/// Names and answers of others are part of the text: no terminal obeys them.
-///
-/// A reader that has gone (`fieldgate check --expand | head`) is no error.
-fn print_to(to: &mut impl io::Write, text: &str) {
-    let _ = write!(to, "{}", PlainLines(text)).and_then(|()| to.flush());
 }
 
 /// Checks a configuration.
@@ -217,15 +206,7 @@ pub(crate) async fn test(test: &args::Test) -> Result<(), Stop> {
         return Ok(());
     };
     let tested = kind.test(&config, device, &mut print).await;
-    tested.map_err(untested)
-}
-
-/// Why the program ends when a bridge could not test or search.
-pub(crate) fn untested(why: Untested) -> Stop {
-    match why {
-        Untested::Device(text) => Stop::Device(text),
-        Untested::System(error) => Stop::Other(error),
-    }
+    tested.map_err(Stop::from)
 }
 
 /// Serves simulated devices until it is interrupted.

@@ -4,7 +4,6 @@
 //! of its own and goes on serving whatever happens here.
 
 mod access_reload;
-pub(crate) mod clock;
 mod commands;
 mod device;
 mod listen;
@@ -12,7 +11,6 @@ mod machine;
 mod publisher;
 mod stats;
 mod supervisor;
-mod uplinks;
 
 #[cfg(test)]
 mod tests;
@@ -40,14 +38,13 @@ use crate::journal::ANSWER;
 use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
+use crate::uplinks::Uplinks;
 use access_reload::Access;
 use commands::Commands;
 use fieldgate_config as config;
 use fieldgate_plant::Plant;
 use publisher::Publisher;
 use supervisor::Supervisor;
-pub(crate) use uplinks::Running;
-use uplinks::Uplinks;
 
 /// How long the broker may take to disconnect its clients; its own grace is shorter.
 const BROKER_END: Duration = Duration::from_secs(5);
@@ -57,13 +54,6 @@ const BROKER_END: Duration = Duration::from_secs(5);
 const USERS_LOOK: Duration = Duration::from_secs(2);
 /// From one line about the devices to the next.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
-
-/// Where the service manager wants the daemon to keep its state, if it says so.
-pub(crate) fn state_directory() -> Option<PathBuf> {
-    let listed = std::env::var_os("STATE_DIRECTORY")?;
-    // systemd lists all of them, separated by colons; the first is the daemon's own.
-    std::env::split_paths(&listed).next()
-}
 
 /// The configuration that is to run.
 #[derive(Clone)]
@@ -76,7 +66,7 @@ struct Wanted {
 impl Wanted {
     /// The folder for what has to survive. What is simulated leaves nothing in the place of what is real.
     fn state(&self, given: Option<PathBuf>) -> Option<PathBuf> {
-        given.or_else(|| state_directory().filter(|_| !self.simulate))
+        given.or_else(|| args::state_directory().filter(|_| !self.simulate))
     }
 
     fn load(&self) -> Result<config::Config, config::Report> {

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::args;
-use crate::commands::print;
 use crate::kinds::KINDS;
+use crate::output::print;
 use crate::stop::Stop;
 use fieldgate_config::{self as config, Address, Config};
 

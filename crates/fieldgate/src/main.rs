@@ -5,6 +5,7 @@
 
 mod args;
 mod backup;
+mod clock;
 mod commands;
 mod console;
 mod control;
@@ -13,11 +14,13 @@ mod health;
 mod journal;
 mod kinds;
 mod notify;
+mod output;
 mod provision;
 mod serial;
 mod stop;
 mod tools;
 mod update;
+mod uplinks;
 mod users;
 
 use std::env;

@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{self, Framing, Monitor};
-use crate::commands::print;
+use crate::output::print;
 use crate::stop::Stop;
 
 /// The most bytes that are shown on a line.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use fieldgate_bridge::Untested;
 use fieldgate_config::Report;
 
 /// What keeps a command from being carried out.
@@ -33,6 +34,15 @@ impl Stop {
             Self::Listen(_) => 3,
             Self::Device(_) => 4,
             Self::Other(_) => 5,
+        }
+    }
+}
+
+impl From<Untested> for Stop {
+    fn from(why: Untested) -> Self {
+        match why {
+            Untested::Device(text) => Self::Device(text),
+            Untested::System(error) => Self::Other(error),
         }
     }
 }

@@ -6,7 +6,7 @@ use fieldgate_update::{Bundle, Error, Fit, PLACES, Progress, Source, Status, Upd
 use serde::Serialize;
 
 use crate::args::{self, InstallUpdate, Shown};
-use crate::commands::print;
+use crate::output::print;
 use crate::stop::Stop;
 
 /// Carries out `fieldgate update ...`.

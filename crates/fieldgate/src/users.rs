@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fieldgate_broker::{PasswordHash, Permission, Role, Rule, User, Users};
 
 use crate::args::{self, AddUser, ConsoleRole, NamedUser, NewPassword, UsersFile};
-use crate::commands::print;
+use crate::output::print;
 use crate::stop::Stop;
 use fieldgate_config as config;
 use fieldgate_config::users_file::Locked;

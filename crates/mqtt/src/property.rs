@@ -280,3 +280,13 @@ pub(crate) fn split_first(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (value, rest) = behind_id.split_at_checked(len)?;
     Some((id, value, rest))
 }
+
+impl<'a> Reader<'a> {
+    /// The property length and the properties that it covers.
+    #[inline]
+    pub(crate) fn properties(&mut self) -> Result<PropertyReader<'a>, DecodeError> {
+        let len = self.varint()?;
+        let bytes = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+        Ok(PropertyReader::new(bytes))
+    }
+}

@@ -2,7 +2,6 @@
 
 use core::num::NonZeroU16;
 
-use crate::property::PropertyReader;
 use crate::{DecodeError, PacketId};
 
 const CUT: DecodeError = DecodeError::malformed("the packet ends inside a field");
@@ -101,14 +100,6 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
         NonZeroU16::new(self.u16()?).ok_or(DecodeError::protocol("the packet identifier is 0"))
-    }
-
-    /// The property length and the properties that it covers.
-    #[inline]
-    pub(crate) fn properties(&mut self) -> Result<PropertyReader<'a>, DecodeError> {
-        let len = self.varint()?;
-        let bytes = usize::try_from(len).map_or(Err(CUT), |len| self.take(len))?;
-        Ok(PropertyReader::new(bytes))
     }
 
     #[inline]

@@ -17,13 +17,15 @@ mod pty;
 mod rtu;
 mod server;
 mod talk;
+mod unit;
 mod wave;
 
 pub use fault::{Fault, Times};
-pub use image::{Image, Table, Unit};
+pub use image::Image;
 pub use pdu::Exception;
 pub use pty::Pty;
 pub use rtu::{Pace, serve_rtu};
 pub use server::{CLIENTS_MAX, ModbusServer};
 pub use talk::{Turn, talk};
+pub use unit::{Table, Unit};
 pub use wave::Wave;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::image::{Table, Unit};
+use crate::unit::{Table, Unit};
 
 /// Why a device refuses a request; chapter 7 of the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

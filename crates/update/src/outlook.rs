@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::status::Slot;
+use crate::slot::Slot;
 
 /// Starts that the boot loader gives a system before it takes the other one (`deploy/boot/slots.cmd`).
 pub(crate) const STARTS: u32 = 3;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outlook::Outlook;
 use crate::release::Release;
+use crate::slot::Slot;
 
 /// How the board stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,30 +19,6 @@ pub struct Status {
     pub slots: Vec<Slot>,
     /// What happens next.
     pub outlook: Outlook,
-}
-
-/// One of the two systems.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Slot {
-    /// `A` or `B`.
-    pub name: String,
-    /// `None` in a slot that came with the card, which tells its release only while it runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// When a bundle was written into it, as RAUC says it (ISO 8601, UTC).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub installed: Option<String>,
-    /// It runs now.
-    pub is_running: bool,
-    /// The next start takes it.
-    pub is_next: bool,
-    /// The boot loader may start it.
-    pub is_good: bool,
-    /// A bundle was written into it from beginning to end, or it is as the card came.
-    pub is_whole: bool,
-    /// Starts that the boot loader still gives it before it takes the other slot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub starts_left: Option<u32>,
 }
 
 /// As `rauc status --detailed --output-format=json` prints it.

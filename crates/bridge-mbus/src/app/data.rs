@@ -3,7 +3,9 @@
 use fieldgate_model::{Decimal, Value};
 
 use super::dib::Coding;
-use super::vib::{Kind, Vib};
+use super::number::text;
+use super::vib::Vib;
+use super::vif::Kind;
 use super::{Absent, Broken, Bytes, Order, date};
 
 /// A data field as it stands, with the bytes of numbers low first.
@@ -69,17 +71,6 @@ fn variable(bytes: &mut Bytes<'_>, order: Order) -> Result<Raw, Broken> {
         0xF6 => Raw::Integer(taken(64)?),
         _ => return Err(Broken::Length),
     })
-}
-
-/// A text in Latin-1, whose last character comes first.
-pub(super) fn text(bytes: &[u8], order: Order) -> String {
-    let mut text: String = match order {
-        Order::LowFirst => bytes.iter().rev().map(|byte| char::from(*byte)).collect(),
-        Order::HighFirst => bytes.iter().map(|byte| char::from(*byte)).collect(),
-    };
-    let is_blank = |c: char| c == ' ' || c == '\0';
-    text.truncate(text.trim_end_matches(is_blank).len());
-    text
 }
 
 impl Raw {
@@ -174,14 +165,4 @@ pub(super) fn bcd(bytes: &[u8], order: Order) -> Option<i128> {
 
 fn nibbles(byte: &u8) -> [u8; 2] {
     [byte >> 4, byte & 0xF]
-}
-
-/// `number` times a power of ten.
-pub(super) fn scaled(number: i128, exponent: i8) -> Option<Decimal> {
-    let power = 10_i128.checked_pow(exponent.unsigned_abs().into())?;
-    if exponent < 0 {
-        Decimal::new(number, exponent.unsigned_abs())
-    } else {
-        Decimal::new(number.checked_mul(power)?, 0)
-    }
 }

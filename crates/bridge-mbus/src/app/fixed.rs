@@ -3,6 +3,7 @@
 use fieldgate_model::Value;
 
 use super::header::Header;
+use super::number::scaled;
 use super::vib::Meaning;
 use super::{Absent, Function, Order, Record, Telegram, data};
 use crate::address::Secondary;
@@ -63,7 +64,7 @@ fn counter(bytes: &[u8; 4], is_binary: bool, unit: u8, order: Order) -> Result<V
         data::bcd(bytes, order).ok_or(Absent::Invalid)?
     };
     let (_, _, exponent) = coded(unit);
-    let number = data::scaled(number, exponent).ok_or(Absent::Range)?;
+    let number = scaled(number, exponent).ok_or(Absent::Range)?;
     Ok(Value::Decimal(number))
 }
 

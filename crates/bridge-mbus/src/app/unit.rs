@@ -69,7 +69,7 @@ pub fn usual(unit: &str) -> String {
 }
 
 fn find(unit: &str) -> Option<Unit> {
-    let size = |number: i128, power: i8| super::data::scaled(number, power);
+    let size = |number: i128, power: i8| super::number::scaled(number, power);
     let other = OTHERS.iter().find(|(name, ..)| *name == unit);
     if let Some((_, kind, number)) = other {
         let size = size(*number, 0)?;
@@ -126,7 +126,7 @@ fn divide(number: Decimal, by: Decimal) -> Option<Decimal> {
         top = if top < 0 { top - half } else { top + half };
     }
     let quotient = top.checked_div(divisor)?;
-    super::data::scaled(quotient, i8::try_from(-digits).ok()?)
+    super::number::scaled(quotient, i8::try_from(-digits).ok()?)
 }
 
 #[cfg(test)]

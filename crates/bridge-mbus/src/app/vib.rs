@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use fieldgate_model::{Decimal, Value};
 
-use super::data::{scaled, text};
 use super::dib::EXTENSIONS_MAX;
+use super::number::{scaled, text};
+use super::vif::{self, Kind};
 use super::vife::{self, Extension};
-use super::{Broken, Bytes, Order, vif};
+use super::{Broken, Bytes, Order};
 
 /// What is measured, in which unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,18 +32,6 @@ pub(super) struct Vib {
     offset: Decimal,
     /// The meter reports an error in the place of a value.
     pub(super) reported: Option<&'static str>,
-}
-
-/// How the data field is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Number,
-    /// Bits, which have no sign.
-    Bits,
-    /// Decimal digits that are a name, with their leading zeros.
-    Digits,
-    Date,
-    DateTime,
 }
 
 /// Powers of ten beyond this are none that any meter has.

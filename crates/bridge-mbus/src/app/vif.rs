@@ -5,7 +5,17 @@
 
 use std::collections::BTreeSet;
 
-use super::vib::Kind;
+/// How the data field is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    /// Bits, which have no sign.
+    Bits,
+    /// Decimal digits that are a name, with their leading zeros.
+    Digits,
+    Date,
+    DateTime,
+}
 
 /// What a code stands for.
 #[derive(Clone, Copy, Debug)]

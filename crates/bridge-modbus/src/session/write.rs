@@ -12,8 +12,8 @@ use super::commands::{Batch, Item, Verification, prepare};
 use crate::bus::Priority;
 use crate::config::Table;
 use crate::data::{BusError, Data, ReadRequest, WriteRequest};
+use crate::decode::values;
 use crate::plan::{plan, split};
-use crate::probe::values;
 use crate::wire::pdu::Answer;
 
 fn set_outcomes(items: &mut [Item], places: &[usize], outcome: &Outcome) {

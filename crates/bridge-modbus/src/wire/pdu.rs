@@ -4,7 +4,7 @@
 //! the sections of the functions.
 
 use crate::config::Table;
-use crate::data::{Data, Exception, describe};
+use crate::data::{Data, Exception, ReadRequest, describe};
 
 use super::PDU_MAX;
 use super::identify::Identification;
@@ -117,6 +117,17 @@ const WRITE_WORDS_MAX: usize = 123;
 const EXCHANGE_WORDS_MAX: usize = 121;
 const READ_BITS_MAX: u16 = 2000;
 const READ_WORDS_MAX: u16 = 125;
+
+impl ReadRequest {
+    /// What goes over the wire.
+    pub fn to_wire(&self) -> Request {
+        Request::Read {
+            table: self.table,
+            address: self.address,
+            count: self.count,
+        }
+    }
+}
 
 impl Request {
     /// The function code.

@@ -7,7 +7,7 @@ use fieldgate_bridge::{Bridge, Bus, Defaults, Misfit};
 use fieldgate_model::check_name;
 
 use super::{AnyBus, AnyDevice};
-use crate::gateway_keys::{self, Owners};
+use crate::owners::{self, Owners};
 use crate::yaml::Node;
 use crate::{Claims, Report, Sources, entries};
 
@@ -34,7 +34,7 @@ impl Picked<'_> {
         };
         let read: BTreeMap<String, B::Bus> = entries::take(
             "buses",
-            gateway_keys::BUS_KEYS,
+            owners::BUS_KEYS,
             main,
             |name| is_own(&owners.buses, name),
             report,
@@ -46,7 +46,7 @@ impl Picked<'_> {
         let buses = buses.collect();
         let mut types: BTreeMap<String, B::Type> = entries::take(
             "types",
-            gateway_keys::TYPE_KEYS,
+            owners::TYPE_KEYS,
             main,
             |name| is_own(&owners.types, name),
             report,

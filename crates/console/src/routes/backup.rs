@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::answer::{Json, typed};
 use crate::app::App;
 use crate::files::Restore;
-use crate::guard::Peer;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query;
 use crate::session::Session;

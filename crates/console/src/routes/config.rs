@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::answer::Json;
 use crate::app::App;
 use crate::files::{Mistake, Text, Version};
-use crate::guard::Peer;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::{self, Names};
 use crate::session::Session;

@@ -14,7 +14,7 @@ use crate::accounts::{Account, Refusal, Role, Way};
 use crate::answer::Json;
 use crate::app::{self, App, CODE_ACCOUNT};
 use crate::cookie;
-use crate::guard::Peer;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query;
 use crate::session::{Holder, Session};

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::session;
 use crate::accounts::Way;
 use crate::app::App;
-use crate::guard::Peer;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query;
 use crate::session::Holder;

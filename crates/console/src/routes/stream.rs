@@ -9,10 +9,11 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::live::Live;
 use crate::problem::Problem;
 use crate::query::{self, Names, Query};
 use crate::session::Token;
-use crate::stream::{Live, Named, POINTS_MAX, Refused, STREAMS_MAX};
+use crate::stream::{Named, POINTS_MAX, Refused, STREAMS_MAX};
 
 /// A point as it is named in queries: `device/point`.
 pub(crate) fn named(text: &str) -> Result<(&str, &str), Problem> {

@@ -12,7 +12,7 @@ use super::setup;
 use crate::accounts::{Role, RuleView, UserChange, UserView};
 use crate::answer::Json;
 use crate::app::App;
-use crate::guard::Peer;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::{self, Names};
 use crate::session::Session;

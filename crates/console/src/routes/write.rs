@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::devices;
 use crate::answer::Json;
 use crate::app::App;
-use crate::guard::Peer;
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::{self, Names};
 use crate::session::Session;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fieldgate_broker::{Door, Totals};
 use fieldgate_console::{Figure, FigureKind};
 
-use crate::daemon::clock::Clock;
+use crate::clock::Clock;
 
 /// The rest of the program, as the console sees it.
 pub(super) struct House {

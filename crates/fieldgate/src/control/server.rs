@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::protocol::{Ask, Envelope, Greeting, REQUEST_MAX, Told, UplinkQuestion};
-use crate::daemon::Running;
+use crate::uplinks::Running;
 use fieldgate_config::yaml::suggestion;
 
 /// Who may connect: the socket's owner and its group.

@@ -13,7 +13,7 @@ use fieldgate_model::{
 use fieldgate_plant::Device;
 use jiff::Timestamp;
 
-use super::clock::Clock;
+use crate::clock::Clock;
 use fieldgate_config::Config;
 
 /// Samples that are rendered together.

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args;
-use crate::commands::print;
+use crate::output::print;
 use crate::stop::Stop;
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use fieldgate_model::{Decimal, Value};
 
 use super::Line;
 use crate::args;
-use crate::commands::print;
+use crate::output::print;
 use crate::stop::Stop;
 use fieldgate_config::Config;
 use fieldgate_config::kinds;

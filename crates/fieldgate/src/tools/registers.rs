@@ -12,8 +12,8 @@ use fieldgate_model::Value;
 
 use super::{Line, explained};
 use crate::args::{At, ReadTable, WriteTable};
-use crate::commands::print;
 use crate::control::Ask;
+use crate::output::print;
 use crate::stop::Stop;
 use fieldgate_bridge::show::shown;
 use fieldgate_config::yaml::suggestion;

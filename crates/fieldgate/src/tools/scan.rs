@@ -13,10 +13,10 @@ use fieldgate_config::{self as config, Config};
 
 use super::Line;
 use crate::args::{self, Scan};
-use crate::commands::{print, untested};
 use crate::control::Ask;
 use crate::control::client::Client;
 use crate::kinds::KINDS;
+use crate::output::print;
 use crate::stop::Stop;
 
 const BAR: usize = 24;
@@ -126,7 +126,7 @@ async fn search(kind: &dyn Kind, config: &Config, scan: &Scan) -> Result<(), Sto
         )));
     }
     let done = kind.scan(config, &on.bus, &search, &mut print).await;
-    done.map_err(untested)
+    done.map_err(Stop::from)
 }
 
 /// What a unit says, and whether that is an answer; `None` if it is silent.

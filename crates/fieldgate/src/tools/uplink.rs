@@ -10,10 +10,10 @@ use fieldgate_uplink::probe::{Found, probe};
 use serde_json::Value;
 
 use crate::args;
-use crate::commands::print;
 use crate::control::UplinkQuestion;
 use crate::control::client::Client;
 use crate::kinds::KINDS;
+use crate::output::print;
 use crate::stop::Stop;
 
 /// Asks the running gateway.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::unit::Table;
 
 const START: Duration = Duration::ZERO;
 const LATER: Duration = Duration::from_secs(3);
