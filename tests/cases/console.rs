@@ -236,13 +236,18 @@ fn half_open_connections_leave_room_and_end() {
 fn prometheus_takes_the_figures_in_both_formats() {
     let (_gateway, http) = start(r#"{listen: {http: "127.0.0.1:0"}}"#);
     let host = format!("Host: {}", http.address);
-    let wanted = "fieldgate_point_volts{device=\"meter\",point=\"voltage\"}";
+    // Points have values one after the other.
+    let units = ["volts", "celsius", "watthours"];
+    let has_all = |body: &str| {
+        let name = |unit: &&str| format!("\nfieldgate_point_{unit}{{");
+        units.iter().all(|unit| body.contains(&name(unit)))
+    };
     let end = Instant::now() + PATIENCE;
     let (text, open) = loop {
         let text = http.send("GET", "/metrics", &[&host], "");
         let accept = "Accept: application/openmetrics-text;version=1.0.0";
         let open = http.send("GET", "/metrics", &[&host, accept], "");
-        if text.body.contains(wanted) && open.body.contains(wanted) {
+        if has_all(&text.body) && has_all(&open.body) {
             break (text, open);
         }
         assert!(Instant::now() < end, "{text:?}");

@@ -177,7 +177,7 @@ fn test_shows_frames_and_values_and_monitor_what_comes_in() {
     let mut command = Command::new(fieldgate());
     command.args(["monitor", path, "--frame", "line"]);
     let mut process = Process::spawn("fieldgate monitor", &mut command);
-    process.wait_line("at 9600 baud 8N1; end with Ctrl-C");
+    process.wait_line(", 9600 8N1; end with Ctrl-C");
     pty.send(b"P1 \x02\r\n");
     process.wait_line("4 bytes: \"P1 \\x02\"");
     process.wait_line("50 31 20 02");

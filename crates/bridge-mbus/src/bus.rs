@@ -22,7 +22,6 @@ use crate::config::{MbusBusEntry, Transport};
 use crate::counts::{MbusCounts, MbusSnapshot};
 use crate::exchange::{Debts, Effort, Readout, greet, read};
 use crate::line::{Fault, Line};
-use crate::port;
 use queue::{Queue, Turn};
 
 /// Starts buses.
@@ -89,7 +88,7 @@ impl MbusBus {
     #[cfg(test)]
     pub(crate) fn spawn_on(
         config: MbusBusEntry,
-        io: impl crate::line::Io + 'static,
+        io: impl fieldgate_field_line::Io + 'static,
     ) -> MbusBusHandle {
         let line = Line::new(Box::new(io), config.times());
         Self::spawn_with("test", config, CancellationToken::new(), Some(line))
@@ -370,7 +369,7 @@ impl Arbiter {
         {
             return Err(why.clone());
         }
-        match port::open(&self.config).await {
+        match self.config.open().await {
             Ok(io) => {
                 self.failed = None;
                 log::info!(BUS = self.name.as_str(); "opened {}", self.config.transport);

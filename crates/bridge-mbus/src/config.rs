@@ -7,7 +7,7 @@ mod bus;
 mod device;
 mod point;
 
-pub use bus::{MbusBusEntry, Parity, Transport};
+pub use bus::{MbusBusEntry, Transport};
 pub use device::{MbusConfig, MbusEntry, MbusType, Offline};
 pub use point::{PointConfig, PointEntry, Selector, Source, What};
 

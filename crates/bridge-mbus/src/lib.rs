@@ -1,8 +1,7 @@
 //! Reads meters over M-Bus (EN 13757-2 and -3), and emits samples.
 //!
-//! `link` (frames), `app` (what they say), `address`, `config` and `point` are pure. Only `port` opens a port or makes a
-//! connection; `bus` owns it and lends it to one meter at a time; `line` and `exchange` carry out what is asked.
-//! `bridge` is what the gateway sees of it all.
+//! `link` (frames), `app` (what they say), `address` and `point` are pure. `bus` owns the line and lends it to one meter
+//! at a time; `line` and `exchange` carry out what is asked. `bridge` is what the gateway sees of it all.
 //! Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `fieldgate`.
 
 pub mod address;
@@ -15,7 +14,6 @@ mod exchange;
 mod line;
 pub mod link;
 pub mod point;
-mod port;
 mod probe;
 mod scan;
 mod session;

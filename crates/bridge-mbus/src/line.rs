@@ -8,16 +8,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use fieldgate_field_line::Io;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::counts::MbusSnapshot;
 use crate::link::{FRAME_MAX, Frame, Framer};
-
-/// A port or a connection.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// The times of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

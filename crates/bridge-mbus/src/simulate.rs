@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{MbusBusEntry, MbusConfig, Parity, Transport};
+use crate::config::{MbusBusEntry, MbusConfig, Transport};
 use crate::sim::{SimLine, SimServer, serve};
+use fieldgate_field_line::Parity;
 
 /// Simulated meters, and where they are.
 #[derive(Debug)]

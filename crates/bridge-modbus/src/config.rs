@@ -15,5 +15,5 @@ pub use bus::{Accept, BusConfig, Offline, Transport};
 pub use device::{DeviceConfig, DeviceEntry, Layout, TypeConfig};
 pub use point::{Invalid, PointConfig, PointEntry, WriteRule};
 pub use points::Points;
-pub use serial::{Parity, Rs485, SerialConfig};
+pub use serial::SerialConfig;
 pub use types::{Order, Table, Type};

@@ -38,7 +38,6 @@ pub use counters::{BusCounters, Counts};
 pub use data::{BusError, Data, Exception, ReadRequest, WriteRequest};
 pub use decode::{DecodeError, decode};
 pub use encode::encode;
-pub use link::port::listen;
 pub use load::{Load, THINKS, load};
 pub use plan::{Breaks, plan};
 pub use probe::{Exchange, probe};

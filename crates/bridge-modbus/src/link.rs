@@ -2,32 +2,17 @@
 //!
 //! `rtu` has one transaction at a time on a serial line or on a TCP connection, `tcp` several.
 //! `line` is the bytes of an RTU line, `owing` what its units still owe: only an answer that cannot
-//! be an earlier request's is used. `port` opens serial ports and says what to do about those that
-//! do not open. Every answer is checked against its request before anything is taken from it, and
+//! be an earlier request's is used. Every answer is checked against its request before anything is taken from it, and
 //! counted if it is none.
 
 mod line;
 pub(crate) mod owing;
-pub(crate) mod port;
 pub(crate) mod rtu;
 pub(crate) mod tcp;
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
 use crate::data::{BusError, Exception};
-
-/// Bytes in both directions.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Io for T {}
-
-/// A server that is there answers within milliseconds; one that is not must not hold up the
-/// other end of the queue for the minutes that TCP would try.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What went wrong in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,18 +67,4 @@ impl Fault {
             Self::Unsent(detail) => BusError::Unsent { request, detail },
         }
     }
-}
-
-/// Connects to `host:port`.
-pub(crate) async fn connect(address: &str) -> Result<TcpStream, String> {
-    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(format!("cannot connect to {address}: {error}")),
-        Err(_) => return Err(format!("cannot connect to {address}: no answer within 3 s")),
-    };
-    // A request is one small segment that should leave at once.
-    stream
-        .set_nodelay(true)
-        .map_err(|error| format!("cannot set up {address}: {error}"))?;
-    Ok(stream)
 }

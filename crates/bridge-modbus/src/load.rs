@@ -47,7 +47,7 @@ pub fn load<'d>(
             } else {
                 count * 2
             };
-            serial.character() * (REQUEST + ANSWER + data) + bus.silence() + THINKS
+            serial.port.character() * (REQUEST + ANSWER + data) + bus.silence() + THINKS
         };
         let times = requests
             .iter()

@@ -12,10 +12,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Parity, WriteRule};
+use crate::config::WriteRule;
 use crate::{
     DeviceConfig, PointConfig, SerialConfig, Table, Transport, Type, WriteRequest, encode,
 };
+use fieldgate_field_line::{Parity, PortSettings};
 
 /// The simulated units of one bus.
 #[derive(Debug)]
@@ -57,17 +58,18 @@ impl Simulator {
                 let pty = Pty::open()?;
                 let port = pty.path().display().to_string();
                 let pace = Pace {
-                    character: serial.character(),
+                    character: serial.port.character(),
                     thinks: THINKS,
                 };
                 // A line without a cable has no parity; the pace is that of the real one.
-                let serial = SerialConfig {
+                let serial = SerialConfig::new(PortSettings {
                     port,
                     parity: Parity::None,
                     rs485: None,
-                    echo: false,
-                    ..serial.clone()
-                };
+                    dtr: None,
+                    rts: None,
+                    ..serial.port.clone()
+                });
                 let task = tokio::spawn(serve_line(pty, served.0, pace, served.1));
                 (Transport::Serial(serial), task)
             }

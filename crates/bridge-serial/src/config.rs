@@ -9,7 +9,6 @@ mod finder;
 mod frame;
 mod parse;
 mod point;
-mod port;
 mod write;
 
 pub use absence::Absence;
@@ -17,7 +16,6 @@ pub use device::{Offline, RequestConfig, SerialConfig, SerialEntry};
 pub use finder::Source;
 pub use parse::{ParseConfig, Pattern};
 pub use point::{Kind, PointConfig, PointEntry, Reading, Units};
-pub use port::{Flow, Parity, PortConfig};
 pub use write::WriteConfig;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Reads serial instruments, asks them, sets them, and emits samples.
 //!
-//! `frame`, `check`, `parse`, `number`, `template`, `point` and `config` are pure. Only `port`
-//! opens a port; `session` reads and writes it; `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built
-//! in `model`, and the file is read in `config`.
+//! `frame`, `check`, `parse`, `number`, `template`, `point` and `config` are pure. `session` reads
+//! and writes a port; `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in
+//! `model`, and the file is read in `config`.
 
 mod bridge;
 pub mod bytes;
@@ -15,7 +15,6 @@ mod line;
 pub mod number;
 pub mod parse;
 pub mod point;
-mod port;
 mod probe;
 mod question;
 mod session;
@@ -24,9 +23,8 @@ mod talker;
 pub mod template;
 
 pub use bridge::{Instrument, Instruments};
-pub use config::{PointConfig, PortConfig, SerialConfig, SerialEntry};
+pub use config::{PointConfig, SerialConfig, SerialEntry};
 pub use counts::{SerialCounts, SerialSnapshot};
-pub use port::Port;
 pub use probe::{Probe, Seen, probe};
 pub use session::{SerialDriver, SerialSession};
 pub use talker::Script;

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_bridge::DriverError;
 use fieldgate_bridge::late::{Asked, Verdict};
+use fieldgate_bridge::{Cause, DriverError};
+use fieldgate_field_line::Port;
 use fieldgate_model::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,7 +14,6 @@ use crate::config::{ParseConfig, SerialConfig};
 use crate::counts::SerialSnapshot;
 use crate::frame::Framer;
 use crate::point::{self, Unusable};
-use crate::port::Port;
 use crate::question::{Debts, Question};
 
 /// What was seen.
@@ -56,10 +56,8 @@ const FRAMES_MAX: usize = 50;
 ///
 /// If the port cannot be opened or is lost. Silence is no error here.
 pub async fn probe(config: SerialConfig, listen: Duration) -> Result<Probe, DriverError> {
-    let port = config.port.clone();
-    let opened = tokio::task::spawn_blocking(move || Port::open(&port)).await;
-    let port = opened
-        .map_err(|error| DriverError::new(fieldgate_bridge::Cause::Open, error.to_string()))??;
+    let opened = Port::open(&config.port).await;
+    let port = opened.map_err(|text| DriverError::new(Cause::Open, text))?;
     let mut look = Look {
         framer: Framer::new(config.frame.clone()),
         start: Instant::now(),
@@ -101,9 +99,9 @@ struct Look {
 }
 
 impl Look {
-    async fn send(&self, bytes: &[u8]) -> Result<(), DriverError> {
+    async fn send(&mut self, bytes: &[u8]) -> Result<(), DriverError> {
         let limit = Duration::from_secs(1) + self.config.port.time_of(bytes.len());
-        self.port.write(bytes, limit).await
+        self.port.send(bytes, limit).await
     }
 
     /// Asks one request. False if it makes no sense to ask more: nothing comes.
@@ -228,7 +226,7 @@ impl Look {
             let until = silence.map_or(end, |silence| silence.min(end));
             let mut chunk = vec![0; 4096];
             let mut frames = Vec::new();
-            match timeout_at(until, self.port.read(&mut chunk)).await {
+            match timeout_at(until, self.port.receive(&mut chunk)).await {
                 Ok(count) => {
                     let bytes = chunk.get(..count?).unwrap_or_default();
                     self.bytes += bytes.len() as u64;

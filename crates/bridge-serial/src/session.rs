@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_bridge::{Cause, Driver, DriverError, Session};
+use fieldgate_field_line::Port;
 use fieldgate_model::{Command, Outcome, Sample, Value};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -24,7 +25,6 @@ use crate::flood::Flow;
 use crate::frame::{FrameKind, Framer, Rejected};
 use crate::line::Line;
 use crate::parse::Parser;
-use crate::port::Port;
 use crate::question::Debts;
 use ask::{QUIET, QUIET_BYTES};
 use schedule::Schedule;
@@ -64,10 +64,8 @@ impl Driver for SerialDriver {
     type Session = SerialSession;
 
     async fn open(&mut self) -> Result<SerialSession, DriverError> {
-        let config = Arc::clone(&self.config);
-        // It looks through /proc.
-        let opened = tokio::task::spawn_blocking(move || Port::open(&config.port)).await;
-        let port = opened.map_err(|error| DriverError::new(Cause::Open, error.to_string()))??;
+        let opened = Port::open(&self.config.port).await;
+        let port = opened.map_err(|text| DriverError::new(Cause::Open, text))?;
         let (config, counts) = (Arc::clone(&self.config), Arc::clone(&self.counts));
         SerialSession::start(port, config, counts, self.debts.clone()).await
     }
@@ -132,7 +130,7 @@ pub struct SerialSession<L = Port> {
 impl<L: Line> SerialSession<L> {
     /// Serves a device on a line that is open.
     async fn start(
-        port: L,
+        mut port: L,
         config: Arc<SerialConfig>,
         counts: Arc<SerialCounts>,
         debts: Debts,

@@ -1,14 +1,13 @@
 //! What `test` tells of serial devices, for a person at a terminal.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use fieldgate_bridge::show::{counted, shown as shown_value};
 use fieldgate_bridge::{DriverError, Tell, Untested};
 
 use crate::bytes::{hex, shown};
-use crate::config::Parity;
-use crate::{PortConfig, Probe, Seen, SerialConfig, probe};
+use crate::{Probe, Seen, SerialConfig, probe};
 
 /// How long a device that is not asked is listened to, if it does not say itself.
 const LISTEN: Duration = Duration::from_secs(10);
@@ -52,26 +51,6 @@ pub(crate) async fn test(device: &SerialConfig, tell: &mut Tell<'_>) -> Result<(
 
 fn device_error(error: DriverError) -> Untested {
     Untested::Device(error.to_string())
-}
-
-impl fmt::Display for PortConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parity = match self.parity {
-            Parity::None => 'N',
-            Parity::Even => 'E',
-            Parity::Odd => 'O',
-            Parity::Mark => 'M',
-            Parity::Space => 'S',
-        };
-        let Self {
-            port,
-            baud,
-            data_bits,
-            stop_bits,
-            ..
-        } = self;
-        write!(f, "{port} at {baud} baud {data_bits}{parity}{stop_bits}")
-    }
 }
 
 /// The frames, and below each what it says about points.

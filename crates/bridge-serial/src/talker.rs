@@ -4,13 +4,14 @@ use std::io;
 use std::time::Duration;
 
 use fieldgate_bridge::{Period, Simulated, Work};
+use fieldgate_field_line::PortSettings;
 use fieldgate_sim::{Pty, Turn, talk};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::SerialConfig;
 use crate::bytes::Escaped;
-use crate::{PortConfig, SerialConfig};
 
 /// What a simulated instrument says, in the place of its port.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -81,7 +82,7 @@ impl Talker {
     /// The device, with the simulated line in the place of its port. Such a line carries whole bytes and nothing else.
     pub(crate) fn device(&self, device: &SerialConfig) -> SerialConfig {
         let mut device = device.clone();
-        device.port = PortConfig::new(self.port.as_str(), device.port.baud);
+        device.port = PortSettings::new(self.port.as_str(), device.port.baud);
         device
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use fieldgate_bridge::BAUDS;
+use fieldgate_field_line::PortSettings;
 use log::LevelFilter;
 
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
@@ -435,6 +436,28 @@ pub(crate) enum Parity {
     None,
     Even,
     Odd,
+}
+
+impl From<Parity> for fieldgate_field_line::Parity {
+    fn from(parity: Parity) -> Self {
+        match parity {
+            Parity::None => Self::None,
+            Parity::Even => Self::Even,
+            Parity::Odd => Self::Odd,
+        }
+    }
+}
+
+impl Monitor {
+    /// The port that is listened on.
+    pub(crate) fn settings(&self) -> PortSettings {
+        PortSettings {
+            data_bits: self.data_bits,
+            stop_bits: self.stop_bits,
+            parity: self.parity.into(),
+            ..PortSettings::new(self.port.to_string_lossy(), self.baud)
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

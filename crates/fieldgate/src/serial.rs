@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use fieldgate_bridge::DriverError;
 use fieldgate_bridge_serial::bytes::{hex, shown};
-use fieldgate_bridge_serial::config::Parity;
 use fieldgate_bridge_serial::frame::{FrameConfig, Framer};
-use fieldgate_bridge_serial::{Port, PortConfig};
+use fieldgate_field_line::Port;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use crate::args::{self, Framing, Monitor};
+use crate::args::{Framing, Monitor};
 use crate::output::print;
 use crate::stop::Stop;
 
@@ -29,17 +28,7 @@ fn device_error(error: DriverError) -> Stop {
 ///
 /// If the port cannot be opened or is lost.
 pub(crate) async fn monitor(monitor: &Monitor) -> Result<(), Stop> {
-    let path = monitor.port.to_string_lossy();
-    let config = PortConfig {
-        data_bits: monitor.data_bits,
-        stop_bits: monitor.stop_bits,
-        parity: match monitor.parity {
-            args::Parity::None => Parity::None,
-            args::Parity::Even => Parity::Even,
-            args::Parity::Odd => Parity::Odd,
-        },
-        ..PortConfig::new(path, monitor.baud)
-    };
+    let config = monitor.settings();
     let frame = match monitor.frame {
         // What breaks off is shown with what comes next.
         Framing::Line => FrameConfig {
@@ -48,7 +37,7 @@ pub(crate) async fn monitor(monitor: &Monitor) -> Result<(), Stop> {
         },
         Framing::Silence => FrameConfig::silence(Duration::from_millis(monitor.gap)),
     };
-    let port = Port::open(&config).map_err(device_error)?;
+    let mut port = Port::open(&config).await.map_err(Stop::Device)?;
     print(&format!("{config}; end with Ctrl-C\n"));
     let mut framer = Framer::new(frame);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Stop::Other)?;
@@ -63,7 +52,7 @@ pub(crate) async fn monitor(monitor: &Monitor) -> Result<(), Stop> {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            read = port.read(&mut chunk) => {
+            read = port.receive(&mut chunk) => {
                 let count = read.map_err(device_error)?;
                 let bytes = chunk.get(..count).unwrap_or_default();
                 framer.feed(bytes, Instant::now().into_std(), &mut frames);

@@ -111,7 +111,7 @@ async fn a_meter_that_is_not_there_fails_its_test_with_the_reason() {
     let (bus, devices) = plant("{serial: /dev/no-such-port}", None);
     let tested = MbusLines::test(&devices[0], Some(&bus), &mut |_: &str| ()).await;
     match tested.unwrap_err() {
-        Untested::Device(text) => assert!(text.contains("there is no such port"), "{text}"),
+        Untested::Device(text) => assert!(text.contains("is not there: is the adapter"), "{text}"),
         other => panic!("{other:?}"),
     }
     let claims = MbusLines::bus_claims(&bus.config);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fieldgate_bridge::{BAUDS, Claim, Period};
+use fieldgate_field_line::{Io, Parity, Port, PortSettings, tcp};
 use serde::Deserialize;
 
 use crate::line::Times;
@@ -37,27 +38,13 @@ pub enum Transport {
     Tcp(String),
 }
 
-/// The parity bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Parity {
-    /// There is none; some level converters want that.
-    None,
-    /// Makes the number of ones even, as the standard has it.
-    #[default]
-    Even,
-    /// Makes it odd.
-    Odd,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawBus {
     serial: Option<String>,
     tcp: Option<String>,
     baud: Option<u32>,
-    #[serde(default)]
-    parity: Parity,
+    parity: Option<Parity>,
     timeout: Option<Period>,
     retries: Option<u8>,
     late: Option<Period>,
@@ -120,13 +107,14 @@ impl TryFrom<RawBus> for MbusBusEntry {
         if !(timeout..=LATE_MAX).contains(&late) {
             return Err("late: must be at least `timeout` and at most 1h".into());
         }
-        if raw.parity != Parity::Even && matches!(transport, Transport::Tcp(_)) {
+        let parity = raw.parity.unwrap_or(Parity::Even);
+        if parity != Parity::Even && matches!(transport, Transport::Tcp(_)) {
             return Err("parity: only a serial port has it".into());
         }
         Ok(Self {
             transport,
             baud,
-            parity: raw.parity,
+            parity,
             timeout,
             retries,
             late,
@@ -147,15 +135,7 @@ fn transport(serial: Option<String>, tcp: Option<String>) -> Result<Transport, S
         }
         (None, Some(address)) => address,
     };
-    let (host, port) = address
-        .rsplit_once(':')
-        .ok_or_else(|| format!("tcp: expected host:port, got `{address}`"))?;
-    if host.is_empty() || host.contains(char::is_whitespace) {
-        return Err(format!("tcp: `{host}` is no host name or address"));
-    }
-    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Err(format!("tcp: port `{port}` is outside 1..=65535"));
-    }
+    tcp::check(&address).map_err(|text| format!("tcp: {text}"))?;
     Ok(Transport::Tcp(address))
 }
 
@@ -178,10 +158,28 @@ impl MbusBusEntry {
             serial,
             tcp,
             baud: None,
-            parity: Parity::Even,
+            parity: None,
             timeout: None,
             retries: None,
             late: None,
+        })
+    }
+
+    /// Opens what the meters are behind.
+    ///
+    /// # Errors
+    ///
+    /// Why not, for people.
+    pub(crate) async fn open(&self) -> Result<Box<dyn Io>, String> {
+        Ok(match &self.transport {
+            Transport::Tcp(address) => Box::new(tcp::connect(address).await?),
+            Transport::Serial(path) => {
+                let settings = PortSettings {
+                    parity: self.parity,
+                    ..PortSettings::new(path.as_str(), self.baud)
+                };
+                Box::new(Port::open(&settings).await?)
+            }
         })
     }
 

@@ -77,7 +77,7 @@ fn a_wrong_bus_is_refused_by_key() {
             "{tcp: \"a:1\", parity: none}",
             "parity: only a serial port has it",
         ),
-        ("{serial: /p, parity: mark}", "unknown variant `mark`"),
+        ("{serial: /p, parity: high}", "unknown variant `high`"),
         ("{serial: /p, speed: 1}", "unknown field `speed`"),
     ] {
         let error = bus(yaml).unwrap_err();

@@ -110,10 +110,10 @@ impl Arbiter {
 
     /// Has a line that is open already, at the pace that the configuration of a port says.
     #[cfg(test)]
-    pub(super) fn on_line(mut self, line: Box<dyn crate::link::Io>) -> Self {
+    pub(super) fn on_line(mut self, line: Box<dyn fieldgate_field_line::Io>) -> Self {
         if let Transport::Serial(serial) = &self.config.transport {
             let timing = crate::link::rtu::Timing {
-                character: serial.character(),
+                character: serial.port.character(),
                 silence: self.config.silence(),
                 gap: connect::SERIAL_GAP,
                 turnaround: self.config.turnaround,

@@ -225,21 +225,13 @@ fn transport(
         (None, Some(_)) if framing == Some(Framing::Tcp) => {
             return Err("modbus: a serial line has `rtu`".into());
         }
-        (None, Some(serial)) if serial.data_bits != 8 => {
+        (None, Some(serial)) if serial.port.data_bits != 8 => {
             return Err("serial: `modbus: rtu` needs 8 data_bits".into());
         }
         (None, Some(serial)) => return Ok(Transport::Serial(serial)),
         (Some(address), None) => address,
     };
-    let (host, port) = address
-        .rsplit_once(':')
-        .ok_or_else(|| format!("tcp: expected host:port, got `{address}`"))?;
-    if host.is_empty() || host.contains(char::is_whitespace) {
-        return Err(format!("tcp: `{host}` is no host name or address"));
-    }
-    if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-        return Err(format!("tcp: port `{port}` is outside 1..=65535"));
-    }
+    fieldgate_field_line::tcp::check(&address).map_err(|text| format!("tcp: {text}"))?;
     Ok(match framing {
         Some(Framing::Rtu) => Transport::RtuOverTcp(address),
         Some(Framing::Tcp) | None => Transport::Tcp(address),
@@ -273,7 +265,7 @@ impl BusConfig {
     pub fn claims(&self) -> Vec<Claim> {
         match &self.transport {
             Transport::Serial(serial) => {
-                vec![Claim::new(&["serial", "port"], "port", &*serial.port)]
+                vec![Claim::new(&["serial", "port"], "port", &*serial.port.port)]
             }
             Transport::Tcp(_) | Transport::RtuOverTcp(_) => Vec::new(),
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Fault, Io};
+use super::Fault;
 use crate::counters::Ledger;
 use crate::wire::rtu::{self, FRAME_MAX, Scan, Side};
+use fieldgate_field_line::Io;
 
 /// The times of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

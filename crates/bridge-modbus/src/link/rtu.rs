@@ -5,14 +5,15 @@ use std::time::Duration;
 use fieldgate_bridge::late::Verdict;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Fault;
 pub(crate) use super::line::Timing;
 use super::line::{HUSH_MAX, Line};
 use super::owing::{self, Next, Units};
-use super::{Fault, Io};
 use crate::counters::Ledger;
 use crate::data::Exception;
 use crate::wire::pdu::{Answer, Request, Wrong};
 use crate::wire::rtu::{self, FRAME_MAX};
+use fieldgate_field_line::Io;
 
 /// A line on which no answer is awaited.
 pub(crate) struct RtuLink {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use fieldgate_bridge::names::points;
 use fieldgate_bridge::{Backoff, Claim, Defaults, Misfit, Period, Poll, Settings};
+use fieldgate_field_line::PortSettings;
 use fieldgate_model::Point;
 use serde::Deserialize;
 
 use super::frame::FrameEntry;
 use super::parse::Pattern;
-use super::{ParseConfig, PointConfig, PointEntry, PortConfig};
+use super::{ParseConfig, PointConfig, PointEntry};
 use crate::bytes::Escaped;
 use crate::frame::FrameConfig;
 use crate::talker::Script;
@@ -27,7 +28,7 @@ pub struct SerialConfig {
     /// Its name.
     pub name: String,
     /// Its port.
-    pub port: PortConfig,
+    pub port: PortSettings,
     /// How its frames are told apart.
     pub frame: FrameConfig,
     /// Sent once each time the port was opened; may be empty.
@@ -83,7 +84,7 @@ pub struct Offline {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawDevice {
-    serial: PortConfig,
+    serial: PortSettings,
     frame: Option<FrameEntry>,
     start: Option<Escaped>,
     request: Option<RawRequest>,

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use fieldgate_bridge::Period;
+use fieldgate_field_line::PortSettings;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::PortConfig;
 use crate::bytes::Escaped;
 use crate::check::{ByteOrder, Check, CheckKind};
 use crate::frame::{Escape, FrameConfig, FrameKind, MAX};
@@ -159,7 +159,7 @@ impl FrameEntry {
     }
 
     /// With the gap that is usual at this baud rate.
-    pub(super) fn resolve(&self, port: &PortConfig) -> FrameConfig {
+    pub(super) fn resolve(&self, port: &PortSettings) -> FrameConfig {
         let mut config = self.config.clone();
         if self.has_usual_gap {
             config.gap = config.gap.map(|gap| gap + port.time_of(GAP_BYTES));

@@ -212,7 +212,7 @@ impl<L: Line> SerialSession<L> {
         result
     }
 
-    pub(super) async fn send(&self, bytes: &[u8]) -> Result<(), DriverError> {
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), DriverError> {
         self.debts.sent();
         self.port
             .write(bytes, WRITE_LIMIT + self.config.port.time_of(bytes.len()))

@@ -7,5 +7,4 @@ mod commands;
 mod device;
 mod floods;
 mod polls;
-mod ports;
 mod streams;

@@ -246,7 +246,7 @@ fn every_kind_of_mistake_has_its_words() {
         ),
         (
             device("a: {serial: {port: COM1}, points: {w: {}}}"),
-            ":4:22: devices.a.serial.port: expected a path such as /dev/serial/by-id/usb-…; `ls /dev/serial/by-id` lists them",
+            ":4:22: devices.a.serial.port: expected a path such as /dev/serial/by-id/usb-…, got `COM1`; `ls /dev/serial/by-id` lists them",
         ),
         (
             device("a: {serial: {port: /dev/x}, simulated: {says: []}, points: {w: {}}}"),

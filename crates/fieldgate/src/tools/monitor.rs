@@ -1,8 +1,8 @@
 //! `monitor --modbus`: what others say on a serial line.
 
-use fieldgate_bridge_modbus::config::{Parity, SerialConfig};
-use fieldgate_bridge_modbus::listen;
+use fieldgate_bridge_modbus::config::SerialConfig;
 use fieldgate_bridge_modbus::monitor::{Heard, Monitor, What, shown};
+use fieldgate_field_line::Port;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
@@ -23,16 +23,9 @@ const CHUNK: usize = 256;
 ///
 /// If the port cannot be opened, or goes away.
 pub(crate) async fn monitor(args: &args::Monitor) -> Result<(), Stop> {
-    let serial = SerialConfig {
-        port: args.port.display().to_string(),
-        baud: args.baud,
-        parity: Parity::from(args.parity),
-        data_bits: 8,
-        stop_bits: args.stop_bits,
-        rs485: None,
-        echo: false,
-    };
-    let mut port = listen(&serial).await.map_err(Stop::Device)?;
+    let serial = SerialConfig::new(args.settings());
+    let port = Port::open(&serial.port).await;
+    let mut port = port.map_err(Stop::Device)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Stop::Other)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Stop::Other)?;
     let begun = Instant::now();
@@ -46,12 +39,12 @@ pub(crate) async fn monitor(args: &args::Monitor) -> Result<(), Stop> {
             _ = interrupt.recv() => break Ok(()),
             _ = terminate.recv() => break Ok(()),
             read = port.read(&mut bytes) => match read {
-                Ok(0) => break Err(Stop::Device(format!("{}: the port has gone", serial.port))),
+                Ok(0) => break Err(Stop::Device(format!("{}: the port has gone", serial.port.port))),
                 Ok(length) => {
                     let bytes = bytes.get(..length).unwrap_or_default();
                     monitor.feed(bytes, Instant::now())
                 }
-                Err(error) => break Err(Stop::Device(format!("{}: {error}", serial.port))),
+                Err(error) => break Err(Stop::Device(format!("{}: {error}", serial.port.port))),
             },
             () = sleep_until(wake), if deadline.is_some() => monitor.silence(Instant::now()),
         };

@@ -5,14 +5,15 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use fieldgate_bridge::Search;
-use fieldgate_bridge_modbus::config::Parity;
 use fieldgate_bridge_modbus::wire::pdu::Answer;
 use fieldgate_bridge_modbus::{BusConfig, BusError, Buses, Data, Table, Transport};
 use fieldgate_config::kinds::Kind;
 use fieldgate_config::{self as config, Config};
 
 use super::Line;
-use crate::args::{self, Scan};
+use fieldgate_field_line::Parity;
+
+use crate::args::Scan;
 use crate::control::Ask;
 use crate::control::client::Client;
 use crate::kinds::KINDS;
@@ -177,13 +178,13 @@ fn ways(config: &BusConfig, scan: &Scan) -> Result<Vec<BusConfig>, String> {
         return Err("--baud and --parity are for serial lines; this bus is TCP".to_owned());
     };
     let bauds = if scan.baud.is_empty() {
-        vec![serial.baud]
+        vec![serial.port.baud]
     } else {
         scan.baud.clone()
     };
     let mut parities: Vec<Parity> = scan.parity.iter().map(|parity| (*parity).into()).collect();
     if parities.is_empty() {
-        parities.push(serial.parity);
+        parities.push(serial.port.parity);
     }
     let both = bauds
         .iter()
@@ -191,23 +192,13 @@ fn ways(config: &BusConfig, scan: &Scan) -> Result<Vec<BusConfig>, String> {
     Ok(both
         .map(|(baud, parity)| {
             let mut serial = serial.clone();
-            serial.baud = baud;
-            serial.parity = parity;
+            serial.port.baud = baud;
+            serial.port.parity = parity;
             let mut config = config.clone();
             config.transport = Transport::Serial(serial);
             config
         })
         .collect())
-}
-
-impl From<args::Parity> for Parity {
-    fn from(parity: args::Parity) -> Self {
-        match parity {
-            args::Parity::None => Self::None,
-            args::Parity::Even => Self::Even,
-            args::Parity::Odd => Self::Odd,
-        }
-    }
 }
 
 /// `1-20,100`, each of them one of `those`.

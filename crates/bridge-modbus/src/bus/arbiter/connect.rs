@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fieldgate_bridge::{Backoff, Period};
+use fieldgate_field_line::{Port, tcp};
 use tokio::time::Instant;
 
 use super::{Arbiter, Link};
 use crate::config::{BusConfig, Transport};
+use crate::link::Fault;
 use crate::link::rtu::{RtuLink, Timing};
 use crate::link::tcp::TcpLink;
-use crate::link::{Fault, connect, port};
 
 /// Failed attempts to connect that make an outage, the end of which is news to devices that are
 /// offline. A server that takes one connection only can refuse the one after a time limit; were
@@ -110,15 +111,15 @@ impl Arbiter {
         };
         Ok(match &config.transport {
             Transport::Tcp(address) => {
-                Link::Tcp(TcpLink::new(connect(address).await?, config.accept))
+                Link::Tcp(TcpLink::new(tcp::connect(address).await?, config.accept))
             }
             Transport::RtuOverTcp(address) => {
-                let stream = Box::new(connect(address).await?);
+                let stream = Box::new(tcp::connect(address).await?);
                 Link::Rtu(RtuLink::new(stream, timing(Duration::ZERO, TCP_GAP), false))
             }
             Transport::Serial(serial) => {
-                let stream = Box::new(port::open(serial).await?);
-                let character = serial.character();
+                let stream = Box::new(Port::open(&serial.port).await?);
+                let character = serial.port.character();
                 let gap = SERIAL_GAP + character * 4;
                 Link::Rtu(RtuLink::new(stream, timing(character, gap), serial.echo))
             }

@@ -54,14 +54,14 @@ impl Log {
 }
 
 impl Line for Cable {
-    async fn read(&self, buffer: &mut [u8]) -> Result<usize, DriverError> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, DriverError> {
         let received = self.from.lock().await.recv().await;
         let bytes = received.ok_or_else(|| DriverError::new(Cause::Lost, "unplugged"))?;
         buffer[..bytes.len()].copy_from_slice(&bytes);
         Ok(bytes.len())
     }
 
-    async fn write(&self, bytes: &[u8], _: Duration) -> Result<(), DriverError> {
+    async fn write(&mut self, bytes: &[u8], _: Duration) -> Result<(), DriverError> {
         let number = {
             let mut log = self.log.0.lock().unwrap();
             log.push(String::from_utf8_lossy(bytes).trim_end().to_owned());
@@ -71,7 +71,7 @@ impl Line for Cable {
         sent.map_err(|_| DriverError::new(Cause::Lost, "unplugged"))
     }
 
-    async fn line_break(&self, length: Duration) -> Result<(), DriverError> {
+    async fn line_break(&mut self, length: Duration) -> Result<(), DriverError> {
         sleep(length).await;
         Ok(())
     }
