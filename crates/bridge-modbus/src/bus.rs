@@ -1,35 +1,25 @@
-//! The arbiter of one bus: one task owns the line and lends it to one transaction at a time, or
-//! on Modbus TCP to as many as the configuration allows.
-//!
-//! Transactions of all devices wait in two bounded queues, commands and polls; `queue` says
-//! whose turn it is. A full queue makes its senders wait; nothing is dropped. As a device has one
-//! poll under way at most, it waits for one of each other device at most.
+//! A Modbus bus, as its devices and tools see it.
 
-mod arbiter;
+mod protocol;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use fieldgate_field_line::{Bus, Manners, Tolerance};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::breaker::Breaker;
-use crate::config::BusConfig;
+use crate::config::{BusConfig, Transport};
 use crate::counters::{BusCounters, Ledger};
 use crate::data::{BusError, Data, ReadRequest, WriteRequest};
-use crate::queue::Job;
 use crate::wire::identify::Identification;
 use crate::wire::pdu::{Answer, Request};
 use crate::write_plan::Work;
-use arbiter::Arbiter;
+use protocol::Protocol;
 
-pub use crate::queue::Priority;
+pub use fieldgate_field_line::Priority;
 
-/// Transactions that may wait in each queue: one for each unit that a line can have.
-pub(crate) const QUEUE: usize = 256;
 /// Answers that one identification may take; each names at least one of 256 objects.
 const IDENTIFICATION_MAX: usize = 32;
 
@@ -38,26 +28,8 @@ const IDENTIFICATION_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub struct BusHandle {
     config: Arc<BusConfig>,
-    // Boxed, as a channel has room for 32 from the start, and there is one pair for each bus.
-    commands: mpsc::Sender<Box<Job>>,
-    polls: mpsc::Sender<Box<Job>>,
-    recoveries: watch::Receiver<u64>,
-    breaker: SharedBreaker,
+    bus: Bus<Protocol>,
     ledger: Ledger,
-    /// How long the other end is left alone after a connection was made, in microseconds: the
-    /// longest that a device on it asks for.
-    settle: Arc<AtomicU64>,
-    task: TaskTracker,
-}
-
-/// The arbiter writes, the devices look.
-#[derive(Clone, Debug)]
-pub(crate) struct SharedBreaker(Arc<Mutex<Breaker>>);
-
-impl SharedBreaker {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Breaker> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl BusHandle {
@@ -68,51 +40,40 @@ impl BusHandle {
     /// After a failed attempt to connect, transactions fail at once, and the bus tries again by
     /// itself: after the shortest pause of its `offline` at first, then every 5 s.
     pub fn spawn(name: &str, config: BusConfig, cancel: CancellationToken) -> Self {
-        Self::spawn_with(name, config, cancel, |arbiter| arbiter)
+        Self::spawn_with(name, config, cancel, None)
     }
 
     /// As [`Self::spawn`], on a line in memory, with the times of the serial port in `config`.
     #[cfg(test)]
     pub(crate) fn spawn_on(config: BusConfig, line: tokio::io::DuplexStream) -> Self {
-        let cancel = CancellationToken::new();
-        Self::spawn_with("test", config, cancel, |arbiter| {
-            arbiter.on_line(Box::new(line))
-        })
+        let Transport::Serial(serial) = &config.transport else {
+            panic!("a line in memory has the pace of a serial port");
+        };
+        let timing = crate::link::rtu::Timing {
+            character: serial.port.character(),
+            silence: config.silence(),
+            gap: protocol::SERIAL_GAP,
+            turnaround: config.turnaround,
+        };
+        let link = crate::link::rtu::RtuLink::new(Box::new(line), timing, false);
+        let link = protocol::Link::Rtu(link);
+        Self::spawn_with("test", config, CancellationToken::new(), Some(link))
     }
 
     fn spawn_with(
         name: &str,
         config: BusConfig,
         cancel: CancellationToken,
-        prepare: impl FnOnce(Arbiter) -> Arbiter,
+        link: Option<protocol::Link>,
     ) -> Self {
-        let (commands, commands_rx) = mpsc::channel(QUEUE);
-        let (polls, polls_rx) = mpsc::channel(QUEUE);
-        let (recovered, recoveries) = watch::channel(0);
-        let breaker = Breaker::new(config.offline, config.timeout);
-        let settle = Arc::new(AtomicU64::new(micros(config.settle)));
-        let handle = Self {
-            config: Arc::new(config),
-            commands,
-            polls,
-            recoveries,
-            breaker: SharedBreaker(Arc::new(Mutex::new(breaker))),
-            ledger: Ledger::default(),
-            settle,
-            task: TaskTracker::new(),
-        };
-        let arbiter = Arbiter::new(
-            name,
-            Arc::clone(&handle.config),
-            handle.breaker.clone(),
-            handle.ledger.clone(),
-            recovered,
-            Arc::clone(&handle.settle),
-        );
-        let work = prepare(arbiter).run(commands_rx, polls_rx, cancel);
-        handle.task.spawn(work);
-        handle.task.close();
-        handle
+        let manners = manners(&config);
+        let (config, ledger) = (Arc::new(config), Ledger::default());
+        let protocol = Protocol::new(name, &config, &ledger);
+        Self {
+            bus: Bus::spawn(name, protocol, manners, cancel, link),
+            config,
+            ledger,
+        }
     }
 
     /// One transaction with any unit, sent once. With unit 0 on an RTU line it is for all units,
@@ -182,12 +143,12 @@ impl BusHandle {
 
     /// A device on this bus is to be left alone for so long after a connection was made.
     pub fn settle_for(&self, settle: Duration) {
-        self.settle.fetch_max(micros(settle), Ordering::Relaxed);
+        self.bus.settle_for(settle);
     }
 
     /// Waits until the task that owns the bus has ended and its port is free again.
     pub async fn ended(&self) {
-        self.task.wait().await;
+        self.bus.ended().await;
     }
 
     /// What happened on the bus so far.
@@ -255,12 +216,12 @@ impl BusHandle {
 
     /// Changes when the connection is back after an outage.
     pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
-        self.recoveries.clone()
+        self.bus.recoveries()
     }
 
     /// When a unit that was given up may be asked again without taking more than its share.
     pub(crate) fn probe_at(&self, unit: u8) -> Option<Instant> {
-        self.breaker.lock().probe_at(unit, Instant::now())
+        self.bus.probe_at(unit)
     }
 
     async fn submit(
@@ -277,30 +238,30 @@ impl BusHandle {
             })?;
         }
         let request = work.describe(unit);
-        let (reply, answer) = oneshot::channel();
-        let queue = match priority {
-            Priority::Command => &self.commands,
-            Priority::Poll(_) | Priority::Background => &self.polls,
-        };
-        let job = Box::new(Job {
-            unit,
-            work,
-            priority,
-            timeout,
-            reply,
-        });
-        if queue.send(job).await.is_err() {
-            return Err(BusError::Closed { request });
-        }
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => Err(BusError::Closed { request }),
-        }
+        let answer = self.bus.submit(unit, work, priority, timeout).await;
+        answer.unwrap_or(Err(BusError::Closed { request }))
     }
 }
 
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+fn manners(config: &BusConfig) -> Manners {
+    let is_serial = matches!(config.transport, Transport::Serial(_));
+    Manners {
+        tolerance: Tolerance {
+            after: config.offline.after,
+            share: config.offline.share,
+            together: false,
+            timeout: config.timeout,
+        },
+        backoff: config.offline.backoff,
+        settle: config.settle,
+        close_after: config.close_after,
+        // A port can be opened again at once.
+        reconnect: if is_serial {
+            Duration::ZERO
+        } else {
+            config.reconnect
+        },
+    }
 }
 
 #[cfg(test)]

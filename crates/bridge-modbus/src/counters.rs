@@ -1,8 +1,9 @@
 //! What happened on a bus, in numbers: for the bus and for each of its units.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use fieldgate_field_line as field_line;
 
 use crate::data::Exception;
 
@@ -52,41 +53,11 @@ pub struct Counts {
     pub busy: Duration,
 }
 
-/// The counts of a bus at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BusCounters {
-    /// Of the bus in all.
-    pub bus: Counts,
-    /// Of each unit that was asked, by unit identifier. What concerns no unit is in `bus` only.
-    /// Boxed, as a map has room for eleven from the start, and most buses have one unit.
-    pub units: BTreeMap<u8, Box<Counts>>,
-}
+/// The counts of a bus at one moment, by unit identifier.
+pub type BusCounters = field_line::Counters<u8, Counts>;
 
-/// Where the arbiter writes and others look.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger(Arc<Mutex<BusCounters>>);
-
-impl Ledger {
-    /// Counts something of a unit, and the same of its bus.
-    pub(crate) fn unit(&self, unit: u8, count: impl Fn(&mut Counts)) {
-        let mut counters = self.lock();
-        count(&mut counters.bus);
-        count(counters.units.entry(unit).or_default());
-    }
-
-    /// Counts something that concerns no single unit.
-    pub(crate) fn bus(&self, count: impl Fn(&mut Counts)) {
-        count(&mut self.lock().bus);
-    }
-
-    pub(crate) fn snapshot(&self) -> BusCounters {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BusCounters> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// Where the bus writes and others look.
+pub(crate) type Ledger = field_line::Ledger<u8, Counts>;
 
 impl Counts {
     /// All counts but those of exceptions, by name, to be shown. `busy` is in

@@ -1,11 +1,11 @@
 //! Polls Modbus devices, writes to them, and emits samples.
 //!
-//! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode`, `queue`, `breaker` and `write_plan` are pure.
-//! Only `link` opens a line or a connection; `bus` owns it and lends it to the transactions. `simulate` makes up units for
-//! a mapping, and `bridge` is what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in `config`.
+//! `config`, `wire`, `monitor`, `plan`, `load`, `bisect`, `decode`, `encode` and `write_plan` are pure. `link` carries out
+//! a transaction on an open line, `bus` says how a bus uses it. `simulate` makes up units for a mapping, and `bridge` is
+//! what the gateway sees of it all. Nothing here knows MQTT or YAML: topics are built in `model`, and the file is read in
+//! `config`.
 
 mod bisect;
-mod breaker;
 mod bridge;
 mod bus;
 pub mod config;
@@ -22,7 +22,6 @@ mod load;
 pub mod monitor;
 mod plan;
 mod probe;
-mod queue;
 mod session;
 mod simulate;
 pub mod wire;

@@ -1,14 +1,12 @@
 //! What waits for a bus, and whose turn it is. Pure.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
-use crate::data::BusError;
-use crate::wire::pdu::Answer;
-use crate::write_plan::Work;
 
 /// When a transaction gets its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,33 +21,46 @@ pub enum Priority {
 
 /// One transaction that waits.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) unit: u8,
-    pub(crate) work: Work,
-    pub(crate) priority: Priority,
+pub struct Job<U, W, A> {
+    /// Who is asked.
+    pub unit: U,
+    /// What is asked.
+    pub work: W,
+    /// When it gets its turn.
+    pub priority: Priority,
     /// How long its answers may take to begin.
-    pub(crate) timeout: std::time::Duration,
-    pub(crate) reply: oneshot::Sender<Result<Answer, BusError>>,
+    pub timeout: Duration,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<A>,
 }
 
 /// The transactions that wait. Its user keeps its bounds.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    commands: VecDeque<Job>,
-    polls: Vec<Job>,
+#[derive(Debug)]
+pub(crate) struct Queue<U, W, A> {
+    commands: VecDeque<Job<U, W, A>>,
+    polls: Vec<Job<U, W, A>>,
+}
+
+impl<U, W, A> Default for Queue<U, W, A> {
+    fn default() -> Self {
+        Self {
+            commands: VecDeque::new(),
+            polls: Vec::new(),
+        }
+    }
 }
 
 /// Whose turn it is.
 #[derive(Debug)]
-pub(crate) enum Turn {
-    Now(Job),
+pub(crate) enum Turn<J> {
+    Now(J),
     /// No job's before that.
     At(Instant),
     Idle,
 }
 
-impl Queue {
-    pub(crate) fn push(&mut self, job: Job) {
+impl<U: Ord + Copy, W, A> Queue<U, W, A> {
+    pub(crate) fn push(&mut self, job: Job<U, W, A>) {
         match job.priority {
             Priority::Command => self.commands.push_back(job),
             Priority::Poll(_) | Priority::Background => self.polls.push(job),
@@ -57,7 +68,7 @@ impl Queue {
     }
 
     /// A transaction that was taken out, but could not begin.
-    pub(crate) fn put_back(&mut self, job: Job) {
+    pub(crate) fn put_back(&mut self, job: Job<U, W, A>) {
         match job.priority {
             Priority::Command => self.commands.push_front(job),
             Priority::Poll(_) | Priority::Background => self.polls.push(job),
@@ -79,14 +90,14 @@ impl Queue {
     /// dropped unsent.
     pub(crate) fn take(
         &mut self,
-        breaker: &Breaker,
+        breaker: &Breaker<U>,
         now: Instant,
-        ready: impl Fn(u8) -> Option<Instant>,
-    ) -> Turn {
+        ready: impl Fn(U) -> Option<Instant>,
+    ) -> Turn<Job<U, W, A>> {
         self.commands.retain(|job| !job.reply.is_closed());
         self.polls.retain(|job| !job.reply.is_closed());
         let mut earliest: Option<Instant> = None;
-        let mut is_ready = |job: &Job| match ready(job.unit) {
+        let mut is_ready = |job: &Job<U, W, A>| match ready(job.unit) {
             Some(at) if at <= now => true,
             Some(at) => {
                 earliest = Some(earliest.map_or(at, |other| other.min(at)));
@@ -108,7 +119,7 @@ impl Queue {
                 passed.push(job.unit);
             }
         }
-        let turn = |job: &Job| match job.priority {
+        let turn = |job: &Job<U, W, A>| match job.priority {
             Priority::Command => (0, now),
             Priority::Poll(due) => (0, breaker.turn(job.unit, due)),
             Priority::Background => (1, now),
@@ -133,23 +144,18 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Offline, Table};
-    use crate::wire::pdu::Request;
-    use std::time::Duration;
+    use crate::breaker::Tolerance;
 
-    type Reply = oneshot::Receiver<Result<Answer, BusError>>;
+    type Reply = oneshot::Receiver<()>;
+    type Queue = super::Queue<u8, (), ()>;
+    type Job = super::Job<u8, (), ()>;
 
     fn job(unit: u8, priority: Priority) -> (Job, Reply) {
         let (reply, answer) = oneshot::channel();
-        let work = Work::Plain(Request::Read {
-            table: Table::Coil,
-            address: 0,
-            count: 1,
-        });
         let timeout = Duration::from_secs(1);
         let job = Job {
             unit,
-            work,
+            work: (),
             priority,
             timeout,
             reply,
@@ -157,7 +163,16 @@ mod tests {
         (job, answer)
     }
 
-    fn order(queue: &mut Queue, breaker: &Breaker, now: Instant) -> Vec<u8> {
+    fn breaker() -> Breaker<u8> {
+        Breaker::new(Tolerance {
+            after: 3,
+            share: 2,
+            together: false,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    fn order(queue: &mut Queue, breaker: &Breaker<u8>, now: Instant) -> Vec<u8> {
         let mut units = Vec::new();
         while let Turn::Now(job) = queue.take(breaker, now, |_| Some(now)) {
             units.push(job.unit);
@@ -169,7 +184,7 @@ mod tests {
     fn commands_go_first_then_the_most_overdue_poll_then_failing_units_then_the_rest() {
         let now = Instant::now();
         let ago = |ms| Priority::Poll(now - Duration::from_millis(ms));
-        let mut breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
+        let mut breaker = breaker();
         for unit in [3, 4, 5] {
             breaker.answered(unit, now);
         }
@@ -196,7 +211,7 @@ mod tests {
     fn a_unit_that_cannot_be_asked_lets_others_pass_and_keeps_its_own_order() {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
-        let breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
+        let breaker = breaker();
         let mut queue = Queue::default();
         let mut replies = Vec::new();
         for (unit, priority) in [
@@ -224,7 +239,7 @@ mod tests {
     #[test]
     fn abandoned_requests_are_dropped() {
         let now = Instant::now();
-        let breaker = Breaker::new(Offline::default(), Duration::from_secs(1));
+        let breaker = breaker();
         let mut queue = Queue::default();
         for priority in [Priority::Command, Priority::Poll(now)] {
             queue.push(job(1, priority).0);

@@ -1,0 +1,405 @@
+//! A bus: one task owns the line and lends it to one transaction at a time, or to as many as its protocol allows.
+//!
+//! Transactions of all devices wait in two bounded queues, commands and polls; `queue` says
+//! whose turn it is. A full queue makes its senders wait; nothing is dropped. As a device has one
+//! poll under way at most, it waits for one of each other device at most.
+
+use std::fmt;
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::line::{Line, Manners, SharedBreaker};
+use crate::queue::{Job, Priority, Queue, Turn};
+
+/// Transactions that may wait in each queue: one for each unit that a line can have.
+pub const QUEUE: usize = 256;
+
+/// A transaction of a protocol that waits.
+pub type JobOf<P> = Job<<P as Protocol>::Unit, <P as Protocol>::Work, <P as Protocol>::Answer>;
+
+/// The line of a protocol.
+pub type LineOf<P> = Line<<P as Protocol>::Unit, <P as Protocol>::Link>;
+
+/// A link that is open is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale;
+
+/// What is spoken on a line: how it is opened, and how one transaction is carried out.
+pub trait Protocol: Send + Sized + 'static {
+    /// Who can be asked.
+    type Unit: Ord + Copy + fmt::Debug + Send + Sync + 'static;
+    /// What can be asked.
+    type Work: Send + 'static;
+    /// What comes of it.
+    type Answer: Send + 'static;
+    /// An open line.
+    type Link: Send + 'static;
+    /// What happens on a link while transactions are under way.
+    type Event: Send;
+
+    /// What is behind the line, for people.
+    fn place(&self) -> String;
+
+    /// Opens the line.
+    ///
+    /// # Errors
+    ///
+    /// Why not, for people.
+    fn open(&mut self) -> impl Future<Output = Result<Self::Link, String>> + Send;
+
+    /// Counts an attempt to open the line that failed.
+    fn count_failed_open(&mut self);
+
+    /// What comes of a transaction that cannot begin, as the line cannot be opened.
+    fn unreachable(&self, job: &JobOf<Self>, detail: String) -> Self::Answer;
+
+    /// Looks whether a link is still of use, while nothing is under way on it. A flood is told and counted here.
+    ///
+    /// # Errors
+    ///
+    /// That it is not.
+    fn check(
+        &mut self,
+        link: &mut Self::Link,
+        line: &mut LineOf<Self>,
+    ) -> impl Future<Output = Result<(), Stale>> + Send;
+
+    /// Whether another transaction may begin.
+    fn has_room(&self) -> bool;
+
+    /// Whether a unit may be asked now, beside what is under way.
+    fn may_ask(&self, unit: Self::Unit) -> bool;
+
+    /// Begins a transaction. Carries it out, or leaves it under way. Puts `link` back into the line if it is of use.
+    fn start(
+        &mut self,
+        link: Self::Link,
+        job: JobOf<Self>,
+        line: &mut LineOf<Self>,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Whether transactions are under way that have begun.
+    fn is_under_way(&self) -> bool;
+
+    /// Waits for the next thing to happen. Cancel-safe. Only while something is under way.
+    fn next(&mut self, link: &mut Self::Link) -> impl Future<Output = Self::Event> + Send;
+
+    /// Acts on what has happened.
+    fn happened(
+        &mut self,
+        event: Self::Event,
+        line: &mut LineOf<Self>,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// The bus has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// Lends the line of a bus to its devices and to tools. A clone is another handle to the same bus.
+pub struct Bus<P: Protocol> {
+    // Boxed, as a channel has room for 32 from the start, and there is one pair for each bus.
+    commands: mpsc::Sender<Box<JobOf<P>>>,
+    polls: mpsc::Sender<Box<JobOf<P>>>,
+    recoveries: watch::Receiver<u64>,
+    breaker: SharedBreaker<P::Unit>,
+    /// How long the other end is left alone after a connection was made, in microseconds: the
+    /// longest that a device on it asks for.
+    settle: Arc<AtomicU64>,
+    task: TaskTracker,
+}
+
+impl<P: Protocol> Clone for Bus<P> {
+    fn clone(&self) -> Self {
+        Self {
+            commands: self.commands.clone(),
+            polls: self.polls.clone(),
+            recoveries: self.recoveries.clone(),
+            breaker: self.breaker.clone(),
+            settle: Arc::clone(&self.settle),
+            task: self.task.clone(),
+        }
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Bus<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").finish_non_exhaustive()
+    }
+}
+
+impl<P: Protocol> Bus<P> {
+    /// Starts the task that owns the bus. It opens the line when the first transaction comes, and ends
+    /// when `cancel` fires, after the transaction that is under way, or when the last handle is
+    /// dropped. Must be called within a tokio runtime.
+    ///
+    /// After a failed attempt to open, transactions fail at once, and the bus tries again by
+    /// itself: after the shortest pause of its `backoff` at first, then every 5 s.
+    ///
+    /// With `link`, the line is open already.
+    pub fn spawn(
+        name: &str,
+        protocol: P,
+        manners: Manners,
+        cancel: CancellationToken,
+        link: Option<P::Link>,
+    ) -> Self {
+        let (commands, commands_rx) = mpsc::channel(QUEUE);
+        let (polls, polls_rx) = mpsc::channel(QUEUE);
+        let (recovered, recoveries) = watch::channel(0);
+        let bus = Self {
+            commands,
+            polls,
+            recoveries,
+            breaker: SharedBreaker::new(manners.tolerance),
+            settle: Arc::new(AtomicU64::new(micros(manners.settle))),
+            task: TaskTracker::new(),
+        };
+        let (breaker, settle) = (bus.breaker.clone(), Arc::clone(&bus.settle));
+        let mut line = Line::new(name, manners, breaker, recovered, settle);
+        line.link = link;
+        let arbiter = Arbiter {
+            protocol,
+            line,
+            queue: Queue::default(),
+            holds_back: manners.tolerance.together,
+        };
+        bus.task.spawn(arbiter.run(commands_rx, polls_rx, cancel));
+        bus.task.close();
+        bus
+    }
+
+    /// Puts a transaction into the queue, and returns where its answer will arrive. When that is
+    /// dropped before its turn, it is not carried out. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// If the bus has ended.
+    pub async fn begin(
+        &self,
+        unit: P::Unit,
+        work: P::Work,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Result<oneshot::Receiver<P::Answer>, Closed> {
+        let queue = match priority {
+            Priority::Command => &self.commands,
+            Priority::Poll(_) | Priority::Background => &self.polls,
+        };
+        let room = queue.reserve().await.map_err(|_| Closed)?;
+        let (reply, answer) = oneshot::channel();
+        room.send(Box::new(Job {
+            unit,
+            work,
+            priority,
+            timeout,
+            reply,
+        }));
+        Ok(answer)
+    }
+
+    /// The same, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// If the bus has ended.
+    pub async fn submit(
+        &self,
+        unit: P::Unit,
+        work: P::Work,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Result<P::Answer, Closed> {
+        let answer = self.begin(unit, work, priority, timeout).await?;
+        answer.await.map_err(|_| Closed)
+    }
+
+    /// A device on this bus is to be left alone for so long after a connection was made.
+    pub fn settle_for(&self, settle: Duration) {
+        self.settle.fetch_max(micros(settle), Ordering::Relaxed);
+    }
+
+    /// Waits until the task that owns the bus has ended and its port is free again.
+    pub async fn ended(&self) {
+        self.task.wait().await;
+    }
+
+    /// Changes when the connection is back after an outage.
+    pub fn recoveries(&self) -> watch::Receiver<u64> {
+        self.recoveries.clone()
+    }
+
+    /// When a unit that was given up may be asked again without taking more than its share.
+    pub fn probe_at(&self, unit: P::Unit) -> Option<Instant> {
+        self.breaker.lock().probe_at(unit, Instant::now())
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The task that owns the line.
+struct Arbiter<P: Protocol> {
+    protocol: P,
+    line: LineOf<P>,
+    queue: Queue<P::Unit, P::Work, P::Answer>,
+    /// Units that were given up wait until they may have the line again.
+    holds_back: bool,
+}
+
+impl<P: Protocol> Arbiter<P> {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Box<JobOf<P>>>,
+        mut polls: mpsc::Receiver<Box<JobOf<P>>>,
+        cancel: CancellationToken,
+    ) {
+        let (mut commands_open, mut polls_open) = (true, true);
+        while !cancel.is_cancelled() {
+            while self.queue.commands() < QUEUE
+                && let Ok(job) = commands.try_recv()
+            {
+                self.queue.push(*job);
+            }
+            while self.queue.polls() < QUEUE
+                && let Ok(job) = polls.try_recv()
+            {
+                self.queue.push(*job);
+            }
+            let wake = match self.turn() {
+                Turn::Now(job) => {
+                    self.start(job).await;
+                    continue;
+                }
+                Turn::At(at) => Some(at),
+                Turn::Idle => None,
+            };
+            let is_flying = self.protocol.is_under_way();
+            let is_idle = !is_flying && self.queue.polls() + self.queue.commands() == 0;
+            if is_idle && !commands_open && !polls_open {
+                return;
+            }
+            let closes_at = self.line.closes_at().filter(|_| is_idle);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                event = next(&mut self.protocol, &mut self.line.link), if is_flying => {
+                    self.protocol.happened(event, &mut self.line).await;
+                }
+                job = commands.recv(), if commands_open && self.queue.commands() < QUEUE => {
+                    match job {
+                        Some(job) => self.queue.push(*job),
+                        None => commands_open = false,
+                    }
+                }
+                job = polls.recv(), if polls_open && self.queue.polls() < QUEUE => {
+                    match job {
+                        Some(job) => self.queue.push(*job),
+                        None => polls_open = false,
+                    }
+                }
+                () = at(wake) => {}
+                () = at(closes_at) => self.line.link = None,
+                () = at(self.line.outage.as_ref().map(|outage| outage.retry_at)) => {
+                    self.line.link = self.open().await.ok();
+                }
+            }
+        }
+    }
+
+    /// Whose turn it is, if the line is free.
+    fn turn(&mut self) -> Turn<JobOf<P>> {
+        let now = Instant::now();
+        if !self.protocol.has_room() {
+            return Turn::Idle;
+        }
+        if let Some(until) = self.line.silent_until()
+            && self.queue.commands() + self.queue.polls() > 0
+        {
+            return Turn::At(until);
+        }
+        let (protocol, breaker) = (&self.protocol, self.line.breaker.lock());
+        self.queue.take(&breaker, now, |unit| {
+            let held = match self.holds_back {
+                true => breaker.probe_at(unit, now),
+                false => None,
+            };
+            protocol.may_ask(unit).then(|| held.unwrap_or(now))
+        })
+    }
+
+    async fn start(&mut self, job: JobOf<P>) {
+        let link = match self.usable().await {
+            Some(Ok(link)) => link,
+            None => return self.queue.put_back(job),
+            Some(Err(detail)) => {
+                let answer = self.protocol.unreachable(&job, detail);
+                // Whatever asked may have gone.
+                let _ = job.reply.send(answer);
+                return;
+            }
+        };
+        if self.line.silent_until().is_some() {
+            // It has just been opened.
+            self.line.link = Some(link);
+            return self.queue.put_back(job);
+        }
+        self.protocol.start(link, job, &mut self.line).await;
+    }
+
+    /// Takes the link, or opens one; `None` if it is too early for that.
+    async fn usable(&mut self) -> Option<Result<P::Link, String>> {
+        match self.line.link.take() {
+            Some(link) if self.protocol.is_under_way() => return Some(Ok(link)),
+            Some(mut link) => match self.protocol.check(&mut link, &mut self.line).await {
+                Ok(()) => return Some(Ok(link)),
+                Err(Stale) => self.line.lose(),
+            },
+            None => {}
+        }
+        if let Some(outage) = &self.line.outage
+            && Instant::now() < outage.retry_at
+        {
+            return Some(Err(outage.detail.clone()));
+        }
+        if self.line.silent_until().is_some() {
+            return None;
+        }
+        Some(self.open().await)
+    }
+
+    async fn open(&mut self) -> Result<P::Link, String> {
+        let opened = self.protocol.open().await;
+        match &opened {
+            Ok(_) => self.line.opened(self.protocol.place()),
+            Err(detail) => {
+                self.protocol.count_failed_open();
+                self.line.failed_to_open(detail);
+            }
+        }
+        opened
+    }
+}
+
+/// The next thing on the link; never while there is none.
+async fn next<P: Protocol>(protocol: &mut P, link: &mut Option<P::Link>) -> P::Event {
+    match link {
+        Some(link) => protocol.next(link).await,
+        None => pending().await,
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
