@@ -111,17 +111,17 @@ impl Bridge for MbusLines {
         };
         let (settings, points) = (device.settings(seed), device.model_points().into());
         let driver = MbusDriver::new(device.clone(), line.handle.clone());
-        let counts = driver.counts();
+        let (bus, who) = (line.handle.clone(), device.address);
         let started = Started::new(driver, settings, points);
         Ok(Some(
-            started.counting(move |_| Figures::from(counts.snapshot())),
+            started.counting(move |_| Figures::from(bus.counters_of(who))),
         ))
     }
 
     fn counts(&self) -> Vec<(Whose, Figures)> {
         let lines = self.running.iter();
         let counts = lines.map(|(name, line)| {
-            let figures = Figures::from(line.handle.counters());
+            let figures = Figures::from(line.handle.counters().bus);
             (Whose::Bus(name.clone()), figures)
         });
         counts.collect()

@@ -1,28 +1,27 @@
-//! The arbiter of one bus: one task owns the line and lends it to one meter at a time.
+//! A bus: one line that several meters share.
 //!
-//! What devices ask waits in a bounded queue. A device has one readout under way at most, so each
-//! waits for one of each other device at most. Meters that did not answer last time wait behind
-//! those that did, and get a tenth of the line: ten meters that are dead do not slow the others.
+//! Meters that did not answer last time wait behind those that did, and get a tenth of the line: ten meters that are
+//! dead do not slow the others.
 
-mod queue;
-
-use std::fmt;
+use std::convert::Infallible;
+use std::future::pending;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_bridge::{Cause, DriverError};
-use tokio::sync::{mpsc, oneshot};
+use fieldgate_bridge::{Backoff, Cause, DriverError};
+use fieldgate_field_line::{
+    self as field_line, Bus, JobOf, LineOf, Manners, Priority, Stale, Tolerance,
+};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::address::Address;
 use crate::config::{MbusBusEntry, Transport};
-use crate::counts::{MbusCounts, MbusSnapshot};
+use crate::counts::{Ledger, MbusCounters, MbusSnapshot};
 use crate::exchange::{Debts, Effort, Readout, greet, read};
 use crate::line::{Fault, Line};
-use queue::{Queue, Turn};
 
 /// Starts buses.
 #[derive(Debug)]
@@ -32,9 +31,8 @@ pub struct MbusBus;
 #[derive(Clone, Debug)]
 pub struct MbusBusHandle {
     config: Arc<MbusBusEntry>,
-    jobs: mpsc::Sender<Box<Job>>,
-    counts: Arc<MbusCounts>,
-    task: TaskTracker,
+    bus: Bus<Protocol>,
+    ledger: Ledger,
 }
 
 /// Why a meter was not read, with a text for people.
@@ -53,28 +51,19 @@ pub struct MbusError {
 
 /// What is asked of a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
+pub(crate) enum Work {
     Read(Effort),
     /// Only whether it is there.
     Greet,
 }
 
-/// What a device or a tool waits for.
-#[derive(Debug)]
-struct Job {
-    who: Address,
-    work: Work,
-    counts: Option<Arc<MbusCounts>>,
-    reply: oneshot::Sender<Result<Option<Readout>, MbusError>>,
-}
-
-/// Readouts that may wait: one for each primary address.
-const QUEUE: usize = 256;
 /// After so many requests in a row without a single byte, a connection is made anew: the other
 /// end may have forgotten it.
 const MUTE_MAX: u32 = 10;
-/// How long after a failed attempt the line is not opened again.
-const REOPEN: Duration = Duration::from_secs(1);
+/// How long after a connection that was of no use the next one is made.
+const RECONNECT: Duration = Duration::from_secs(1);
+/// Meters that did not answer last time get this part of the line, in percent.
+const SHARE: u8 = 10;
 
 impl MbusBus {
     /// Starts the task that owns the bus. It opens the line when the first readout comes, and
@@ -100,26 +89,29 @@ impl MbusBus {
         cancel: CancellationToken,
         line: Option<Line>,
     ) -> MbusBusHandle {
-        let (jobs, waiting) = mpsc::channel(QUEUE);
-        let config = Arc::new(config);
-        let counts = Arc::<MbusCounts>::default();
-        let task = TaskTracker::new();
-        let arbiter = Arbiter {
-            name: name.to_owned(),
-            config: Arc::clone(&config),
-            counts: Arc::clone(&counts),
-            line,
-            queue: Queue::default(),
-            debts: Debts::default(),
-            failed: None,
+        let (config, ledger) = (Arc::new(config), Ledger::default());
+        let is_tcp = matches!(config.transport, Transport::Tcp(_));
+        let manners = Manners {
+            tolerance: Tolerance {
+                after: 1,
+                share: SHARE,
+                together: true,
+                timeout: config.timeout,
+            },
+            backoff: Backoff::default(),
+            settle: Duration::ZERO,
+            close_after: None,
+            reconnect: if is_tcp { RECONNECT } else { Duration::ZERO },
         };
-        task.spawn(arbiter.run(waiting, cancel));
-        task.close();
+        let protocol = Protocol {
+            config: Arc::clone(&config),
+            ledger: ledger.clone(),
+            debts: Debts::default(),
+        };
         MbusBusHandle {
+            bus: Bus::spawn(name, protocol, manners, cancel, line),
             config,
-            jobs,
-            counts,
-            task,
+            ledger,
         }
     }
 }
@@ -164,12 +156,17 @@ impl MbusBusHandle {
 
     /// Waits until the task that owns the bus has ended and its port is free again.
     pub async fn ended(&self) {
-        self.task.wait().await;
+        self.bus.ended().await;
     }
 
-    /// What happened on the bus so far.
-    pub fn counters(&self) -> MbusSnapshot {
-        self.counts.snapshot()
+    /// What happened on the bus so far, and with each meter.
+    pub fn counters(&self) -> MbusCounters {
+        self.ledger.snapshot()
+    }
+
+    /// What happened with one meter, as its device asked it.
+    pub fn counters_of(&self, who: Address) -> MbusSnapshot {
+        self.ledger.of(who)
     }
 
     /// How the bus is configured.
@@ -188,38 +185,29 @@ impl MbusBusHandle {
     /// # Errors
     ///
     /// If the bus has ended.
-    pub(crate) async fn begin(
-        &self,
-        who: Address,
-        telegrams: usize,
-        counts: &Arc<MbusCounts>,
-    ) -> Result<Pending, MbusError> {
+    pub(crate) async fn begin(&self, who: Address, telegrams: usize) -> Result<Pending, MbusError> {
         let work = Work::Read(Effort {
             retries: self.config.retries,
             telegrams,
         });
-        self.queue(who, work, Some(counts)).await
+        let priority = Priority::Poll(Instant::now());
+        self.queue(who, work, priority).await
     }
 
     async fn queue(
         &self,
         who: Address,
         work: Work,
-        counts: Option<&Arc<MbusCounts>>,
+        priority: Priority,
     ) -> Result<Pending, MbusError> {
-        let room = self.jobs.reserve().await.map_err(|_| closed(who))?;
-        let (reply, answer) = oneshot::channel();
-        room.send(Box::new(Job {
-            who,
-            work,
-            counts: counts.cloned(),
-            reply,
-        }));
+        let begun = self.bus.begin(who, work, priority, self.config.timeout);
+        let answer = begun.await.map_err(|_| closed(who))?;
         Ok(Pending { who, answer })
     }
 
     async fn submit(&self, who: Address, work: Work) -> Result<Option<Readout>, MbusError> {
-        self.queue(who, work, None).await?.answer().await
+        let pending = self.queue(who, work, Priority::Background);
+        pending.await?.answer().await
     }
 }
 
@@ -259,99 +247,93 @@ impl From<MbusError> for DriverError {
     }
 }
 
-struct Arbiter {
-    name: String,
+/// M-Bus on a line: a readout after the other.
+#[derive(Debug)]
+pub(crate) struct Protocol {
     config: Arc<MbusBusEntry>,
-    counts: Arc<MbusCounts>,
-    line: Option<Line>,
-    queue: Queue,
+    ledger: Ledger,
     debts: Debts,
-    /// When the line last failed to open, and why.
-    failed: Option<(Instant, String)>,
 }
 
-impl fmt::Debug for Arbiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arbiter")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
+impl field_line::Protocol for Protocol {
+    type Unit = Address;
+    type Work = Work;
+    type Answer = Result<Option<Readout>, MbusError>;
+    type Link = Line;
+    type Event = Infallible;
 
-impl Arbiter {
-    async fn run(mut self, mut jobs: mpsc::Receiver<Box<Job>>, cancel: CancellationToken) {
-        let mut is_open = true;
-        while !cancel.is_cancelled() {
-            while self.queue.len() < QUEUE
-                && let Ok(job) = jobs.try_recv()
-            {
-                self.queue.push(job);
-            }
-            let wake = match self.queue.take(Instant::now()) {
-                Turn::Now(job) => {
-                    self.carry_out(*job).await;
-                    continue;
-                }
-                Turn::At(at) => Some(at),
-                Turn::Idle if !is_open => return,
-                Turn::Idle => None,
-            };
-            let waits = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => return,
-                job = jobs.recv(), if is_open && self.queue.len() < QUEUE => match job {
-                    Some(job) => self.queue.push(job),
-                    None => is_open = false,
-                },
-                () = waits => {}
-            }
-        }
+    fn place(&self) -> String {
+        self.config.transport.to_string()
     }
 
-    async fn carry_out(&mut self, job: Job) {
-        let who = job.who;
+    async fn open(&mut self) -> Result<Line, String> {
+        let io = self.config.open().await?;
+        Ok(Line::new(io, self.config.times()))
+    }
+
+    fn count_failed_open(&mut self) {
+        self.ledger.bus(|counts| counts.lost += 1);
+    }
+
+    fn unreachable(&self, job: &JobOf<Self>, detail: String) -> Self::Answer {
+        Err(MbusError {
+            who: job.unit,
+            cause: Cause::Open,
+            fault: detail,
+            is_garbled: false,
+        })
+    }
+
+    /// What came unasked is looked at before each request.
+    async fn check(&mut self, _: &mut Line, _: &mut LineOf<Self>) -> Result<(), Stale> {
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn may_ask(&self, _: Address) -> bool {
+        true
+    }
+
+    async fn start(&mut self, mut link: Line, job: JobOf<Self>, line: &mut LineOf<Self>) {
+        let who = job.unit;
         let begun = Instant::now();
-        let mut line = match self.opened().await {
-            Ok(line) => line,
-            Err(detail) => {
-                let error = MbusError {
-                    who,
-                    cause: Cause::Open,
-                    fault: detail,
-                    is_garbled: false,
-                };
-                let _ = job.reply.send(Err(error));
-                return;
-            }
-        };
         let late = self.config.late;
         let result = match job.work {
-            Work::Greet => greet(&mut line, who).await.map(|()| None),
-            Work::Read(effort) => read(&mut line, who, effort, &mut self.debts, late)
+            Work::Greet => greet(&mut link, who).await.map(|()| None),
+            Work::Read(effort) => read(&mut link, who, effort, &mut self.debts, late)
                 .await
                 .map(Some),
         };
         let is_lost = result.as_ref().is_err_and(Fault::ends_line);
-        let mut tally = std::mem::take(&mut line.tally);
+        let mut tally = std::mem::take(&mut link.tally);
         tally.lost += u64::from(is_lost);
-        self.counts.add(&tally);
-        if let Some(counts) = &job.counts {
-            counts.add(&tally);
+        // Who looks around must not make a meter wait that answers, nor count as its failures.
+        if job.priority == Priority::Background {
+            self.ledger.bus(|counts| counts.add(&tally));
+        } else {
+            self.ledger.unit(who, |counts| counts.add(&tally));
+            match &result {
+                Ok(_) => line.answered(who),
+                // The line's fault is not that of one meter.
+                Err(fault) if fault.ends_line() => {}
+                Err(_) => drop(line.failed(who, begun.elapsed())),
+            }
         }
-        // Who looks around must not make a meter wait that answers.
-        if job.counts.is_some() {
-            self.queue.judge(who, result.is_ok(), begun.elapsed());
+        if result.is_ok() {
+            line.is_of_use();
         }
+        if matches!(result, Err(Fault::Flood)) {
+            line.tell_flood(&self.config.transport);
+        }
+        line.rest(Duration::ZERO);
         let is_tcp = matches!(self.config.transport, Transport::Tcp(_));
-        let is_mute = is_tcp && line.mute >= MUTE_MAX;
-        if !is_lost && !is_mute {
-            self.line = Some(line);
+        if is_lost || (is_tcp && link.mute >= MUTE_MAX) {
+            line.lose();
+        } else {
+            line.link = Some(link);
         }
         // Whatever asked may have gone.
         let _ = job
@@ -359,33 +341,20 @@ impl Arbiter {
             .send(result.map_err(|fault| self.error(who, fault)));
     }
 
-    /// The line, opened if it is not.
-    async fn opened(&mut self) -> Result<Line, String> {
-        if let Some(line) = self.line.take() {
-            return Ok(line);
-        }
-        if let Some((at, why)) = &self.failed
-            && at.elapsed() < REOPEN
-        {
-            return Err(why.clone());
-        }
-        match self.config.open().await {
-            Ok(io) => {
-                self.failed = None;
-                log::info!(BUS = self.name.as_str(); "opened {}", self.config.transport);
-                Ok(Line::new(io, self.config.times()))
-            }
-            Err(why) => {
-                self.counts.add(&MbusSnapshot {
-                    lost: 1,
-                    ..MbusSnapshot::default()
-                });
-                self.failed = Some((Instant::now(), why.clone()));
-                Err(why)
-            }
-        }
+    fn is_under_way(&self) -> bool {
+        false
     }
 
+    async fn next(&mut self, _: &mut Line) -> Infallible {
+        pending().await
+    }
+
+    async fn happened(&mut self, event: Infallible, _: &mut LineOf<Self>) {
+        match event {}
+    }
+}
+
+impl Protocol {
     fn error(&self, who: Address, fault: Fault) -> MbusError {
         let to = &self.config.transport;
         let is_garbled = fault == Fault::Garbled;

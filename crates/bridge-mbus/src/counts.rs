@@ -1,17 +1,19 @@
-//! What came over a bus, in numbers: of a bus, and of each of its devices.
+//! What came over a bus, in numbers.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use fieldgate_field_line as field_line;
+
+use crate::address::Address;
 use crate::link::Rejected;
 
-/// Counts since the start. Shared between the task of a bus and whatever shows them.
-#[derive(Debug, Default)]
-pub struct MbusCounts {
-    counts: Mutex<MbusSnapshot>,
-}
+/// The counts of a bus, and of each of its meters, at one moment.
+pub type MbusCounters = field_line::Counters<Address, MbusSnapshot>;
 
-/// The counts at one moment.
+/// Where the bus writes and others look.
+pub(crate) type Ledger = field_line::Ledger<Address, MbusSnapshot>;
+
+/// Counts since the start of a bus, of all of it or of one meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MbusSnapshot {
     /// Requests that were sent, repetitions included.
@@ -40,18 +42,6 @@ pub struct MbusSnapshot {
     pub rejected: Rejected,
     /// Times the port or the connection was lost, or could not be opened.
     pub lost: u64,
-}
-
-impl MbusCounts {
-    /// The counts now.
-    pub fn snapshot(&self) -> MbusSnapshot {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn add(&self, more: &MbusSnapshot) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.add(more);
-    }
 }
 
 impl MbusSnapshot {

@@ -24,7 +24,7 @@ pub use address::{Address, Secondary};
 pub use bridge::MbusLines;
 pub use bus::{MbusBus, MbusBusHandle, MbusError};
 pub use config::{MbusBusEntry, MbusConfig, MbusEntry, MbusType};
-pub use counts::{MbusCounts, MbusSnapshot};
+pub use counts::{MbusCounters, MbusSnapshot};
 pub use exchange::Readout;
 pub use probe::{Probe, describe, probe};
 pub use scan::{End, Found, scan_primary, scan_secondary};

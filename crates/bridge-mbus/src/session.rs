@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bus::{MbusBusHandle, MbusError, Pending};
 use crate::config::{MbusConfig, Transport};
-use crate::counts::MbusCounts;
 use crate::exchange::Readout;
 use crate::point;
 
@@ -21,7 +20,6 @@ use crate::point;
 pub struct MbusDriver {
     config: Arc<MbusConfig>,
     bus: MbusBusHandle,
-    counts: Arc<MbusCounts>,
     phase: Duration,
 }
 
@@ -37,7 +35,6 @@ impl MbusDriver {
         Self {
             config: Arc::new(config),
             bus,
-            counts: Arc::default(),
             phase: Duration::ZERO,
         }
     }
@@ -47,11 +44,6 @@ impl MbusDriver {
     pub fn with_phase(mut self, phase: Duration) -> Self {
         self.phase = phase;
         self
-    }
-
-    /// What came over the line for this meter.
-    pub fn counts(&self) -> Arc<MbusCounts> {
-        Arc::clone(&self.counts)
     }
 }
 
@@ -64,7 +56,6 @@ impl Driver for MbusDriver {
         Ok(MbusSession {
             config: Arc::clone(&self.config),
             bus: self.bus.clone(),
-            counts: Arc::clone(&self.counts),
             reported: vec![false; self.config.points.len()],
             due,
             pending: None,
@@ -92,7 +83,6 @@ impl Driver for MbusDriver {
 pub struct MbusSession {
     config: Arc<MbusConfig>,
     bus: MbusBusHandle,
-    counts: Arc<MbusCounts>,
     /// When it is read next.
     due: Instant,
     /// The readout that waits for the line.
@@ -137,7 +127,7 @@ impl Session for MbusSession {
         let (who, telegrams) = (self.config.address, self.config.telegrams);
         let read = match &mut self.pending {
             Some(pending) => pending.readout().await,
-            None => match self.bus.begin(who, telegrams, &self.counts).await {
+            None => match self.bus.begin(who, telegrams).await {
                 Ok(pending) => self.pending.insert(pending).readout().await,
                 Err(error) => Err(error),
             },

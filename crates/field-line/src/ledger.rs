@@ -51,6 +51,15 @@ impl<U: Ord + Copy, C: Clone + Default> Ledger<U, C> {
         count(&mut self.lock().bus);
     }
 
+    /// The counts of one unit now.
+    pub fn of(&self, unit: U) -> C {
+        let counters = self.lock();
+        counters
+            .units
+            .get(&unit)
+            .map_or_else(C::default, |counts| C::clone(counts))
+    }
+
     /// The counts now.
     pub fn snapshot(&self) -> Counters<U, C> {
         self.lock().clone()

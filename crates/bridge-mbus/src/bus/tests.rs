@@ -84,12 +84,12 @@ async fn two_meters_with_one_address_are_named_as_a_reason_and_echoes_are_none()
     let error = bus.read(Address::Primary(1), 1).await.unwrap_err();
     assert!(error.is_garbled, "{error}");
     assert!(error.to_string().contains("several meters"), "{error}");
-    assert!(bus.counters().rejected.checks > 0);
+    assert!(bus.counters().bus.rejected.checks > 0);
     let mut line = SimLine::new(vec![heat(1)]);
     line.echoes = true;
     let (bus, _) = bus_with(line);
     bus.read(Address::Primary(1), 1).await.unwrap();
-    let counts = bus.counters();
+    let counts = bus.counters().bus;
     assert_eq!((counts.echoes, counts.answers, counts.foreign), (2, 2, 0));
 }
 
@@ -158,7 +158,7 @@ async fn a_late_answer_is_never_taken_for_the_answer_to_a_later_request() {
     assert_eq!(bus.read(who, 1).await.unwrap_err().cause, Cause::Timeout);
     assert_eq!(energy(&bus.read(who, 1).await.unwrap()), "2000");
     assert_eq!(energy(&bus.read(who, 1).await.unwrap()), "4000");
-    let counts = bus.counters();
+    let counts = bus.counters().bus;
     assert_eq!((counts.late, counts.foreign, counts.retries), (2, 1, 2));
     drop(meter.await.unwrap());
 }
@@ -220,7 +220,7 @@ async fn noise_and_other_meters_cost_a_repetition() {
         error.to_string(),
         "address 1: the meter has no readings to give"
     );
-    let counts = bus.counters();
+    let counts = bus.counters().bus;
     assert_eq!((counts.retries, counts.foreign, counts.empty), (3, 1, 2));
     assert_eq!(
         (counts.rejected.checks, counts.rejected.noise > 1),
@@ -236,7 +236,7 @@ async fn a_line_that_never_stops_is_closed_and_counted() {
     tokio::spawn(async move { while far.write_all(&[0x55; 512]).await.is_ok() {} });
     let error = bus.read(Address::Primary(1), 1).await.unwrap_err();
     assert_eq!(error.to_string(), "address 1: /dev/test sends without end");
-    let counts = bus.counters();
+    let counts = bus.counters().bus;
     assert_eq!((counts.floods, counts.lost), (1, 1));
 }
 
@@ -267,14 +267,13 @@ async fn dead_meters_leave_most_of_the_line_to_those_that_answer() {
     for address in 1..=20 {
         let bus = bus.clone();
         tasks.push(tokio::spawn(async move {
-            let counts = Arc::<MbusCounts>::default();
             let mut answered = 0;
             while Instant::now() < end {
                 let who = Address::Primary(address);
-                let mut pending = bus.begin(who, 1, &counts).await.unwrap();
+                let mut pending = bus.begin(who, 1).await.unwrap();
                 answered += u32::from(pending.readout().await.is_ok());
             }
-            (answered, counts.snapshot())
+            (answered, bus.counters_of(Address::Primary(address)))
         }));
     }
     let mut results = Vec::new();
@@ -291,12 +290,11 @@ async fn dead_meters_leave_most_of_the_line_to_those_that_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_readout_that_nothing_waits_for_any_more_is_not_carried_out() {
     let (bus, _) = bus_with(SimLine::new(vec![heat(1), heat(2)]));
-    let counts = Arc::<MbusCounts>::default();
-    let mut kept = bus.begin(Address::Primary(1), 1, &counts).await.unwrap();
-    drop(bus.begin(Address::Primary(2), 1, &counts).await.unwrap());
+    let mut kept = bus.begin(Address::Primary(1), 1).await.unwrap();
+    drop(bus.begin(Address::Primary(2), 1).await.unwrap());
     kept.readout().await.unwrap();
     bus.read(Address::Primary(1), 1).await.unwrap();
-    assert_eq!(bus.counters().requests, 4);
+    assert_eq!(bus.counters().bus.requests, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -373,7 +371,7 @@ async fn a_port_that_is_not_there_is_told_with_a_remedy() {
             "{error}"
         );
     }
-    assert_eq!(bus.counters().lost, 1);
+    assert_eq!(bus.counters().bus.lost, 1);
     cancel.cancel();
     bus.ended().await;
     let error = bus.read(Address::Primary(1), 1).await.unwrap_err();

@@ -149,7 +149,7 @@ async fn meters_on_a_serial_line_are_read_probed_and_found() {
             "secondary 22222222KAM0206",
         ]
     );
-    let counts = bus.counters();
+    let counts = bus.counters().bus;
     assert!(counts.requests > counts.answers && counts.answers > 10);
     cancel.cancel();
     serving.await.unwrap().unwrap();
