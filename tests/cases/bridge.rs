@@ -11,7 +11,7 @@ use fieldgate_mqtt::{
     AckKind, Connect, Packet, PacketId, Publish, PublishProperties, QoS, SubscriptionOptions,
     Version,
 };
-use fieldgate_tests::raw::{Event, Raw, lasting};
+use fieldgate_test_client::{Event, Raw, lasting};
 
 use crate::harness::PATIENCE;
 use crate::harness::free_port;

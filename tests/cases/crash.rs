@@ -14,11 +14,11 @@ use std::{env, fs};
 use fieldgate_mqtt::{
     Packet, PacketId, Publish, PublishProperties, QoS, SubscriptionOptions, Version,
 };
+use fieldgate_test_client::{Event, Raw, lasting};
 use fieldgate_tests::crash::ledger::{
     Found, Kept, Publisher, Received, Sent, Subscriber, Verdict, verify,
 };
 use fieldgate_tests::crash::{Daemon, Plan, rounds, run};
-use fieldgate_tests::raw::{Event, Raw, lasting};
 
 use crate::harness::gateway::{configuration, fieldgate};
 use crate::harness::{Folder, PATIENCE, free_port, process::Process};

@@ -8,10 +8,10 @@ use std::env;
 use std::net::SocketAddr;
 use std::thread;
 
+use fieldgate_test_client::Message;
 use fieldgate_tests::differential::compare::compare;
 use fieldgate_tests::differential::play::{Record, Seen, play};
 use fieldgate_tests::differential::script::{CLIENTS, Op, PublishSpec, Script, Step, script};
-use fieldgate_tests::raw::Message;
 
 use crate::harness::mosquitto::Mosquitto;
 use crate::harness::mqtt::Broker;

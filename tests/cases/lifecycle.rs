@@ -7,7 +7,7 @@ use std::{
 };
 
 use fieldgate_mqtt::{Connect, Packet, Version};
-use fieldgate_tests::raw::{Event, Raw, lasting};
+use fieldgate_test_client::{Event, Raw, lasting};
 use serde_json::Value;
 
 use crate::harness::{

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{Packet, QoS, SubscriptionOptions, Version};
 use fieldgate_sim::{Image, Table, Unit};
-use fieldgate_tests::raw::{Event, Raw, lasting};
+use fieldgate_test_client::{Event, Raw, lasting};
 use serde_json::Value;
 
 use crate::harness::PATIENCE;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fieldgate_mqtt::{Connect, Version};
 
-use crate::raw::Raw;
+use fieldgate_test_client::Raw;
 
 pub use rounds::{SetClock, rounds};
 pub use run::{Daemon, Outcome, Plan, run};

@@ -6,4 +6,3 @@ pub mod crash;
 pub mod differential;
 pub mod faults;
 pub mod random;
-pub mod raw;

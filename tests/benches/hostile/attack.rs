@@ -11,8 +11,8 @@ use std::{env, thread};
 use fieldgate_mqtt::{
     Connect, ConnectProperties, Packet, PacketId, Publish, PublishProperties, QoS, Version,
 };
+use fieldgate_test_client::{Event, Raw};
 use fieldgate_tests::random::Random;
-use fieldgate_tests::raw::{Event, Raw};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
 
 use crate::inputs;
@@ -84,7 +84,7 @@ impl Attack {
         let mut client = Raw::over(self.stream(from)?, connect.version)?;
         client.send(&Packet::Connect(Box::new(connect.clone())))?;
         match client.next(PATIENCE)? {
-            Some(Event::ConnAck(_, 0, _)) => Ok(client),
+            Some(Event::ConnAck(greeting)) if greeting.reason == 0 => Ok(client),
             Some(other) => Err(io::Error::other(format!("{other:?} instead of CONNACK"))),
             None => Err(io::ErrorKind::TimedOut.into()),
         }

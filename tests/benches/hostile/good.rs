@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{AckKind, Connect, Packet, QoS, SubscriptionOptions, Version};
-use fieldgate_tests::raw::{Event, Raw};
+use fieldgate_test_client::{Event, Raw};
 
 use crate::attack::{brief, drain, publish};
 

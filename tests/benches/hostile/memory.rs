@@ -8,7 +8,7 @@ use fieldgate_mqtt::{
     Packet, PacketId, Publish, QoS, Subscribe, SubscriptionOptions, UserPropertiesBuf, Version,
     Will, WillProperties,
 };
-use fieldgate_tests::raw::Raw;
+use fieldgate_test_client::Raw;
 
 use crate::attack::{Attack, brief, drain, publish};
 use crate::sessions::many_away;

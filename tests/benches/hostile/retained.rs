@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{Packet, Publish, QoS, SubscriptionOptions, Version};
-use fieldgate_tests::raw::{Event, Raw};
+use fieldgate_test_client::{Event, Raw};
 
 use crate::attack::{Attack, brief, drain, noise, publish};
 use crate::sessions::subscribe;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use fieldgate_mqtt::{Packet, QoS, SubscriptionOptions, Version};
-use fieldgate_tests::raw::{Event, Raw};
+use fieldgate_test_client::{Event, Raw};
 
 use crate::attack::{Attack, PATIENCE, brief, drain, noise, publish};
 

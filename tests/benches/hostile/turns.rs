@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::{
     AckKind, Packet, PacketId, QoS, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
-use fieldgate_tests::raw::{Event, Raw};
+use fieldgate_test_client::{Event, Raw};
 
 use crate::attack::{Attack, brief, drain, publish};
 use crate::memory::deep;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::{
     AckKind, Packet, PacketId, Publish, PublishProperties, QoS, SubscriptionOptions, Version,
 };
+use fieldgate_test_client::{Event, Message, Raw, lasting};
 use fieldgate_tests::random::Random;
-use fieldgate_tests::raw::{Event, Message, Raw, lasting};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -10,7 +10,7 @@ use fieldgate_mqtt::{AckKind, Packet, PacketId, Publish, PublishProperties, QoS}
 use super::ledger::{Kept, Publisher, Sent};
 use super::{Field, KEPT, PATIENCE, TOPICS, version};
 use crate::random::Random;
-use crate::raw::{Event, Raw, lasting};
+use fieldgate_test_client::{Event, Raw, lasting};
 
 /// Topics of messages; the QoS of each is 1 or 2 by turns.
 const TOPIC_COUNT: usize = 4;

@@ -17,7 +17,7 @@ use fieldgate_mqtt::{
 use super::promise::{Broken, Fault, Queue, Topic};
 use super::{Daemon, PATIENCE};
 use crate::random::Random;
-use crate::raw::{Event, Raw, lasting};
+use fieldgate_test_client::{Event, Raw, lasting};
 
 /// Retained topics that change again and again. Every fourth change has a new topic.
 const TOPICS: u64 = 8;

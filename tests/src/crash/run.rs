@@ -12,7 +12,7 @@ use super::ledger::{Found, Publisher, Subscriber, Verdict, verify};
 use super::subscriber::{Manner, subscribe};
 use super::{END, Field, KEPT, PATIENCE, publisher, version};
 use crate::random::Random;
-use crate::raw::{Event, Raw, lasting};
+use fieldgate_test_client::{Event, Raw, lasting};
 
 const PUBLISHERS: usize = 4;
 const SUBSCRIBERS: usize = 8;

@@ -11,7 +11,7 @@ use fieldgate_mqtt::{AckKind, Connect, Disconnect, Packet, QoS, SubscriptionOpti
 use super::ledger::{Received, Subscriber};
 use super::{END, Field, PATIENCE, TOPICS, version};
 use crate::random::Random;
-use crate::raw::{Event, Message, Raw, lasting};
+use fieldgate_test_client::{Event, Message, Raw, lasting};
 
 /// How one subscriber behaves.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use fieldgate_mqtt::AckKind;
 
 use super::play::{Record, Seen};
 use super::script::{LONG, Op, Script, Step};
-use crate::raw::Message;
+use fieldgate_test_client::Message;
 
 /// The first difference of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use fieldgate_mqtt::{
 };
 
 use super::script::{Acks, CLIENTS, ConnectSpec, Op, PublishSpec, Script, TOPICS};
-use crate::raw::{Event, Message, Raw};
+use fieldgate_test_client::{Event, Message, Raw};
 
 /// An answer that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -206,7 +206,8 @@ impl Player<'_> {
             client.see_end(older);
         }
         match raw.next(PATIENCE)? {
-            Some(Event::ConnAck(present, reason, _)) => {
+            Some(Event::ConnAck(greeting)) => {
+                let (present, reason) = (greeting.session_present, greeting.reason);
                 // MQTT 3.1 has no such flag.
                 let shown = present && spec.version > Version::V3;
                 client.seen.push(Seen::ConnAck(shown, reason));
@@ -396,9 +397,13 @@ impl Client {
     fn see(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::PingResp => {}
-            Event::ConnAck(present, reason, _) => self.seen.push(Seen::ConnAck(present, reason)),
+            Event::ConnAck(greeting) => {
+                let seen = Seen::ConnAck(greeting.session_present, greeting.reason);
+                self.seen.push(seen);
+            }
             Event::SubAck(_, codes) => self.seen.push(Seen::SubAck(codes)),
             Event::UnsubAck(_, codes) => self.seen.push(Seen::UnsubAck(codes)),
+            Event::Closed => {}
             Event::Disconnect(reason) => self.seen.push(Seen::Disconnect(reason)),
             Event::Ack(kind, id, reason) => {
                 self.seen.push(Seen::Ack(kind, reason));

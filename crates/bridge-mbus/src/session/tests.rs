@@ -108,7 +108,10 @@ async fn a_meter_is_polled_goes_offline_when_it_is_silent_and_comes_back() {
         back.elapsed()
     );
     assert!(counters.snapshot().failed_timeout >= 2);
-    assert_eq!(bus.counters_of(crate::Address::Primary(1)), bus.counters().bus);
+    assert_eq!(
+        bus.counters_of(crate::Address::Primary(1)),
+        bus.counters().bus
+    );
     cancel.cancel();
     running.await.unwrap();
 }

@@ -155,7 +155,7 @@ fn an_unknown_protocol_is_refused_in_a_form_that_its_client_understands() {
         let mut client = Client::raw(&broker, Version::V5);
         client.send_bytes(&packet);
         let mut answer = Vec::new();
-        std::io::Read::read_to_end(&mut client.stream, &mut answer).unwrap();
+        std::io::Read::read_to_end(&mut client.stream(), &mut answer).unwrap();
         match want {
             // The length is that of the properties; the first bytes tell enough.
             Some([kind, 3, rest @ ..]) => {
@@ -302,7 +302,7 @@ fn a_connack_is_never_bigger_than_the_client_takes() {
         };
         client.send(&Packet::Connect(Box::new(connect)));
         let mut said = Vec::new();
-        client.stream.read_to_end(&mut said).unwrap();
+        client.stream().read_to_end(&mut said).unwrap();
         assert!(said.len() <= maximum as usize, "{maximum}: {said:02x?}");
         assert!(said.len() >= least, "{maximum}: {said:02x?}");
     }
@@ -316,6 +316,6 @@ fn a_connack_is_never_bigger_than_the_client_takes() {
     let mut client = Client::raw(&broker, Version::V5);
     client.send(&Packet::Connect(Box::new(small)));
     let mut said = Vec::new();
-    client.stream.read_to_end(&mut said).unwrap();
+    client.stream().read_to_end(&mut said).unwrap();
     assert_eq!(said, [0x20, 3, 0, ReasonCode::PACKET_TOO_LARGE.0, 0]);
 }

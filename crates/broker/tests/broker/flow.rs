@@ -240,7 +240,7 @@ fn reasons_are_left_out_for_a_client_that_takes_only_tiny_packets() {
     let mut client = Client::open(&broker, &connect);
     client.send(&Packet::Connect(Box::new(connect)));
     let mut answer = Vec::new();
-    std::io::Read::read_to_end(&mut client.stream, &mut answer).unwrap();
+    std::io::Read::read_to_end(&mut client.stream(), &mut answer).unwrap();
     assert_eq!(answer[0], 0xE0);
     assert!(answer.len() <= 24, "DISCONNECT of {} bytes", answer.len());
 }

@@ -121,16 +121,16 @@ fn throw(broker: &fieldgate_broker::Broker, seed: u64, packets: usize) {
             bytes.extend_from_slice(&packet);
             left -= 1;
         }
-        let mut client = Client::raw(broker, version);
+        let client = Client::raw(broker, version);
         // The broker may have closed the connection in the middle of it.
         for some in bytes.chunks(1 + numbers.below(200)) {
-            if client.stream.write_all(some).is_err() {
+            if client.stream().write_all(some).is_err() {
                 break;
             }
         }
-        let _ = client.stream.shutdown(std::net::Shutdown::Write);
+        let _ = client.stream().shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
-        let _ = client.stream.read_to_end(&mut answer);
+        let _ = client.stream().read_to_end(&mut answer);
     }
 }
 

@@ -23,7 +23,7 @@ fn connections_above_the_limit_are_closed_and_those_within_it_go_on() {
         let mut bytes = Vec::new();
         let packet = fieldgate_mqtt::Packet::Connect(Box::new(connect));
         packet.encode(Version::V5, &mut bytes).unwrap();
-        let sent = std::io::Write::write_all(&mut client.stream, &bytes);
+        let sent = std::io::Write::write_all(&mut client.stream(), &bytes);
         sent.is_ok() && matches!(client.next(), Event::ConnAck(_))
     });
     first.nothing_more();

@@ -161,7 +161,7 @@ fn many_logins_at_once_do_not_delay_connected_clients() {
     while pings < 50
         || arriving
             .iter_mut()
-            .any(|client| !has_answer(&client.stream))
+            .any(|client| !has_answer(client.stream()))
     {
         let ping = Instant::now();
         inside.nothing_more();

@@ -11,7 +11,7 @@ use crate::support::*;
 /// A client whose kernel buffers hold little.
 fn stalled(broker: &Broker, id: &str, filter: &str) -> Client {
     let mut client = Client::v5(broker, id);
-    let socket = socket2::SockRef::from(&client.stream);
+    let socket = socket2::SockRef::from(client.stream());
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     client.subscribe(filter, QoS::AtMostOnce);
     client
@@ -155,7 +155,7 @@ fn a_slow_reader_that_still_pings_is_not_taken_for_dead() {
     let mut connect = connect(Version::V5, "slow");
     connect.keep_alive = 1;
     let mut slow = Client::open(&broker, &connect);
-    let socket = socket2::SockRef::from(&slow.stream);
+    let socket = socket2::SockRef::from(slow.stream());
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     slow.subscribe("flood", QoS::AtMostOnce);
     let stop = std::sync::atomic::AtomicBool::new(false);

@@ -105,10 +105,10 @@ fn what_was_not_acknowledged_comes_again_in_order_with_dup_and_the_same_identifi
 
         let mut client = Client::open(&broker, &connect);
         let again = |index: usize| {
-            Event::Publish(Got {
+            Event::Publish(Box::new(Got {
                 dup: true,
                 ..sent[index].clone()
-            })
+            }))
         };
         assert_eq!(client.next(), Event::Ack(AckKind::PubRel, sent[1].id, 0));
         assert_eq!(client.next(), again(2));

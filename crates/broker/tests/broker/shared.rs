@@ -45,7 +45,7 @@ fn a_group_gets_no_retained_messages_and_keeps_its_identifiers() {
     client.nothing_more();
     publisher.publish("t/x", "live", QoS::AtLeastOnce);
     let want = Got {
-        ids: vec![5],
+        subscription_ids: vec![5],
         ..got("t/x", "live", 1)
     };
     assert_eq!(client.message().anonymous(), want);

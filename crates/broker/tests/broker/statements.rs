@@ -291,7 +291,10 @@ fn a_copy_has_the_identifiers_of_its_own_subscriptions() {
     client.subscribe_to(Some(1), &[("t", options)]);
     client.subscribe_to(Some(2), &[("$share/g/t", options)]);
     Client::v5(&broker, "publisher").publish("t", "x", QoS::AtMostOnce);
-    let mut ids = [client.message().ids, client.message().ids];
+    let mut ids = [
+        client.message().subscription_ids,
+        client.message().subscription_ids,
+    ];
     ids.sort();
     assert_eq!(ids, [vec![1], vec![2]]);
     client.nothing_more();

@@ -97,8 +97,8 @@ fn overlapping_subscriptions_deliver_once_with_the_highest_qos_and_all_identifie
     let ids = |client: &mut Client| {
         let mut message = client.message();
         client.acknowledge(&message);
-        message.ids.sort_unstable();
-        (message.qos, message.ids)
+        message.subscription_ids.sort_unstable();
+        (message.qos, message.subscription_ids)
     };
     publisher.publish("a/b", "x", QoS::ExactlyOnce);
     assert_eq!(ids(&mut client), (1, vec![7, 268_435_455]));
@@ -129,8 +129,11 @@ fn identifiers_stay_with_a_message_that_is_queued_or_sent_again() {
     let mut client = Client::open(&broker, &connect_v5("c", 60));
     for text in ["sent", "queued"] {
         let mut message = client.message();
-        message.ids.sort_unstable();
-        assert_eq!((message.text(), &message.ids[..]), (text, &[3, 4][..]));
+        message.subscription_ids.sort_unstable();
+        assert_eq!(
+            (message.text(), &message.subscription_ids[..]),
+            (text, &[3, 4][..])
+        );
     }
 }
 

@@ -1,7 +1,6 @@
 //! A broker on a free port, and a client that sends and sees single packets.
 
 mod client;
-mod packet;
 mod people;
 
 use std::future::Future;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use fieldgate_broker::{Broker, Config, Limits, Listener};
 
 pub(crate) use client::{Client, connect, connect_v5, will};
-pub(crate) use packet::{Event, Got, Greeting, got};
+pub(crate) use fieldgate_test_client::{Event, Greeting, Message as Got};
 pub(crate) use people::{broker_for, enter, named, password, people, rules};
 
 pub(crate) use fieldgate_mqtt::{QoS, ReasonCode, Version};
@@ -21,6 +20,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
 pub(crate) const VERSIONS: [Version; 3] = [Version::V3, Version::V4, Version::V5];
+
+/// A message as most tests expect it.
+pub(crate) fn got(topic: &str, payload: &str, qos: u8) -> Got {
+    Got {
+        topic: topic.into(),
+        payload: payload.into(),
+        qos,
+        ..Got::default()
+    }
+}
 
 /// A broker with the default limits and two workers, so that clients meet across threads.
 pub(crate) fn broker() -> Broker {

@@ -1,25 +1,23 @@
 //! A blocking client that does nothing by itself: a test says what it sends and when it looks.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
 
 use fieldgate_broker::Broker;
 use fieldgate_mqtt::{
-    AckKind, Connect, ConnectProperties, Disconnect, DisconnectProperties, MAX_PACKET_SIZE, Packet,
-    PacketId, Publish, PublishProperties, QoS, ReasonCode, Subscribe, SubscriptionOptions,
-    Unsubscribe, Version, Will, WillProperties, decode, encode_ack,
+    AckKind, Connect, ConnectProperties, Disconnect, DisconnectProperties, Packet, PacketId,
+    Publish, PublishProperties, QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe,
+    Version, Will, WillProperties, encode_ack,
 };
 
-use super::{Event, Got, Greeting, PATIENCE};
+use fieldgate_test_client::{Event, Greeting, Message as Got, Raw};
+
+use super::PATIENCE;
 
 /// A client after its CONNECT.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    raw: Raw,
     pub(crate) greeting: Greeting,
-    version: Version,
-    /// Bytes that came, from `at` on not looked at.
-    buffer: Vec<u8>,
-    at: usize,
     last_id: u16,
 }
 
@@ -67,18 +65,18 @@ pub(crate) fn will<'a>(topic: &'a str, payload: &'a str, delay: u32) -> Will<'a>
 impl Client {
     /// A connection without a CONNECT. What comes is decoded as `version`.
     pub(crate) fn raw(broker: &Broker, version: Version) -> Self {
-        let stream = TcpStream::connect(broker.local_addrs()[0]).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let raw = Raw::open(broker.local_addrs()[0], version).unwrap();
+        raw.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self {
-            stream,
+            raw,
             greeting: Greeting::default(),
-            version,
-            buffer: Vec::new(),
-            at: 0,
             last_id: 0,
         }
+    }
+
+    /// The connection itself.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.raw.stream
     }
 
     /// Connects, whatever the answer.
@@ -105,47 +103,35 @@ impl Client {
     }
 
     pub(crate) fn version(&self) -> Version {
-        self.version
+        self.raw.version()
     }
 
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.stream().write_all(bytes).unwrap();
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
-        let mut bytes = Vec::new();
-        packet.encode(self.version, &mut bytes).unwrap();
-        self.send_bytes(&bytes);
+        self.raw.send(packet).unwrap();
     }
 
     /// The next packet, or the end of the stream.
     pub(crate) fn next(&mut self) -> Event {
-        loop {
-            let decoded = decode(&self.buffer[self.at..], self.version, MAX_PACKET_SIZE);
-            if let Some((packet, len)) = decoded.unwrap() {
-                let event = Event::from(&packet);
-                self.at += len;
-                return event;
+        match self.raw.next(PATIENCE) {
+            Ok(Some(event)) => event,
+            Ok(None) => panic!("nothing came"),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Event::Closed,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                assert!(self.raw.is_between(), "the stream ends inside a packet");
+                Event::Closed
             }
-            self.buffer.drain(..self.at);
-            self.at = 0;
-            let mut some = [0; 64 * 1024];
-            match self.stream.read(&mut some) {
-                Ok(0) => {
-                    assert!(self.buffer.is_empty(), "the stream ends inside a packet");
-                    return Event::Closed;
-                }
-                Ok(count) => self.buffer.extend_from_slice(&some[..count]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Event::Closed,
-                Err(error) => panic!("nothing came: {error}"),
-            }
+            Err(error) => panic!("{error}"),
         }
     }
 
     /// The next packet, which is a PUBLISH.
     pub(crate) fn message(&mut self) -> Got {
         match self.next() {
-            Event::Publish(got) => got,
+            Event::Publish(got) => *got,
             other => panic!("{other:?} instead of PUBLISH"),
         }
     }
@@ -182,7 +168,7 @@ impl Client {
     pub(crate) fn ack_with(&mut self, kind: AckKind, id: u16, reason: ReasonCode) {
         let mut bytes = Vec::new();
         let id = PacketId::new(id).unwrap();
-        encode_ack(&mut bytes, self.version, kind, id, reason);
+        encode_ack(&mut bytes, self.version(), kind, id, reason);
         self.send_bytes(&bytes);
     }
 
@@ -309,7 +295,7 @@ impl Client {
 
     /// Closes the connection without a word, and waits until the broker has seen it.
     pub(crate) fn vanish(mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.stream().shutdown(Shutdown::Write).unwrap();
         while self.next() != Event::Closed {}
     }
 }

@@ -8,15 +8,14 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{
-    AckKind, Connect, ConnectProperties, MAX_PACKET_SIZE, Packet, PacketId, ReasonCode, Subscribe,
-    SubscriptionOptions, Version, decode, encode_ack,
+    AckKind, ConnAck, Connect, ConnectProperties, MAX_PACKET_SIZE, Packet, PacketId, ReasonCode,
+    Subscribe, SubscriptionOptions, Version, decode, encode_ack,
 };
 
 /// What came, in a form that may be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Session present, reason, whether an identifier was assigned.
-    ConnAck(bool, u8, bool),
+    ConnAck(Greeting),
     Publish(Box<Message>),
     /// Packet identifier and reason.
     Ack(AckKind, u16, u8),
@@ -25,6 +24,23 @@ pub enum Event {
     UnsubAck(u16, Vec<u8>),
     PingResp,
     Disconnect(u8),
+    /// The end of the stream, for a holder to whom it is no error. [`Raw::next`] never gives it.
+    Closed,
+}
+
+/// A CONNACK.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Greeting {
+    pub session_present: bool,
+    pub reason: u8,
+    pub assigned: Option<String>,
+    /// Seconds.
+    pub session_expiry: Option<u32>,
+    pub receive_maximum: Option<u16>,
+    pub maximum_packet_size: Option<u32>,
+    pub topic_alias_maximum: u16,
+    /// Seconds.
+    pub keep_alive: Option<u16>,
 }
 
 /// A PUBLISH.
@@ -46,6 +62,19 @@ pub struct Message {
     pub response_topic: Option<String>,
     pub correlation: Option<Vec<u8>>,
     pub user: Vec<(String, String)>,
+}
+
+impl Message {
+    /// The payload as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.payload).expect("a payload of a test is a text")
+    }
+
+    /// Without its packet identifier, which is the broker's to choose.
+    #[must_use]
+    pub fn anonymous(self) -> Self {
+        Self { id: 0, ..self }
+    }
 }
 
 /// A connection, with or without a CONNECT.
@@ -113,7 +142,9 @@ impl Raw {
         let mut client = Self::open(address, connect.version)?;
         client.send(&Packet::Connect(Box::new(connect.clone())))?;
         match client.next(within)? {
-            Some(Event::ConnAck(present, 0, _)) => Ok((client, present)),
+            Some(Event::ConnAck(greeting)) if greeting.reason == 0 => {
+                Ok((client, greeting.session_present))
+            }
             Some(other) => Err(io::Error::other(format!("{other:?} instead of CONNACK"))),
             None => Err(ErrorKind::TimedOut.into()),
         }
@@ -216,6 +247,11 @@ impl Raw {
         }
     }
 
+    /// Whether no packet has come in part.
+    pub fn is_between(&self) -> bool {
+        self.input.len() == self.at
+    }
+
     /// Ends the connection without a DISCONNECT and waits until the broker has ended it too.
     pub fn vanish(mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -232,11 +268,7 @@ fn event(packet: &Packet<'_>) -> Result<Event, String> {
     let ack =
         |kind, ack: &fieldgate_mqtt::Ack<'_>| Event::Ack(kind, ack.packet_id.get(), ack.reason.0);
     Ok(match packet {
-        Packet::ConnAck(packet) => Event::ConnAck(
-            packet.session_present,
-            packet.reason.0,
-            packet.properties.assigned_client_id.is_some(),
-        ),
+        Packet::ConnAck(packet) => Event::ConnAck(greeting(packet)),
         Packet::Publish(packet) => Event::Publish(Box::new(message(packet))),
         Packet::PubAck(packet) => ack(AckKind::PubAck, packet),
         Packet::PubRec(packet) => ack(AckKind::PubRec, packet),
@@ -248,6 +280,20 @@ fn event(packet: &Packet<'_>) -> Result<Event, String> {
         Packet::Disconnect(packet) => Event::Disconnect(packet.reason.0),
         other => return Err(format!("a server does not send {other:?}")),
     })
+}
+
+fn greeting(packet: &ConnAck<'_>) -> Greeting {
+    let properties = &packet.properties;
+    Greeting {
+        session_present: packet.session_present,
+        reason: packet.reason.0,
+        assigned: properties.assigned_client_id.map(Into::into),
+        session_expiry: properties.session_expiry,
+        receive_maximum: properties.receive_maximum.map(Into::into),
+        maximum_packet_size: properties.maximum_packet_size.map(Into::into),
+        topic_alias_maximum: properties.topic_alias_maximum,
+        keep_alive: properties.server_keep_alive,
+    }
 }
 
 fn message(packet: &fieldgate_mqtt::Publish<'_>) -> Message {
