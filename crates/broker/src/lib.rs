@@ -286,8 +286,8 @@ impl Broker {
     pub async fn shutdown(self) {
         self.hub.stopping.store(true, Ordering::Relaxed);
         let until = Instant::now() + self.hub.config.shutdown_grace;
-        for cell in self.hub.cells() {
-            cell.kick(ReasonCode::SERVER_SHUTTING_DOWN);
+        for slot in self.hub.slots() {
+            slot.kick(ReasonCode::SERVER_SHUTTING_DOWN);
         }
         while self.hub.serving.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;

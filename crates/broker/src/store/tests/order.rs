@@ -4,13 +4,13 @@ use fieldgate_mqtt::Version;
 
 use super::*;
 use crate::hub::Router;
-use crate::hub::deliver::{Batch as Deliveries, Post, deliver};
+use crate::hub::deliver::{Batch as Deliveries, DeliveryScratch, deliver};
 use crate::hub::session_slot::{SessionSlot, Sink, Wire};
 use crate::testing::message;
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::session::{Peer, Tally, Turn};
 
-fn connect(cell: &SessionSlot) {
+fn connect(slot: &SessionSlot) {
     let mut wire = Wire::new(crate::origin::Remote::Unix);
     let peer = Peer {
         version: Version::V5,
@@ -19,11 +19,11 @@ fn connect(cell: &SessionSlot) {
         alias_maximum: 0,
         keep: true,
     };
-    let mut inner = cell.lock();
+    let mut inner = slot.lock();
     let mut turn = Turn {
         now: Instant::now(),
         out: &mut wire.out,
-        held: &mut wire.held,
+        pending: &mut wire.pending,
         journal: &mut Journal::default(),
         tally: &mut Tally::default(),
     };
@@ -42,7 +42,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
         let folder = Folder::new(&format!("order-{name}"));
         let (store, _) = open(&folder.store());
         assert_eq!(write(&store, vec![session(1)]), Outcome::Kept);
-        let cell = SessionSlot::new(
+        let slot = SessionSlot::new(
             1,
             "client 1",
             crate::Limits::default().session(),
@@ -50,7 +50,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
             (crate::hub::owner::Owner::Unknown, &Arc::default()),
         );
         if is_connected {
-            connect(&cell);
+            connect(&slot);
         }
         let router = Router::new(&Arc::default());
         let grant = Grant {
@@ -59,11 +59,11 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
             retain_as_published: false,
             id: 0,
         };
-        router.subscribe(&cell, filter, grant);
+        router.subscribe(&slot, filter, grant);
         let message = message("a/b", b"payload");
         let mut deliveries = Deliveries::default();
         deliveries.push(Routed::kept(&message), &Arc::new(router.matches("a/b").0));
-        let mut post = Post::default();
+        let mut post = DeliveryScratch::default();
         let sender = crate::hub::deliver::Sender {
             session: 2,
             now: Instant::now(),
@@ -73,9 +73,9 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
         deliver(&deliveries, &sender, &mut post);
         // Before the turn of its publisher ends the client is back, if it was away, and acknowledges.
         if !is_connected {
-            connect(&cell);
+            connect(&slot);
         }
-        let inner = cell.lock();
+        let inner = slot.lock();
         assert_eq!(inner.session.backlog(), 1, "{name}");
         let Sink::Wire(wire) = &inner.sink else {
             panic!("{name}")

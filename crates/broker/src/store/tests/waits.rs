@@ -82,7 +82,7 @@ fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sen
     let folder = Folder::new("awaited");
     let (store, _) = open(&folder.store());
     let limits = crate::Limits::default().session();
-    let cell = crate::hub::session_slot::SessionSlot::new(
+    let slot = crate::hub::session_slot::SessionSlot::new(
         1,
         "client 1",
         limits,
@@ -93,7 +93,7 @@ fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sen
         changes: vec![queued(1, 0)],
         ..Journal::default()
     };
-    journal.await_those_after(0, &cell);
+    journal.await_those_after(0, &slot);
     journal.changes.push(patient(2, 0, 60_000));
     store.submit_sent(1, &mut journal);
     assert!(store.shared.inbox().batch.awaited.is_empty());
