@@ -8,6 +8,8 @@ mod due;
 mod ending;
 pub(crate) mod inbox;
 mod notices;
+#[cfg(test)]
+mod order_tests;
 mod own;
 pub(crate) mod owner;
 mod persist;
@@ -35,13 +37,13 @@ use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::origin::Remote;
-use crate::store::{Store, StoreError};
 use fieldgate_broker_core::budget::{Budget, Pot};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::outbox::Outbox;
 use fieldgate_broker_core::record::Will;
 use fieldgate_broker_core::router::{self, Retained};
 use fieldgate_broker_core::session::{Peer, Tally, Turn};
+use fieldgate_broker_store::{Store, StoreError};
 
 /// The subscriptions of all sessions.
 pub(crate) type Router = router::Router<SessionSlot>;

@@ -14,9 +14,7 @@ mod link;
 mod net;
 mod network;
 mod origin;
-mod reserved;
 mod shown;
-mod store;
 mod sys;
 #[cfg(test)]
 mod testing;
@@ -45,17 +43,17 @@ pub use door::Door;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_broker_core::message::Message;
 pub use fieldgate_broker_core::router::{LevelView, RetainedView};
+pub use fieldgate_broker_store::{StoreConfig, StoreError};
 pub use fieldgate_mqtt::QoS;
 pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use net::{Bound, Encryption, SocketFile, TlsError, TlsFile, bind};
 pub use network::{Network, NoNetwork};
-pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
+use fieldgate_broker_store::Store;
 use hub::Hub;
 use net::{Certificates, Gate, Worker};
-use store::Store;
 
 /// How often expired retained messages are looked for, and certificates that have changed.
 const PURGE: Duration = Duration::from_secs(30);

@@ -8,13 +8,13 @@ use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_pu
 
 use super::congestion::Pressure;
 use super::session_slot::{Inner, SessionSlot, Sink, wake};
-use crate::store::Store;
 use fieldgate_broker_core::budget::{Budget, SMALL};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::outbox::{Pool, SHARE_FROM};
 use fieldgate_broker_core::router::{self, Terms};
 use fieldgate_broker_core::session::{Tally, Turn};
+use fieldgate_broker_store::Store;
 
 type Group = router::Group<SessionSlot>;
 type Matches = router::Matches<SessionSlot>;

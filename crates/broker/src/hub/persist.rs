@@ -8,10 +8,10 @@ use super::session_slot::{Inner, SessionSlot, Sink, Standing};
 use crate::access::Principal;
 use crate::counters::add;
 use crate::hub::Hub;
-use crate::store::{Recovered, RecoveredSession, Store};
 use fieldgate_broker_core::journal::{Change, Journal};
 use fieldgate_broker_core::pending_acks::PendingAcks;
 use fieldgate_broker_core::record::SessionRecord;
+use fieldgate_broker_store::{Recovered, RecoveredSession, Store};
 
 impl Hub {
     /// Hands over everything in `journal`, and lets the answers that were held for it go after that.

@@ -20,11 +20,11 @@ use crate::hub::session_slot::Wire;
 use crate::net::Worker;
 use crate::net::effort::Begun;
 use crate::net::end::End;
-use crate::store::Store;
 use fieldgate_broker_core::journal::{Journal, Sent};
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::router::Stored;
 use fieldgate_broker_core::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
+use fieldgate_broker_store::Store;
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
 /// rest of what the client sent waits with it.
