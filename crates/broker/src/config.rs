@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::access::{OwnTopics, Takeover, Users};
 use crate::endpoint::Listener;
 use crate::network::Network;
+use fieldgate_broker_access::{OwnTopics, Takeover, Users};
 use fieldgate_broker_core::session;
 use fieldgate_broker_store::StoreConfig;
 

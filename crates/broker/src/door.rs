@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::access::NotLetIn;
 use crate::counters::Totals;
 use crate::hub::Hub;
+use fieldgate_broker_access::NotLetIn;
 use fieldgate_broker_core::reserved::is_brokers;
 use fieldgate_broker_store::Store;
 

@@ -3,7 +3,6 @@
 //! `session` is a pure state machine, `router` says who gets what, `deliver` takes it there, and
 //! `net` is the only module that touches a socket. Nothing here knows a device.
 
-mod access;
 mod addresses;
 mod config;
 mod counters;
@@ -32,15 +31,15 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use access::{
-    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role, Rule,
-    Takeover, User, Users,
-};
 pub use config::{Config, Limits};
 pub use counters::Totals;
 pub use door::ClientView;
 pub use door::Door;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
+pub use fieldgate_broker_access::{
+    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role, Rule,
+    Takeover, User, Users,
+};
 pub use fieldgate_broker_core::message::Message;
 pub use fieldgate_broker_core::router::{LevelView, RetainedView};
 pub use fieldgate_broker_store::{StoreConfig, StoreError};
@@ -50,7 +49,7 @@ pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use net::{Bound, Encryption, SocketFile, TlsError, TlsFile, bind};
 pub use network::{Network, NoNetwork};
 
-use access::Policy;
+use fieldgate_broker_access::Policy;
 use fieldgate_broker_store::Store;
 use hub::Hub;
 use net::{Certificates, Gate, Worker};

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::Door;
-use crate::access::Principal;
 use crate::hub::session_slot::{SessionSlot, Sink};
+use fieldgate_broker_access::Principal;
 use fieldgate_broker_core::router::LevelView;
 
 /// Subscriptions of one client that are told.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fieldgate_mqtt::ReasonCode;
 
 use super::session_slot::{SessionSlot, Standing};
-use crate::access::Policy;
 use crate::hub::Hub;
+use fieldgate_broker_access::Policy;
 use fieldgate_broker_core::journal::Journal;
 
 impl Hub {

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use super::deliver::{DeliveryScratch, deliver};
 use super::session_slot::SessionSlot;
-use crate::access::OwnTopics;
 use crate::counters::add;
 use crate::hub::Hub;
 use crate::hub::MatchCache;
 use crate::shown::shown;
+use fieldgate_broker_access::OwnTopics;
 use fieldgate_broker_core::message::{Message, Routed};
 
 /// How links begin their client identifiers.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::access::Principal;
 use crate::shown::shown;
+use fieldgate_broker_access::Principal;
 
 /// Whose share a session takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -15,9 +15,9 @@ use foldhash::fast::RandomState;
 
 use super::owner::Owner;
 use super::session_slot::{Inner, SessionSlot, Sink};
-use crate::access::Denial;
 use crate::counters::add;
 use crate::hub::Hub;
+use fieldgate_broker_access::Denial;
 use fieldgate_broker_core::budget::SMALL;
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::session::Tally;

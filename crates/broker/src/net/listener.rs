@@ -21,7 +21,8 @@ use crate::addresses::Ticket;
 use crate::counters::{Counted, add};
 use crate::endpoint::Origins;
 use crate::hub::Hub;
-use crate::origin::{Origin, Remote, network};
+use crate::origin::{Origin, Remote};
+use fieldgate_broker_access::network;
 use fieldgate_broker_core::budget::Share;
 
 /// So many connections one worker serves alone.

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::{AckKind, Disconnect, Packet, Publish, QoS, ReasonCode, Version, decode};
 
 use super::Client;
-use crate::access::{OwnTopics, Rights};
 use crate::counters::add;
 use crate::hub::Departure;
 use crate::hub::MatchCache;
@@ -20,6 +19,7 @@ use crate::hub::session_slot::Wire;
 use crate::net::Worker;
 use crate::net::effort::Begun;
 use crate::net::end::End;
+use fieldgate_broker_access::{OwnTopics, Rights};
 use fieldgate_broker_core::journal::{Journal, Sent};
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::router::Stored;

@@ -14,7 +14,6 @@ use fieldgate_mqtt::{
 use super::login::Login;
 use super::{Connection, State};
 use crate::Limits;
-use crate::access::{Claim, Denial as Refusal, Judgement, Principal, Question, Rights};
 use crate::counters::{Counted, add};
 use crate::hub::owner::Owner;
 use crate::hub::session_slot::Standing;
@@ -22,7 +21,8 @@ use crate::hub::{Arrival, Hub};
 use crate::net::client::Client;
 use crate::net::end::End;
 use crate::net::stream::Stream;
-use crate::origin::network;
+use fieldgate_broker_access::network;
+use fieldgate_broker_access::{Claim, Denial as Refusal, Judgement, Principal, Question, Rights};
 use fieldgate_broker_core::budget::Pot;
 use fieldgate_broker_core::message::Message;
 use fieldgate_broker_core::record::Will as KeptWill;

@@ -10,10 +10,10 @@ use fieldgate_mqtt::ReasonCode;
 use tokio::sync::oneshot;
 
 use super::{Connection, State};
-use crate::access::{DelayedRefusal, Denial, Principal, Verdict, WRONG_LOGIN};
 use crate::counters::add;
 use crate::net::stream::Stream;
 use crate::shown::shown;
+use fieldgate_broker_access::{DelayedRefusal, Denial, Principal, Verdict, WRONG_LOGIN};
 
 /// How long a client may wait for its password to be checked, on top of the time to connect.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -57,7 +57,7 @@ impl PasswordHash {
     }
 
     /// Whether `password` is the one that was hashed. `None` if there is no memory to find out.
-    pub(crate) fn verify(&self, password: &[u8]) -> Option<bool> {
+    pub fn verify(&self, password: &[u8]) -> Option<bool> {
         use argon2::password_hash::Error;
         if password.len() > PASSWORD_MAX {
             return Some(false);
@@ -71,7 +71,7 @@ impl PasswordHash {
     }
 
     /// What a check costs, comparable with others: memory and passes over it.
-    pub(crate) fn cost(&self) -> u64 {
+    pub fn cost(&self) -> u64 {
         let hash = phc::PasswordHash::new(&self.0).ok();
         let params = hash.and_then(|hash| Params::try_from(&hash).ok());
         params.map_or(0, |params| {

@@ -1,7 +1,7 @@
 //! How two topic filters relate. Both are valid and without `$share/GROUP/`.
 
 /// Whether some topic matches both filters.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
     if is_apart(one, other) || is_apart(other, one) {
         return false;
     }
@@ -18,7 +18,7 @@ pub(super) fn overlap(one: &str, other: &str) -> bool {
 
 /// Whether every topic that matches `inner` matches `outer`. May say no where `outer` is an
 /// unusual way to write `#`.
-pub(super) fn covers(outer: &str, inner: &str) -> bool {
+pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     if is_apart(outer, inner) {
         return false;
     }

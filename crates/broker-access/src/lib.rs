@@ -6,6 +6,7 @@
 mod filter;
 mod lines;
 mod login;
+mod network;
 mod own;
 mod password;
 mod rate_limit;
@@ -21,10 +22,11 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::ReasonCode;
 
-pub(crate) use login::{DelayedRefusal, Logins, Question, Verdict};
+pub use login::{DelayedRefusal, Logins, Question, Verdict};
+pub use network::network;
 pub use own::OwnTopics;
 pub use password::{PasswordError, PasswordHash};
-pub(crate) use rights::Rights;
+pub use rights::Rights;
 pub use users::{FilterError, Permission, Role, Rule, User, Users};
 
 use fieldgate_broker_core::record::Identity;
@@ -34,9 +36,10 @@ const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$ZmllbGRnYXRlIGRlY295$TnbwXIE
 
 /// The rights of one broker's clients.
 #[derive(Debug)]
-pub(crate) struct Access {
+pub struct Access {
     policy: Mutex<Arc<Policy>>,
-    pub(crate) logins: Logins,
+    /// Checks passwords.
+    pub logins: Logins,
     takeover: Takeover,
     own: RwLock<Arc<OwnTopics>>,
     refused: Mutex<Refused>,
@@ -84,7 +87,8 @@ pub enum NotLetIn {
 }
 
 impl Access {
-    pub(crate) fn new(policy: Policy, takeover: Takeover, own: OwnTopics, logins: Logins) -> Self {
+    /// `own` are the topics of the program.
+    pub fn new(policy: Policy, takeover: Takeover, own: OwnTopics, logins: Logins) -> Self {
         Self {
             policy: Mutex::new(Arc::new(policy)),
             logins,
@@ -96,23 +100,24 @@ impl Access {
     }
 
     /// The topics that are the program's now.
-    pub(crate) fn own(&self) -> Arc<OwnTopics> {
+    pub fn own(&self) -> Arc<OwnTopics> {
         Arc::clone(&self.own.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn set_own(&self, own: OwnTopics) {
+    /// From now on these topics are the program's.
+    pub fn set_own(&self, own: OwnTopics) {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(own);
     }
 
     /// Whether `what` was not refused before.
-    pub(crate) fn is_first(&self, what: impl Hash) -> bool {
+    pub fn is_first(&self, what: impl Hash) -> bool {
         let hash = self.hasher.hash_one(what);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.is_first(hash, Instant::now())
     }
 
     /// Whether a client may have the session that has its identifier. `comer` has proven who it is.
-    pub(crate) fn may_take_over(&self, owner: &Principal, comer: &Principal) -> Result<(), Denial> {
+    pub fn may_take_over(&self, owner: &Principal, comer: &Principal) -> Result<(), Denial> {
         let is_open = self.takeover == Takeover::Any || owner.user().is_none();
         if is_open || owner.user() == comer.user() || !self.policy().may_return(owner) {
             return Ok(());
@@ -122,7 +127,7 @@ impl Access {
 
     /// Whether a user has this password, asked by another door of the same house: its attempts count with those of
     /// MQTT clients, and take as long whether there is such a user or not.
-    pub(crate) async fn authenticate(
+    pub async fn authenticate(
         &self,
         user: &str,
         password: &[u8],
@@ -156,12 +161,12 @@ impl Access {
     }
 
     /// What holds now.
-    pub(crate) fn policy(&self) -> Arc<Policy> {
+    pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.lock())
     }
 
     /// From now on `policy` holds.
-    pub(crate) fn replace(&self, policy: Policy) -> Arc<Policy> {
+    pub fn replace(&self, policy: Policy) -> Arc<Policy> {
         let policy = Arc::new(policy);
         *self.lock() = Arc::clone(&policy);
         self.logins.forget();
@@ -198,7 +203,7 @@ impl From<Identity> for Principal {
 
 /// Users and rules, unchanging.
 #[derive(Debug)]
-pub(crate) struct Policy {
+pub struct Policy {
     allow_anonymous: bool,
     anonymous: Rules,
     users: HashMap<Box<str>, Account>,
@@ -221,33 +226,39 @@ struct Rules {
 
 /// What a client says about itself, and what is known about it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Claim<'a> {
+pub struct Claim<'a> {
     /// The user name that the transport has proven, by a client certificate.
-    pub(crate) proven: Option<&'a str>,
-    pub(crate) user: Option<&'a str>,
+    pub proven: Option<&'a str>,
+    /// The user name that it says, without a proof.
+    pub user: Option<&'a str>,
     /// On this machine.
-    pub(crate) local: bool,
+    pub local: bool,
     /// What its listener says of clients without a name, if it says anything.
-    pub(crate) allow_anonymous: Option<bool>,
+    pub allow_anonymous: Option<bool>,
 }
 
 /// Who a client is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Principal {
+pub enum Principal {
     /// Without a name; `local` on this machine, `allowed` as the listener says.
     Anonymous {
+        /// On this machine.
         local: bool,
+        /// What its listener says of clients without a name.
         allowed: Option<bool>,
     },
+    /// The user of this name.
     User {
+        /// The name.
         name: Arc<str>,
+        /// How it proved that.
         proof: Proof,
     },
 }
 
 /// How a user proved who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub enum Proof {
     /// With the password that has this hash.
     Password(PasswordHash),
     /// With a client certificate.
@@ -258,27 +269,32 @@ pub(crate) enum Proof {
 
 /// Why a client is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Denial {
-    pub(crate) reason: ReasonCode,
-    pub(crate) what: &'static str,
+pub struct Denial {
+    /// As the client is told.
+    pub reason: ReasonCode,
+    /// For the log, and for clients of MQTT 5.
+    pub what: &'static str,
 }
 
 /// What a claim comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub enum Judgement {
     /// There is nothing to prove.
     Known(Principal),
     /// The client is this if its password has this hash, and if such a user exists at all.
     Prove {
+        /// Who it then is.
         principal: Principal,
+        /// The hash of the password.
         hash: PasswordHash,
+        /// Whether there is such a user.
         exists: bool,
     },
 }
 
 impl Principal {
     /// What of it outlives the process.
-    pub(crate) fn identity(&self) -> Identity {
+    pub fn identity(&self) -> Identity {
         match self {
             Self::Anonymous { local, allowed } => Identity::Anonymous {
                 local: *local,
@@ -288,7 +304,8 @@ impl Principal {
         }
     }
 
-    pub(crate) fn user(&self) -> Option<&str> {
+    /// The user name; `None` without one.
+    pub fn user(&self) -> Option<&str> {
         match self {
             Self::Anonymous { .. } => None,
             Self::User { name, .. } => Some(name),
@@ -316,7 +333,8 @@ impl Rules {
 }
 
 impl Policy {
-    pub(crate) fn new(allow_anonymous: bool, users: Users) -> Self {
+    /// `allow_anonymous` lets in clients without a name from anywhere.
+    pub fn new(allow_anonymous: bool, users: Users) -> Self {
         let hashes = users
             .named
             .values()
@@ -340,7 +358,7 @@ impl Policy {
     }
 
     /// Who a client is, or what it has to prove.
-    pub(crate) fn judge(&self, claim: &Claim<'_>) -> Result<Judgement, Denial> {
+    pub fn judge(&self, claim: &Claim<'_>) -> Result<Judgement, Denial> {
         let anonymous = Principal::Anonymous {
             local: claim.local,
             allowed: claim.allow_anonymous,
@@ -388,18 +406,14 @@ impl Policy {
     }
 
     /// What a client that has proven who it is may do, or why it may not be here.
-    pub(crate) fn rights(&self, principal: &Principal, client_id: &str) -> Result<Rights, Denial> {
+    pub fn rights(&self, principal: &Principal, client_id: &str) -> Result<Rights, Denial> {
         let (rights, denial) = self.review(principal, client_id);
         denial.map_or(Ok(rights), Err)
     }
 
     /// The rights of a session, and why its client may not be here, if so. They differ after a
     /// change of the password: the client has to log in again, and its session waits for it.
-    pub(crate) fn review(
-        &self,
-        principal: &Principal,
-        client_id: &str,
-    ) -> (Rights, Option<Denial>) {
+    pub fn review(&self, principal: &Principal, client_id: &str) -> (Rights, Option<Denial>) {
         let stranger = |denial| (Rights::none(), Some(denial));
         match principal {
             Principal::Anonymous { local, allowed } => {
@@ -438,7 +452,8 @@ const NO_NAME: Denial = Denial {
     reason: ReasonCode::NOT_AUTHORIZED,
     what: "a user name is needed",
 };
-pub(crate) const WRONG_LOGIN: Denial = Denial {
+/// The user name or the password is wrong.
+pub const WRONG_LOGIN: Denial = Denial {
     reason: ReasonCode::BAD_USER_NAME_OR_PASSWORD,
     what: "wrong user name or password",
 };

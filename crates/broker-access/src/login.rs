@@ -21,7 +21,8 @@ const DELAYED_MAX: usize = 1024;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// It is the password.
     Right,
     /// A wrong password, or there is no such user.
     Wrong,
@@ -32,13 +33,17 @@ pub(crate) enum Verdict {
 }
 
 /// Credentials to check.
-pub(crate) struct Question {
-    pub(crate) user: Arc<str>,
-    pub(crate) password: Box<[u8]>,
-    pub(crate) hash: PasswordHash,
+pub struct Question {
+    /// The user name.
+    pub user: Arc<str>,
+    /// What the client gave as the password.
+    pub password: Box<[u8]>,
+    /// The hash that it must have.
+    pub hash: PasswordHash,
     /// False if there is no such user: then `hash` is another user's, and only takes the time.
-    pub(crate) exists: bool,
-    pub(crate) peer: IpAddr,
+    pub exists: bool,
+    /// Where the client is.
+    pub peer: IpAddr,
 }
 
 struct Job {
@@ -48,7 +53,7 @@ struct Job {
 
 /// The checks of one broker.
 #[derive(Clone)]
-pub(crate) struct Logins(Arc<Shared>);
+pub struct Logins(Arc<Shared>);
 
 struct Shared {
     at_once: usize,
@@ -66,7 +71,7 @@ struct Queue {
 
 impl Logins {
     /// At most `waiting` wait; an address has `failed` failures in a row.
-    pub(crate) fn new(waiting: usize, failed: u32) -> Self {
+    pub fn new(waiting: usize, failed: u32) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             // Half of the processors stay free for those who are in.
@@ -83,7 +88,7 @@ impl Logins {
     }
 
     /// Checks credentials. To be called on a tokio runtime, whose blocking threads do the work.
-    pub(crate) fn check(&self, question: Question, now: Instant) -> oneshot::Receiver<Verdict> {
+    pub fn check(&self, question: Question, now: Instant) -> oneshot::Receiver<Verdict> {
         let (answer, receiver) = oneshot::channel();
         let shared = &self.0;
         if shared.is_proven(&question, now) {
@@ -122,19 +127,19 @@ impl Logins {
     }
 
     /// Forgets who was right: users have changed.
-    pub(crate) fn forget(&self) {
+    pub fn forget(&self) {
         lock(&self.0.proven).clear();
     }
 
     /// Checks nothing any more, so that the threads that do can end.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let mut queue = self.0.queue();
         queue.closed = true;
         queue.jobs.clear();
     }
 
     /// A place among the refused that are kept waiting, if there is one.
-    pub(crate) fn delay_refusal(&self) -> Option<DelayedRefusal> {
+    pub fn delay_refusal(&self) -> Option<DelayedRefusal> {
         let delayed = &self.0.delayed;
         let taken = delayed.fetch_add(1, Ordering::Relaxed);
         let place = DelayedRefusal(Arc::clone(&self.0));
@@ -149,7 +154,7 @@ impl fmt::Debug for Logins {
 }
 
 /// One refused client that is kept waiting.
-pub(crate) struct DelayedRefusal(Arc<Shared>);
+pub struct DelayedRefusal(Arc<Shared>);
 
 impl Drop for DelayedRefusal {
     fn drop(&mut self) {

@@ -120,7 +120,7 @@ impl Rule {
     }
 
     /// Whether it is the same for all clients of all users.
-    pub(super) fn is_fixed(&self) -> bool {
+    pub(crate) fn is_fixed(&self) -> bool {
         !self.filter.contains("%c") && !self.filter.contains("%u")
     }
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What waits, by where it comes from.
 #[derive(Debug)]
-pub(super) struct Lines<T> {
+pub(crate) struct Lines<T> {
     /// In the order of their turns.
     blocks: VecDeque<Block<T>>,
     len: usize,
@@ -37,7 +37,7 @@ const BYTES_MAX: usize = 2 << 20;
 
 impl<T> Lines<T> {
     /// Room for `max` jobs. A block may have a quarter of it, an address a sixteenth.
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
             blocks: VecDeque::new(),
             len: 0,
@@ -47,7 +47,7 @@ impl<T> Lines<T> {
     }
 
     /// Puts `job`, of so many `bytes`, at the end of its line. Gives it back if there is no room.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         address: IpAddr,
         is_behind: bool,
@@ -82,7 +82,7 @@ impl<T> Lines<T> {
         Ok(())
     }
 
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let mut block = self.blocks.pop_front()?;
         let first = block.addresses.iter().position(|line| !line.is_behind);
         let mut line = block.addresses.remove(first.unwrap_or(0))?;
@@ -99,7 +99,7 @@ impl<T> Lines<T> {
         Some(job)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::new(self.max);
     }
 }

@@ -21,25 +21,25 @@ const PROVEN_MAX: usize = 16 * 1024;
 type Seal = [u8; 32];
 
 /// The digests, and when each was last used.
-pub(super) struct VerifiedCache {
+pub(crate) struct VerifiedCache {
     /// `None` if the system gives no random numbers: then nothing is remembered.
     key: Option<Seal>,
     seals: HashMap<Seal, Instant>,
 }
 
 impl VerifiedCache {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             key: random_key(),
             seals: HashMap::new(),
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.seals.clear();
     }
 
-    pub(super) fn seal(&self, user: &str, hash: &PasswordHash, password: &[u8]) -> Option<Seal> {
+    pub(crate) fn seal(&self, user: &str, hash: &PasswordHash, password: &[u8]) -> Option<Seal> {
         let mut digest = Blake2b256::new();
         digest.update(self.key?);
         for part in [user.as_bytes(), hash.as_str().as_bytes(), password] {
@@ -50,7 +50,7 @@ impl VerifiedCache {
     }
 
     /// Whether the credentials are known to be right.
-    pub(super) fn contains(&mut self, seal: &Seal, now: Instant) -> bool {
+    pub(crate) fn contains(&mut self, seal: &Seal, now: Instant) -> bool {
         let Some(used) = self.seals.get_mut(seal) else {
             return false;
         };
@@ -63,7 +63,7 @@ impl VerifiedCache {
         fresh
     }
 
-    pub(super) fn insert(&mut self, seal: Seal, now: Instant) {
+    pub(crate) fn insert(&mut self, seal: Seal, now: Instant) {
         if self.seals.len() >= PROVEN_MAX {
             self.seals
                 .retain(|_, used| now.saturating_duration_since(*used) < KEPT);

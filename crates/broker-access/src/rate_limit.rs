@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::origin::network;
+use crate::network::network;
 
 /// An address may fail once in this time in the long run.
 const REFILL: Duration = Duration::from_secs(1);
@@ -17,14 +17,14 @@ const ADDRESSES_MAX: usize = 4096;
 
 /// When each address will have been forgiven everything.
 #[derive(Debug)]
-pub(super) struct RateLimit {
+pub(crate) struct RateLimit {
     allowance: Duration,
     forgiven: HashMap<IpAddr, Instant>,
 }
 
 impl RateLimit {
     /// Lets an address fail `in_a_row` times at once.
-    pub(super) fn new(in_a_row: u32) -> Self {
+    pub(crate) fn new(in_a_row: u32) -> Self {
         Self {
             allowance: REFILL * in_a_row.max(1),
             forgiven: HashMap::new(),
@@ -32,18 +32,18 @@ impl RateLimit {
     }
 
     /// Whether the address has failed too often lately.
-    pub(super) fn is_out(&self, peer: IpAddr, now: Instant) -> bool {
+    pub(crate) fn is_out(&self, peer: IpAddr, now: Instant) -> bool {
         let forgiven = self.forgiven.get(&network(peer));
         forgiven.is_some_and(|at| at.saturating_duration_since(now) + REFILL > self.allowance)
     }
 
     /// Whether the address has failed lately, be it only once.
-    pub(super) fn has_failed(&self, peer: IpAddr, now: Instant) -> bool {
+    pub(crate) fn has_failed(&self, peer: IpAddr, now: Instant) -> bool {
         let forgiven = self.forgiven.get(&network(peer));
         forgiven.is_some_and(|at| *at > now)
     }
 
-    pub(super) fn failed(&mut self, peer: IpAddr, now: Instant) {
+    pub(crate) fn failed(&mut self, peer: IpAddr, now: Instant) {
         let peer = network(peer);
         if !self.forgiven.contains_key(&peer) {
             self.make_room(now);

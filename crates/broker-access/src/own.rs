@@ -33,7 +33,7 @@ impl OwnTopics {
     }
 
     /// How many levels of `topic` a rule has to name; `None` if it is anyone's.
-    pub(crate) fn levels_of(&self, topic: &str) -> Option<usize> {
+    pub fn levels_of(&self, topic: &str) -> Option<usize> {
         if self.base.is_empty() {
             return None;
         }

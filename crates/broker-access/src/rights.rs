@@ -10,7 +10,7 @@ use fieldgate_broker_core::reserved::is_brokers;
 
 /// The rights of one session. Cheap to copy; without rules there is nothing to look up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rights(Option<Arc<[Clause]>>);
+pub struct Rights(Option<Arc<[Clause]>>);
 
 /// A rule for one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +40,16 @@ impl Permission {
 
 impl Rights {
     /// Everything that a client may do at all.
-    pub(crate) fn all() -> Self {
+    pub fn all() -> Self {
         Self(None)
     }
 
-    pub(crate) fn none() -> Self {
+    /// None at all.
+    pub fn none() -> Self {
         Self(Some([].into()))
     }
 
-    pub(super) fn bind(rules: &[Rule], client_id: &str, user: Option<&str>) -> Self {
+    pub(crate) fn bind(rules: &[Rule], client_id: &str, user: Option<&str>) -> Self {
         let values = Values {
             client_id,
             user: user.unwrap_or_default(),
@@ -58,24 +59,25 @@ impl Rights {
         ))
     }
 
-    pub(crate) fn are_limited(&self) -> bool {
+    /// Whether there is anything that it may not do.
+    pub fn are_limited(&self) -> bool {
         self.0.is_some()
     }
 
     /// Whether a message may be published to `topic`. `$` topics are the broker's own, but for those of bridges. Of a topic of the program's own
     /// `own` tells how many levels a rule must name to permit it.
-    pub(crate) fn may_write(&self, topic: &str, own: Option<usize>) -> bool {
+    pub fn may_write(&self, topic: &str, own: Option<usize>) -> bool {
         !is_brokers(topic) && self.may(topic, Wish::Write, own)
     }
 
     /// Whether messages of `topic` may be delivered.
-    pub(crate) fn may_read(&self, topic: &str) -> bool {
+    pub fn may_read(&self, topic: &str) -> bool {
         self.may(topic, Wish::Read, None)
     }
 
     /// Whether all topics that differ from `topic` in the last of their levels, of which it has several, may be read if
     /// it may: no rule names such a level.
-    pub(crate) fn reads_alike(&self, topic: &str) -> bool {
+    pub fn reads_alike(&self, topic: &str) -> bool {
         let names_last = |clause: &Clause| {
             let mut levels = clause.filter.split('/');
             let mut above = topic.split('/');
@@ -105,7 +107,7 @@ impl Rights {
 
     /// Whether a subscription to `filter` makes sense: some of its topics may be read. Whether
     /// a message may is asked message by message.
-    pub(crate) fn may_subscribe(&self, filter: &str) -> bool {
+    pub fn may_subscribe(&self, filter: &str) -> bool {
         let Some(clauses) = &self.0 else { return true };
         let filter = topic::parse_share(filter).map_or(filter, |(_, shared)| shared);
         let mut denied: Vec<&str> = Vec::new();
