@@ -11,7 +11,7 @@ use std::task::Waker;
 use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 
 use super::*;
-use fieldgate_broker_core::journal::{Awaiting, Entry};
+use fieldgate_broker_core::journal::Entry;
 use fieldgate_broker_core::message::Message;
 use fieldgate_broker_core::record::{Identity, SessionRecord};
 use fieldgate_broker_core::router::{Grant, Ids};
@@ -33,20 +33,6 @@ fn message_with(
         payload,
     };
     Message::copy_of(&publish, expires, &Arc::default())
-}
-
-/// A session that waits for its messages.
-#[derive(Debug)]
-struct Waiting(u64);
-
-impl Awaiting for Waiting {
-    fn number(&self) -> u64 {
-        self.0
-    }
-
-    fn is_kept(&self, _: u64) {}
-
-    fn is_lost(&self, _: u64) {}
 }
 
 /// A folder of its own for a test, empty, gone at its end.

@@ -34,7 +34,6 @@ use crate::control::{
     self,
     server::{Buses, Control},
 };
-use crate::journal::ANSWER;
 use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
@@ -42,6 +41,7 @@ use crate::uplinks::Uplinks;
 use access_reload::Access;
 use commands::Commands;
 use fieldgate_config as config;
+use fieldgate_journal::ANSWER;
 use fieldgate_plant::Plant;
 use publisher::Publisher;
 use supervisor::Supervisor;

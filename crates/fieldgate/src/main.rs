@@ -11,7 +11,6 @@ mod console;
 mod control;
 mod daemon;
 mod health;
-mod journal;
 mod kinds;
 mod notify;
 mod output;
@@ -58,7 +57,7 @@ fn main() -> ExitCode {
 
 fn act(cli: Cli) -> Result<(), Stop> {
     let logs = matches!(cli.command, Command::Run(_)).then(Logs::default);
-    journal::install(cli.log, logs.clone()).map_err(Stop::Other)?;
+    fieldgate_journal::install(cli.log, logs.clone()).map_err(Stop::Other)?;
     match cli.command {
         Command::Run(run) => {
             tune_allocator();

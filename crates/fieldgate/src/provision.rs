@@ -1,9 +1,9 @@
 //! `fieldgate provision`: what became of the card's folder, told to the journal.
 
 use crate::args;
-use crate::journal::ANSWER;
 use crate::kinds::KINDS;
 use crate::stop::Stop;
+use fieldgate_journal::ANSWER;
 
 /// Takes what is new.
 ///

@@ -1,6 +1,21 @@
 //! What an answer waits for, and what it does not.
 
 use super::*;
+use fieldgate_broker_core::journal::Awaiting;
+
+/// A session that waits for its messages.
+#[derive(Debug)]
+struct Waiting(u64);
+
+impl Awaiting for Waiting {
+    fn number(&self) -> u64 {
+        self.0
+    }
+
+    fn is_kept(&self, _: u64) {}
+
+    fn is_lost(&self, _: u64) {}
+}
 
 /// A message to a client that is there and acknowledges soon.
 fn patient(session: u64, number: u64, patience: u64) -> Change {

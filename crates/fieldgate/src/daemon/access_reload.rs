@@ -8,7 +8,7 @@ use fieldgate_broker::{Broker, Users};
 use fieldgate_config::{self as config, Config, Report};
 
 use crate::console::Known;
-use crate::journal::ANSWER;
+use fieldgate_journal::ANSWER;
 
 /// What the broker was told last, and where from.
 pub(crate) struct Access {

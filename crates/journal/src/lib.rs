@@ -22,7 +22,7 @@ use limit::{Kind, Limiter, Subject};
 
 /// The target of lines that answer a person and whose number a file of theirs bounds, such as the
 /// mistakes in a configuration: all of them are written, and whole.
-pub(crate) const ANSWER: &str = "fieldgate::answer";
+pub const ANSWER: &str = "fieldgate::answer";
 
 /// Characters of a message.
 const MESSAGE_MAX: usize = 512;
@@ -42,7 +42,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// If there is one already. A journal that cannot be reached is no error: standard error is there.
-pub(crate) fn install(level: LevelFilter, kept: Option<Logs>) -> io::Result<()> {
+pub fn install(level: LevelFilter, kept: Option<Logs>) -> io::Result<()> {
     let journal = connected_to_journal().then(JournalLog::new);
     let sink: Box<dyn Log> = match journal {
         // The fields `DEVICE`, `BUS` and `TOPIC` are found there with `journalctl DEVICE=plc`.

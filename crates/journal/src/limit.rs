@@ -35,20 +35,20 @@ const KINDS_MAX: usize = 4_096;
 
 /// What a line is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
+pub(crate) enum Subject {
     Device(String),
     Bus(String),
 }
 
 impl Subject {
-    pub(super) fn field(&self) -> &'static str {
+    pub(crate) fn field(&self) -> &'static str {
         match self {
             Self::Device(_) => "DEVICE",
             Self::Bus(_) => "BUS",
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Device(name) | Self::Bus(name) => name,
         }
@@ -57,11 +57,11 @@ impl Subject {
 
 /// The kind of a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kind {
-    pub(super) level: Level,
+pub(crate) struct Kind {
+    pub(crate) level: Level,
     /// Where in the program it is written.
-    pub(super) place: Option<(&'static str, u32)>,
-    pub(super) subject: Option<Subject>,
+    pub(crate) place: Option<(&'static str, u32)>,
+    pub(crate) subject: Option<Subject>,
 }
 
 /// Lines of one kind.
@@ -79,14 +79,14 @@ struct Kept {
 
 /// That lines were left out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) kind: Kind,
-    pub(super) text: String,
+pub(crate) struct Told {
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
 }
 
 /// Decides what is written.
 #[derive(Debug, Default)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     kinds: HashMap<Kind, Kept>,
     /// Kinds of which lines were left out and not told.
     owing: usize,
@@ -94,7 +94,7 @@ pub(super) struct Limiter {
 
 impl Limiter {
     /// Whether a line may be written. If not, it is counted.
-    pub(super) fn admits(&mut self, kind: Kind, now: Instant) -> bool {
+    pub(crate) fn admits(&mut self, kind: Kind, now: Instant) -> bool {
         let allowance = allowance(kind.level);
         let kept = self.kept(kind, now);
         let whole_at = kept.whole_at.max(now);
@@ -113,7 +113,7 @@ impl Limiter {
     }
 
     /// A line of this kind was written.
-    pub(super) fn wrote(&mut self, kind: &Kind, text: &str) {
+    pub(crate) fn wrote(&mut self, kind: &Kind, text: &str) {
         let shared = kind.shared();
         let found = match self.kinds.contains_key(kind) {
             true => self.kinds.get_mut(kind),
@@ -125,12 +125,12 @@ impl Limiter {
     }
 
     /// Whether nothing was left out that is not told yet.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.owing == 0
     }
 
     /// What is to be told now: of floods that are over, or last for long; at the end, of all.
-    pub(super) fn due(&mut self, now: Instant, at_end: bool) -> Vec<Told> {
+    pub(crate) fn due(&mut self, now: Instant, at_end: bool) -> Vec<Told> {
         let mut all = Vec::new();
         for (kind, kept) in &mut self.kinds {
             let is_over = now.saturating_duration_since(kept.last) >= OVER;
