@@ -4,9 +4,10 @@
 mod old;
 mod waits;
 
+use waits::decided;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::task::Waker;
 
 use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 
@@ -144,26 +145,6 @@ fn write(store: &Store, changes: Vec<Change>) -> Outcome {
     };
     let ticket = store.submit(&mut journal);
     decided(store, &ticket)
-}
-
-fn decided(store: &Store, ticket: &Ticket) -> Outcome {
-    let this = std::thread::current();
-    let waker = Waker::from(Arc::new(Unpark(this)));
-    loop {
-        store.wake_at(ticket, &waker);
-        match store.outcome(ticket) {
-            Outcome::Undecided => std::thread::park(),
-            outcome => return outcome,
-        }
-    }
-}
-
-struct Unpark(std::thread::Thread);
-
-impl std::task::Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
 }
 
 /// What was recovered, short enough to compare.

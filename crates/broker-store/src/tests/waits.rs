@@ -17,6 +17,26 @@ impl Awaiting for Waiting {
     fn is_lost(&self, _: u64) {}
 }
 
+pub(super) fn decided(store: &Store, ticket: &Ticket) -> Outcome {
+    let this = std::thread::current();
+    let waker = Waker::from(Arc::new(Unpark(this)));
+    loop {
+        store.wake_at(ticket, &waker);
+        match store.outcome(ticket) {
+            Outcome::Undecided => std::thread::park(),
+            outcome => return outcome,
+        }
+    }
+}
+
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
 /// A message to a client that is there and acknowledges soon.
 fn patient(session: u64, number: u64, patience: u64) -> Change {
     let message = message_with("a/b", b"payload", QoS::AtLeastOnce, false, None);
