@@ -3,10 +3,11 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use fieldgate_test_device::{Act, Wire};
 use serde_json::Value;
 
 use crate::harness::{
-    faulty::{AFTER, BEFORE, Fault, OTHER, Server, Wire},
+    faulty::{AFTER, BEFORE, OTHER, Server},
     gateway::Gateway,
     modbus::Pymodbus,
     mqtt::{Subscriber, mosquitto_pub},
@@ -19,14 +20,14 @@ type Counts = &'static [&'static str];
 
 /// A fault, what counts it on each wire, and what is said of it.
 struct Case {
-    fault: Fault,
+    fault: Act,
     /// Counters that go up with each fault, and by nothing else; `None`: there is no such fault.
     tcp: Option<Counts>,
     rtu: Option<Counts>,
     says: &'static str,
 }
 
-const fn case(fault: Fault, tcp: Option<Counts>, rtu: Option<Counts>, says: &'static str) -> Case {
+const fn case(fault: Act, tcp: Option<Counts>, rtu: Option<Counts>, says: &'static str) -> Case {
     Case {
         fault,
         tcp,
@@ -38,133 +39,128 @@ const fn case(fault: Fault, tcp: Option<Counts>, rtu: Option<Counts>, says: &'st
 /// Of faults after which a connection makes no sense any more, the connection counts as well.
 const CASES: &[Case] = &[
     case(
-        Fault::Exception(1),
+        Act::Exception(1),
         Some(&["1"]),
         Some(&["1"]),
         "exception 1 (ILLEGAL FUNCTION)",
     ),
     case(
-        Fault::Exception(2),
+        Act::Exception(2),
         Some(&["2"]),
         Some(&["2"]),
         "exception 2 (ILLEGAL DATA ADDRESS)",
     ),
     case(
-        Fault::Exception(3),
+        Act::Exception(3),
         Some(&["3"]),
         Some(&["3"]),
         "exception 3 (ILLEGAL DATA VALUE)",
     ),
     case(
-        Fault::Exception(4),
+        Act::Exception(4),
         Some(&["4"]),
         Some(&["4"]),
         "exception 4 (SERVER DEVICE FAILURE)",
     ),
     case(
-        Fault::Exception(5),
+        Act::Exception(5),
         Some(&["5"]),
         Some(&["5"]),
         "exception 5 (ACKNOWLEDGE)",
     ),
     case(
-        Fault::Exception(6),
+        Act::Exception(6),
         Some(&["6"]),
         Some(&["6"]),
         "exception 6 (SERVER DEVICE BUSY)",
     ),
     case(
-        Fault::Exception(7),
+        Act::Exception(7),
         Some(&["7"]),
         Some(&["7"]),
         "exception 7 (NEGATIVE ACKNOWLEDGE)",
     ),
     case(
-        Fault::Exception(8),
+        Act::Exception(8),
         Some(&["8"]),
         Some(&["8"]),
         "exception 8 (MEMORY PARITY ERROR)",
     ),
     case(
-        Fault::Exception(10),
+        Act::Exception(10),
         Some(&["10"]),
         Some(&["10"]),
         "exception 10 (GATEWAY PATH UNAVAILABLE)",
     ),
     case(
-        Fault::Exception(11),
+        Act::Exception(11),
         Some(&["11"]),
         Some(&["11"]),
         "exception 11 (GATEWAY TARGET DEVICE FAILED",
     ),
     case(
-        Fault::Exception(0x7F),
+        Act::Exception(0x7F),
         Some(&["127"]),
         Some(&["127"]),
         "exception 127 (not in the specification)",
     ),
     case(
-        Fault::Check,
+        Act::WrongCheck,
         Some(&["crc_errors", "lost"]),
         Some(&["crc_errors"]),
         "",
     ),
     case(
-        Fault::Cut,
+        Act::CutOff,
         Some(&["wrong_lengths", "lost"]),
         Some(&["short_frames"]),
         "",
     ),
     case(
-        Fault::CutAndClose,
+        Act::Cut(10),
         Some(&["lost"]),
         None,
         "closed by the other end",
     ),
+    case(Act::Close, Some(&["lost"]), None, "closed by the other end"),
     case(
-        Fault::Close,
-        Some(&["lost"]),
-        None,
-        "closed by the other end",
-    ),
-    case(
-        Fault::OtherNumber,
+        Act::WrongId,
         Some(&["foreign_frames", "lost"]),
         None,
         "of another transaction",
     ),
     case(
-        Fault::OtherUnit,
+        Act::WrongUnit,
         Some(&["foreign_frames", "lost"]),
         Some(&["foreign_frames", "timeouts"]),
         "",
     ),
     case(
-        Fault::OtherFunction,
+        Act::WrongFunction,
         Some(&["wrong_answers", "lost"]),
         Some(&["wrong_answers"]),
         "of another function",
     ),
     case(
-        Fault::ByteCount,
+        Act::ByteCount,
         Some(&["wrong_answers", "lost"]),
         Some(&["short_frames"]),
         "",
     ),
     case(
-        Fault::OtherCount,
+        Act::Twofold,
         Some(&["wrong_answers", "lost"]),
         Some(&["wrong_answers"]),
         "wrong answer",
     ),
     case(
-        Fault::Late,
+        Act::Behind,
         Some(&["timeouts", "late_answers"]),
         Some(&["timeouts", "late_answers"]),
         "no answer within 500 ms",
     ),
     case(
-        Fault::Silence,
+        Act::Silence,
         Some(&["timeouts"]),
         Some(&["timeouts"]),
         "no answer within 500 ms",
@@ -181,7 +177,7 @@ impl Case {
 
     /// Whether the unit itself has answered: then only its point is bad.
     fn is_refusal(&self) -> bool {
-        matches!(self.fault, Fault::Exception(code) if ![10, 11].contains(&code))
+        matches!(self.fault, Act::Exception(code) if ![10, 11].contains(&code))
     }
 
     /// The counters of the bus that are not 0 in the end.
@@ -192,7 +188,7 @@ impl Case {
             .map(|name| ((*name).to_owned(), TIMES))
             .collect();
         // A connection that is closed is the fault of no unit in particular.
-        let is_closed = matches!(self.fault, Fault::Close | Fault::CutAndClose);
+        let is_closed = matches!(self.fault, Act::Close | Act::Cut(_));
         if !self.is_refusal() && !is_closed {
             wanted.insert("breaker_openings".to_owned(), 1);
         }
@@ -270,7 +266,7 @@ fn no_fault_becomes_a_value(wire: Wire) {
         .collect();
     let servers: Vec<Server> = cases
         .iter()
-        .map(|case| Server::start(wire, case.fault, TIMES))
+        .map(|case| Server::start(wire, case.fault, TIMES as usize))
         .collect();
     let mut buses = String::from("buses:\n");
     let mut devices = String::from("devices:\n");
@@ -282,13 +278,13 @@ fn no_fault_becomes_a_value(wire: Wire) {
         );
         let _ = writeln!(
             devices,
-            "  d{index}: {{bus: b{index}, unit: 1, points: {{a: {{holding: 0, as: u16}}}}}}"
+            "  d{index}: {{bus: b{index}, unit: 1, points: {{a: {{holding: {BEFORE}, as: u16}}}}}}"
         );
         // On TCP it would share the connections that are given up.
         if wire == Wire::Rtu {
             let _ = writeln!(
                 devices,
-                "  other{index}: {{bus: b{index}, unit: 2, points: {{a: {{holding: 0, as: u16}}}}}}"
+                "  other{index}: {{bus: b{index}, unit: 2, points: {{a: {{holding: {OTHER}, as: u16}}}}}}"
             );
         }
     }

@@ -163,7 +163,9 @@ fn arrows() -> BTreeMap<String, BTreeSet<String>> {
         let own = own.map(|used| short(used["name"].as_str().unwrap()));
         (short(package["name"].as_str().unwrap()), own.collect())
     });
-    arrows.filter(|(name, _)| name != "tests").collect()
+    arrows
+        .filter(|(name, _)| !name.starts_with("test"))
+        .collect()
 }
 
 #[test]

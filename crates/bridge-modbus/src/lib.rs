@@ -15,8 +15,6 @@ mod decode;
 mod encode;
 mod f16;
 mod factor;
-#[cfg(test)]
-mod fake;
 mod link;
 mod load;
 pub mod monitor;

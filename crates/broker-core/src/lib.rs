@@ -11,6 +11,7 @@ pub mod message;
 pub mod outbox;
 pub mod pending_acks;
 pub mod record;
+pub mod reserved;
 pub mod router;
 pub mod session;
 pub mod ticket;

@@ -217,10 +217,10 @@ mod tests {
 
     #[test]
     fn a_client_that_brings_changes_has_a_part_in_what_is_written_until_it_was_asked() {
-        let mut held = PendingAcks::default();
-        assert!(!held.take_part());
-        held.brings();
-        assert!(held.take_part());
-        assert!(!held.take_part());
+        let mut pending = PendingAcks::default();
+        assert!(!pending.take_part());
+        pending.brings();
+        assert!(pending.take_part());
+        assert!(!pending.take_part());
     }
 }

@@ -49,7 +49,7 @@ pub trait Recipient {
 #[derive(Clone, Debug)]
 pub struct Subscriber<S> {
     /// Who it is.
-    pub cell: Arc<S>,
+    pub recipient: Arc<S>,
     /// How it gets what others publish.
     pub terms: Terms,
     /// For the session's own messages, which its no-local subscriptions do not match. `None` if
@@ -131,10 +131,10 @@ impl Terms {
 }
 
 impl<S: Recipient> Subscriber<S> {
-    fn new(cell: Arc<S>, grant: Grant) -> Self {
+    fn new(recipient: Arc<S>, grant: Grant) -> Self {
         let terms = Terms::of(grant);
         Self {
-            cell,
+            recipient,
             own: None,
             own_differs: grant.no_local,
             terms,
@@ -164,7 +164,7 @@ impl<S: Recipient> Subscriber<S> {
 
     /// The terms for a message that the session with `publisher` sent; `None` if it gets none.
     pub fn terms_for(&self, publisher: u64) -> Option<&Terms> {
-        if self.own_differs && self.cell.number() == publisher {
+        if self.own_differs && self.recipient.number() == publisher {
             self.own.as_ref()
         } else {
             Some(&self.terms)
@@ -253,15 +253,15 @@ impl<S: Recipient> Router<S> {
     /// Adds or replaces a subscription. Returns whether it is new.
     ///
     /// `filter` is a valid topic filter, with its `$share/NAME/` prefix if it is shared.
-    pub fn subscribe(&self, cell: &Arc<S>, filter: &str, grant: Grant) -> bool {
-        let new = self.write().insert(cell, filter, grant);
+    pub fn subscribe(&self, recipient: &Arc<S>, filter: &str, grant: Grant) -> bool {
+        let new = self.write().insert(recipient, filter, grant);
         self.generation.fetch_add(1, Ordering::Release);
         new
     }
 
     /// Removes a subscription. Returns whether there was one.
-    pub fn unsubscribe(&self, cell: &S, filter: &str) -> bool {
-        let found = self.write().remove(cell.number(), filter);
+    pub fn unsubscribe(&self, recipient: &S, filter: &str) -> bool {
+        let found = self.write().remove(recipient.number(), filter);
         if found {
             self.generation.fetch_add(1, Ordering::Release);
         }
@@ -269,10 +269,10 @@ impl<S: Recipient> Router<S> {
     }
 
     /// Removes several subscriptions of one session.
-    pub fn unsubscribe_all(&self, cell: &S, filters: &[Box<str>]) {
+    pub fn unsubscribe_all(&self, recipient: &S, filters: &[Box<str>]) {
         let mut trie = self.write();
         for filter in filters {
-            trie.remove(cell.number(), filter);
+            trie.remove(recipient.number(), filter);
         }
         drop(trie);
         self.generation.fetch_add(1, Ordering::Release);
@@ -287,7 +287,8 @@ impl<S: Recipient> Router<S> {
     pub fn matches(&self, topic: &str) -> (Matches<S>, Beside) {
         let (mut matches, beside) = self.read().matches(topic);
         let members = matches.groups.iter().flat_map(|group| &group.members);
-        let stored = |one: &Subscriber<S>| one.cell.is_stored() && one.terms.qos > QoS::AtMostOnce;
+        let stored =
+            |one: &Subscriber<S>| one.recipient.is_stored() && one.terms.qos > QoS::AtMostOnce;
         matches.stored = matches.plain.iter().chain(members).any(stored);
         (matches, beside)
     }

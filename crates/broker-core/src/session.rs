@@ -6,10 +6,10 @@
 mod acks;
 mod alias;
 mod inflight;
-mod lasting;
 #[cfg(test)]
 mod model_tests;
 mod patience;
+mod persist;
 mod queue;
 mod received;
 mod room;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::access::{OwnTopics, Takeover, Users};
 use crate::endpoint::Listener;
 use crate::network::Network;
-use crate::store::StoreConfig;
 use fieldgate_broker_core::session;
+use fieldgate_broker_store::StoreConfig;
 
 /// How a broker listens, whom it lets in and what one client may use.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use crate::access::NotLetIn;
 use crate::counters::Totals;
 use crate::hub::Hub;
-use crate::reserved::is_brokers;
-use crate::store::Store;
+use fieldgate_broker_core::reserved::is_brokers;
+use fieldgate_broker_store::Store;
 
 /// What another door may ask of a broker. It may be kept when the broker is gone: then no user is let in.
 #[derive(Clone, Debug)]

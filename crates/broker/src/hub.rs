@@ -7,10 +7,12 @@ pub(crate) mod deliver;
 mod due;
 mod ending;
 pub(crate) mod inbox;
-mod lasting;
 mod notices;
+#[cfg(test)]
+mod order_tests;
 mod own;
 pub(crate) mod owner;
+mod persist;
 mod publish;
 mod relief;
 pub(crate) mod session_slot;
@@ -35,13 +37,13 @@ use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::counters::{Counters, Totals, add};
 use crate::origin::Remote;
-use crate::store::{Store, StoreError};
 use fieldgate_broker_core::budget::{Budget, Pot};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::outbox::Outbox;
 use fieldgate_broker_core::record::Will;
 use fieldgate_broker_core::router::{self, Retained};
 use fieldgate_broker_core::session::{Peer, Tally, Turn};
+use fieldgate_broker_store::{Store, StoreError};
 
 /// The subscriptions of all sessions.
 pub(crate) type Router = router::Router<SessionSlot>;
@@ -49,7 +51,7 @@ pub(crate) type Router = router::Router<SessionSlot>;
 /// One worker's memory of who gets which topic.
 pub(crate) type MatchCache = router::MatchCache<SessionSlot>;
 
-/// The broker's shared state. Locks are taken in the order sessions, one cell, router or
+/// The broker's shared state. Locks are taken in the order sessions, one session, router or
 /// retained; none is held across a system call.
 #[derive(Debug)]
 pub(crate) struct Hub {
@@ -108,7 +110,7 @@ pub(crate) enum Source {
 
 /// A client that has its session.
 pub(crate) struct Attached {
-    pub(crate) cell: Arc<SessionSlot>,
+    pub(crate) slot: Arc<SessionSlot>,
     pub(crate) epoch: u64,
 }
 
@@ -188,7 +190,7 @@ impl Hub {
     }
 
     /// All sessions, as they are now.
-    pub(crate) fn cells(&self) -> Vec<Arc<SessionSlot>> {
+    pub(crate) fn slots(&self) -> Vec<Arc<SessionSlot>> {
         self.sessions().all().cloned().collect()
     }
 
@@ -198,7 +200,7 @@ impl Hub {
     }
 
     /// A new session, which a store keeps from now on if `lasting`.
-    pub(crate) fn new_cell(
+    pub(crate) fn new_slot(
         &self,
         client_id: &str,
         lasting: bool,
@@ -211,7 +213,7 @@ impl Hub {
     }
 
     /// The session of number `id`, from the store.
-    pub(crate) fn restored_cell(&self, id: u64, client_id: &str, owner: Owner) -> Arc<SessionSlot> {
+    pub(crate) fn restored_slot(&self, id: u64, client_id: &str, owner: Owner) -> Arc<SessionSlot> {
         let limits = self.config.limits.session();
         SessionSlot::new(id, client_id, limits, true, (owner, self.pot()))
     }
@@ -222,8 +224,8 @@ impl Hub {
     }
 
     /// Puts a session from the store in its place. Returns the number of the one that it replaces.
-    pub(crate) fn adopt(&self, cell: Arc<SessionSlot>) -> Option<u64> {
-        let replaced = self.sessions().insert(cell)?;
+    pub(crate) fn adopt(&self, slot: Arc<SessionSlot>) -> Option<u64> {
+        let replaced = self.sessions().insert(slot)?;
         let mut inner = replaced.lock();
         inner.dead = true;
         self.timers.cancel(&mut inner.timers);
@@ -244,19 +246,19 @@ impl Hub {
             self.access.may_take_over(&old.principal(), comer)?;
         }
         // A session without an expiry interval ends with its connection, which ends now.
-        let outlives = |cell: &&Arc<SessionSlot>| cell.lock().expiry != Some(Duration::ZERO);
+        let outlives = |slot: &&Arc<SessionSlot>| slot.lock().expiry != Some(Duration::ZERO);
         // A user does not inherit the messages of another.
-        let owned = |cell: &&Arc<SessionSlot>| cell.principal().user() == comer.user();
+        let owned = |slot: &&Arc<SessionSlot>| slot.principal().user() == comer.user();
         let wanted = old.filter(|_| !arrival.clean_start).filter(owned);
         Ok(wanted.filter(outlives).cloned())
     }
 
     /// Ends the other connection of a session, if there is one. Returns what wakes it up.
-    fn displace(&self, cell: &SessionSlot, inner: &mut Inner, remote: Remote) -> Option<Waker> {
+    fn displace(&self, slot: &SessionSlot, inner: &mut Inner, remote: Remote) -> Option<Waker> {
         match std::mem::replace(&mut inner.sink, Sink::Away) {
             Sink::Wire(wire) => {
                 inner.session.detach();
-                self.note_takeover(cell, wire.remote, remote);
+                self.note_takeover(slot, wire.remote, remote);
                 wire.waker
             }
             Sink::Link(_) | Sink::Away => {
@@ -279,27 +281,27 @@ impl Hub {
         let mut sessions = self.sessions();
         let old = sessions.get(arrival.client_id).cloned();
         let resumed = self.resumable(&arrival, old.as_ref())?;
-        let cell = match &resumed {
-            Some(cell) => Arc::clone(cell),
+        let slot = match &resumed {
+            Some(slot) => Arc::clone(slot),
             None => {
                 self.find_room(&arrival, &sessions, old.is_none())?;
                 let lasting = arrival.expiry != Some(Duration::ZERO);
-                self.new_cell(arrival.client_id, lasting, arrival.owner)
+                self.new_slot(arrival.client_id, lasting, arrival.owner)
             }
         };
         if resumed.is_none() {
-            sessions.insert(Arc::clone(&cell));
+            sessions.insert(Arc::clone(&slot));
         }
-        let mut inner = cell.lock();
+        let mut inner = slot.lock();
         // A session is taken out of the map before it ends, so this one is alive.
         drop(sessions);
-        let displaced = self.displace(&cell, &mut inner, arrival.remote);
+        let displaced = self.displace(&slot, &mut inner, arrival.remote);
         let waiting = inner.relieve();
         self.timers.cancel(&mut inner.timers);
         // A will whose delay has not passed is void, now that the client is back (3.1.3.2.2).
         let due_will = inner.will.take().filter(|will| will.delay.is_zero());
         inner.epoch += 1;
-        if cell.stand(arrival.standing) && resumed.is_some() {
+        if slot.stand(arrival.standing) && resumed.is_some() {
             self.router.rights_changed();
         }
         inner.will = arrival.will;
@@ -315,32 +317,32 @@ impl Hub {
             &mut Turn {
                 now,
                 out: &mut wire.out,
-                held: &mut wire.held,
+                pending: &mut wire.pending,
                 journal: &mut journal,
                 tally: &mut tally,
             },
         );
         inner.sink = Sink::Wire(wire);
         inner.recount();
-        self.enter(&cell, &mut inner, resumed.is_none(), journal);
+        self.enter(&slot, &mut inner, resumed.is_none(), journal);
         let epoch = inner.epoch;
         drop(inner);
         self.own_counters().add(&tally);
         wake(displaced);
         waiting.into_iter().for_each(Waker::wake);
         if let Some(will) = due_will {
-            self.publish_kept(&will.at(now), &cell, now);
+            self.publish_kept(&will.at(now), &slot, now);
         }
         if let Some(old) = old.filter(|_| resumed.is_none()) {
             self.end_if(&old, now, |_| true);
         }
-        Ok(Attached { cell, epoch })
+        Ok(Attached { slot, epoch })
     }
 
     /// A connection has ended. Does nothing if another has taken its session over.
     pub(crate) fn detach(&self, attached: &Attached, departure: Departure, now: Instant) {
-        let cell = &attached.cell;
-        let mut inner = cell.lock();
+        let slot = &attached.slot;
+        let mut inner = slot.lock();
         if inner.epoch != attached.epoch || inner.dead {
             return;
         }
@@ -372,44 +374,44 @@ impl Hub {
         let due = [(will_at, Task::Will), (end_at, Task::End)];
         for (at, task) in due {
             let Some(at) = at else { continue };
-            let key = self.timers.add(at, Due::new(cell, attached.epoch, task));
+            let key = self.timers.add(at, Due::new(slot, attached.epoch, task));
             inner.timers.push(key);
         }
         if expiry != Some(Duration::ZERO) {
-            self.note(cell, &inner);
+            self.note(slot, &inner);
         }
         drop(inner);
         waiting.into_iter().for_each(Waker::wake);
         if let Some(will) = due_will {
-            self.publish_kept(&will.at(now), cell, now);
+            self.publish_kept(&will.at(now), slot, now);
         }
         if expiry == Some(Duration::ZERO) {
-            self.end_if(cell, now, |inner| inner.is_away_since(attached.epoch));
+            self.end_if(slot, now, |inner| inner.is_away_since(attached.epoch));
         }
     }
 
     /// Does what a timer was set for, unless the client has come back since.
     pub(crate) fn on_due(&self, due: &Due, now: Instant) {
-        let Some(cell) = due.cell.upgrade() else {
+        let Some(slot) = due.slot.upgrade() else {
             return;
         };
         match due.task {
             Task::Will => {
-                let mut inner = cell.lock();
+                let mut inner = slot.lock();
                 let will = match inner.is_away_since(due.epoch) {
                     true => inner.will.take(),
                     false => None,
                 };
                 if will.is_some() {
-                    self.note(&cell, &inner);
+                    self.note(&slot, &inner);
                 }
                 drop(inner);
                 if let Some(will) = will {
-                    self.publish_kept(&will.at(now), &cell, now);
+                    self.publish_kept(&will.at(now), &slot, now);
                 }
             }
             Task::End => {
-                if self.end_if(&cell, now, |inner| inner.is_away_since(due.epoch)) {
+                if self.end_if(&slot, now, |inner| inner.is_away_since(due.epoch)) {
                     add(&self.own_counters().sessions_expired, 1);
                 }
             }

@@ -14,9 +14,7 @@ mod link;
 mod net;
 mod network;
 mod origin;
-mod reserved;
 mod shown;
-mod store;
 mod sys;
 #[cfg(test)]
 mod testing;
@@ -45,17 +43,17 @@ pub use door::Door;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_broker_core::message::Message;
 pub use fieldgate_broker_core::router::{LevelView, RetainedView};
+pub use fieldgate_broker_store::{StoreConfig, StoreError};
 pub use fieldgate_mqtt::QoS;
 pub use fieldgate_mqtt::topic::filter_is_valid;
 pub use link::{Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing};
 pub use net::{Bound, Encryption, SocketFile, TlsError, TlsFile, bind};
 pub use network::{Network, NoNetwork};
-pub use store::{StoreConfig, StoreError};
 
 use access::Policy;
+use fieldgate_broker_store::Store;
 use hub::Hub;
 use net::{Certificates, Gate, Worker};
-use store::Store;
 
 /// How often expired retained messages are looked for, and certificates that have changed.
 const PURGE: Duration = Duration::from_secs(30);
@@ -286,8 +284,8 @@ impl Broker {
     pub async fn shutdown(self) {
         self.hub.stopping.store(true, Ordering::Relaxed);
         let until = Instant::now() + self.hub.config.shutdown_grace;
-        for cell in self.hub.cells() {
-            cell.kick(ReasonCode::SERVER_SHUTTING_DOWN);
+        for slot in self.hub.slots() {
+            slot.kick(ReasonCode::SERVER_SHUTTING_DOWN);
         }
         while self.hub.serving.load(Ordering::Relaxed) > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -81,19 +81,19 @@ pub struct Link {
 #[derive(Debug)]
 struct Shared {
     hub: Arc<Hub>,
-    cell: Arc<SessionSlot>,
+    slot: Arc<SessionSlot>,
     /// Who gets which topic, for all that publish over this link.
     cache: Mutex<MatchCache>,
 }
 
 impl Link {
     pub(crate) fn new(hub: &Arc<Hub>, name: &str) -> Self {
-        let cell = hub.new_cell(&format!("{LINK}{name}"), false, Owner::Unknown);
-        cell.lock().sink = Sink::Link(Inbox::default());
+        let slot = hub.new_slot(&format!("{LINK}{name}"), false, Owner::Unknown);
+        slot.lock().sink = Sink::Link(Inbox::default());
         Self {
             shared: Arc::new(Shared {
                 hub: Arc::clone(hub),
-                cell,
+                slot,
                 cache: Mutex::default(),
             }),
         }
@@ -140,9 +140,9 @@ impl Link {
             retain_as_published: false,
             id: 0,
         };
-        let Shared { hub, cell, .. } = &*self.shared;
-        let mut inner = cell.lock();
-        hub.router.subscribe(cell, filter, grant);
+        let Shared { hub, slot, .. } = &*self.shared;
+        let mut inner = slot.lock();
+        hub.router.subscribe(slot, filter, grant);
         inner.add_subscription(filter.into(), grant);
         let now = Instant::now().into_std();
         let mut tally = Tally::default();
@@ -158,17 +158,17 @@ impl Link {
     /// The topics whose retained messages are those of a link of this name, this one or one of
     /// before a restart.
     pub fn retained_topics(&self) -> Vec<String> {
-        let Shared { hub, cell, .. } = &*self.shared;
-        hub.retained().topics_of(cell.client_id())
+        let Shared { hub, slot, .. } = &*self.shared;
+        hub.retained().topics_of(slot.client_id())
     }
 
     /// The retained message of a topic, and whether a link of this name published it. Expired
     /// ones are left out.
     pub fn retained(&self, topic: &str) -> Option<(Message, bool)> {
-        let Shared { hub, cell, .. } = &*self.shared;
+        let Shared { hub, slot, .. } = &*self.shared;
         let retained = hub.retained();
         let Kept { message, publisher } = retained.get(topic)?;
-        let is_own = **publisher == *cell.client_id();
+        let is_own = **publisher == *slot.client_id();
         (!message.expired(Instant::now().into_std())).then(|| (message.clone(), is_own))
     }
 
@@ -181,7 +181,7 @@ impl Link {
     }
 
     fn poll_recv(&self, cx: &Context<'_>) -> Poll<Delivery> {
-        let mut inner = self.shared.cell.lock();
+        let mut inner = self.shared.slot.lock();
         let Sink::Link(inbox) = &mut inner.sink else {
             return Poll::Pending; // Links stay attached as long as they exist.
         };
@@ -191,7 +191,7 @@ impl Link {
         };
         let waiting = inner.relieve();
         drop(inner);
-        self.shared.cell.note_taken(TAKEN);
+        self.shared.slot.note_taken(TAKEN);
         waiting.into_iter().for_each(Waker::wake);
         Poll::Ready(delivery)
     }
@@ -204,8 +204,8 @@ impl Link {
         if !topic::name_is_valid(will.topic) {
             return Err(LinkError::TopicName);
         }
-        let Shared { hub, cell, .. } = &*self.shared;
-        cell.lock().will = Some(Will {
+        let Shared { hub, slot, .. } = &*self.shared;
+        slot.lock().will = Some(Will {
             message: Message::copy_of(&will.publish(), None, hub.pot()),
             lifetime: None,
             delay: Duration::ZERO,
@@ -215,7 +215,7 @@ impl Link {
 
     /// Takes the will back: the link is about to end in good order.
     pub fn close(&self) {
-        self.shared.cell.lock().will = None;
+        self.shared.slot.lock().will = None;
     }
 }
 
@@ -226,13 +226,13 @@ impl Shared {
         let messages: Vec<_> = lent.map(|lent| Routed::borrowed(lent, None, pot)).collect();
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now().into_std();
-        let source = (&*self.cell, Source::Gateway);
+        let source = (&*self.slot, Source::Gateway);
         self.hub.publish(messages, source, &mut cache, now);
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.hub.end(&self.cell);
+        self.hub.end(&self.slot);
     }
 }

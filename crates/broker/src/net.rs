@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use crate::counters::Counters;
 use crate::hub::Hub;
 use crate::hub::MatchCache;
-use crate::hub::deliver::Post;
+use crate::hub::deliver::DeliveryScratch;
 use fieldgate_broker_core::budget::Pot;
 
 pub use bind::{Bound, SocketFile, bind};
@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     pub(crate) connections: Arc<AtomicUsize>,
     /// Where what its clients bring is counted.
     pub(crate) pot: Arc<Pot>,
-    desk: Mutex<Scratch>,
+    scratch: Mutex<Scratch>,
     /// The worker for clients whose packets take long.
     slow: OnceLock<(Handle, Weak<Self>)>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Worker {
 struct Scratch {
     read: Box<[u8]>,
     cache: MatchCache,
-    post: Post,
+    post: DeliveryScratch,
 }
 
 impl Worker {
@@ -67,10 +67,10 @@ impl Worker {
             counters: hub.worker_counters(index),
             connections: Arc::default(),
             pot: Arc::clone(hub.budget.pot(index + 1)),
-            desk: Mutex::new(Scratch {
+            scratch: Mutex::new(Scratch {
                 read: vec![0; READ_SIZE].into(),
                 cache: MatchCache::default(),
-                post: Post::default(),
+                post: DeliveryScratch::default(),
             }),
         })
     }
@@ -86,7 +86,7 @@ impl Worker {
         Some((handle.clone(), worker.upgrade()?))
     }
 
-    fn desk(&self) -> MutexGuard<'_, Scratch> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

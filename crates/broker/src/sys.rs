@@ -58,7 +58,7 @@ impl Sys {
             averages: [0.0; LOADS.len()],
         };
         Self {
-            publisher: hub.new_cell(&format!("{LINK}$SYS"), false, Owner::Unknown),
+            publisher: hub.new_slot(&format!("{LINK}$SYS"), false, Owner::Unknown),
             started: now,
             last: now,
             before: Totals::default(),
@@ -114,7 +114,7 @@ impl Sys {
             let retained = hub.retained();
             (retained.count(), retained.bytes())
         };
-        let backlog: usize = hub.cells().iter().map(|c| c.lock().session.backlog()).sum();
+        let backlog: usize = hub.slots().iter().map(|c| c.lock().session.backlog()).sum();
         [
             ("heap/current", hub.budget.used()),
             ("clients/connected", online),

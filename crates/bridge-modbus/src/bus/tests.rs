@@ -3,7 +3,7 @@ mod tolerances;
 use super::*;
 use crate::config::Table;
 use crate::data::Exception;
-use crate::fake::{Act, Fake};
+use fieldgate_test_device::{Act, Fake};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
@@ -80,14 +80,14 @@ async fn no_fault_gives_a_value_and_a_connection_that_makes_no_sense_is_given_up
             2,
             "wrong answer: of another transaction or unit",
         ),
-        (Act::WrongUnit, 2, "wrong answer: of unit 0"),
+        (Act::WrongUnit, 2, "wrong answer: of unit 9"),
         (Act::WrongFunction, 2, "wrong answer: of another function"),
         (
             Act::Short,
             2,
             "wrong answer: not as many registers as asked for",
         ),
-        (Act::WrongProtocol, 2, "wrong answer: not Modbus TCP"),
+        (Act::WrongCheck, 2, "wrong answer: not Modbus TCP"),
         (Act::Garbage, 2, "wrong answer: not Modbus TCP"),
         (
             Act::CloseMidFrame,
@@ -130,7 +130,7 @@ async fn no_fault_gives_a_value_and_a_connection_that_makes_no_sense_is_given_up
             Act::Late(_) => [1, 1, 0, 0, 0, 0],
             Act::WrongId | Act::WrongUnit => [0, 0, 0, 1, 0, 1],
             Act::WrongFunction | Act::Short => [0, 0, 1, 0, 0, 1],
-            Act::WrongProtocol | Act::Garbage => [0, 0, 0, 0, 1, 1],
+            Act::WrongCheck | Act::Garbage => [0, 0, 0, 0, 1, 1],
             _ => [0, 0, 0, 0, 0, 1],
         };
         assert_eq!(faults, want, "{act:?}");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::{BusConfig, DeviceEntry};
-use crate::fake::{Act, Fake};
+use fieldgate_test_device::{Act, Fake};
 
 struct Device {
     config: DeviceConfig,

@@ -86,7 +86,7 @@ impl<S: Recipient> Trie<S> {
         }
     }
 
-    pub(crate) fn insert(&mut self, cell: &Arc<S>, filter: &str, grant: Grant) -> bool {
+    pub(crate) fn insert(&mut self, recipient: &Arc<S>, filter: &str, grant: Grant) -> bool {
         let (group, filter) = split(filter);
         let (path, is_all) = path(filter);
         let place = self.tree.make(levels(path));
@@ -95,7 +95,7 @@ impl<S: Recipient> Trie<S> {
             .value_mut(place)
             .of(is_all)
             .get_or_insert_default();
-        let new = entries.insert(group, Arc::clone(cell), grant);
+        let new = entries.insert(group, Arc::clone(recipient), grant);
         match group {
             _ if !new => {}
             None => self.plain += 1,
@@ -105,7 +105,7 @@ impl<S: Recipient> Trie<S> {
         new
     }
 
-    pub(crate) fn remove(&mut self, cell: u64, filter: &str) -> bool {
+    pub(crate) fn remove(&mut self, recipient: u64, filter: &str) -> bool {
         let (group, filter) = split(filter);
         let (path, is_all) = path(filter);
         let Some(place) = self.tree.find(levels(path)) else {
@@ -114,7 +114,7 @@ impl<S: Recipient> Trie<S> {
         let slot = self.tree.value_mut(place).of(is_all);
         let found = slot
             .as_mut()
-            .is_some_and(|entries| entries.remove(group, cell));
+            .is_some_and(|entries| entries.remove(group, recipient));
         if slot.take_if(|entries| entries.is_empty()).is_some() {
             self.tree.prune(levels(path), Ends::is_empty);
             self.tree.tidy();
@@ -241,14 +241,16 @@ impl<S: Recipient> Found<'_, S> {
     fn add(&mut self, entries: &Entries<S>) {
         // One node's sessions differ from each other, so only a second node needs the index.
         let fresh = self.matches.plain.is_empty();
-        for (&id, (cell, grant)) in &entries.plain {
-            self.beside.take_if(|_| !cell.reads_alike(self.topic));
-            if !cell.may_read(self.topic) {
+        for (&id, (recipient, grant)) in &entries.plain {
+            self.beside.take_if(|_| !recipient.reads_alike(self.topic));
+            if !recipient.may_read(self.topic) {
                 continue;
             }
             if !fresh && self.places.is_empty() {
                 let known = self.matches.plain.iter().enumerate();
-                self.places = known.map(|(at, known)| (known.cell.number(), at)).collect();
+                self.places = known
+                    .map(|(at, known)| (known.recipient.number(), at))
+                    .collect();
             }
             match self.places.get(&id) {
                 Some(&at) => self.matches.plain[at].merge(*grant),
@@ -256,16 +258,17 @@ impl<S: Recipient> Found<'_, S> {
                     if !fresh {
                         self.places.insert(id, self.matches.plain.len());
                     }
-                    let subscriber = Subscriber::new(Arc::clone(cell), *grant);
+                    let subscriber = Subscriber::new(Arc::clone(recipient), *grant);
                     self.matches.plain.push(subscriber);
                 }
             }
         }
         for members in entries.groups.values() {
-            let subscribe = |(cell, grant): &(_, _)| Subscriber::new(Arc::clone(cell), *grant);
-            let alike = |(cell, _): &(Arc<S>, _)| cell.reads_alike(self.topic);
+            let subscribe =
+                |(recipient, grant): &(_, _)| Subscriber::new(Arc::clone(recipient), *grant);
+            let alike = |(recipient, _): &(Arc<S>, _)| recipient.reads_alike(self.topic);
             self.beside.take_if(|_| !members.list.iter().all(alike));
-            let may_read = |(cell, _): &&(Arc<S>, _)| cell.may_read(self.topic);
+            let may_read = |(recipient, _): &&(Arc<S>, _)| recipient.may_read(self.topic);
             let permitted: Vec<_> = members
                 .list
                 .iter()
@@ -283,35 +286,40 @@ impl<S: Recipient> Found<'_, S> {
 }
 
 impl<S: Recipient> Entries<S> {
-    fn insert(&mut self, group: Option<&str>, cell: Arc<S>, grant: Grant) -> bool {
+    fn insert(&mut self, group: Option<&str>, recipient: Arc<S>, grant: Grant) -> bool {
         let Some(group) = group else {
-            return self.plain.insert(cell.number(), (cell, grant)).is_none();
+            return self
+                .plain
+                .insert(recipient.number(), (recipient, grant))
+                .is_none();
         };
         let members = &mut self.groups.entry(group.into()).or_default().list;
         match members
             .iter_mut()
-            .find(|(member, _)| member.number() == cell.number())
+            .find(|(member, _)| member.number() == recipient.number())
         {
             Some((_, old)) => {
                 *old = grant;
                 false
             }
             None => {
-                members.push((cell, grant));
+                members.push((recipient, grant));
                 true
             }
         }
     }
 
-    fn remove(&mut self, group: Option<&str>, cell: u64) -> bool {
+    fn remove(&mut self, group: Option<&str>, recipient: u64) -> bool {
         let Some(group) = group else {
-            return self.plain.remove(&cell).is_some();
+            return self.plain.remove(&recipient).is_some();
         };
         let Some(members) = self.groups.get_mut(group) else {
             return false;
         };
         let before = members.list.len();
-        members.list.retain(|(member, _)| member.number() != cell);
+        members
+            .list
+            .retain(|(member, _)| member.number() != recipient);
         let found = members.list.len() < before;
         if members.list.is_empty() {
             self.groups.remove(group);

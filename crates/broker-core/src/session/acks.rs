@@ -49,8 +49,8 @@ impl Session {
     ) {
         let Some(peer) = &self.peer else { return };
         turn.tally.replies += 1;
-        if hold || !turn.held.is_empty() {
-            turn.held.push_ack(kind, id, reason);
+        if hold || !turn.pending.is_empty() {
+            turn.pending.push_ack(kind, id, reason);
         } else {
             encode_ack(&mut turn.out.bytes, peer.version, kind, id, reason);
         }
@@ -110,7 +110,7 @@ impl Session {
         turn: &mut Turn<'_>,
     ) {
         if self.stored.is_some() {
-            turn.held.push_ack(AckKind::PubRel, id, reason);
+            turn.pending.push_ack(AckKind::PubRel, id, reason);
         } else {
             let bytes = &mut turn.out.bytes;
             encode_ack(bytes, version, AckKind::PubRel, id, reason);

@@ -57,7 +57,7 @@ struct Model {
     session: Session,
     limits: Limits,
     out: Outbox,
-    held: PendingAcks,
+    pending: PendingAcks,
     journal: Journal,
     disk: Disk,
     tally: Tally,
@@ -99,7 +99,7 @@ impl Model {
             },
             limits,
             out: Outbox::default(),
-            held: PendingAcks::default(),
+            pending: PendingAcks::default(),
             journal: Journal::default(),
             disk: Disk::default(),
             tally: Tally::default(),
@@ -122,7 +122,7 @@ impl Model {
         let mut turn = Turn {
             now: self.now,
             out: &mut self.out,
-            held: &mut self.held,
+            pending: &mut self.pending,
             journal: &mut self.journal,
             tally: &mut self.tally,
         };
@@ -303,7 +303,10 @@ impl Model {
         let is_again = awaited == Some(Owed::Comp) && owed == Owed::Rec;
         let harmless = awaited != Some(owed) && !is_again;
         // One that waits to be sent again is still awaited, though not on this connection.
-        if !self.connected || !harmless || !self.session.resend.is_empty() || !self.held.is_empty()
+        if !self.connected
+            || !harmless
+            || !self.session.resend.is_empty()
+            || !self.pending.is_empty()
         {
             return;
         }
@@ -313,16 +316,16 @@ impl Model {
             Owed::Comp => self.turn(|session, turn| session.pubcomp(id, turn)),
             Owed::Rec => {
                 let mut other = Outbox::default();
-                let mut held = PendingAcks::default();
+                let mut pending = PendingAcks::default();
                 let mut turn = Turn {
                     now: self.now,
                     out: &mut other,
-                    held: &mut held,
+                    pending: &mut pending,
                     journal: &mut self.journal,
                     tally: &mut self.tally,
                 };
                 let taken = self.session.pubrec(id, ReasonCode::SUCCESS, &mut turn);
-                held.release_all(Version::V5, &mut other);
+                pending.release_all(Version::V5, &mut other);
                 if taken.is_ok() {
                     // PUBREL, and that there is no such message.
                     assert_eq!(other.bytes[..2], [0x62, 3]);
@@ -357,7 +360,7 @@ impl Model {
         self.unpromised += self.travelling.iter().filter(lost).count();
         self.unpromised += self.session.queue.qos0_count();
         self.session.detach();
-        self.held = PendingAcks::default();
+        self.pending = PendingAcks::default();
         self.connected = false;
         self.out = Outbox::default();
         self.read = 0;
@@ -405,7 +408,7 @@ impl Model {
         for number in was_open {
             self.session.kept(number);
         }
-        self.held.release_all(Version::V5, &mut self.out);
+        self.pending.release_all(Version::V5, &mut self.out);
         self.read_out();
         self.turn(Session::pump);
     }

@@ -13,7 +13,7 @@ use crate::router::Ids;
 struct Bench {
     session: Session,
     out: Outbox,
-    held: PendingAcks,
+    pending: PendingAcks,
     journal: Journal,
     tally: Tally,
     now: Instant,
@@ -58,7 +58,7 @@ impl Bench {
         Self {
             session: Session::new(limits),
             out: Outbox::default(),
-            held: PendingAcks::default(),
+            pending: PendingAcks::default(),
             journal: Journal::default(),
             tally: Tally::default(),
             now: Instant::now(),
@@ -82,7 +82,7 @@ impl Bench {
         let mut turn = Turn {
             now: self.now,
             out: &mut self.out,
-            held: &mut self.held,
+            pending: &mut self.pending,
             journal: &mut self.journal,
             tally: &mut self.tally,
         };

@@ -78,7 +78,7 @@ pub struct Turn<'a> {
     /// Packets that may leave at once.
     pub out: &'a mut Outbox,
     /// Answers that have to wait until the changes before them are on disk.
-    pub held: &'a mut PendingAcks,
+    pub pending: &'a mut PendingAcks,
     /// Changes to sessions that outlive the process.
     pub journal: &'a mut Journal,
     /// What is counted.

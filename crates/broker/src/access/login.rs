@@ -17,7 +17,7 @@ use super::rate_limit::RateLimit;
 use super::verified::VerifiedCache;
 
 /// Refused clients that are kept waiting at a time; past it they are refused at once.
-const PENANCES_MAX: usize = 1024;
+const DELAYED_MAX: usize = 1024;
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,8 @@ struct Shared {
     at_once: usize,
     queue: Mutex<Queue>,
     proven: Mutex<VerifiedCache>,
-    strikes: Mutex<RateLimit>,
-    penances: AtomicUsize,
+    rate_limit: Mutex<RateLimit>,
+    delayed: AtomicUsize,
 }
 
 struct Queue {
@@ -77,8 +77,8 @@ impl Logins {
                 closed: false,
             }),
             proven: Mutex::new(VerifiedCache::new()),
-            strikes: Mutex::new(RateLimit::new(failed)),
-            penances: AtomicUsize::new(0),
+            rate_limit: Mutex::new(RateLimit::new(failed)),
+            delayed: AtomicUsize::new(0),
         }))
     }
 
@@ -92,9 +92,12 @@ impl Logins {
             return receiver;
         }
         let peer = question.peer;
-        let strikes = lock(&shared.strikes);
-        let (is_behind, is_out) = (strikes.has_failed(peer, now), strikes.is_out(peer, now));
-        drop(strikes);
+        let rate_limit = lock(&shared.rate_limit);
+        let (is_behind, is_out) = (
+            rate_limit.has_failed(peer, now),
+            rate_limit.is_out(peer, now),
+        );
+        drop(rate_limit);
         if is_out {
             let _ = answer.send(Verdict::TooOften);
             return receiver;
@@ -131,11 +134,11 @@ impl Logins {
     }
 
     /// A place among the refused that are kept waiting, if there is one.
-    pub(crate) fn penance(&self) -> Option<DelayedRefusal> {
-        let penances = &self.0.penances;
-        let taken = penances.fetch_add(1, Ordering::Relaxed);
-        let penance = DelayedRefusal(Arc::clone(&self.0));
-        (taken < PENANCES_MAX).then_some(penance)
+    pub(crate) fn delay_refusal(&self) -> Option<DelayedRefusal> {
+        let delayed = &self.0.delayed;
+        let taken = delayed.fetch_add(1, Ordering::Relaxed);
+        let place = DelayedRefusal(Arc::clone(&self.0));
+        (taken < DELAYED_MAX).then_some(place)
     }
 }
 
@@ -150,7 +153,7 @@ pub(crate) struct DelayedRefusal(Arc<Shared>);
 
 impl Drop for DelayedRefusal {
     fn drop(&mut self) {
-        self.0.penances.fetch_sub(1, Ordering::Relaxed);
+        self.0.delayed.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -189,7 +192,7 @@ impl Shared {
         if self.is_proven(question, now) {
             return Verdict::Right;
         }
-        if lock(&self.strikes).is_out(question.peer, now) {
+        if lock(&self.rate_limit).is_out(question.peer, now) {
             return Verdict::TooOften;
         }
         match question.hash.verify(&question.password) {
@@ -203,7 +206,7 @@ impl Shared {
                 Verdict::Right
             }
             Some(_) => {
-                lock(&self.strikes).failed(question.peer, Instant::now());
+                lock(&self.rate_limit).failed(question.peer, Instant::now());
                 Verdict::Wrong
             }
         }
@@ -269,16 +272,16 @@ mod tests {
         for answer in answers {
             assert_eq!(answer.await, Ok(Verdict::Right));
         }
-        assert!(!lock(&logins.0.strikes).has_failed([10, 0, 0, 1].into(), now));
+        assert!(!lock(&logins.0.rate_limit).has_failed([10, 0, 0, 1].into(), now));
     }
 
     #[test]
     fn places_for_the_refused_are_bounded_and_come_free() {
         let logins = Logins::new(100, 30);
-        let mut taken: Vec<_> = (0..PENANCES_MAX).map(|_| logins.penance()).collect();
+        let mut taken: Vec<_> = (0..DELAYED_MAX).map(|_| logins.delay_refusal()).collect();
         assert!(taken.iter().all(Option::is_some));
-        assert!(logins.penance().is_none());
+        assert!(logins.delay_refusal().is_none());
         taken.pop();
-        assert!(logins.penance().is_some());
+        assert!(logins.delay_refusal().is_some());
     }
 }

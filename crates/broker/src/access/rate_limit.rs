@@ -76,43 +76,43 @@ mod tests {
 
     #[test]
     fn an_address_is_out_after_so_many_failures_and_comes_back_one_at_a_time() {
-        let mut strikes = RateLimit::new(3);
+        let mut limit = RateLimit::new(3);
         let (peer, other) = (address("10.0.0.1"), address("10.0.0.2"));
         let start = Instant::now();
         for _ in 0..3 {
-            assert!(!strikes.is_out(peer, start));
-            strikes.failed(peer, start);
+            assert!(!limit.is_out(peer, start));
+            limit.failed(peer, start);
         }
-        assert!(strikes.is_out(peer, start) && !strikes.is_out(other, start));
-        assert!(strikes.is_out(address("::ffff:10.0.0.1"), start));
+        assert!(limit.is_out(peer, start) && !limit.is_out(other, start));
+        assert!(limit.is_out(address("::ffff:10.0.0.1"), start));
         let later = start + REFILL;
-        assert!(!strikes.is_out(peer, later));
-        strikes.failed(peer, later);
-        assert!(strikes.is_out(peer, later));
-        assert!(!strikes.is_out(peer, start + REFILL * 4));
+        assert!(!limit.is_out(peer, later));
+        limit.failed(peer, later);
+        assert!(limit.is_out(peer, later));
+        assert!(!limit.is_out(peer, start + REFILL * 4));
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_count_together() {
-        let mut strikes = RateLimit::new(1);
+        let mut limit = RateLimit::new(1);
         let now = Instant::now();
-        strikes.failed(address("2001:db8::1"), now);
+        limit.failed(address("2001:db8::1"), now);
         for (peer, want) in [
             ("2001:db8::2", true),
             ("2001:db8:0:1::2", false),
             ("::1", false),
         ] {
-            assert_eq!(strikes.is_out(address(peer), now), want, "{peer}");
+            assert_eq!(limit.is_out(address(peer), now), want, "{peer}");
         }
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut strikes = RateLimit::new(1);
+        let mut limit = RateLimit::new(1);
         let now = Instant::now();
         for number in 0..=ADDRESSES_MAX as u32 {
-            strikes.failed(std::net::Ipv4Addr::from(number).into(), now);
+            limit.failed(std::net::Ipv4Addr::from(number).into(), now);
         }
-        assert_eq!(strikes.forgiven.len(), ADDRESSES_MAX);
+        assert_eq!(limit.forgiven.len(), ADDRESSES_MAX);
     }
 }

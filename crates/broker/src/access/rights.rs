@@ -6,7 +6,7 @@ use fieldgate_mqtt::topic;
 
 use super::filter::{covers, overlap};
 use super::users::{Permission, Rule};
-use crate::reserved::is_brokers;
+use fieldgate_broker_core::reserved::is_brokers;
 
 /// The rights of one session. Cheap to copy; without rules there is nothing to look up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

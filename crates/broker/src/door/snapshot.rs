@@ -35,24 +35,24 @@ impl Door {
     /// Clients whose identifier or user has `wanted` in it, by identifier, from behind `after` on, at most `limit`. And
     /// how many there are of them.
     pub fn clients(&self, wanted: &str, after: &str, limit: usize) -> (Vec<ClientView>, usize) {
-        let cells = self.hub().cells();
+        let slots = self.hub().slots();
         let mut found = BTreeMap::new();
         let mut count = 0;
-        for cell in &cells {
-            let user = user(cell);
+        for slot in &slots {
+            let user = user(slot);
             let fits = |text: &str| text.contains(wanted);
-            if !fits(cell.client_id()) && !user.as_deref().is_some_and(fits) {
+            if !fits(slot.client_id()) && !user.as_deref().is_some_and(fits) {
                 continue;
             }
             count += 1;
-            if cell.client_id() > after {
-                found.insert(cell.client_id(), cell);
+            if slot.client_id() > after {
+                found.insert(slot.client_id(), slot);
                 if found.len() > limit {
                     found.pop_last();
                 }
             }
         }
-        (found.into_values().map(|cell| view(cell)).collect(), count)
+        (found.into_values().map(|slot| view(slot)).collect(), count)
     }
 
     /// The levels below a prefix (`a/b`; none for the first level) among the topics of retained messages, by name, from behind `after`
@@ -67,16 +67,16 @@ impl Door {
     }
 }
 
-fn user(cell: &SessionSlot) -> Option<String> {
-    match cell.principal() {
+fn user(slot: &SessionSlot) -> Option<String> {
+    match slot.principal() {
         Principal::User { name, .. } => Some(name.as_ref().to_owned()),
         Principal::Anonymous { .. } => None,
     }
 }
 
-fn view(cell: &SessionSlot) -> ClientView {
-    let user = user(cell);
-    let inner = cell.lock();
+fn view(slot: &SessionSlot) -> ClientView {
+    let user = user(slot);
+    let inner = slot.lock();
     let remote = match &inner.sink {
         Sink::Wire(wire) => Some(wire.remote.to_string()),
         Sink::Link(_) | Sink::Away => None,
@@ -92,7 +92,7 @@ fn view(cell: &SessionSlot) -> ClientView {
     subscriptions.sort_unstable();
     subscriptions.truncate(SUBSCRIPTIONS_MAX);
     ClientView {
-        client_id: cell.client_id().to_owned(),
+        client_id: slot.client_id().to_owned(),
         user,
         remote,
         subscriptions,

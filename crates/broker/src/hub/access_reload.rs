@@ -14,43 +14,43 @@ impl Hub {
     /// and who may not be here any more is told so and disconnected.
     pub(crate) fn set_access(&self, policy: Policy) {
         let policy = self.access.replace(policy);
-        let cells = self.cells();
+        let slots = self.slots();
         let mut limited = Vec::new();
         let mut unwelcome = Vec::new();
-        for cell in &cells {
-            let (changed, welcome) = self.review(cell, &policy);
-            limited.extend(changed.then_some(cell));
-            unwelcome.extend((!welcome).then_some(cell));
+        for slot in &slots {
+            let (changed, welcome) = self.review(slot, &policy);
+            limited.extend(changed.then_some(slot));
+            unwelcome.extend((!welcome).then_some(slot));
         }
         if !limited.is_empty() {
             self.router.rights_changed();
         }
-        limited.into_iter().for_each(|cell| self.revoke(cell));
-        for cell in unwelcome {
-            cell.kick(ReasonCode::NOT_AUTHORIZED);
+        limited.into_iter().for_each(|slot| self.revoke(slot));
+        for slot in unwelcome {
+            slot.kick(ReasonCode::NOT_AUTHORIZED);
         }
     }
 
     /// The same for one session that may have been attached under an older policy.
-    pub(crate) fn catch_up(&self, cell: &Arc<SessionSlot>, known: &Arc<Policy>) {
+    pub(crate) fn catch_up(&self, slot: &Arc<SessionSlot>, known: &Arc<Policy>) {
         let policy = self.access.policy();
         if Arc::ptr_eq(&policy, known) {
             return;
         }
-        let (changed, welcome) = self.review(cell, &policy);
+        let (changed, welcome) = self.review(slot, &policy);
         if changed {
             self.router.rights_changed();
-            self.revoke(cell);
+            self.revoke(slot);
         }
         if !welcome {
-            cell.kick(ReasonCode::NOT_AUTHORIZED);
+            slot.kick(ReasonCode::NOT_AUTHORIZED);
         }
     }
 
     /// Takes from a session what it may not have any more.
-    fn revoke(&self, cell: &SessionSlot) {
-        let rights = cell.rights();
-        let mut inner = cell.lock();
+    fn revoke(&self, slot: &SessionSlot) {
+        let rights = slot.rights();
+        let mut inner = slot.lock();
         let mut journal = Journal::default();
         let session = &mut inner.session;
         session.revoke(|topic| rights.may_read(topic), &mut journal);
@@ -60,14 +60,14 @@ impl Hub {
         {
             inner.will = None;
         }
-        journal.changes.extend(self.record(cell, &inner));
+        journal.changes.extend(self.record(slot, &inner));
         self.keep(&mut journal);
     }
 
     /// Gives a session its rights. Returns whether they changed, and whether it may be here.
-    fn review(&self, cell: &SessionSlot, policy: &Policy) -> (bool, bool) {
-        let principal = cell.principal();
-        let (rights, denial) = policy.review(&principal, cell.client_id());
-        (cell.stand(Standing { principal, rights }), denial.is_none())
+    fn review(&self, slot: &SessionSlot, policy: &Policy) -> (bool, bool) {
+        let principal = slot.principal();
+        let (rights, denial) = policy.review(&principal, slot.client_id());
+        (slot.stand(Standing { principal, rights }), denial.is_none())
     }
 }

@@ -13,16 +13,16 @@ use crate::shown::shown;
 /// The subscribers that a publisher waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
-    cells: Vec<Arc<SessionSlot>>,
+    slots: Vec<Arc<SessionSlot>>,
 }
 
 impl Pause {
-    pub(crate) fn new(cells: Vec<Arc<SessionSlot>>) -> Self {
-        Self { cells }
+    pub(crate) fn new(slots: Vec<Arc<SessionSlot>>) -> Self {
+        Self { slots }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.cells.is_empty()
+        self.slots.is_empty()
     }
 
     /// Forgets the subscribers that have caught up, and those for which all publishers waited longer
@@ -32,12 +32,12 @@ impl Pause {
     pub(crate) fn check(&mut self, waker: &Waker, now: Instant, hub: &Hub) -> Option<Instant> {
         let limit: Duration = hub.config.limits.backpressure;
         let mut next: Option<Instant> = None;
-        self.cells.retain(|cell| {
-            let mut inner = cell.lock();
+        self.slots.retain(|slot| {
+            let mut inner = slot.lock();
             if inner.wait(waker) == Pressure::None {
                 return false;
             }
-            if !inner.congestion.count(cell.taken(), now, limit) {
+            if !inner.congestion.count(slot.taken(), now, limit) {
                 next = Some(now + LOOK);
                 return true;
             }
@@ -45,7 +45,7 @@ impl Pause {
             drop(inner);
             if first {
                 add(&hub.own_counters().slow_subscribers, 1);
-                let client = shown(cell.client_id());
+                let client = shown(slot.client_id());
                 log::warn!(CLIENT = client.as_str(); "client {client} takes messages too slowly; publishers do not wait for it any more");
             }
             waiting.into_iter().for_each(Waker::wake);

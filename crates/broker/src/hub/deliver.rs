@@ -8,13 +8,13 @@ use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_pu
 
 use super::congestion::Pressure;
 use super::session_slot::{Inner, SessionSlot, Sink, wake};
-use crate::store::Store;
 use fieldgate_broker_core::budget::{Budget, SMALL};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::outbox::{Pool, SHARE_FROM};
 use fieldgate_broker_core::router::{self, Terms};
 use fieldgate_broker_core::session::{Tally, Turn};
+use fieldgate_broker_store::Store;
 
 type Group = router::Group<SessionSlot>;
 type Matches = router::Matches<SessionSlot>;
@@ -71,7 +71,7 @@ impl<'a> Batch<'a> {
 
 /// What a worker lends to deliveries, and what they leave there.
 #[derive(Debug, Default)]
-pub(crate) struct Post {
+pub(crate) struct DeliveryScratch {
     pub(crate) pool: Pool,
     pub(crate) tally: Tally,
     /// Changes to sessions that outlive the process.
@@ -101,13 +101,13 @@ pub(crate) struct Sender<'a> {
 }
 
 /// Delivers all of `batch`.
-pub(crate) fn deliver(batch: &Batch<'_>, sender: &Sender<'_>, post: &mut Post) {
+pub(crate) fn deliver(batch: &Batch<'_>, sender: &Sender<'_>, post: &mut DeliveryScratch) {
     for (run, matches) in batch.runs().filter(|(_, matches)| !matches.is_empty()) {
         post.ready_made.iter_mut().for_each(ReadyMade::clear);
         let alike = Alike::of(run, matches.plain.len());
         for subscriber in &matches.plain {
             if let Some(terms) = subscriber.terms_for(sender.session) {
-                deliver_run(run, &alike, (&subscriber.cell, terms), sender, post);
+                deliver_run(run, &alike, (&subscriber.recipient, terms), sender, post);
             }
         }
         for group in &matches.groups {
@@ -187,12 +187,12 @@ impl ReadyMade {
 fn deliver_run(
     run: &[Routed<'_>],
     alike: &Alike,
-    (cell, terms): (&Arc<SessionSlot>, &Terms),
+    (slot, terms): (&Arc<SessionSlot>, &Terms),
     sender: &Sender<'_>,
-    post: &mut Post,
+    post: &mut DeliveryScratch,
 ) {
     let before = post.journal.changes.len();
-    let mut guard = cell.lock();
+    let mut guard = slot.lock();
     let inner = &mut *guard;
     let held = inner.session.message_bytes();
     // What nothing waits for is the first to go.
@@ -202,16 +202,16 @@ fn deliver_run(
     }
     if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
         for message in run {
-            hand_over(message, terms, (cell, inner), sender.now, post);
+            hand_over(message, terms, (slot, inner), sender.now, post);
         }
     }
     keep_within(sender.budget, inner, held, post);
     keep_sent(sender.store, before, post);
-    finish(guard, cell, sender.now, post);
+    finish(guard, slot, sender.now, post);
 }
 
 /// Returns false, having done nothing, if this subscriber needs packets of its own.
-fn append_ready_made(run: &[Routed<'_>], inner: &mut Inner, post: &mut Post) -> bool {
+fn append_ready_made(run: &[Routed<'_>], inner: &mut Inner, post: &mut DeliveryScratch) -> bool {
     let Sink::Wire(wire) = &mut inner.sink else {
         return false;
     };
@@ -238,9 +238,9 @@ fn append_ready_made(run: &[Routed<'_>], inner: &mut Inner, post: &mut Post) -> 
 fn hand_over(
     message: &Routed<'_>,
     terms: &Terms,
-    (cell, inner): (&Arc<SessionSlot>, &mut Inner),
+    (slot, inner): (&Arc<SessionSlot>, &mut Inner),
     now: Instant,
-    post: &mut Post,
+    post: &mut DeliveryScratch,
 ) {
     let tally = &mut post.tally;
     let journal = &mut post.journal;
@@ -251,7 +251,7 @@ fn hand_over(
             let mut turn = Turn {
                 now,
                 out: &mut wire.out,
-                held: &mut wire.held,
+                pending: &mut wire.pending,
                 journal: &mut *journal,
                 tally,
             };
@@ -264,14 +264,14 @@ fn hand_over(
             session.deliver_away(message, terms, now, tally, journal);
         }
     }
-    if cell.is_stored() {
-        journal.await_those_after(before, cell);
+    if slot.is_stored() {
+        journal.await_those_after(before, slot);
     }
 }
 
 /// Counts what the session holds now. If memory is short it holds no more messages than the `held` bytes of before,
 /// or few: the oldest are dropped.
-fn keep_within(budget: &Budget, inner: &mut Inner, held: usize, post: &mut Post) {
+fn keep_within(budget: &Budget, inner: &mut Inner, held: usize, post: &mut DeliveryScratch) {
     inner.recount();
     if !budget.is_short() {
         return;
@@ -285,7 +285,7 @@ fn keep_within(budget: &Budget, inner: &mut Inner, held: usize, post: &mut Post)
 
 /// Hands over the messages of one client under its lock, before it can acknowledge them: changes must come to the
 /// store in the order in which they happened. A client that is away may be back as soon as it is unlocked.
-fn keep_sent(store: Option<&Store>, before: usize, post: &mut Post) {
+fn keep_sent(store: Option<&Store>, before: usize, post: &mut DeliveryScratch) {
     if let Some(store) = store
         && post.journal.changes.len() > before
     {
@@ -303,9 +303,9 @@ fn lend(bytes: &mut Vec<u8>, pool: &mut Pool) {
 /// Wakes the subscriber's task, and notes whether it keeps up.
 fn finish(
     mut inner: std::sync::MutexGuard<'_, Inner>,
-    cell: &Arc<SessionSlot>,
+    slot: &Arc<SessionSlot>,
     now: Instant,
-    post: &mut Post,
+    post: &mut DeliveryScratch,
 ) {
     let waker = match &mut inner.sink {
         Sink::Wire(wire) if wire.out.is_empty() => None,
@@ -316,18 +316,23 @@ fn finish(
     let pressure = inner.pressure(now);
     drop(inner);
     wake(waker);
-    let known = post.congested.iter().any(|known| Arc::ptr_eq(known, cell));
+    let known = post.congested.iter().any(|known| Arc::ptr_eq(known, slot));
     if pressure != Pressure::None && !known {
-        post.congested.push(Arc::clone(cell));
+        post.congested.push(Arc::clone(slot));
     }
 }
 
 /// Gives `message` to one member: the next that is connected and keeps up, else the next that is
 /// connected, else the next that will come back for it.
-fn deliver_shared(message: &Routed<'_>, group: &Group, sender: &Sender<'_>, post: &mut Post) {
+fn deliver_shared(
+    message: &Routed<'_>,
+    group: &Group,
+    sender: &Sender<'_>,
+    post: &mut DeliveryScratch,
+) {
     let now = sender.now;
     let fit = |subscriber: &&Subscriber| {
-        let mut inner = subscriber.cell.lock();
+        let mut inner = subscriber.recipient.lock();
         let connected = !matches!(inner.sink, Sink::Away);
         (
             connected,
@@ -349,21 +354,21 @@ fn deliver_shared(message: &Routed<'_>, group: &Group, sender: &Sender<'_>, post
     }
     let away = || {
         let mut rotation = rotation;
-        rotation.find(|member| !member.cell.lock().dead)
+        rotation.find(|member| !member.recipient.lock().dead)
     };
     if let Some(member) = chosen.or(connected).or_else(away) {
         let before = post.journal.changes.len();
-        let mut inner = member.cell.lock();
+        let mut inner = member.recipient.lock();
         let held = inner.session.message_bytes();
         hand_over(
             message,
             &member.terms,
-            (&member.cell, &mut inner),
+            (&member.recipient, &mut inner),
             now,
             post,
         );
         keep_within(sender.budget, &mut inner, held, post);
         keep_sent(sender.store, before, post);
-        finish(inner, &member.cell, now, post);
+        finish(inner, &member.recipient, now, post);
     }
 }

@@ -7,7 +7,7 @@ use super::session_slot::SessionSlot;
 /// Something to do for a session, unless it has had another connection since.
 #[derive(Debug)]
 pub(crate) struct Due {
-    pub(crate) cell: Weak<SessionSlot>,
+    pub(crate) slot: Weak<SessionSlot>,
     /// The session's last connection when this was put down.
     pub(crate) epoch: u64,
     pub(crate) task: Task,
@@ -23,9 +23,9 @@ pub(crate) enum Task {
 }
 
 impl Due {
-    pub(crate) fn new(cell: &Arc<SessionSlot>, epoch: u64, task: Task) -> Self {
+    pub(crate) fn new(slot: &Arc<SessionSlot>, epoch: u64, task: Task) -> Self {
         Self {
-            cell: Arc::downgrade(cell),
+            slot: Arc::downgrade(slot),
             epoch,
             task,
         }

@@ -26,8 +26,8 @@ impl Hub {
 
     /// Another connection brings the identifier of a client that is connected. Two devices that both have it do that to
     /// each other for ever, so the log says where they are, once.
-    pub(crate) fn note_takeover(&self, cell: &SessionSlot, old: Remote, new: Remote) {
-        let client = cell.client_id();
+    pub(crate) fn note_takeover(&self, slot: &SessionSlot, old: Remote, new: Remote) {
+        let client = slot.client_id();
         if old.ip() != new.ip() && self.access.is_first((client, old.ip(), new.ip())) {
             let client = shown(client);
             log::warn!(CLIENT = client.as_str(); "client {client} was connected from {old}, and now comes from {new}: \
@@ -36,8 +36,8 @@ impl Hub {
     }
 
     /// A client met a limit, which `key` sets. Of each client and limit the log hears once.
-    pub(crate) fn note_limit(&self, cell: &SessionSlot, topic: &str, key: &str) {
-        let client = cell.client_id();
+    pub(crate) fn note_limit(&self, slot: &SessionSlot, topic: &str, key: &str) {
+        let client = slot.client_id();
         if self.access.is_first((key, client)) {
             let (client, topic) = (shown(client), shown(topic));
             log::warn!(TOPIC = topic.as_str(); "client {client}: refused on {topic}: it has reached broker.limits.{key}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::deliver::{Post, deliver};
+use super::deliver::{DeliveryScratch, deliver};
 use super::session_slot::SessionSlot;
 use crate::access::OwnTopics;
 use crate::counters::add;
@@ -29,18 +29,18 @@ impl Hub {
     /// Drops wills to topics that their clients may not write.
     pub(crate) fn drop_wills(&self) {
         let own = self.access.own();
-        for cell in self.cells() {
-            let rights = cell.rights();
-            let mut inner = cell.lock();
+        for slot in self.slots() {
+            let rights = slot.rights();
+            let mut inner = slot.lock();
             let Some(will) = &inner.will else { continue };
             let topic = will.message.topic();
             if rights.may_write(topic, own.levels_of(topic)) {
                 continue;
             }
-            self.note_refused(&cell, topic);
+            self.note_refused(&slot, topic);
             inner.will = None;
             let mut journal = fieldgate_broker_core::journal::Journal::default();
-            journal.changes.extend(self.record(&cell, &inner));
+            journal.changes.extend(self.record(&slot, &inner));
             self.keep(&mut journal);
         }
     }
@@ -65,9 +65,9 @@ impl Hub {
         }
     }
 
-    fn note_refused(&self, cell: &Arc<SessionSlot>, topic: &str) {
+    fn note_refused(&self, slot: &Arc<SessionSlot>, topic: &str) {
         add(&self.own_counters().publish_refused, 1);
-        self.note_own(cell.client_id(), topic);
+        self.note_own(slot.client_id(), topic);
     }
 
     /// Whether a topic's retained message is a link's, which no other client replaces or removes.
@@ -87,7 +87,7 @@ impl Hub {
         let messages: Vec<Message> = kept.map(|kept| kept.message.clone()).collect();
         drop(retained);
         let mut cache = MatchCache::default();
-        let mut post = Post::default();
+        let mut post = DeliveryScratch::default();
         let batch = self.matched(messages.iter().map(Routed::kept).collect(), &mut cache);
         deliver(&batch, &self.sender(NO_SESSION, now), &mut post);
         self.keep(&mut post.journal);

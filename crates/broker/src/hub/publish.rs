@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::deliver::{Batch, Post, Sender, deliver};
+use super::deliver::{Batch, DeliveryScratch, Sender, deliver};
 use super::session_slot::SessionSlot;
 use crate::counters::add;
 use crate::hub::MatchCache;
@@ -34,7 +34,7 @@ impl Hub {
         add(&counters.publish_received, messages.len() as u64);
         let bytes: usize = messages.iter().map(|m| m.publish.payload.len()).sum();
         add(&counters.publish_bytes_received, bytes as u64);
-        let mut post = Post::default();
+        let mut post = DeliveryScratch::default();
         post.journal.is_late = source == Source::Gateway;
         self.retain(&messages, publisher, &mut post.journal);
         let batch = self.matched(messages, cache);

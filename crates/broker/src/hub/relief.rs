@@ -37,7 +37,7 @@ const AT_ONCE: usize = 64;
 
 /// One session, when room has to be made.
 struct Candidate {
-    cell: Arc<SessionSlot>,
+    slot: Arc<SessionSlot>,
     is_connected: bool,
     weight: usize,
     since: Option<Instant>,
@@ -54,8 +54,8 @@ struct Taken {
 }
 
 impl Candidate {
-    fn of(cell: Arc<SessionSlot>) -> Option<Self> {
-        let inner = cell.lock();
+    fn of(slot: Arc<SessionSlot>) -> Option<Self> {
+        let inner = slot.lock();
         let is_connected = match inner.sink {
             Sink::Wire(_) => true,
             Sink::Away => false,
@@ -65,7 +65,7 @@ impl Candidate {
         let since = inner.away_since;
         drop(inner);
         (!is_connected || weight > SMALL).then_some(Self {
-            cell,
+            slot,
             is_connected,
             weight,
             since,
@@ -86,8 +86,8 @@ impl Hub {
             return;
         }
         let mut owners: HashMap<Owner, (usize, Vec<Candidate>), RandomState> = HashMap::default();
-        for candidate in self.cells().into_iter().filter_map(Candidate::of) {
-            let owner = candidate.cell.owner().clone();
+        for candidate in self.slots().into_iter().filter_map(Candidate::of) {
+            let owner = candidate.slot.owner().clone();
             let (weight, candidates) = owners.entry(owner).or_default();
             *weight += candidate.weight;
             candidates.push(candidate);
@@ -118,8 +118,8 @@ impl Hub {
 
     /// Takes from one session what most of it is.
     fn take_from(&self, candidate: &Candidate, now: Instant, taken: &mut Taken) {
-        let cell = &candidate.cell;
-        let mut inner = cell.lock();
+        let slot = &candidate.slot;
+        let mut inner = slot.lock();
         if inner.dead {
             return;
         }
@@ -139,13 +139,13 @@ impl Hub {
             // It ends with its connection, which is told why.
             inner.expiry = Some(std::time::Duration::ZERO);
             drop(inner);
-            cell.kick(ReasonCode::QUOTA_EXCEEDED);
+            slot.kick(ReasonCode::QUOTA_EXCEEDED);
             taken.clients += 1;
             taken.underway += candidate.weight;
             return;
         }
         drop(inner);
-        if self.end_if(cell, now, |inner| matches!(inner.sink, Sink::Away)) {
+        if self.end_if(slot, now, |inner| matches!(inner.sink, Sink::Away)) {
             add(&self.own_counters().sessions_ended, 1);
             taken.sessions += 1;
         }
@@ -182,20 +182,20 @@ impl Hub {
         } else {
             return;
         };
-        let cells = sessions.all().filter(|cell| *cell.owner() == loser);
-        let cells: Vec<_> = cells.cloned().collect();
+        let slots = sessions.all().filter(|slot| *slot.owner() == loser);
+        let slots: Vec<_> = slots.cloned().collect();
         drop(sessions);
-        let away = cells.into_iter().filter_map(|cell| {
-            let inner = cell.lock();
+        let away = slots.into_iter().filter_map(|slot| {
+            let inner = slot.lock();
             let since = inner.away_since.filter(|_| is_away(&inner));
             drop(inner);
-            since.map(|since| (since, cell))
+            since.map(|since| (since, slot))
         });
         let mut away: Vec<_> = away.collect();
         away.sort_by_key(|(since, _)| *since);
         let mut ended = 0;
-        for (_, cell) in away.into_iter().take(1 + limit / AT_ONCE) {
-            ended += u64::from(self.end_if(&cell, now, is_away));
+        for (_, slot) in away.into_iter().take(1 + limit / AT_ONCE) {
+            ended += u64::from(self.end_if(&slot, now, is_away));
         }
         add(&self.own_counters().sessions_ended, ended);
         if ended > 0 {

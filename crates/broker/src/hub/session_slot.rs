@@ -103,7 +103,7 @@ pub(crate) struct Wire {
     pub(crate) remote: Remote,
     pub(crate) out: Outbox,
     /// Answers that wait for the store.
-    pub(crate) held: PendingAcks,
+    pub(crate) pending: PendingAcks,
     /// Nothing leaves before this is done: the client must not hear of a session that a crash
     /// could undo.
     pub(crate) gate: Option<Ticket>,
@@ -122,7 +122,7 @@ impl Wire {
         Self {
             remote,
             out: Outbox::default(),
-            held: PendingAcks::default(),
+            pending: PendingAcks::default(),
             gate: None,
             waker: None,
             kick: None,
@@ -317,7 +317,7 @@ impl Inner {
     /// Counts what it takes of the budget, after any change.
     pub(crate) fn recount(&mut self) {
         let wire = match &self.sink {
-            Sink::Wire(wire) => wire.out.held() + wire.underway + wire.held.bytes(),
+            Sink::Wire(wire) => wire.out.held() + wire.underway + wire.pending.bytes(),
             Sink::Link(_) | Sink::Away => 0,
         };
         // The levels are counted where all subscriptions are. The store knows of each, too.

@@ -40,29 +40,29 @@ impl Sessions {
     }
 
     /// Puts a session in its place. Returns the one that it replaces.
-    pub(crate) fn insert(&mut self, cell: Arc<SessionSlot>) -> Option<Arc<SessionSlot>> {
-        *self.counts.entry(cell.owner().clone()).or_default() += 1;
-        let replaced = self.by_id.insert(cell.client_id().into(), cell);
+    pub(crate) fn insert(&mut self, slot: Arc<SessionSlot>) -> Option<Arc<SessionSlot>> {
+        *self.counts.entry(slot.owner().clone()).or_default() += 1;
+        let replaced = self.by_id.insert(slot.client_id().into(), slot);
         if let Some(replaced) = &replaced {
             self.discount(replaced);
         }
         replaced
     }
 
-    /// Takes out `cell`, unless another has its place.
-    pub(crate) fn remove(&mut self, cell: &Arc<SessionSlot>) {
-        let known = self.by_id.get(cell.client_id());
-        if known.is_some_and(|known| Arc::ptr_eq(known, cell)) {
-            self.by_id.remove(cell.client_id());
-            self.discount(cell);
+    /// Takes out `slot`, unless another has its place.
+    pub(crate) fn remove(&mut self, slot: &Arc<SessionSlot>) {
+        let known = self.by_id.get(slot.client_id());
+        if known.is_some_and(|known| Arc::ptr_eq(known, slot)) {
+            self.by_id.remove(slot.client_id());
+            self.discount(slot);
         }
     }
 
-    fn discount(&mut self, cell: &SessionSlot) {
-        if let Some(count) = self.counts.get_mut(cell.owner()) {
+    fn discount(&mut self, slot: &SessionSlot) {
+        if let Some(count) = self.counts.get_mut(slot.owner()) {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(cell.owner());
+                self.counts.remove(slot.owner());
             }
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{Delivery, Inbox, Link, LinkError, Outgoing, TAKEN};
 use crate::hub::Hub;
 use crate::hub::MatchCache;
-use crate::hub::deliver::{Batch, Post, deliver};
+use crate::hub::deliver::{Batch, DeliveryScratch, deliver};
 use crate::hub::session_slot::Sink;
 use fieldgate_broker_core::message::{Message, Routed};
 use fieldgate_broker_core::router::{Grant, Kept};
@@ -41,7 +41,7 @@ pub struct Forwarder {
 impl Forwarder {
     pub(crate) fn new(hub: &Arc<Hub>, name: &str, room: usize) -> Self {
         let link = Link::new(hub, name);
-        link.shared.cell.lock().sink = Sink::Link(Inbox::with_room(room));
+        link.shared.slot.lock().sink = Sink::Link(Inbox::with_room(room));
         Self { link }
     }
 
@@ -60,8 +60,8 @@ impl Forwarder {
             id: 0,
         };
         let shared = &self.link.shared;
-        let mut inner = shared.cell.lock();
-        shared.hub.router.subscribe(&shared.cell, filter, grant);
+        let mut inner = shared.slot.lock();
+        shared.hub.router.subscribe(&shared.slot, filter, grant);
         inner.add_subscription(filter.into(), grant);
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Forwarder {
         let message = Message::copy_of(&publish, expires, shared.hub.pot());
         shared
             .hub
-            .publish_from_outside(&message, shared.cell.id(), now);
+            .publish_from_outside(&message, shared.slot.id(), now);
         Ok(())
     }
 
@@ -130,7 +130,7 @@ impl Forwarder {
 
     fn poll_recv(&self, most: usize, into: &mut Vec<Delivery>, cx: &Context<'_>) -> Poll<()> {
         let shared = &self.link.shared;
-        let mut inner = shared.cell.lock();
+        let mut inner = shared.slot.lock();
         let Sink::Link(inbox) = &mut inner.sink else {
             return Poll::Pending; // Links stay attached as long as they exist.
         };
@@ -146,14 +146,14 @@ impl Forwarder {
         }
         let waiting = inner.relieve();
         drop(inner);
-        shared.cell.note_taken(TAKEN * (into.len() - before) as u64);
+        shared.slot.note_taken(TAKEN * (into.len() - before) as u64);
         waiting.into_iter().for_each(Waker::wake);
         Poll::Ready(())
     }
 
     /// Messages that were dropped since the start as the inbox was full.
     pub fn dropped(&self) -> u64 {
-        match &self.link.shared.cell.lock().sink {
+        match &self.link.shared.slot.lock().sink {
             Sink::Link(inbox) => inbox.dropped(),
             Sink::Wire(_) | Sink::Away => 0,
         }
@@ -161,7 +161,7 @@ impl Forwarder {
 
     /// What is in the inbox, without waiting.
     pub fn drain(&self) -> Vec<Delivery> {
-        let mut inner = self.link.shared.cell.lock();
+        let mut inner = self.link.shared.slot.lock();
         let mut all = Vec::new();
         if let Sink::Link(inbox) = &mut inner.sink {
             while let Some(delivery) = inbox.pop() {
@@ -179,7 +179,7 @@ impl Hub {
     /// Delivers a message of the link with number `publisher`. Its client is elsewhere: it may not have an answer here.
     fn publish_from_outside(&self, message: &Message, publisher: u64, now: std::time::Instant) {
         let mut cache = MatchCache::default();
-        let mut post = Post::default();
+        let mut post = DeliveryScratch::default();
         let matches = cache.matches(&self.router, message.topic());
         let mut batch = Batch::default();
         if !matches.is_empty() {

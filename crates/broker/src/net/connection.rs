@@ -26,7 +26,7 @@ use super::stream::Stream;
 use super::{READ_SIZE, Scratch, Worker};
 use crate::counters::add;
 use crate::hub::backpressure::Pause;
-use crate::hub::deliver::Post;
+use crate::hub::deliver::DeliveryScratch;
 use crate::origin::Origin;
 use fieldgate_broker_core::budget::Share;
 use fieldgate_broker_core::outbox::Writing;
@@ -135,7 +135,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn poll_flush(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Scratch,
+        scratch: &mut Scratch,
         now: Instant,
     ) -> Poll<Result<(), End>> {
         loop {
@@ -154,15 +154,15 @@ impl<S: Stream> Connection<S> {
                 };
                 add(&self.worker.counters.bytes_sent, count as u64);
                 if let State::Client(client) = &self.state {
-                    client.attached.cell.note_taken(count as u64);
+                    client.attached.slot.note_taken(count as u64);
                 }
                 self.writing.advance(count);
             }
-            self.writing.trim(KEEP_BUFFER, &mut desk.post.pool);
+            self.writing.trim(KEEP_BUFFER, &mut scratch.post.pool);
             // TLS and WebSocket have buffers of their own; of TCP nothing is left here.
             let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
             flushed.map_err(|_| End::Lost)?;
-            if !self.refill(cx, desk, now)? {
+            if !self.refill(cx, scratch, now)? {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -170,15 +170,20 @@ impl<S: Stream> Connection<S> {
 
     /// Takes what is ready to be written. If there is nothing, leaves the waker for the one that has
     /// something, and returns false.
-    fn refill(&mut self, cx: &Context<'_>, desk: &mut Scratch, now: Instant) -> Result<bool, End> {
+    fn refill(
+        &mut self,
+        cx: &Context<'_>,
+        scratch: &mut Scratch,
+        now: Instant,
+    ) -> Result<bool, End> {
         let State::Client(client) = &mut self.state else {
             return Ok(false);
         };
         if !matches!(self.stage, Stage::Open) {
             return Ok(false);
         }
-        let cell = &client.attached.cell;
-        let mut inner = cell.lock();
+        let slot = &client.attached.slot;
+        let mut inner = slot.lock();
         let Some((session, wire)) = inner.wire(client.attached.epoch) else {
             return Err(End::TakenOver);
         };
@@ -194,18 +199,18 @@ impl<S: Stream> Connection<S> {
             }
             wire.gate = None;
         }
-        let Post { journal, tally, .. } = &mut desk.post;
+        let DeliveryScratch { journal, tally, .. } = &mut scratch.post;
         session.pump(&mut Turn {
             now,
             out: &mut wire.out,
-            held: &mut wire.held,
+            pending: &mut wire.pending,
             journal,
             tally,
         });
-        hub.keep_all(journal, &mut wire.held);
-        if let Some(store) = hub.store.as_ref().filter(|_| !wire.held.is_empty()) {
+        hub.keep_all(journal, &mut wire.pending);
+        if let Some(store) = hub.store.as_ref().filter(|_| !wire.pending.is_empty()) {
             let (version, waker) = (client.version, cx.waker());
-            let refused = wire.held.release(store, version, &mut wire.out, waker);
+            let refused = wire.pending.release(store, version, &mut wire.out, waker);
             let forget = |id| session.forget(id);
             refused.received.into_iter().for_each(forget);
             if refused.untold {
@@ -231,10 +236,10 @@ impl<S: Stream> Connection<S> {
     fn poll_intake(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Scratch,
+        scratch: &mut Scratch,
         now: Instant,
     ) -> Poll<Result<(), End>> {
-        let Scratch { read, cache, post } = desk;
+        let Scratch { read, cache, post } = scratch;
         if std::mem::take(&mut self.leftover) {
             let data = std::mem::take(&mut self.partial);
             let used = self.take_in(&data, cache, post, now)?;
@@ -314,7 +319,7 @@ impl<S: Stream> Connection<S> {
         &mut self,
         data: &[u8],
         cache: &mut crate::hub::MatchCache,
-        post: &mut crate::hub::deliver::Post,
+        post: &mut crate::hub::deliver::DeliveryScratch,
         now: Instant,
     ) -> Result<usize, End> {
         let mut used = 0;
@@ -344,27 +349,37 @@ impl<S: Stream> Connection<S> {
     }
 
     /// One turn of the connection: everything that can be done without waiting.
-    fn poll_turn(&mut self, cx: &mut Context<'_>, desk: &mut Scratch, now: Instant) -> Poll<End> {
-        if let Poll::Ready(end) = self.poll_work(cx, desk, now) {
+    fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Instant,
+    ) -> Poll<End> {
+        if let Poll::Ready(end) = self.poll_work(cx, scratch, now) {
             return Poll::Ready(end);
         }
         if let Err(end) = self.recount() {
             return Poll::Ready(end);
         }
         // Last, since what was done moves the deadline: a CONNECT brings a nearer one.
-        match self.poll_deadline(cx, desk, now) {
+        match self.poll_deadline(cx, scratch, now) {
             Ok(()) => Poll::Pending,
             Err(end) => Poll::Ready(end),
         }
     }
 
-    fn poll_work(&mut self, cx: &mut Context<'_>, desk: &mut Scratch, now: Instant) -> Poll<End> {
+    fn poll_work(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut Scratch,
+        now: Instant,
+    ) -> Poll<End> {
         if let Stage::Closing { .. } = self.stage {
-            return self.poll_linger(cx, desk, now);
+            return self.poll_linger(cx, scratch, now);
         }
         let begun = self.effort.begin();
         for _ in 0..READS_AT_ONCE {
-            match self.poll_flush(cx, desk, now) {
+            match self.poll_flush(cx, scratch, now) {
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => match self.check_blocked(cx) {
@@ -381,7 +396,7 @@ impl<S: Stream> Connection<S> {
             if ready!(self.poll_login(cx, now)) {
                 self.leftover = true; // Its CONNECT.
             }
-            match ready!(self.poll_intake(cx, desk, now)) {
+            match ready!(self.poll_intake(cx, scratch, now)) {
                 Ok(()) => {}
                 Err(end) => return Poll::Ready(end),
             }
@@ -401,11 +416,11 @@ impl<S: Stream> Connection<S> {
         let State::Client(client) = &self.state else {
             return self.lobby.is_some() && is_behind();
         };
-        let mut inner = client.attached.cell.lock();
+        let mut inner = client.attached.slot.lock();
         let Some((_, wire)) = inner.wire(client.attached.epoch) else {
             return false;
         };
-        let (is_full, has_part) = (wire.held.is_full(), wire.held.take_part());
+        let (is_full, has_part) = (wire.pending.is_full(), wire.pending.take_part());
         drop(inner);
         is_full || (has_part && is_behind())
     }
@@ -416,7 +431,7 @@ impl<S: Stream> Connection<S> {
         let State::Client(client) = &self.state else {
             return Ok(false);
         };
-        let mut inner = client.attached.cell.lock();
+        let mut inner = client.attached.slot.lock();
         let Some((_, wire)) = inner.wire(client.attached.epoch) else {
             return Err(End::TakenOver);
         };
@@ -436,10 +451,10 @@ impl<S: Stream> Future for Connection<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fate> {
         let this = self.get_mut();
         let worker = Arc::clone(&this.worker);
-        let mut desk = worker.desk();
+        let mut scratch = worker.scratch();
         let now = tokio::time::Instant::now().into_std();
         let done = loop {
-            let Poll::Ready(end) = this.poll_turn(cx, &mut desk, now) else {
+            let Poll::Ready(end) = this.poll_turn(cx, &mut scratch, now) else {
                 break match std::mem::take(&mut this.is_slow) && !worker.is_slow {
                     true => Poll::Ready(Fate::Moves),
                     false => Poll::Pending,
@@ -453,7 +468,9 @@ impl<S: Stream> Future for Connection<S> {
                 break Poll::Ready(Fate::Over);
             }
         };
-        worker.counters.add(&std::mem::take(&mut desk.post.tally));
+        worker
+            .counters
+            .add(&std::mem::take(&mut scratch.post.tally));
         done
     }
 }

@@ -39,7 +39,7 @@ fn grant(qos: QoS, id: u32) -> Grant {
 }
 
 fn ids(matches: &Matches<Member>) -> Vec<u64> {
-    let mut ids: Vec<u64> = matches.plain.iter().map(|s| s.cell.number()).collect();
+    let mut ids: Vec<u64> = matches.plain.iter().map(|s| s.recipient.number()).collect();
     ids.sort_unstable();
     ids
 }
@@ -81,14 +81,18 @@ fn wildcards_match_as_the_specification_says() {
 #[test]
 fn overlapping_subscriptions_become_one_with_the_highest_qos_and_all_identifiers() {
     let mut trie = Trie::new(&Arc::default());
-    let cell = Member::new(1);
-    trie.insert(&cell, "a/#", grant(QoS::AtMostOnce, 7));
-    trie.insert(&cell, "a/+", grant(QoS::ExactlyOnce, 8));
-    trie.insert(&cell, "a/b", grant(QoS::AtLeastOnce, 0));
+    let recipient = Member::new(1);
+    trie.insert(&recipient, "a/#", grant(QoS::AtMostOnce, 7));
+    trie.insert(&recipient, "a/+", grant(QoS::ExactlyOnce, 8));
+    trie.insert(&recipient, "a/b", grant(QoS::AtLeastOnce, 0));
     trie.insert(&Member::new(2), "a/b", grant(QoS::AtMostOnce, 0));
     let (matches, _) = trie.matches("a/b");
     assert_eq!(ids(&matches), [1, 2]);
-    let one = matches.plain.iter().find(|s| s.cell.number() == 1).unwrap();
+    let one = matches
+        .plain
+        .iter()
+        .find(|s| s.recipient.number() == 1)
+        .unwrap();
     assert_eq!(one.terms.qos, QoS::ExactlyOnce);
     let mut found = one.terms.ids.as_slice().to_vec();
     found.sort_unstable();
@@ -105,7 +109,7 @@ fn a_no_local_subscription_drops_out_for_the_session_that_published() {
         (vec![true, true], None),
     ] {
         let mut trie = Trie::new(&Arc::default());
-        let cell = Member::new(1);
+        let recipient = Member::new(1);
         let filters = ["a/#", "a/+"].into_iter();
         let qos = [QoS::AtMostOnce, QoS::AtLeastOnce].into_iter();
         for ((filter, qos), &no_local) in filters.zip(qos).zip(&grants) {
@@ -113,7 +117,7 @@ fn a_no_local_subscription_drops_out_for_the_session_that_published() {
                 no_local,
                 ..grant(qos, 0)
             };
-            trie.insert(&cell, filter, grant);
+            trie.insert(&recipient, filter, grant);
         }
         let (matches, _) = trie.matches("a/b");
         let subscriber = &matches.plain[0];
@@ -126,14 +130,21 @@ fn a_no_local_subscription_drops_out_for_the_session_that_published() {
 #[test]
 fn a_shared_subscription_takes_turns_and_ends_with_its_last_member() {
     let mut trie = Trie::new(&Arc::default());
-    let cells = [Member::new(1), Member::new(2)];
-    for cell in &cells {
-        assert!(trie.insert(cell, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
+    let recipients = [Member::new(1), Member::new(2)];
+    for recipient in &recipients {
+        assert!(trie.insert(recipient, "$share/g/a/+", grant(QoS::AtMostOnce, 0)));
     }
     assert_eq!(trie.counts(), (0, 2));
     let (matches, _) = trie.matches("a/b");
     assert!(matches.plain.is_empty());
-    let turn = |_| matches.groups[0].rotation().next().unwrap().cell.number();
+    let turn = |_| {
+        matches.groups[0]
+            .rotation()
+            .next()
+            .unwrap()
+            .recipient
+            .number()
+    };
     assert_eq!((0..4).map(turn).collect::<Vec<_>>(), [1, 2, 1, 2]);
     assert!(trie.remove(1, "$share/g/a/+"));
     assert!(!trie.remove(1, "$share/g/a/+"));
@@ -161,8 +172,8 @@ fn what_one_level_says_holds_for_those_beside_it_unless_a_filter_names_one() {
     ] {
         let mut trie = Trie::new(&Arc::default());
         for filter in filters {
-            let cell = Member::new(1);
-            trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0));
+            let recipient = Member::new(1);
+            trie.insert(&recipient, filter, grant(QoS::AtMostOnce, 0));
         }
         let (_, beside) = trie.matches("t/d/p");
         let beside = beside.map(|mut names| {
@@ -203,8 +214,8 @@ proptest! {
         let mut trie = Trie::new(&Arc::default());
         let mut want = Vec::new();
         for (index, (filter, keep)) in filters.iter().enumerate() {
-            let cell = Member::new(index as u64);
-            prop_assert!(trie.insert(&cell, filter, grant(QoS::AtMostOnce, 0)));
+            let recipient = Member::new(index as u64);
+            prop_assert!(trie.insert(&recipient, filter, grant(QoS::AtMostOnce, 0)));
             if *keep {
                 want.extend(topic::matches(filter, &topic).then_some(index as u64));
             }

@@ -15,16 +15,16 @@ use crate::access::{OwnTopics, Rights};
 use crate::counters::add;
 use crate::hub::Departure;
 use crate::hub::MatchCache;
-use crate::hub::deliver::{Batch, Post, deliver};
+use crate::hub::deliver::{Batch, DeliveryScratch, deliver};
 use crate::hub::session_slot::Wire;
 use crate::net::Worker;
 use crate::net::effort::Begun;
 use crate::net::end::End;
-use crate::store::Store;
 use fieldgate_broker_core::journal::{Journal, Sent};
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::router::Stored;
 use fieldgate_broker_core::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
+use fieldgate_broker_store::Store;
 
 /// Packets taken in before their messages go to the subscribers. When these cannot keep up, the
 /// rest of what the client sent waits with it.
@@ -76,10 +76,10 @@ impl Client {
         data: &[u8],
         worker: &Worker,
         cache: &mut MatchCache,
-        post: &mut Post,
+        post: &mut DeliveryScratch,
         (now, begun): (Instant, &Begun),
     ) -> Result<usize, End> {
-        let publisher = Arc::clone(self.attached.cell.name());
+        let publisher = Arc::clone(self.attached.slot.name());
         let mut used = 0;
         while used < data.len() {
             let mut batch = Batch::default();
@@ -88,7 +88,7 @@ impl Client {
                 cache,
                 version: self.version,
                 now,
-                rights: self.attached.cell.rights(),
+                rights: self.attached.slot.rights(),
                 own: worker.hub.access.own(),
                 owned: None,
                 disputed: Vec::new(),
@@ -103,7 +103,7 @@ impl Client {
             post.tally.received += intake.tally.received;
             post.tally.received_bytes += intake.tally.received_bytes;
             let disputed = intake.disputed;
-            let sender = worker.hub.sender(self.attached.cell.id(), now);
+            let sender = worker.hub.sender(self.attached.slot.id(), now);
             deliver(&batch, &sender, post);
             drop(batch);
             worker.hub.repeat(&disputed, now);
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Hands the changes of this turn to the store. Answers that promise them wait for it.
-    fn keep(&self, worker: &Worker, post: &mut Post) {
+    fn keep(&self, worker: &Worker, post: &mut DeliveryScratch) {
         let Some(store) = worker
             .hub
             .store
@@ -151,8 +151,8 @@ impl Client {
         };
         let answers = post.journal.is_awaited;
         let ticket = store.submit(&mut post.journal);
-        if answers && let Some((_, wire)) = self.attached.cell.lock().wire(self.attached.epoch) {
-            wire.held.seal(ticket);
+        if answers && let Some((_, wire)) = self.attached.slot.lock().wire(self.attached.epoch) {
+            wire.pending.seal(ticket);
         }
     }
 
@@ -162,16 +162,16 @@ impl Client {
         data: &'d [u8],
         intake: &mut Intake<'w>,
         batch: &mut Batch<'s>,
-        post: &mut Post,
+        post: &mut DeliveryScratch,
     ) -> (usize, Stop<'d>) {
         let max = intake.worker.hub.config.limits.packet_size as usize;
         let mut used = 0;
         let mut packets = 0;
-        let mut inner = self.attached.cell.lock();
+        let mut inner = self.attached.slot.lock();
         let Some((session, wire)) = inner.wire(self.attached.epoch) else {
             return (0, Stop::End(End::TakenOver));
         };
-        let Wire { out, held, .. } = wire;
+        let Wire { out, pending, .. } = wire;
         let stop = loop {
             if packets == AT_ONCE || intake.is_over {
                 break Stop::Enough;
@@ -184,7 +184,7 @@ impl Client {
             let mut turn = Turn {
                 now: intake.now,
                 out: &mut *out,
-                held: &mut *held,
+                pending: &mut *pending,
                 journal: &mut post.journal,
                 tally: &mut post.tally,
             };
@@ -209,7 +209,7 @@ impl Client {
             used += len;
             packets += 1;
         };
-        post.journal.is_awaited |= held.is_open();
+        post.journal.is_awaited |= pending.is_open();
         add(&intake.worker.counters.packets_received, packets as u64);
         (used, stop)
     }
@@ -396,7 +396,7 @@ impl Client {
         &mut self,
         packet: &Packet<'_>,
         worker: &Worker,
-        post: &mut Post,
+        post: &mut DeliveryScratch,
         (now, begun): (Instant, &Begun),
     ) -> Result<bool, End> {
         match packet {
@@ -412,7 +412,7 @@ impl Client {
     fn disconnect(&self, disconnect: &Disconnect<'_>, worker: &Worker) -> End {
         let expiry = disconnect.properties.session_expiry;
         if expiry.is_some_and(|expiry| expiry > 0)
-            && self.attached.cell.lock().expiry == Some(Duration::ZERO)
+            && self.attached.slot.lock().expiry == Some(Duration::ZERO)
         {
             return End::protocol("a session expiry interval for a session without one");
         }

@@ -11,7 +11,7 @@ use fieldgate_mqtt::{
 };
 
 use super::Client;
-use crate::hub::deliver::Post;
+use crate::hub::deliver::DeliveryScratch;
 use crate::hub::session_slot::{Inner, Wire, filter_weight};
 use crate::net::Worker;
 use crate::net::effort::{Begun, TURN};
@@ -97,7 +97,7 @@ impl Client {
         &mut self,
         subscribe: &Subscribe<'_>,
         worker: &Worker,
-        post: &mut Post,
+        post: &mut DeliveryScratch,
         (now, begun): (Instant, &Begun),
     ) -> Result<bool, End> {
         let mut listed = self
@@ -105,8 +105,8 @@ impl Client {
             .take()
             .map_or_else(Listed::default, |listed| *listed);
         let mut slice = Slice::new(begun);
-        let cell = Arc::clone(&self.attached.cell);
-        let mut guard = cell.lock();
+        let slot = Arc::clone(&self.attached.slot);
+        let mut guard = slot.lock();
         if guard.wire(self.attached.epoch).is_none() {
             return Err(End::TakenOver);
         }
@@ -134,14 +134,14 @@ impl Client {
         let turn = Turn {
             now,
             out: &mut wire.out,
-            held: &mut wire.held,
+            pending: &mut wire.pending,
             journal: &mut post.journal,
             tally: &mut post.tally,
         };
         let is_done = is_whole
             && self.send_retained(subscribe, &mut listed, (session, turn), worker, &mut slice);
-        post.journal.await_those_after(0, &self.attached.cell);
-        worker.hub.keep_all(&mut post.journal, &mut wire.held);
+        post.journal.await_those_after(0, &self.attached.slot);
+        worker.hub.keep_all(&mut post.journal, &mut wire.pending);
         guard.recount();
         drop(guard);
         if !is_done {
@@ -155,7 +155,7 @@ impl Client {
         &self,
         subscribe: &Subscribe<'_>,
         listed: &mut Listed,
-        (inner, post): (&mut Inner, &mut Post),
+        (inner, post): (&mut Inner, &mut DeliveryScratch),
         worker: &Worker,
         slice: &mut Slice,
     ) -> bool {
@@ -223,7 +223,7 @@ impl Client {
         worker: &Worker,
         slice: &mut Slice,
     ) -> bool {
-        let rights = self.attached.cell.rights();
+        let rights = self.attached.slot.rights();
         let terms = Terms::of(found.grant);
         for kept in found.left.by_ref() {
             let now = match found.is_old {
@@ -231,7 +231,7 @@ impl Client {
                 false => Some(kept),
             };
             if let Some(Kept { message, publisher }) = now {
-                let own = found.grant.no_local && *publisher == *self.attached.cell.client_id();
+                let own = found.grant.no_local && *publisher == *self.attached.slot.client_id();
                 if !own && rights.may_read(message.topic()) {
                     session.deliver_retained(&message, &terms, turn);
                 }
@@ -265,21 +265,21 @@ impl Client {
     ) -> Result<(Grant, bool), ReasonCode> {
         let hub = &worker.hub;
         let limits = &hub.config.limits;
-        let cell = &self.attached.cell;
+        let slot = &self.attached.slot;
         // Only of clients older than shared subscriptions, which may write so.
         if !topic::filter_is_valid(filter) {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
-        if !self.attached.cell.rights().may_subscribe(filter) {
+        if !self.attached.slot.rights().may_subscribe(filter) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let known = inner.subscriptions.contains_key(filter);
         if !known && inner.subscriptions.len() >= limits.subscriptions {
-            hub.note_limit(cell, filter, "subscriptions");
+            hub.note_limit(slot, filter, "subscriptions");
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         if !known && !hub.budget.admits(inner.weight(), filter_weight(filter)) {
-            hub.note_limit(cell, filter, "memory");
+            hub.note_limit(slot, filter, "memory");
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         let grant = Grant {
@@ -288,11 +288,11 @@ impl Client {
             retain_as_published: options.retain_as_published,
             id,
         };
-        hub.router.subscribe(&self.attached.cell, filter, grant);
+        hub.router.subscribe(&self.attached.slot, filter, grant);
         inner.add_subscription(filter.into(), grant);
-        if cell.is_stored() {
+        if slot.is_stored() {
             journal.changes.push(Change::Subscribed {
-                session: cell.id(),
+                session: slot.id(),
                 filter: filter.into(),
                 grant,
             });
@@ -313,7 +313,7 @@ impl Client {
         packet: &Packet<'_>,
         wire: &mut Wire,
         held: Option<usize>,
-        post: &mut Post,
+        post: &mut DeliveryScratch,
     ) -> Result<(), End> {
         let mut bytes = Vec::new();
         let encoded = packet.encode(self.version, &mut bytes);
@@ -324,7 +324,7 @@ impl Client {
             });
         }
         if let Some(weight) = held {
-            wire.held.push_packet(&bytes, weight);
+            wire.pending.push_packet(&bytes, weight);
         } else {
             wire.out.bytes.extend_from_slice(&bytes);
         }
@@ -337,7 +337,7 @@ impl Client {
         &mut self,
         unsubscribe: &Unsubscribe<'_>,
         worker: &Worker,
-        post: &mut Post,
+        post: &mut DeliveryScratch,
         begun: &Begun,
     ) -> Result<bool, End> {
         let mut listed = self
@@ -345,16 +345,16 @@ impl Client {
             .take()
             .map_or_else(Listed::default, |listed| *listed);
         let mut slice = Slice::new(begun);
-        let mut inner = self.attached.cell.lock();
+        let mut inner = self.attached.slot.lock();
         let before = listed.codes.len();
         let mut is_done = true;
         for filter in unsubscribe.filters().skip(before) {
             let code = if inner.remove_subscription(filter) {
-                let cell = &self.attached.cell;
-                worker.hub.router.unsubscribe(cell, filter);
-                if cell.is_stored() {
+                let slot = &self.attached.slot;
+                worker.hub.router.unsubscribe(slot, filter);
+                if slot.is_stored() {
                     post.journal.changes.push(Change::Unsubscribed {
-                        session: cell.id(),
+                        session: slot.id(),
                         filter: filter.into(),
                     });
                 }
@@ -381,7 +381,7 @@ impl Client {
             let held = session.is_stored().then_some(promised);
             self.answer(&unsuback, wire, held, post)?;
         }
-        worker.hub.keep_all(&mut post.journal, &mut wire.held);
+        worker.hub.keep_all(&mut post.journal, &mut wire.pending);
         inner.recount();
         drop(inner);
         if !is_done {

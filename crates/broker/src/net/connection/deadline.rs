@@ -62,7 +62,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn poll_deadline(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Scratch,
+        scratch: &mut Scratch,
         now: Instant,
     ) -> Result<(), End> {
         while let Some((at, kind)) = self.deadline() {
@@ -71,7 +71,7 @@ impl<S: Stream> Connection<S> {
                 return Ok(());
             }
             match kind {
-                Deadline::Idle => self.give_back_buffers(desk),
+                Deadline::Idle => self.give_back_buffers(scratch),
                 Deadline::Linger => return Err(End::Lost),
                 Deadline::Connect | Deadline::KeepAlive if self.doubt.is_none() => {
                     self.doubt = Some(now + DOUBT);
@@ -105,11 +105,11 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn give_back_buffers(&mut self, desk: &mut Scratch) {
-        let pool = &mut desk.post.pool;
+    fn give_back_buffers(&mut self, scratch: &mut Scratch) {
+        let pool = &mut scratch.post.pool;
         self.writing.trim(0, pool);
         if let State::Client(client) = &self.state {
-            let mut inner = client.attached.cell.lock();
+            let mut inner = client.attached.slot.lock();
             if let Some((_, wire)) = inner.wire(client.attached.epoch)
                 && wire.out.is_empty()
             {

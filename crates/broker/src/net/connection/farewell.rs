@@ -26,17 +26,17 @@ impl<S: Stream> Connection<S> {
     pub(super) fn poll_linger(
         &mut self,
         cx: &mut Context<'_>,
-        desk: &mut Scratch,
+        scratch: &mut Scratch,
         now: Instant,
     ) -> Poll<End> {
-        if ready!(self.poll_flush(cx, desk, now)).is_err() {
+        if ready!(self.poll_flush(cx, scratch, now)).is_err() {
             return Poll::Ready(End::Lost);
         }
         if ready!(Pin::new(&mut self.stream).poll_shutdown(cx)).is_err() {
             return Poll::Ready(End::Lost);
         }
         for _ in 0..READS_AT_ONCE {
-            let mut buffer = ReadBuf::new(&mut desk.read);
+            let mut buffer = ReadBuf::new(&mut scratch.read);
             let read = ready!(self.stream.poll_discard(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(End::Lost);
@@ -48,7 +48,7 @@ impl<S: Stream> Connection<S> {
 
     fn note_fault(&self, client: &Client, reason: ReasonCode, what: &str) {
         let origin = &self.origin;
-        let id = client.attached.cell.client_id();
+        let id = client.attached.slot.client_id();
         let no_fault = [
             ReasonCode::KEEP_ALIVE_TIMEOUT,
             ReasonCode::SERVER_SHUTTING_DOWN,
@@ -87,7 +87,7 @@ impl<S: Stream> Connection<S> {
             )),
             End::Orderly(_) | End::Lost | End::Refused => None,
         };
-        if let Some((_, wire)) = client.attached.cell.lock().wire(client.attached.epoch)
+        if let Some((_, wire)) = client.attached.slot.lock().wire(client.attached.epoch)
             && self.writing.is_done()
         {
             self.writing.refill(&mut wire.out); // Acknowledgements of what came before.

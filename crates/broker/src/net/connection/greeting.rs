@@ -187,7 +187,7 @@ impl<S: Stream> Connection<S> {
             add(&self.worker.counters.packets_sent, 1);
         });
         let attached = attached?;
-        hub.catch_up(&attached.cell, &policy);
+        hub.catch_up(&attached.slot, &policy);
         let keep_alive = keep_alive(connect, limits);
         let silence = Duration::from_secs(keep_alive.into()) * 3 / 2;
         Ok(Client {

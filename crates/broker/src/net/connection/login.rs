@@ -91,7 +91,7 @@ impl<S: Stream> Connection<S> {
         let name = shown(name);
         log::warn!(USER = name.as_str(); "{peer}: login of {name} failed: {}", denial.what);
         let hub = &self.worker.hub;
-        match hub.access.logins.penance() {
+        match hub.access.logins.delay_refusal() {
             None => Login::Settled(Err(denial)),
             Some(place) => Login::DelayedRefusal {
                 until: now + hub.config.limits.failed_login_delay,

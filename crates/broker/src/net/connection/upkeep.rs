@@ -52,7 +52,7 @@ impl<S: Stream> Connection<S> {
                 let held = held + client.holds();
                 if held.abs_diff(self.told) >= QUANTUM {
                     self.told = held;
-                    let mut inner = client.attached.cell.lock();
+                    let mut inner = client.attached.slot.lock();
                     if let Some((_, wire)) = inner.wire(client.attached.epoch) {
                         wire.intake = held;
                     }

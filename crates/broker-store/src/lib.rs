@@ -1,4 +1,4 @@
-//! What outlives the process: sessions with their queues, wills, and retained messages.
+//! What of the broker outlives its process: sessions with their queues, wills, and retained messages.
 //!
 //! Changes are handed over in memory and written by one thread, all that came in the meantime
 //! together. What must not go on before its changes are on disk takes a ticket. Nothing here knows
@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 use fieldgate_mqtt::QoS;
 use fieldgate_spool::STAMP;
 
-use crate::reserved::is_brokers;
 use fieldgate_broker_core::journal::{Change, Journal};
+use fieldgate_broker_core::reserved::is_brokers;
 use fieldgate_broker_core::router::{Retained, Stored};
 use fieldgate_broker_core::ticket::{Commits, Outcome, Ticket};
 
@@ -41,9 +41,9 @@ use open::{Opened, import};
 use pace::Pace;
 use writer::Writer;
 
-pub(crate) use clock::{Clock, StoreTime};
+pub use clock::{Clock, StoreTime};
 pub use config::{StoreConfig, StoreError};
-pub(crate) use load::{Recovered, RecoveredSession};
+pub use load::{Recovered, RecoveredSession};
 
 /// How long everything that is held may take to be handed over, and how often that is looked at.
 const ALL_MAX: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ const BACKLOG: usize = 4 << 20;
 
 /// The public side of the store.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub struct Store {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -105,7 +105,7 @@ struct Inbox {
 impl Store {
     /// Opens the log, sets it aside if it is damaged, and starts the thread that writes to it. With a
     /// folder that cannot be used nothing is kept until it can be.
-    pub(crate) fn open(
+    pub fn open(
         config: StoreConfig,
         retained: Arc<Mutex<Retained>>,
     ) -> Result<(Self, Recovered), StoreError> {
@@ -168,12 +168,12 @@ impl Store {
     }
 
     /// The store's time, in which it says when something happened or expires.
-    pub(crate) fn clock(&self) -> Clock {
+    pub fn clock(&self) -> Clock {
         self.shared.time.now()
     }
 
     /// Notes the time if the calendar was set. To be called now and then.
-    pub(crate) fn check_time(&self) {
+    pub fn check_time(&self) {
         let stamp = *lock(&self.shared.stamp);
         if self.shared.time.has_stepped(stamp) {
             self.restamp();
@@ -181,13 +181,13 @@ impl Store {
     }
 
     /// Whether what is handed over is written to the disk.
-    pub(crate) fn is_keeping(&self) -> bool {
+    pub fn is_keeping(&self) -> bool {
         !self.is_failing() && !self.shared.is_without.load(Ordering::Relaxed)
     }
 
     /// Whether everything that is held has to be handed over again. True once. To be called now
     /// and then.
-    pub(crate) fn wants_all(&self) -> bool {
+    pub fn wants_all(&self) -> bool {
         if self.shared.is_without.load(Ordering::Relaxed) {
             // Wakes the thread, which may have nothing else to do.
             self.restamp();
@@ -205,7 +205,7 @@ impl Store {
 
     /// Hands over everything in `journal`. The ticket is done when that is on disk, and all that
     /// was handed over before.
-    pub(crate) fn submit(&self, journal: &mut Journal) -> Ticket {
+    pub fn submit(&self, journal: &mut Journal) -> Ticket {
         journal.is_awaited = false;
         let changes = std::mem::take(&mut journal.changes);
         let is_more = !changes.is_empty();
@@ -232,7 +232,7 @@ impl Store {
 
     /// Hands over those messages among the changes from `before` on that their client may get before
     /// they are on disk, under the client's lock.
-    pub(crate) fn submit_sent(&self, before: usize, journal: &mut Journal) {
+    pub fn submit_sent(&self, before: usize, journal: &mut Journal) {
         let is_sent = |change: &mut Change| match change {
             Change::Queued { entry, .. } => entry.qos == QoS::AtLeastOnce,
             _ => false,
@@ -271,7 +271,7 @@ impl Store {
 
     /// Whether so much waits to be written that who has something among it should bring no more. `waker` is woken
     /// when it has been written.
-    pub(crate) fn is_behind(&self, waker: &Waker) -> bool {
+    pub fn is_behind(&self, waker: &Waker) -> bool {
         let is_behind = self.shared.backlog.load(Ordering::Relaxed) > BACKLOG;
         if is_behind {
             self.wake_at(&self.latest(), waker);
@@ -280,13 +280,13 @@ impl Store {
     }
 
     /// Whether the disk takes nothing now, so that nothing new may be promised.
-    pub(crate) fn is_failing(&self) -> bool {
+    pub fn is_failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
     /// Whether the retained message of `topic` outlives the process: the broker's own figures are of
     /// this run. What bridges say of themselves is theirs.
-    pub(crate) fn lasts(topic: &str) -> bool {
+    pub fn lasts(topic: &str) -> bool {
         !is_brokers(topic)
     }
 
@@ -295,7 +295,7 @@ impl Store {
     ///
     /// A value that nothing waits for is written late, unless it is a topic's first, or its end:
     /// these do not come all the time.
-    pub(crate) fn retained_changed(
+    pub fn retained_changed(
         &self,
         topic: &str,
         stored: Stored,
@@ -323,16 +323,17 @@ impl Store {
 
     /// The retained message of `topic` is no more. That may be written late, as the message says so
     /// itself.
-    pub(crate) fn retained_expired(&self, topic: &str) {
+    pub fn retained_expired(&self, topic: &str) {
         lock(&self.shared.coalesced).put(topic);
     }
 
-    pub(crate) fn retained_interval(&self) -> Duration {
+    /// How often retained messages that change are written.
+    pub fn retained_interval(&self) -> Duration {
         self.shared.config.retained_interval
     }
 
     /// Writes the retained messages that are due. To be called once an interval.
-    pub(crate) fn write_retained(&self) {
+    pub fn write_retained(&self) {
         let due = lock(&self.shared.coalesced).take();
         self.submit_retained(due);
     }
@@ -347,12 +348,12 @@ impl Store {
     }
 
     /// Times that something was written.
-    pub(crate) fn commits(&self) -> u64 {
+    pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
     /// Writes everything that is not yet, and ends the thread.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let rest = lock(&self.shared.coalesced).take();
         self.submit_retained(rest);
         // The next boot must know when this one ended.

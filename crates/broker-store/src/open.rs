@@ -20,7 +20,7 @@ use fieldgate_broker_core::journal::Journal;
 const ASIDE_MAX: usize = 3;
 
 /// Takes over what version 0.1 left beside a log that is new.
-pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (Book, Recovered) {
+pub(crate) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (Book, Recovered) {
     let path = shared.config.path.with_extension("redb");
     if book.log.stamp().is_some() || !path.exists() {
         return (book, recovered);
@@ -64,18 +64,18 @@ pub(super) fn import(mut book: Book, recovered: Recovered, shared: &Shared) -> (
 }
 
 /// A store that was opened.
-pub(super) struct Opened {
+pub(crate) struct Opened {
     /// `None` if nothing can be written.
-    pub(super) book: Option<Book>,
-    pub(super) time: StoreTime,
-    pub(super) recovered: Recovered,
+    pub(crate) book: Option<Book>,
+    pub(crate) time: StoreTime,
+    pub(crate) recovered: Recovered,
 }
 
 /// Opens the store in the folder `path`. What is damaged is set aside. The broker starts without a
 /// folder that cannot be used: what can be read of it counts, and it is tried again later.
 ///
 /// Only a store that another process has open is an error.
-pub(super) fn open(path: &Path, pot: &Arc<Pot>) -> Result<Opened, String> {
+pub(crate) fn open(path: &Path, pot: &Arc<Pot>) -> Result<Opened, String> {
     let read = |log| read(log, pot);
     let log = match make(path) {
         Err(error @ Error::InUse) => return Err(error.to_string()),
@@ -123,7 +123,7 @@ pub(super) fn open(path: &Path, pot: &Arc<Pot>) -> Result<Opened, String> {
 }
 
 /// Opens the log in the folder `path`, which is made if it is missing.
-pub(super) fn make(path: &Path) -> Result<Log, Error> {
+pub(crate) fn make(path: &Path) -> Result<Log, Error> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -132,7 +132,7 @@ pub(super) fn make(path: &Path) -> Result<Log, Error> {
 
 /// A log to write everything to, in the place of one that could not be used at the start. What is
 /// in that one is older than what the broker holds.
-pub(super) fn replace(path: &Path) -> Result<Book, Failure> {
+pub(crate) fn replace(path: &Path) -> Result<Book, Failure> {
     let detail = match make(path) {
         Ok(log) if log.stamp().is_none() => return Book::read(log, |_| Ok(())),
         Ok(_) => "it could not be used at the start".to_owned(),
@@ -153,7 +153,7 @@ fn read(log: Log, pot: &Arc<Pot>) -> Result<(Book, StoreTime, Recovered), Failur
 
 /// Puts a damaged store out of the way, beside its place. Of those the newest few are kept.
 /// `then` says what becomes of what was in it.
-pub(super) fn set_aside(path: &Path, detail: &str, then: &str) -> Result<(), Failure> {
+pub(crate) fn set_aside(path: &Path, detail: &str, then: &str) -> Result<(), Failure> {
     let moved = || -> io::Result<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!("{name}.damaged-");

@@ -17,24 +17,31 @@ use fieldgate_broker_core::router::{Grant, Kept};
 
 /// Everything that was in a store when it was opened.
 #[derive(Debug, Default)]
-pub(crate) struct Recovered {
-    pub(crate) sessions: Vec<RecoveredSession>,
-    pub(crate) retained: Vec<Kept>,
+pub struct Recovered {
+    /// By their numbers.
+    pub sessions: Vec<RecoveredSession>,
+    /// In no order.
+    pub retained: Vec<Kept>,
 }
 
+/// A session that was in a store.
 #[derive(Debug)]
-pub(crate) struct RecoveredSession {
-    pub(crate) number: u64,
-    pub(crate) record: SessionRecord,
-    pub(crate) subscriptions: Vec<(Box<str>, Grant)>,
+pub struct RecoveredSession {
+    /// Its number.
+    pub number: u64,
+    /// How it stood.
+    pub record: SessionRecord,
+    /// Its filters.
+    pub subscriptions: Vec<(Box<str>, Grant)>,
     /// By their numbers; `None` is one that was released.
-    pub(crate) queue: Vec<(u64, Option<Entry>)>,
-    pub(crate) received: Vec<PacketId>,
+    pub queue: Vec<(u64, Option<Entry>)>,
+    /// Messages of QoS 2 from its client that wait for their PUBREL.
+    pub received: Vec<PacketId>,
 }
 
 impl Recovered {
     /// All of it as changes.
-    pub(super) fn changes(&self) -> Vec<Change> {
+    pub(crate) fn changes(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for session in &self.sessions {
             session.put(&mut changes);
@@ -78,7 +85,7 @@ impl RecoveredSession {
 
 /// What the frames so far come to.
 #[derive(Debug)]
-pub(super) struct Loading {
+pub(crate) struct Loading {
     clock: Clock,
     pot: Arc<Pot>,
     sessions: BTreeMap<u64, Session>,
@@ -116,7 +123,7 @@ impl Messages {
 
 impl Loading {
     /// Messages are counted in `pot`.
-    pub(super) fn new(clock: Clock, pot: &Arc<Pot>) -> Self {
+    pub(crate) fn new(clock: Clock, pot: &Arc<Pot>) -> Self {
         Self {
             clock,
             pot: Arc::clone(pot),
@@ -126,7 +133,7 @@ impl Loading {
     }
 
     /// Takes in the next frame.
-    pub(super) fn apply(&mut self, payload: &[u8]) -> Result<(), Malformed> {
+    pub(crate) fn apply(&mut self, payload: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(payload);
         let mut messages = Messages::default();
         while let Some(op) = reader.next()? {
@@ -164,7 +171,7 @@ impl Loading {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Recovered {
+    pub(crate) fn finish(self) -> Recovered {
         let session = |(number, session): (u64, Session)| {
             Some(RecoveredSession {
                 number,

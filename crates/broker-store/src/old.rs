@@ -31,7 +31,7 @@ const RETAINED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("retaine
 
 /// Why the file cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     #[error("{0}")]
     Engine(String),
     #[error("an entry that means nothing")]
@@ -56,7 +56,7 @@ impl From<Malformed> for Unreadable {
 
 /// Reads everything, checked. Times in the file are those of the calendar; those of the result are the
 /// store's, whose time is `now`.
-pub(super) fn read(path: &Path, now: &Clock, pot: &Arc<Pot>) -> Result<Recovered, Unreadable> {
+pub(crate) fn read(path: &Path, now: &Clock, pot: &Arc<Pot>) -> Result<Recovered, Unreadable> {
     let read = || -> Result<Recovered, Unreadable> {
         let database = Database::builder()
             .set_check_integrity_on_open(true)

@@ -65,7 +65,7 @@ fn boot() -> u64 {
 
 /// The store's time of this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StoreTime {
+pub struct StoreTime {
     began: Reading,
     /// The store's time then; never 0.
     at: u64,
@@ -73,7 +73,7 @@ pub(crate) struct StoreTime {
 
 impl StoreTime {
     /// Goes on from what stood beside the newest entry of the store.
-    pub(crate) fn resume(stamp: Option<[u8; STAMP]>) -> Self {
+    pub fn resume(stamp: Option<[u8; STAMP]>) -> Self {
         Self::resume_at(Reading::now(boot()), stamp)
     }
 
@@ -93,7 +93,8 @@ impl StoreTime {
         self.at.saturating_add(reading.since(&self.began))
     }
 
-    pub(crate) fn now(&self) -> Clock {
+    /// The time now.
+    pub fn now(&self) -> Clock {
         Clock {
             instant: tokio::time::Instant::now().into_std(),
             millis: self.at(&self.reading()),
@@ -101,7 +102,7 @@ impl StoreTime {
     }
 
     /// What to write beside an entry.
-    pub(crate) fn stamp(&self) -> [u8; STAMP] {
+    pub fn stamp(&self) -> [u8; STAMP] {
         let reading = self.reading();
         let fields = [
             reading.boot,
@@ -118,7 +119,7 @@ impl StoreTime {
 
     /// Whether the calendar was set since `stamp`: then a new stamp must be written, or a boot would
     /// take the step for time that passed.
-    pub(crate) fn has_stepped(&self, stamp: [u8; STAMP]) -> bool {
+    pub fn has_stepped(&self, stamp: [u8; STAMP]) -> bool {
         let ((before, at), reading) = (unstamp(stamp), self.reading());
         let passed = self.at(&reading).saturating_sub(at);
         let seen = reading.calendar.saturating_sub(before.calendar);
@@ -144,44 +145,45 @@ fn unstamp(stamp: [u8; STAMP]) -> (Reading, u64) {
 
 /// Relates the steady clock of the process to the store's time, which a restart does not reset.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub struct Clock {
     instant: Instant,
     millis: u64,
 }
 
 impl Clock {
     /// For times that are written as those of the calendar.
-    pub(crate) fn calendar() -> Self {
+    pub fn calendar() -> Self {
         Self {
             instant: tokio::time::Instant::now().into_std(),
             millis: Reading::now(0).calendar,
         }
     }
 
-    pub(crate) fn millis(&self) -> u64 {
+    /// Milliseconds of the store's time.
+    pub fn millis(&self) -> u64 {
         self.millis
     }
 
     /// What is left of `span` that began at the time `since`.
-    pub(crate) fn left_of(&self, span: Duration, since: u64) -> Duration {
+    pub fn left_of(&self, span: Duration, since: u64) -> Duration {
         span.saturating_sub(Duration::from_millis(self.millis.saturating_sub(since)))
     }
 
-    pub(super) fn at(&self, instant: Instant) -> u64 {
+    pub(crate) fn at(&self, instant: Instant) -> u64 {
         let ahead = instant.saturating_duration_since(self.instant);
         self.millis.saturating_add(millis(ahead)).max(1)
     }
 
-    pub(super) fn instant(&self, millis: u64) -> Instant {
+    pub(crate) fn instant(&self, millis: u64) -> Instant {
         let ahead = Duration::from_millis(millis.saturating_sub(self.millis));
         self.instant + ahead.min(SPAN_MAX)
     }
 }
 
 /// No span of MQTT is longer: four bytes of seconds.
-pub(super) const SPAN_MAX: Duration = Duration::from_secs(u32::MAX as u64);
+pub(crate) const SPAN_MAX: Duration = Duration::from_secs(u32::MAX as u64);
 
-pub(super) fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Malformed;
 
 /// One change, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op<'a> {
+pub(crate) enum Op<'a> {
     Session {
         session: u64,
         record: &'a [u8],
@@ -65,10 +65,10 @@ pub(super) enum Op<'a> {
 
 /// A message of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Body<'a> {
+pub(crate) struct Body<'a> {
     /// Which of the frame's messages it is.
-    pub(super) index: usize,
-    pub(super) bytes: &'a [u8],
+    pub(crate) index: usize,
+    pub(crate) bytes: &'a [u8],
 }
 
 const MESSAGE: u8 = 0;
@@ -86,15 +86,15 @@ const CLEARED: u8 = 11;
 
 /// Makes the payload of a frame.
 #[derive(Debug, Default)]
-pub(super) struct Encoder {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Encoder {
+    pub(crate) bytes: Vec<u8>,
     /// The messages of the frame, by whatever tells them apart.
     messages: HashMap<usize, usize, RandomState>,
 }
 
 impl Encoder {
     /// Adds a message unless `key` is known already. Returns which of the frame's messages it is.
-    pub(super) fn message(&mut self, key: usize, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+    pub(crate) fn message(&mut self, key: usize, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         if let Some(&known) = self.messages.get(&key) {
             return known;
         }
@@ -108,7 +108,7 @@ impl Encoder {
     }
 
     /// Adds a change; of a message it takes the index alone.
-    pub(super) fn push(&mut self, op: &Op<'_>) {
+    pub(crate) fn push(&mut self, op: &Op<'_>) {
         let bytes = &mut self.bytes;
         let numbers = |bytes: &mut Vec<u8>, tag, numbers: &[u64]| {
             bytes.push(tag);
@@ -163,13 +163,13 @@ impl Encoder {
 
 /// Reads the payload of a frame.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     messages: Vec<&'a [u8]>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(payload: &'a [u8]) -> Self {
+    pub(crate) fn new(payload: &'a [u8]) -> Self {
         Self {
             rest: payload,
             messages: Vec::new(),
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next change; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Op<'a>>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Option<Op<'a>>, Malformed> {
         while let Some((&tag, rest)) = self.rest.split_first() {
             self.rest = rest;
             if tag != MESSAGE {
@@ -274,7 +274,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Seven bits a byte, lowest first.
-pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
         number >>= 7;
@@ -282,7 +282,7 @@ pub(super) fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-pub(super) fn get_number(rest: &mut &[u8]) -> Result<u64, Malformed> {
+pub(crate) fn get_number(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
         let (&byte, behind) = rest.split_first().ok_or(Malformed)?;

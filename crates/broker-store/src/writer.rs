@@ -20,18 +20,18 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_FOLDER: Duration = Duration::from_secs(5);
 
 /// The thread's own.
-pub(super) struct Writer {
-    pub(super) shared: Arc<Shared>,
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
     /// `None` after a failure.
-    pub(super) book: Option<Book>,
+    pub(crate) book: Option<Book>,
     /// The log holds something.
-    pub(super) has_content: bool,
+    pub(crate) has_content: bool,
     /// When a folder that cannot be used was last tried.
-    pub(super) tried: Instant,
+    pub(crate) tried: Instant,
 }
 
 impl Writer {
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         while let Some((batch, number)) = self.shared.next() {
             let was_without = self.shared.is_without.load(Ordering::Relaxed);
             if was_without && !self.begins(&batch) {

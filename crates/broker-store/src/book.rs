@@ -23,7 +23,7 @@ const RETAINED_FRAME: usize = 512 * 1024;
 
 /// Why nothing can be written, or read.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// What is on disk is not what was written.
     Damaged(String),
     /// The system does not let us.
@@ -47,14 +47,14 @@ impl From<Malformed> for Failure {
 
 /// The log, and what of it still says something.
 #[derive(Debug)]
-pub(super) struct Book {
-    pub(super) log: Log,
-    pub(super) index: Index,
+pub(crate) struct Book {
+    pub(crate) log: Log,
+    pub(crate) index: Index,
 }
 
 impl Book {
     /// Reads a log; `found` sees every frame.
-    pub(super) fn read(
+    pub(crate) fn read(
         log: Log,
         mut found: impl FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<Self, Failure> {
@@ -68,7 +68,7 @@ impl Book {
     }
 
     /// Writes one frame, which is durable when this returns.
-    pub(super) fn write(&mut self, shared: &Shared, payload: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, shared: &Shared, payload: &[u8]) -> Result<(), Failure> {
         let stamp = shared.time.stamp();
         let number = self.log.append(payload, stamp)?;
         self.index.apply(number, payload)?;
@@ -77,7 +77,7 @@ impl Book {
     }
 
     /// Gives old segments back if the log has more than it needs: twice what is alive.
-    pub(super) fn tidy(&mut self, shared: &Shared) -> Result<(), Failure> {
+    pub(crate) fn tidy(&mut self, shared: &Shared) -> Result<(), Failure> {
         for _ in 0..TIDY_MAX {
             let wanted = SEGMENTS_MIN + 2 * self.index.live().div_ceil(SEGMENT);
             if self.log.segments() as u64 <= wanted {
@@ -132,7 +132,7 @@ fn copy(op: &Op<'_>, read: usize, encoder: &mut Encoder) {
 
 /// The payloads of frames with all of `batch`. Retained messages may be written without the rest, and before it, so that
 /// no frame has to hold all that there are.
-pub(super) fn encode(
+pub(crate) fn encode(
     batch: &Batch,
     retained: impl Fn(&str) -> Option<Kept>,
     clock: &Clock,

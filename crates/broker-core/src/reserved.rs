@@ -4,7 +4,7 @@
 const BRIDGES: &str = "$SYS/broker/connection/";
 
 /// Whether clients may not publish there, whatever their rules say.
-pub(crate) fn is_brokers(topic: &str) -> bool {
+pub fn is_brokers(topic: &str) -> bool {
     topic.starts_with('$') && !topic.starts_with(BRIDGES)
 }
 

@@ -21,9 +21,9 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// What becomes of one key.
 #[derive(Debug)]
-pub(super) struct Fate<V> {
+pub(crate) struct Fate<V> {
     /// `None` removes it.
-    pub(super) value: Option<V>,
+    pub(crate) value: Option<V>,
     /// The log has never seen the key, so that removing it takes no writing.
     fresh: bool,
     /// Those who wait for this key alone, not for the disk.
@@ -32,7 +32,7 @@ pub(super) struct Fate<V> {
 
 /// A message, or, released, that there was one.
 #[derive(Debug)]
-pub(super) enum Queued {
+pub(crate) enum Queued {
     Whole(Entry),
     Released,
 }
@@ -42,19 +42,19 @@ type QueueKey = (u64, u64);
 
 /// All changes since the last batch, the last of each key.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) sessions: BTreeMap<u64, Fate<Box<SessionRecord>>>,
-    pub(super) subscriptions: BTreeMap<(u64, Box<str>), Fate<Grant>>,
-    pub(super) queue: BTreeMap<QueueKey, Fate<Queued>>,
-    pub(super) received: BTreeMap<(u64, PacketId), Fate<()>>,
+pub(crate) struct Batch {
+    pub(crate) sessions: BTreeMap<u64, Fate<Box<SessionRecord>>>,
+    pub(crate) subscriptions: BTreeMap<(u64, Box<str>), Fate<Grant>>,
+    pub(crate) queue: BTreeMap<QueueKey, Fate<Queued>>,
+    pub(crate) received: BTreeMap<(u64, PacketId), Fate<()>>,
     /// Topics whose retained message has changed.
-    pub(super) retained: BTreeSet<Box<str>>,
+    pub(crate) retained: BTreeSet<Box<str>>,
     /// Messages that may be sent once they are on disk, and whose they are.
-    pub(super) awaited: Vec<(Arc<dyn Awaiting>, u64)>,
+    pub(crate) awaited: Vec<(Arc<dyn Awaiting>, u64)>,
     /// The time is to be written, whatever else is.
-    pub(super) restamp: bool,
+    pub(crate) restamp: bool,
     /// Everything that the broker holds is among the changes.
-    pub(super) is_all: bool,
+    pub(crate) is_all: bool,
     /// When the first change came that is to be on disk as soon as can be.
     firm_since: Option<Instant>,
     /// When the changes are due that nothing waits for.
@@ -67,7 +67,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Whether there is nothing to write.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty()
             && self.subscriptions.is_empty()
             && self.queue.is_empty()
@@ -78,12 +78,12 @@ impl Batch {
     }
 
     /// Whether something waits for the disk, or did until what it waited for became nothing.
-    pub(super) fn is_firm(&self) -> bool {
+    pub(crate) fn is_firm(&self) -> bool {
         self.firm_since.is_some()
     }
 
     /// When there is something to do; `None` if nothing.
-    pub(super) fn due(&mut self, pace: &Pace) -> Option<Instant> {
+    pub(crate) fn due(&mut self, pace: &Pace) -> Option<Instant> {
         while let Some(Reverse((_, key))) = self.due.peek() {
             if self.is_unwritten(key) {
                 break;
@@ -118,7 +118,7 @@ impl Batch {
 
     /// Takes what is to be written now. Readings that will be acknowledged soon stay behind until one of
     /// them is due: each that is written costs another write to say that it was acknowledged.
-    pub(super) fn take(&mut self, now: Instant) -> Self {
+    pub(crate) fn take(&mut self, now: Instant) -> Self {
         let is_hopeful = self.hoped_due().is_some_and(|due| due > now);
         let mut taken = std::mem::take(self);
         if is_hopeful {
@@ -136,7 +136,7 @@ impl Batch {
 
     /// Takes in `changes`, and what else `journal` says. Returns whom to wake: those whose messages
     /// are all acknowledged now.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         changes: Vec<Change>,
         journal: &mut Journal,
@@ -163,13 +163,13 @@ impl Batch {
     }
 
     /// The messages that something waits for are written. Returns whom to wake.
-    pub(super) fn parts(&self) -> impl Iterator<Item = Option<Waker>> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Option<Waker>> {
         let parts = self.queue.values().filter_map(|fate| fate.part.as_ref());
         parts.map(|part| part.remove())
     }
 
     /// The batch is to be written as soon as can be.
-    pub(super) fn firm(&mut self, now: Instant) {
+    pub(crate) fn firm(&mut self, now: Instant) {
         self.firm_since.get_or_insert(now);
     }
 
@@ -290,7 +290,7 @@ impl Batch {
     /// Puts `older`, which could not be written, before these changes, but for the messages whose
     /// publishers are told that they are not kept: whether these are on disk is not known, so they are
     /// removed. Returns those whose publishers or sessions wait.
-    pub(super) fn put_before(
+    pub(crate) fn put_before(
         &mut self,
         mut older: Self,
         now: Instant,

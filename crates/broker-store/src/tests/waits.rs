@@ -81,19 +81,11 @@ fn a_message_that_was_written_while_its_turn_went_on_holds_up_no_answer() {
 fn a_message_of_qos_2_waits_for_its_own_write_not_for_one_of_those_that_were_sent_with_it() {
     let folder = Folder::new("awaited");
     let (store, _) = open(&folder.store());
-    let limits = crate::Limits::default().session();
-    let cell = crate::hub::session_slot::SessionSlot::new(
-        1,
-        "client 1",
-        limits,
-        true,
-        (crate::hub::owner::Owner::Unknown, &Arc::default()),
-    );
     let mut journal = Journal {
         changes: vec![queued(1, 0)],
         ..Journal::default()
     };
-    journal.await_those_after(0, &cell);
+    journal.await_those_after(0, &Arc::new(Waiting(1)));
     journal.changes.push(patient(2, 0, 60_000));
     store.submit_sent(1, &mut journal);
     assert!(store.shared.inbox().batch.awaited.is_empty());

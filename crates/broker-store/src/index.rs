@@ -30,7 +30,7 @@ struct SessionSpots {
 
 /// The last change of each key.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     sessions: HashMap<u64, SessionSpots, fast::RandomState>,
     /// By a digest of the topic in 128 bits, which no client can foresee: a gateway may have a
     /// hundred thousand topics.
@@ -44,7 +44,7 @@ pub(super) struct Index {
 
 impl Index {
     /// For a log that is going to be read.
-    pub(super) fn reading() -> Self {
+    pub(crate) fn reading() -> Self {
         Self {
             is_reading: true,
             ..Self::default()
@@ -52,7 +52,7 @@ impl Index {
     }
 
     /// The log has been read. What is left without its session's record is of one that has ended.
-    pub(super) fn has_read(&mut self) {
+    pub(crate) fn has_read(&mut self) {
         self.is_reading = false;
         let live = &mut self.live;
         self.sessions.retain(|_, spots| {
@@ -64,16 +64,16 @@ impl Index {
     }
 
     /// Bytes of all changes that still say something.
-    pub(super) fn live(&self) -> u64 {
+    pub(crate) fn live(&self) -> u64 {
         self.live
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty() && self.retained.is_empty()
     }
 
     /// Takes in the frame `number`, newer than all before.
-    pub(super) fn apply(&mut self, number: u64, payload: &[u8]) -> Result<(), Malformed> {
+    pub(crate) fn apply(&mut self, number: u64, payload: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(payload);
         let mut at = 0;
         while let Some(op) = reader.next()? {
@@ -146,7 +146,7 @@ impl Index {
     }
 
     /// Calls `found` with the changes of frame `number` that still say something.
-    pub(super) fn living<'a>(
+    pub(crate) fn living<'a>(
         &self,
         number: u64,
         payload: &'a [u8],

@@ -10,7 +10,7 @@ const SAVED: Duration = Duration::from_secs(40);
 
 /// The right to write, which grows with time.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     interval: Duration,
     /// When the last saved-up commit will have been used: ahead of now under load.
     used_until: Instant,
@@ -18,7 +18,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// One commit in `interval`, and those of the last 40 s that were not used.
-    pub(super) fn new(interval: Duration, now: Instant) -> Self {
+    pub(crate) fn new(interval: Duration, now: Instant) -> Self {
         let used_until = now.checked_sub(SAVED).unwrap_or(now);
         Self {
             interval,
@@ -27,13 +27,13 @@ impl Pace {
     }
 
     /// When a change of `since` is due.
-    pub(super) fn due(&self, since: Instant) -> Instant {
+    pub(crate) fn due(&self, since: Instant) -> Instant {
         let quick = since + QUICK.min(self.interval);
         quick.max(self.used_until.min(since + self.interval))
     }
 
     /// Something was written.
-    pub(super) fn wrote(&mut self, now: Instant) {
+    pub(crate) fn wrote(&mut self, now: Instant) {
         let oldest = now.checked_sub(SAVED).unwrap_or(now);
         self.used_until = self.used_until.max(oldest) + self.interval;
         // What was written before its time is not held against those that come later.

@@ -8,20 +8,20 @@ use super::session_slot::{Inner, SessionSlot, Sink, Standing};
 use crate::access::Principal;
 use crate::counters::add;
 use crate::hub::Hub;
-use crate::store::{Recovered, RecoveredSession, Store};
 use fieldgate_broker_core::journal::{Change, Journal};
 use fieldgate_broker_core::pending_acks::PendingAcks;
 use fieldgate_broker_core::record::SessionRecord;
+use fieldgate_broker_store::{Recovered, RecoveredSession, Store};
 
 impl Hub {
     /// Hands over everything in `journal`, and lets the answers that were held for it go after that.
-    pub(crate) fn keep_all(&self, journal: &mut Journal, held: &mut PendingAcks) {
-        journal.is_awaited |= held.is_open();
+    pub(crate) fn keep_all(&self, journal: &mut Journal, pending: &mut PendingAcks) {
+        journal.is_awaited |= pending.is_open();
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
             if !journal.changes.is_empty() {
-                held.brings();
+                pending.brings();
             }
-            held.seal(store.submit(journal));
+            pending.seal(store.submit(journal));
         }
     }
 
@@ -33,9 +33,9 @@ impl Hub {
     }
 
     /// Hands over how a session stands.
-    pub(crate) fn note(&self, cell: &SessionSlot, inner: &Inner) {
+    pub(crate) fn note(&self, slot: &SessionSlot, inner: &Inner) {
         let mut journal = Journal::default();
-        journal.changes.extend(self.record(cell, inner));
+        journal.changes.extend(self.record(slot, inner));
         self.keep(&mut journal);
     }
 
@@ -43,20 +43,20 @@ impl Hub {
     /// client must not see before that is on disk.
     pub(crate) fn enter(
         &self,
-        cell: &SessionSlot,
+        slot: &SessionSlot,
         inner: &mut Inner,
         is_new: bool,
         mut journal: Journal,
     ) {
-        let is_new = is_new && inner.is_on_record(cell);
-        journal.changes.extend(self.record(cell, inner));
+        let is_new = is_new && inner.is_on_record(slot);
+        journal.changes.extend(self.record(slot, inner));
         let Sink::Wire(wire) = &mut inner.sink else {
             return;
         };
-        journal.is_awaited = is_new || (cell.is_stored() && wire.held.is_open());
+        journal.is_awaited = is_new || (slot.is_stored() && wire.pending.is_open());
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
             let ticket = store.submit(&mut journal);
-            wire.held.seal(ticket.clone());
+            wire.pending.seal(ticket.clone());
             wire.gate = is_new.then_some(ticket);
         }
     }
@@ -119,12 +119,12 @@ impl Hub {
     /// writes nothing before the last part.
     pub(crate) fn keep_everything(&self) {
         let mut journal = Journal::default();
-        for cell in self.cells() {
-            let inner = cell.lock();
-            let Some(record) = self.record(&cell, &inner).filter(|_| !inner.dead) else {
+        for slot in self.slots() {
+            let inner = slot.lock();
+            let Some(record) = self.record(&slot, &inner).filter(|_| !inner.dead) else {
                 continue;
             };
-            let session = cell.id();
+            let session = slot.id();
             let changes = &mut journal.changes;
             changes.push(record);
             changes.extend(inner.subscriptions.iter().map(|(filter, &grant)| {
@@ -159,8 +159,8 @@ impl Hub {
         let topic = will.message.topic();
         if rights.may_write(topic, self.access.own().levels_of(topic)) {
             let owner = Owner::of(&principal, None);
-            let cell = self.restored_cell(session.number, &record.client_id, owner);
-            self.publish_kept(&will.at(now), &cell, now);
+            let slot = self.restored_slot(session.number, &record.client_id, owner);
+            self.publish_kept(&will.at(now), &slot, now);
         }
     }
 
@@ -175,7 +175,7 @@ impl Hub {
         let record = session.record;
         let principal = Principal::from(record.identity);
         let owner = Owner::of(&principal, None);
-        let cell = self.restored_cell(session.number, &record.client_id, owner);
+        let slot = self.restored_slot(session.number, &record.client_id, owner);
         let clock = self.store.as_ref().map(Store::clock);
         let away = clock.zip(record.away_since).map(|(clock, since)| {
             let millis = clock.millis().saturating_sub(since);
@@ -184,8 +184,8 @@ impl Hub {
         // Before the boot there is no instant: that is long enough.
         let since = away.and_then(|away| now.checked_sub(away)).unwrap_or(now);
         let (rights, _) = self.access.policy().review(&principal, &record.client_id);
-        cell.stand(Standing { principal, rights });
-        let mut inner = cell.lock();
+        slot.stand(Standing { principal, rights });
+        let mut inner = slot.lock();
         inner.expiry = record.expiry;
         let unsent_from = record.unsent_from;
         let (queue, received) = (session.queue, session.received);
@@ -194,7 +194,7 @@ impl Hub {
             .restore(queue, unsent_from, received, now, journal);
         add(&self.own_counters().publish_expired, expired);
         for (filter, grant) in session.subscriptions {
-            self.router.subscribe(&cell, &filter, grant);
+            self.router.subscribe(&slot, &filter, grant);
             inner.add_subscription(filter, grant);
         }
         // Its connection ended with the process at the latest.
@@ -203,24 +203,24 @@ impl Hub {
         let end_at = left.map(|left| now + left);
         for (at, task) in [(will_at, Task::Will), (end_at, Task::End)] {
             let Some(at) = at else { continue };
-            let key = self.timers.add(at, Due::new(&cell, inner.epoch, task));
+            let key = self.timers.add(at, Due::new(&slot, inner.epoch, task));
             inner.timers.push(key);
         }
         inner.away_since = Some(since);
         inner.recount();
         drop(inner);
-        self.adopt(cell)
+        self.adopt(slot)
     }
 
     /// How a session stands, if that outlives the process.
-    pub(crate) fn record(&self, cell: &SessionSlot, inner: &Inner) -> Option<Change> {
+    pub(crate) fn record(&self, slot: &SessionSlot, inner: &Inner) -> Option<Change> {
         let clock = self.store.as_ref()?.clock();
         let is_away = matches!(inner.sink, Sink::Away);
-        inner.is_on_record(cell).then(|| Change::Session {
-            session: cell.id(),
+        inner.is_on_record(slot).then(|| Change::Session {
+            session: slot.id(),
             record: Box::new(SessionRecord {
-                client_id: cell.client_id().into(),
-                identity: cell.principal().identity(),
+                client_id: slot.client_id().into(),
+                identity: slot.principal().identity(),
                 expiry: inner.expiry,
                 away_since: is_away.then(|| clock.millis()),
                 unsent_from: is_away.then(|| inner.session.unsent_from()),
@@ -233,7 +233,7 @@ impl Hub {
 impl Inner {
     /// Whether the store knows of the session: of one that ends with its connection, because of its
     /// will.
-    pub(crate) fn is_on_record(&self, cell: &SessionSlot) -> bool {
-        cell.is_stored() || self.has_noted_will
+    pub(crate) fn is_on_record(&self, slot: &SessionSlot) -> bool {
+        slot.is_stored() || self.has_noted_will
     }
 }

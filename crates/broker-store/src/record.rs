@@ -20,7 +20,7 @@ const QOS: u8 = 0b011;
 const RETAIN: u8 = 0b100;
 
 /// How an entry is to be sent: its flags, and its subscription identifiers.
-pub(super) fn entry_parts(entry: &Entry) -> (u8, Vec<u8>) {
+pub(crate) fn entry_parts(entry: &Entry) -> (u8, Vec<u8>) {
     let mut ids = Vec::new();
     for &id in entry.ids.as_slice() {
         put_number(&mut ids, id.into());
@@ -30,7 +30,7 @@ pub(super) fn entry_parts(entry: &Entry) -> (u8, Vec<u8>) {
 }
 
 /// The entry with these parts.
-pub(super) fn entry(message: Message, flags: u8, mut ids: &[u8]) -> Result<Entry, Malformed> {
+pub(crate) fn entry(message: Message, flags: u8, mut ids: &[u8]) -> Result<Entry, Malformed> {
     let mut read = Ids::None;
     while !ids.is_empty() {
         let id = u32::try_from(get_number(&mut ids)?).map_err(|_| Malformed)?;
@@ -45,7 +45,7 @@ pub(super) fn entry(message: Message, flags: u8, mut ids: &[u8]) -> Result<Entry
 }
 
 /// A message as it is, with its publisher's quality of service and retain flag.
-pub(super) fn encode_message(bytes: &mut Vec<u8>, message: &Message, clock: &Clock) {
+pub(crate) fn encode_message(bytes: &mut Vec<u8>, message: &Message, clock: &Clock) {
     let expires = message.expires().map_or(0, |at| clock.at(at));
     bytes.extend_from_slice(&expires.to_le_bytes());
     let mut publish = message.publish();
@@ -54,7 +54,7 @@ pub(super) fn encode_message(bytes: &mut Vec<u8>, message: &Message, clock: &Clo
 }
 
 /// A message, and the subscription identifiers in it, which only files of version 0.1 have.
-pub(super) fn decode_message(
+pub(crate) fn decode_message(
     bytes: &[u8],
     clock: &Clock,
     pot: &Arc<Pot>,
@@ -77,14 +77,14 @@ fn publish_of(packet: &[u8]) -> Result<Publish<'_>, Malformed> {
 }
 
 /// The topic of an encoded message.
-pub(super) fn topic_of(bytes: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn topic_of(bytes: &[u8]) -> Result<&str, Malformed> {
     let packet = bytes.get(size_of::<u64>()..).ok_or(Malformed)?;
     Ok(publish_of(packet)?.topic)
 }
 
 const FOR_EVER: u64 = u64::MAX;
 
-pub(super) fn encode_session(session: &SessionRecord, clock: &Clock) -> Vec<u8> {
+pub(crate) fn encode_session(session: &SessionRecord, clock: &Clock) -> Vec<u8> {
     let mut bytes = Vec::new();
     let expiry = session.expiry.map_or(FOR_EVER, millis);
     bytes.extend_from_slice(&expiry.to_le_bytes());
@@ -110,7 +110,7 @@ pub(super) fn encode_session(session: &SessionRecord, clock: &Clock) -> Vec<u8> 
     bytes
 }
 
-pub(super) fn decode_session(
+pub(crate) fn decode_session(
     bytes: &[u8],
     clock: &Clock,
     pot: &Arc<Pot>,

@@ -2,20 +2,52 @@
 //! is no longer needed is never written.
 
 mod old;
-mod order;
 mod waits;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::task::Waker;
 
-use fieldgate_mqtt::QoS;
+use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 
 use super::*;
-use crate::testing::message_with;
-use fieldgate_broker_core::journal::Entry;
+use fieldgate_broker_core::journal::{Awaiting, Entry};
+use fieldgate_broker_core::message::Message;
 use fieldgate_broker_core::record::{Identity, SessionRecord};
 use fieldgate_broker_core::router::{Grant, Ids};
+
+fn message_with(
+    topic: &str,
+    payload: &[u8],
+    qos: QoS,
+    retain: bool,
+    expires: Option<Instant>,
+) -> Message {
+    let publish = Publish {
+        dup: false,
+        qos,
+        retain,
+        topic,
+        packet_id: None,
+        properties: PublishProperties::default(),
+        payload,
+    };
+    Message::copy_of(&publish, expires, &Arc::default())
+}
+
+/// A session that waits for its messages.
+#[derive(Debug)]
+struct Waiting(u64);
+
+impl Awaiting for Waiting {
+    fn number(&self) -> u64 {
+        self.0
+    }
+
+    fn is_kept(&self, _: u64) {}
+
+    fn is_lost(&self, _: u64) {}
+}
 
 /// A folder of its own for a test, empty, gone at its end.
 struct Folder(PathBuf);
