@@ -9,6 +9,7 @@ mod bridge;
 mod console;
 mod console_files;
 mod crash;
+mod databases;
 mod device_types;
 mod differential;
 mod editor;
