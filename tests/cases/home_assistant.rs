@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, io::Write, thread};
 
-use fieldgate_sim::{Fault, Image, Table, Times, Unit};
+use fieldgate_sim::{Exception, Fault, Image, Table, Times, Unit};
 use serde_json::{Value, json};
 
 use harness::{
@@ -223,7 +223,7 @@ fn with_device_message(yaml: &str) -> String {
     let text = fs::read_to_string(path).expect("the document");
     assert!(text.contains(template), "{text}");
     let sensor = format!(
-        "  sensor:\n    - name: Row\n      unique_id: row\n      state_topic: plant7/main-meter\n      value_template: \"{template}\"\n"
+        "  sensor:\n    - name: Row\n      unique_id: row\n      state_topic: plant7/main-meter\n      value_template: \"{template}\"\n      unit_of_measurement: W\n"
     );
     assert!(yaml.contains("  sensor:\n"), "{yaml}");
     yaml.replacen("  sensor:\n", &sensor, 1)
@@ -254,6 +254,14 @@ fn home_assistant_shows_values_switches_and_says_what_is_away() {
     home.wait("sensor.power", "4321");
     home.wait("sensor.row", "4321");
 
+    let failure = Fault::Exception(Exception::DeviceFailure);
+    image.inject(1, failure, Times::Always);
+    home.wait("sensor.power", "unknown");
+    home.wait("sensor.row", "unknown");
+    image.heal(1);
+    home.wait("sensor.power", "4321");
+    home.wait("sensor.row", "4321");
+
     home.wait("switch.pump", "off");
     home.call("switch/turn_on", json!({"entity_id": "switch.pump"}));
     home.wait("switch.pump", "on");
@@ -266,6 +274,9 @@ fn home_assistant_shows_values_switches_and_says_what_is_away() {
     let word = image.with(2, |plc| plc.words(Table::Holding, 5, 1, Duration::ZERO));
     assert_eq!(word, Some(Some(vec![215])));
 
+    image.inject(2, failure, Times::Always);
+    home.wait("switch.pump", "unknown");
+    home.wait("number.setpoint", "unknown");
     image.inject(2, Fault::Silence, Times::Always);
     home.wait("switch.pump", "unavailable");
     home.wait("sensor.power", "4321");
