@@ -21,10 +21,9 @@ const BITS_PER_REGISTER: u16 = 16;
 /// tables and addresses. Points are taken in the order of their addresses and each joins the
 /// request before it if it can, which is the fewest that there can be.
 pub fn plan(device: &DeviceConfig, due: &[usize], breaks: &Breaks) -> Vec<ReadRequest> {
-    let mut points: Vec<(usize, &PointConfig)> = due
-        .iter()
-        .filter_map(|index| Some((*index, &device.points.get(*index)?.1)))
-        .collect();
+    let mut points: Vec<(usize, &PointConfig)> = Vec::with_capacity(due.len());
+    let known = |index: &usize| Some((*index, &device.points.get(*index)?.1));
+    points.extend(due.iter().filter_map(known));
     points.sort_by_key(|(index, point)| (point.table, point.address, point.end(), *index));
     points.dedup_by_key(|(index, _)| *index);
     let mut requests: Vec<ReadRequest> = Vec::new();

@@ -141,7 +141,7 @@ impl Pump {
                 Event::Samples(samples) => {
                     let samples = self.hand_through(samples).await;
                     self.seen.take(&samples);
-                    self.publisher.samples(&self.seen, &samples).await;
+                    self.publisher.samples(&self.seen, samples).await;
                 }
                 Event::Online => self.is(State::Online, DeviceState::Online).await,
                 Event::Offline { error, since } => {

@@ -85,19 +85,29 @@ impl Publisher {
     }
 
     /// Publishes readings of a device, which has them already.
-    pub(crate) async fn samples(&self, device: &Device, samples: &[Sample]) {
-        let mut chunks = samples.chunks(SAMPLES_AT_ONCE).peekable();
-        while let Some(samples) = chunks.next() {
-            let mut page = Page::default();
-            if self.format.points {
-                self.write_points(&mut page, device, samples);
+    pub(crate) async fn samples(&self, device: &Device, samples: Vec<Sample>) {
+        for start in (0..samples.len()).step_by(SAMPLES_AT_ONCE) {
+            let end = samples.len().min(start + SAMPLES_AT_ONCE);
+            self.publish_some(device, &samples[start..end], end == samples.len());
+            if end < samples.len() {
+                tokio::task::yield_now().await;
             }
-            if chunks.peek().is_none() && self.format.devices() {
-                self.write_device(&mut page, device);
-            }
-            let messages: Vec<_> = page.messages().collect();
-            self.send_all(&messages).await;
         }
+        // A thousand devices can be here at the same time: what was published is not kept meanwhile.
+        drop(samples);
+        tokio::task::yield_now().await;
+    }
+
+    fn publish_some(&self, device: &Device, samples: &[Sample], is_last: bool) {
+        let mut page = Page::with_room(samples.len());
+        if self.format.points {
+            self.write_points(&mut page, device, samples);
+        }
+        if is_last && self.format.devices() {
+            self.write_device(&mut page, device);
+        }
+        let messages: Vec<_> = page.messages().collect();
+        self.tell_refused(&messages, self.link.publish_now(&messages));
     }
 
     /// Topics and payloads of what is to be published of single points.
@@ -300,7 +310,11 @@ impl Publisher {
     }
 
     async fn send_all(&self, messages: &[Outgoing<'_>]) {
-        if let Err(error) = self.link.publish_all(messages).await {
+        self.tell_refused(messages, self.link.publish_all(messages).await);
+    }
+
+    fn tell_refused(&self, messages: &[Outgoing<'_>], published: Result<(), LinkError>) {
+        if let Err(error) = published {
             // What is wrong with one topic is wrong with all: once in the log is enough.
             let level = if self.refused.swap(true, Ordering::Relaxed) {
                 log::Level::Debug
@@ -314,7 +328,7 @@ impl Publisher {
 }
 
 /// Messages in one piece of text, as a thousand small pieces cost more than what they hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Page {
     text: String,
     /// Where each begins, where its topic ends, and where its payload does.
@@ -322,6 +336,15 @@ struct Page {
 }
 
 impl Page {
+    /// For so many messages of the usual length.
+    fn with_room(messages: usize) -> Self {
+        const USUAL: usize = 128;
+        Self {
+            text: String::with_capacity(messages * USUAL),
+            ends: Vec::with_capacity(messages + 1),
+        }
+    }
+
     /// Ends a message whose topic is written with what `payload` writes; without the message if that is to be none.
     fn end(&mut self, start: usize, topic: usize, payload: impl FnOnce(&mut String) -> bool) {
         if payload(&mut self.text) {

@@ -15,6 +15,7 @@ use super::supervisor::Supervisor;
 use crate::kinds::KINDS;
 use fieldgate_config as config;
 
+mod allocations;
 mod reload;
 
 fn load(text: &str) -> Result<config::Config, String> {
