@@ -1,8 +1,11 @@
 //! Uplinks of the real binary to Debian's mosquitto, over connections that fail in every way: what is
 //! published here is counted there, by number.
 
+#[path = "uplink/durable.rs"]
+mod durable;
 #[path = "uplink/fewer.rs"]
 mod fewer;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;
@@ -87,12 +90,12 @@ fn run(folder: &Folder) -> Process {
     process
 }
 
-/// An uplink for all below `data/`.
+/// An uplink for all below `data/`. Clients are acknowledged at once, so that they are quick.
 fn uplink(port: u16, rest: &str) -> String {
     format!(
         "    url: \"mqtt://127.0.0.1:{port}\"
     forward: [{{topics: [\"data/#\"], to: \"site/{{topic}}\"}}]
-    spool: {{max: 32M, window: 1s}}
+    spool: {{max: 32M, window: 1s, durable: none}}
     limits: {{in_flight: {IN_FLIGHT}}}
     reconnect: 100ms..1s
 {rest}"

@@ -128,6 +128,16 @@ impl Wire {
 
     /// Publishes one message and waits for its acknowledgement.
     pub fn publish(&mut self, topic: &str, payload: &str, retain: bool) {
+        let id = self.post(topic, payload, retain);
+        self.until(Duration::from_secs(20), |packet| match packet {
+            Packet::PubAck(ack) if ack.packet_id == id => Some(()),
+            _ => None,
+        })
+        .expect("a PUBACK");
+    }
+
+    /// Publishes one message. Returns its packet identifier, which [`acknowledged`](Self::acknowledged) gives.
+    pub fn post(&mut self, topic: &str, payload: &str, retain: bool) -> PacketId {
         let id = self.id();
         let publish = Publish {
             dup: false,
@@ -141,11 +151,15 @@ impl Wire {
         let mut out = Vec::new();
         encode_publish(&mut out, Version::V5, &publish);
         self.stream.write_all(&out).unwrap();
-        self.until(Duration::from_secs(20), |packet| match packet {
-            Packet::PubAck(ack) if ack.packet_id == id => Some(()),
+        id
+    }
+
+    /// The next acknowledgement within `limit`.
+    pub fn acknowledged(&mut self, limit: Duration) -> Option<PacketId> {
+        self.until(limit, |packet| match packet {
+            Packet::PubAck(ack) => Some(ack.packet_id),
             _ => None,
         })
-        .expect("a PUBACK");
     }
 
     /// The next message within `limit`.

@@ -1,15 +1,16 @@
-//! Answers that may leave only when what they promise is on disk.
+//! Answers that may leave only when what they promise is on disk, or in other safe hands.
 //!
 //! Acknowledgements keep their order among each other (MQTT 5.0 section 4.6): behind one that
 //! has to wait, those wait that would not have to.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Waker;
 
 use fieldgate_mqtt::{AckKind, PacketId, ReasonCode, Version, encode_ack};
 
 use crate::outbox::Outbox;
-use crate::ticket::{Commits, Outcome, Ticket};
+use crate::ticket::{Commits, Outcome, Part, Ticket};
 
 /// Answers of one client from which on it is not read until some have left.
 const MANY: usize = 4 * 1024;
@@ -49,11 +50,30 @@ impl Answer {
     }
 }
 
+/// What a group of answers waits for.
+#[derive(Clone, Debug, Default)]
+pub struct Seal {
+    /// Changes that go into the store.
+    pub ticket: Option<Ticket>,
+    /// Messages that subscribers have taken upon themselves.
+    pub vouched: Option<Arc<Part>>,
+}
+
+impl Seal {
+    /// For changes that go into the store alone.
+    pub fn of(ticket: Ticket) -> Self {
+        Self {
+            ticket: Some(ticket),
+            vouched: None,
+        }
+    }
+}
+
 /// The answers to one client, in groups that leave together.
 #[derive(Debug, Default)]
 pub struct PendingAcks {
-    /// The last group has no ticket yet if it is open.
-    groups: VecDeque<(Option<Ticket>, Vec<Answer>)>,
+    /// The last group has no seal yet if it is open.
+    groups: VecDeque<(Option<Seal>, Vec<Answer>)>,
     len: usize,
     /// Of those that are encoded already, in bytes.
     packets: usize,
@@ -89,7 +109,7 @@ impl PendingAcks {
         std::mem::take(&mut self.has_brought) || !self.is_empty()
     }
 
-    /// Whether there are answers without a ticket.
+    /// Whether there are answers without a seal.
     pub fn is_open(&self) -> bool {
         matches!(self.groups.back(), Some((None, _)))
     }
@@ -125,33 +145,39 @@ impl PendingAcks {
         }
     }
 
-    /// What was pushed since the last call may leave once `ticket` is done.
-    pub fn seal(&mut self, ticket: Ticket) {
+    /// What was pushed since the last call may leave once what `seal` names is done.
+    pub fn seal(&mut self, seal: Seal) {
         if let Some((unsealed @ None, _)) = self.groups.back_mut() {
-            *unsealed = Some(ticket);
+            *unsealed = Some(seal);
         }
     }
 
-    /// Moves what may leave to `out`; for the rest `waker` is woken in time.
+    /// Moves what may leave to `out`; for the rest `waker` is woken in time. Without a store no ticket is waited for.
     pub fn release(
         &mut self,
-        store: &impl Commits,
+        store: Option<&impl Commits>,
         version: Version,
         out: &mut Outbox,
         waker: &Waker,
     ) -> Refused {
         let mut refused = Refused::default();
-        while let Some((Some(ticket), _)) = self.groups.front() {
-            match store.outcome(ticket) {
-                Outcome::Undecided if self.asked.as_ref() == Some(ticket) => break,
-                Outcome::Undecided => {
-                    store.wake_at(ticket, waker);
-                    self.asked = Some(ticket.clone());
-                    continue; // It may have been decided just now.
+        while let Some((Some(seal), _)) = self.groups.front() {
+            if let Some(part) = &seal.vouched {
+                part.wake(waker);
+                if !part.is_done() {
+                    break;
                 }
-                Outcome::Kept => {}
-                Outcome::Lost => {
-                    self.refuse(store.latest(), version, &mut refused);
+            }
+            if let (Some(ticket), Some(store)) = (&seal.ticket, store) {
+                match store.outcome(ticket) {
+                    Outcome::Undecided if self.asked.as_ref() == Some(ticket) => break,
+                    Outcome::Undecided => {
+                        store.wake_at(ticket, waker);
+                        self.asked = Some(ticket.clone());
+                        continue; // It may have been decided just now.
+                    }
+                    Outcome::Kept => {}
+                    Outcome::Lost => self.refuse(store.latest(), version, &mut refused),
                 }
             }
             let Some((_, answers)) = self.groups.pop_front() else {
@@ -205,7 +231,7 @@ impl PendingAcks {
             }
         }
         if !others.is_empty() {
-            self.groups.push_front((Some(later), others));
+            self.groups.push_front((Some(Seal::of(later)), others));
         }
         self.groups.push_front((None, told)); // To leave at once.
     }
@@ -222,5 +248,52 @@ mod tests {
         pending.brings();
         assert!(pending.take_part());
         assert!(!pending.take_part());
+    }
+
+    /// A store that has kept everything.
+    struct Kept;
+
+    impl Commits for Kept {
+        fn outcome(&self, _: &Ticket) -> Outcome {
+            Outcome::Kept
+        }
+
+        fn wake_at(&self, _: &Ticket, _: &Waker) {}
+
+        fn latest(&self) -> Ticket {
+            Ticket {
+                batch: 1,
+                part: None,
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_leaves_when_all_that_vouch_for_its_message_have_it_safe_and_those_behind_it_wait()
+    {
+        let id = PacketId::MIN;
+        let leave = |pending: &mut PendingAcks, store: Option<&Kept>| {
+            let mut out = Outbox::default();
+            pending.release(store, Version::V4, &mut out, Waker::noop());
+            out.bytes.len() / 4
+        };
+        for store in [None, Some(&Kept)] {
+            let part = Arc::new(Part::default());
+            let mut pending = PendingAcks::default();
+            (0..2).for_each(|_| part.add());
+            pending.push_ack(AckKind::PubAck, id, ReasonCode::SUCCESS);
+            pending.seal(Seal {
+                ticket: store.map(Kept::latest),
+                vouched: Some(Arc::clone(&part)),
+            });
+            pending.push_ack(AckKind::PubAck, id, ReasonCode::SUCCESS);
+            pending.seal(Seal::default());
+            assert_eq!(leave(&mut pending, store), 0);
+            assert!(part.remove().is_none());
+            assert_eq!(leave(&mut pending, store), 0);
+            assert!(part.remove().is_some(), "the connection is woken");
+            assert_eq!(leave(&mut pending, store), 2);
+            assert!(pending.is_empty());
+        }
     }
 }

@@ -38,6 +38,8 @@ pub trait Recipient {
     fn number(&self) -> u64;
     /// Whether it outlives the process.
     fn is_stored(&self) -> bool;
+    /// Whether it says when a message is safe, so that the client that published it is told no sooner.
+    fn vouches(&self) -> bool;
     /// Whether messages of `topic` may be delivered to it now.
     fn may_read(&self, topic: &str) -> bool;
     /// Whether it may read all topics that differ from `topic` in the last level only, if it may read that.
@@ -182,6 +184,8 @@ pub struct Matches<S> {
     /// Some of them outlive the process, so that a message of QoS 1 or 2 for them has to be on disk
     /// before it is acknowledged.
     pub stored: bool,
+    /// Some of them say when a message of QoS 1 or 2 is safe, before which it is not acknowledged either.
+    pub vouched: bool,
 }
 
 impl<S> Default for Matches<S> {
@@ -190,6 +194,7 @@ impl<S> Default for Matches<S> {
             plain: Vec::new(),
             groups: Vec::new(),
             stored: false,
+            vouched: false,
         }
     }
 }
@@ -287,9 +292,10 @@ impl<S: Recipient> Router<S> {
     pub fn matches(&self, topic: &str) -> (Matches<S>, Beside) {
         let (mut matches, beside) = self.read().matches(topic);
         let members = matches.groups.iter().flat_map(|group| &group.members);
-        let stored =
-            |one: &Subscriber<S>| one.recipient.is_stored() && one.terms.qos > QoS::AtMostOnce;
-        matches.stored = matches.plain.iter().chain(members).any(stored);
+        let all = matches.plain.iter().chain(members);
+        let mut promised = all.filter(|one| one.terms.qos > QoS::AtMostOnce);
+        matches.stored = promised.clone().any(|one| one.recipient.is_stored());
+        matches.vouched = promised.any(|one| one.recipient.vouches());
         (matches, beside)
     }
 

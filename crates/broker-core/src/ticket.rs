@@ -47,7 +47,7 @@ pub trait Commits {
     fn latest(&self) -> Ticket;
 }
 
-/// Messages that were handed over together, each until its subscriber has acknowledged it.
+/// Messages that were handed over together, each until its subscriber has acknowledged it or has it safe.
 #[derive(Debug, Default)]
 pub struct Part {
     left: AtomicUsize,

@@ -2,7 +2,7 @@
 
 mod forwarder;
 
-pub use crate::hub::inbox::Delivery;
+pub use crate::hub::inbox::{Delivery, Vouched};
 pub use forwarder::{Forwarder, NotTaken};
 
 use std::future::poll_fn;
@@ -71,6 +71,14 @@ pub enum LinkError {
     TopicFilter,
 }
 
+fn check(messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
+    let mut topics = messages.iter().map(|message| message.topic);
+    match topics.all(topic::name_is_valid) {
+        true => Ok(()),
+        false => Err(LinkError::TopicName),
+    }
+}
+
 /// One in-process client. Clones share its inbox and its will.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -112,17 +120,22 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicName`], if it is true of any: then none was published.
     pub async fn publish_all(&self, messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
-        if !messages
-            .iter()
-            .all(|message| topic::name_is_valid(message.topic))
-        {
-            return Err(LinkError::TopicName);
-        }
+        check(messages)?;
         for messages in messages.chunks(AT_ONCE) {
             self.shared.publish(messages);
             // Others on this thread get their turn, and the subscribers some time.
             tokio::task::yield_now().await;
         }
+        Ok(())
+    }
+
+    /// The same at once, for a few messages: the caller lets go of them first, and of its thread then.
+    ///
+    /// # Errors
+    /// [`LinkError::TopicName`], if it is true of any: then none was published.
+    pub fn publish_now(&self, messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
+        check(messages)?;
+        self.shared.publish(messages);
         Ok(())
     }
 
@@ -148,7 +161,7 @@ impl Link {
         let mut tally = Tally::default();
         if let Sink::Link(inbox) = &mut inner.sink {
             for Kept { message, .. } in hub.retained().matching(filter, now) {
-                inbox.push(&Routed::kept(&message), true, now, &mut tally);
+                inbox.push(&Routed::kept(&message), None, true, now, &mut tally);
             }
         }
         hub.own_counters().add(&tally);

@@ -249,6 +249,7 @@ fn spool(entry: SpoolEntry) -> Spool {
         age: entry.age.map(Period::get).or(usual.age),
         when_full: entry.when_full.map_or(usual.when_full, Into::into),
         window: entry.window.map_or(usual.window, |time| time.0),
+        durable: entry.durable.map_or(usual.durable, Into::into),
     }
 }
 

@@ -257,6 +257,8 @@ fn described(status: &Status) -> Value {
             "error": status.spool_error,
         },
         "window": status.window_messages,
+        "promised": status.promised,
+        "not_durable": status.not_durable,
         "lag_ms": status.lag,
         "round_trip_ms": status.round_trip,
         "rate_limit": status.rate_limit.map(|rate| rate.round()),

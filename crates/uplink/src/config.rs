@@ -237,6 +237,20 @@ pub struct Spool {
     pub when_full: WhenFull,
     /// How long a message is in memory at most before it goes to the card.
     pub window: Duration,
+    /// What is not acknowledged before it is safe.
+    pub durable: Durable,
+}
+
+/// Which messages are safe, at the remote or on the card, before or soon after they are acknowledged here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durable {
+    /// None: those of the last moments are lost with the power.
+    None,
+    /// Those of clients, with QoS 1 and 2: they are acknowledged when they are safe.
+    #[default]
+    Clients,
+    /// These, and what the gateway itself publishes, soon after.
+    All,
 }
 
 impl Default for Spool {
@@ -246,6 +260,7 @@ impl Default for Spool {
             age: Some(Duration::from_secs(7 * 86_400)),
             when_full: WhenFull::DropOldest,
             window: Duration::from_secs(10),
+            durable: Durable::default(),
         }
     }
 }

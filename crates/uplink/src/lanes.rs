@@ -18,6 +18,7 @@ use fieldgate_mqtt::{PacketId, QoS};
 use fieldgate_spool::ring::{Block, Record};
 
 use crate::item::qos_of;
+use crate::promises;
 use crate::rate::Rate;
 use backlog::Backlog;
 pub use settings::{Order, Settings};
@@ -442,6 +443,22 @@ impl Lanes {
             return Vec::new();
         }
         self.window.spill(self.is_connected && !all)
+    }
+
+    /// The same for messages that are promised: the oldest, however new. With `under_way` also those for which an answer
+    /// of the remote is still waited. The second is how many of these there are.
+    pub(crate) fn spill_promised(&mut self, under_way: bool) -> (Vec<Record>, usize) {
+        let before = self.window.under_way();
+        let records = self.window.spill(!under_way);
+        (records, before - self.window.under_way())
+    }
+
+    /// Where a new message is; `None` if it is not in memory any more.
+    pub(crate) fn place(&self, seq: u64) -> Option<promises::Place> {
+        self.window.is_under_way(seq).map(|is| match is {
+            true => promises::Place::UnderWay,
+            false => promises::Place::Idle,
+        })
     }
 
     /// The disk did not take them.

@@ -17,6 +17,7 @@ pub mod net;
 mod pace;
 pub mod pack;
 pub mod probe;
+mod promises;
 pub mod rate;
 mod run;
 mod status;

@@ -1,6 +1,7 @@
 //! The task of an uplink: messages in, messages out, and nothing lost between.
 
 mod down;
+mod promised;
 mod taken;
 mod told;
 mod up;
@@ -10,18 +11,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fieldgate_broker::{Delivery, Forwarder};
+use fieldgate_broker::{Delivery, Forwarder, Vouched};
 use fieldgate_mqtt::QoS;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Durable};
 use crate::disk::{Disk, Outcome};
 use crate::lanes::{Lanes, WATCHDOG};
 use crate::link::{self, Dialect, Event, Link, Open};
 use crate::net::{self, Peer};
 use crate::pace::Pace;
 use crate::pack::Packing;
+use crate::promises::Promises;
 use crate::status::{Rejected, RejectedList, Status};
 
 /// Bytes of messages that may wait for an uplink in the broker.
@@ -82,6 +84,9 @@ impl Handle {
 pub fn start(config: Config, forwarder: Forwarder, folder: PathBuf) -> Handle {
     let shared: Arc<Mutex<Shared>> = Arc::default();
     let cancel = CancellationToken::new();
+    if config.spool.durable != Durable::None {
+        forwarder.vouch();
+    }
     // At once, so that nothing is missed that is published from now on.
     for filter in config.forward.iter().flat_map(|forward| &forward.topics) {
         if let Err(error) = forwarder.subscribe(filter, QoS::AtLeastOnce) {
@@ -111,6 +116,10 @@ struct Uplink {
     packing: Packing,
     lanes: Lanes,
     disk: Disk,
+    /// Messages that are to be safe soon; of those of clients, what lets them be acknowledged.
+    promises: Promises<Option<Vouched>>,
+    /// The first and the last number of the messages that are being written.
+    writing: Option<(u64, u64)>,
     link: Link,
     epoch: u32,
     /// The number of the next record.
@@ -149,6 +158,8 @@ async fn run(
         packing: Packing::default(),
         lanes: Lanes::new(config.lanes(), epoch, now),
         disk,
+        promises: Promises::new(now),
+        writing: None,
         link: Link::Pause(now),
         epoch,
         seq: 1,
@@ -193,7 +204,11 @@ impl Uplink {
         let mut taken: Vec<Delivery> = Vec::new();
         loop {
             let wake = self.wake.map_or(Instant::now() + WATCHDOG, |wake| wake);
-            let held = self.held_until();
+            let held = self
+                .held_until()
+                .into_iter()
+                .chain(self.promised_until())
+                .min();
             let release = held.unwrap_or(wake);
             let may_take = self.take_at <= Instant::now();
             tokio::select! {
@@ -203,8 +218,8 @@ impl Uplink {
                     if taken.len() < AT_ONCE {
                         self.take_at = Instant::now() + TOGETHER;
                     }
-                    for delivery in taken.drain(..) {
-                        self.take(&delivery);
+                    for mut delivery in taken.drain(..) {
+                        self.take(&mut delivery);
                     }
                 }
                 () = tokio::time::sleep_until(self.take_at.into()), if !may_take => {}
@@ -214,6 +229,7 @@ impl Uplink {
                 () = tokio::time::sleep_until(wake.into()), if self.wake.is_some() => self.wake = None,
                 () = tokio::time::sleep_until(release.into()), if held.is_some() => self.release(Instant::now()),
             }
+            self.settle();
             self.use_disk();
             self.fill();
         }
@@ -222,13 +238,15 @@ impl Uplink {
     fn on_disk(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::NotAppended(records) => {
+                self.writing = None;
                 let dropped = self.lanes.give_back(records, Instant::now());
                 self.count_full(dropped);
             }
             Outcome::Read(Some(block)) => self.lanes.add_block(block),
             // Whatever is counted, there is nothing to read.
             Outcome::Read(None) => return self.lanes.set_on_disk(0),
-            Outcome::Opened | Outcome::Appended | Outcome::Saved => {}
+            Outcome::Appended => self.writing = None,
+            Outcome::Opened | Outcome::Saved => {}
         }
         self.count_disk();
     }
@@ -245,10 +263,17 @@ impl Uplink {
             self.disk.acknowledge(number, count);
         }
         if self.disk.takes() {
-            let records = self.lanes.spill(Instant::now(), false);
-            if !records.is_empty() {
+            let now = Instant::now();
+            let mut records = self.lanes.spill(now, false);
+            if records.is_empty() {
+                records = self.spill_promised(now);
+            }
+            if let [first, .., last] | [first @ last] = &records[..] {
+                self.writing = Some((first.seq, last.seq));
                 self.disk.append(self.epoch, records);
             }
+        } else {
+            self.give_up_promises(Instant::now());
         }
         if self.lanes.wants_block() && self.disk.can_read() {
             self.disk.read(unix_ms());
@@ -303,6 +328,7 @@ impl Uplink {
     /// The connection or the attempt has ended. `by_remote` if the remote did it.
     fn fail(&mut self, error: String, by_remote: bool) {
         let was_up = self.link.open().is_some_and(|open| open.client.is_up());
+        self.promises.is_connected(false, Instant::now());
         let was_greeting = matches!(self.link, Link::Open(_)) && !was_up;
         let (under_way, qos0, poison) = self.lanes.disconnect(by_remote && was_up);
         self.status.duplicates_possible += under_way as u64;
@@ -377,8 +403,8 @@ impl Uplink {
 
     /// Everything that is in memory goes to the card.
     async fn finish(mut self) {
-        for delivery in self.forwarder.drain() {
-            self.take(&delivery);
+        for mut delivery in self.forwarder.drain() {
+            self.take(&mut delivery);
         }
         self.release_all();
         let (under_way, ..) = self.lanes.disconnect(false);

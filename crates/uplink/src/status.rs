@@ -48,6 +48,10 @@ pub struct Status {
     pub oldest: Option<u64>,
     /// New messages in memory.
     pub window_messages: usize,
+    /// Those of them that are to be safe soon, as `durable` says.
+    pub promised: usize,
+    /// Messages that were acknowledged to clients before they were safe, as the card could not be used.
+    pub not_durable: u64,
     /// How long the oldest new message waits, in milliseconds.
     pub lag: u64,
     /// How long the last acknowledgement took, in milliseconds.

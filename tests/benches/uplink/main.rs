@@ -3,6 +3,7 @@
 //! See `tests/benches/README.md`. The remote is a mosquitto behind a proxy with faults; a client publishes numbers here,
 //! and another counts them there.
 
+mod day;
 mod sender;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,9 @@ struct Args {
     /// How long the remote is away
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     away: u32,
+    /// Only this: a day without the remote at so many messages a second, all at once, and how it goes up afterwards
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "100")]
+    day: Option<u32>,
     /// The fieldgate to measure, instead of the one beside this bench
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -61,6 +65,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = base.join(format!("uplink-{}", process::id()));
     fs::create_dir_all(&folder)?;
+    if let Some(rate) = args.day {
+        day::run(&Kind::Fieldgate(binary), rate, &folder)?;
+        return Ok(fs::remove_dir_all(&folder)?);
+    }
     let kinds = [
         Kind::Fieldgate(binary),
         Kind::Mosquitto { queue: None },
@@ -170,18 +178,21 @@ fn wait_through(here: &mut Wire, there: &mut Wire) {
     while there.message(Duration::from_millis(500)).is_some() {}
 }
 
-/// So many a second, by number.
+/// So many a second, by number. Does not wait for one acknowledgement before the next message, but for all at the end.
 fn pace(here: &mut Wire, numbers: std::ops::Range<u64>, rate: u32) {
     let began = Instant::now();
     let first = numbers.start;
-    for number in numbers {
+    for number in numbers.clone() {
         let due = Duration::from_secs(1).mul_f64((number - first) as f64 / f64::from(rate));
         thread::sleep(due.saturating_sub(began.elapsed()));
-        here.publish(
+        here.post(
             &format!("data/p{}", number % 50),
             &number.to_string(),
             false,
         );
+    }
+    for _ in numbers {
+        here.acknowledged(SILENCE).expect("an acknowledgement");
     }
 }
 

@@ -26,6 +26,11 @@ impl Kind {
 
     /// Sends all below `data/` on to this port, if there is one.
     pub fn start(&self, folder: &Path, to: Option<u16>) -> io::Result<Process> {
+        self.start_with(folder, to, "")
+    }
+
+    /// The same, with more lines for fieldgate's uplink.
+    pub fn start_with(&self, folder: &Path, to: Option<u16>, more: &str) -> io::Result<Process> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
         }
@@ -36,7 +41,7 @@ impl Kind {
                 let uplink = to.map(|to| {
                     format!(
                         "uplinks:\n  there:\n    url: \"mqtt://127.0.0.1:{to}\"\n    \
-                         forward: [{{topics: [\"data/#\"]}}]\n    reconnect: 1s..5s\n"
+                         forward: [{{topics: [\"data/#\"]}}]\n    reconnect: 1s..5s\n{more}"
                     )
                 });
                 let text = format!(

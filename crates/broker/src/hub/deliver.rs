@@ -7,13 +7,15 @@ use std::time::Instant;
 use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_publish};
 
 use super::congestion::Pressure;
+use super::inbox::Vouched;
 use super::session_slot::{Inner, SessionSlot, Sink, wake};
 use fieldgate_broker_core::budget::{Budget, SMALL};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::outbox::{Pool, SHARE_FROM};
-use fieldgate_broker_core::router::{self, Terms};
+use fieldgate_broker_core::router::{self, Recipient, Terms};
 use fieldgate_broker_core::session::{Tally, Turn};
+use fieldgate_broker_core::ticket::Part;
 use fieldgate_broker_store::Store;
 
 type Group = router::Group<SessionSlot>;
@@ -29,6 +31,14 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// With room for so many messages.
+    pub(crate) fn with_room(messages: usize) -> Self {
+        Self {
+            messages: Vec::with_capacity(messages),
+            runs: Vec::new(),
+        }
+    }
+
     pub(crate) fn push(&mut self, message: Routed<'a>, matches: &Arc<Matches>) {
         let same = |(_, last): &(usize, Arc<Matches>)| Arc::ptr_eq(last, matches);
         if !self.runs.last().is_some_and(same) {
@@ -43,9 +53,10 @@ impl<'a> Batch<'a> {
         last.is_some_and(|last| last.publish.topic == topic)
     }
 
-    /// Whether the last message goes to sessions that outlive the process.
-    pub(crate) fn ends_stored(&self) -> bool {
-        self.runs.last().is_some_and(|(_, matches)| matches.stored)
+    /// Whether the last message goes to sessions that outlive the process, or to those that say when it is safe.
+    pub(crate) fn ends_promised(&self) -> bool {
+        let last = self.runs.last();
+        last.is_some_and(|(_, matches)| matches.stored || matches.vouched)
     }
 
     /// Adds a message to the last run.
@@ -76,6 +87,8 @@ pub(crate) struct DeliveryScratch {
     pub(crate) tally: Tally,
     /// Changes to sessions that outlive the process.
     pub(crate) journal: Journal,
+    /// Messages of a client for subscribers that say when they are safe.
+    pub(crate) vouched: Option<Arc<Part>>,
     /// Subscribers that cannot keep up: the publisher has to wait for them.
     pub(crate) congested: Vec<Arc<SessionSlot>>,
     /// There was no time for all that a client had sent.
@@ -98,6 +111,8 @@ pub(crate) struct Sender<'a> {
     pub(crate) now: Instant,
     pub(crate) store: Option<&'a Store>,
     pub(crate) budget: &'a Budget,
+    /// It is a client, whose acknowledgements can wait.
+    pub(crate) waits: bool,
 }
 
 /// Delivers all of `batch`.
@@ -202,7 +217,7 @@ fn deliver_run(
     }
     if !(alike.suits(terms) && append_ready_made(run, inner, post)) {
         for message in run {
-            hand_over(message, terms, (slot, inner), sender.now, post);
+            hand_over(message, terms, (slot, inner), sender, post);
         }
     }
     keep_within(sender.budget, inner, held, post);
@@ -239,9 +254,10 @@ fn hand_over(
     message: &Routed<'_>,
     terms: &Terms,
     (slot, inner): (&Arc<SessionSlot>, &mut Inner),
-    now: Instant,
+    sender: &Sender<'_>,
     post: &mut DeliveryScratch,
 ) {
+    let now = sender.now;
     let tally = &mut post.tally;
     let journal = &mut post.journal;
     let before = journal.changes.len();
@@ -257,7 +273,12 @@ fn hand_over(
             };
             inner.session.deliver(message, terms, &mut turn);
         }
-        Sink::Link(inbox) => inbox.push(message, false, now, tally),
+        Sink::Link(inbox) => {
+            let is_promised = terms.qos.min(message.publish.qos) > QoS::AtMostOnce;
+            let vouched = (sender.waits && is_promised && slot.vouches())
+                .then(|| Vouched::new(post.vouched.get_or_insert_default()));
+            inbox.push(message, vouched, false, now, tally);
+        }
         Sink::Away if inner.dead => {}
         Sink::Away => {
             let session = &mut inner.session;
@@ -364,7 +385,7 @@ fn deliver_shared(
             message,
             &member.terms,
             (&member.recipient, &mut inner),
-            now,
+            sender,
             post,
         );
         keep_within(sender.budget, &mut inner, held, post);

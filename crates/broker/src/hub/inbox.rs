@@ -1,18 +1,40 @@
 //! The messages that wait for a link.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Waker;
 
 use fieldgate_broker_core::message::{Message, Routed};
 use fieldgate_broker_core::session::Tally;
+use fieldgate_broker_core::ticket::Part;
+
+/// The client that published a message waits for its acknowledgement until this is dropped.
+#[derive(Debug)]
+pub struct Vouched(Arc<Part>);
+
+impl Vouched {
+    pub(crate) fn new(part: &Arc<Part>) -> Self {
+        part.add();
+        Self(Arc::clone(part))
+    }
+}
+
+impl Drop for Vouched {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.remove() {
+            waker.wake();
+        }
+    }
+}
 
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
 const INBOX_MAX: usize = 10_000;
 
 /// A message for a link.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Delivery {
     message: Message,
+    vouched: Option<Vouched>,
     retained: bool,
     may_answer: bool,
 }
@@ -27,6 +49,11 @@ impl Delivery {
     /// write for a client what the client may not. Retained messages and wills have none.
     pub fn answer_to(&self) -> Option<&str> {
         self.message.response_topic().filter(|_| self.may_answer)
+    }
+
+    /// What to drop when the message is safe, if its client waits for that. It is dropped with the delivery otherwise.
+    pub fn take_vouched(&mut self) -> Option<Vouched> {
+        self.vouched.take()
     }
 
     /// Whether it was kept from before the subscription, not published just now.
@@ -87,6 +114,7 @@ impl Inbox {
     pub(crate) fn push(
         &mut self,
         routed: &Routed<'_>,
+        vouched: Option<Vouched>,
         retained: bool,
         now: std::time::Instant,
         tally: &mut Tally,
@@ -110,6 +138,7 @@ impl Inbox {
         }
         self.queue.push_back(Delivery {
             message,
+            vouched,
             retained,
             may_answer: routed.may_answer,
         });
@@ -150,7 +179,7 @@ mod tests {
         let mut inbox = Inbox::with_room(10 * weight);
         let mut tally = Tally::default();
         for sent in 1..=25 {
-            inbox.push(&Routed::kept(&message), false, now, &mut tally);
+            inbox.push(&Routed::kept(&message), None, false, now, &mut tally);
             assert_eq!(inbox.is_congested(), sent > 5, "{sent}");
         }
         assert_eq!(
@@ -171,7 +200,7 @@ mod tests {
         let now = std::time::Instant::now();
         for number in 0..=INBOX_MAX {
             let message = crate::testing::message("t", number.to_string().as_bytes());
-            inbox.push(&Routed::kept(&message), false, now, &mut tally);
+            inbox.push(&Routed::kept(&message), None, false, now, &mut tally);
         }
         assert_eq!(tally.dropped, 1);
         assert_eq!(inbox.queue.len(), INBOX_MAX);

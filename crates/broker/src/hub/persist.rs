@@ -9,7 +9,7 @@ use crate::counters::add;
 use crate::hub::Hub;
 use fieldgate_broker_access::Principal;
 use fieldgate_broker_core::journal::{Change, Journal};
-use fieldgate_broker_core::pending_acks::PendingAcks;
+use fieldgate_broker_core::pending_acks::{PendingAcks, Seal};
 use fieldgate_broker_core::record::SessionRecord;
 use fieldgate_broker_store::{Recovered, RecoveredSession, Store};
 
@@ -17,12 +17,17 @@ impl Hub {
     /// Hands over everything in `journal`, and lets the answers that were held for it go after that.
     pub(crate) fn keep_all(&self, journal: &mut Journal, pending: &mut PendingAcks) {
         journal.is_awaited |= pending.is_open();
-        if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
-            if !journal.changes.is_empty() {
-                pending.brings();
-            }
-            pending.seal(store.submit(journal));
+        if journal.is_empty() {
+            return;
         }
+        let Some(store) = self.store.as_ref() else {
+            *journal = Journal::default();
+            return pending.seal(Seal::default());
+        };
+        if !journal.changes.is_empty() {
+            pending.brings();
+        }
+        pending.seal(Seal::of(store.submit(journal)));
     }
 
     /// Hands over changes that no acknowledgement waits for.
@@ -56,7 +61,7 @@ impl Hub {
         journal.is_awaited = is_new || (slot.is_stored() && wire.pending.is_open());
         if let Some(store) = self.store.as_ref().filter(|_| !journal.is_empty()) {
             let ticket = store.submit(&mut journal);
-            wire.pending.seal(ticket.clone());
+            wire.pending.seal(Seal::of(ticket.clone()));
             wire.gate = is_new.then_some(ticket);
         }
     }

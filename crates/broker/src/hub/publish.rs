@@ -12,13 +12,14 @@ use fieldgate_broker_core::message::{Message, Routed};
 use fieldgate_broker_core::router::{Stored, split};
 
 impl Hub {
-    /// What `deliver` needs to know of the session with number `publisher` that sends.
+    /// What `deliver` needs to know of the session with number `publisher` that sends, and for which nothing waits.
     pub(crate) fn sender(&self, publisher: u64, now: Instant) -> Sender<'_> {
         Sender {
             session: publisher,
             now,
             store: self.store.as_ref(),
             budget: &self.budget,
+            waits: false,
         }
     }
 
@@ -49,7 +50,7 @@ impl Hub {
         messages: Vec<Routed<'m>>,
         cache: &mut MatchCache,
     ) -> Batch<'m> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::with_room(messages.len());
         let mut messages = messages.into_iter().peekable();
         while let Some(message) = messages.next() {
             let (above, _) = split(message.publish.topic);

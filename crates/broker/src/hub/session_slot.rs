@@ -45,6 +45,8 @@ pub(crate) struct SessionSlot {
     inner: Mutex<Inner>,
     /// Whether there are rules to look up, so that no lock is taken for nothing.
     limited: AtomicBool,
+    /// It says when a message is safe, and publishers wait for that.
+    vouches: AtomicBool,
     /// Locked by itself or behind any other lock.
     standing: Mutex<Standing>,
 }
@@ -166,6 +168,7 @@ impl SessionSlot {
                 share: Share::new(pot, BARE + 2 * client_id.len()),
             }),
             limited: AtomicBool::new(false),
+            vouches: AtomicBool::new(false),
             standing: Mutex::new(Standing {
                 principal: Principal::Anonymous {
                     local: true,
@@ -224,6 +227,11 @@ impl SessionSlot {
         }
     }
 
+    /// Whether publishers wait for it from now on. Who gets what has to be matched anew.
+    pub(crate) fn vouch(&self, vouches: bool) {
+        self.vouches.store(vouches, Ordering::Relaxed);
+    }
+
     fn is_limited(&self) -> bool {
         self.limited.load(Ordering::Acquire)
     }
@@ -262,6 +270,10 @@ impl Recipient for SessionSlot {
 
     fn is_stored(&self) -> bool {
         self.stored
+    }
+
+    fn vouches(&self) -> bool {
+        self.vouches.load(Ordering::Relaxed)
     }
 
     fn may_read(&self, topic: &str) -> bool {

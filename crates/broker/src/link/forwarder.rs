@@ -45,6 +45,14 @@ impl Forwarder {
         Self { link }
     }
 
+    /// Has clients wait for the acknowledgement of a message of QoS 1 or 2 that comes here until its delivery, or what
+    /// was taken out of it, is dropped.
+    pub fn vouch(&self) {
+        let shared = &self.link.shared;
+        shared.slot.vouch(true);
+        shared.hub.router.rights_changed();
+    }
+
     /// Subscribes to `filter`, but for what it publishes itself. Retained messages do not come.
     ///
     /// # Errors

@@ -208,8 +208,9 @@ impl<S: Stream> Connection<S> {
             tally,
         });
         hub.keep_all(journal, &mut wire.pending);
-        if let Some(store) = hub.store.as_ref().filter(|_| !wire.pending.is_empty()) {
+        if !wire.pending.is_empty() {
             let (version, waker) = (client.version, cx.waker());
+            let store = hub.store.as_ref();
             let refused = wire.pending.release(store, version, &mut wire.out, waker);
             let forget = |id| session.forget(id);
             refused.received.into_iter().for_each(forget);

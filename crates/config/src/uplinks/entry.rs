@@ -76,6 +76,7 @@ pub(crate) struct SpoolEntry {
     pub(super) age: Option<Period>,
     pub(super) when_full: Option<WhenFull>,
     pub(super) window: Option<Time<1, 600>>,
+    pub(super) durable: Option<DurableText>,
 }
 
 /// `replay:`
@@ -139,6 +140,11 @@ names!(Retain => uplink::Retain {
     Last => Self::Last,
     Never => Self::Never,
     AsPublished => Self::AsPublished,
+});
+names!(DurableText => uplink::Durable {
+    None => Self::None,
+    Clients => Self::Clients,
+    All => Self::All,
 });
 names!(WhenFull => ring::WhenFull {
     DropOldest => Self::DropOldest,

@@ -115,6 +115,23 @@ impl Window {
         Some(self.base + index as u64)
     }
 
+    /// Whether the message with this number was sent and is waited for; `None` if it is not here.
+    pub(super) fn is_under_way(&self, seq: u64) -> Option<bool> {
+        let index = self.held.partition_point(|held| held.record.seq < seq);
+        let held = self.held.get(index).filter(|held| held.record.seq == seq)?;
+        match held.state {
+            State::Done => None,
+            State::Waiting | State::Again => Some(false),
+            State::Sent | State::SentAgain => Some(true),
+        }
+    }
+
+    /// How many were sent and are waited for.
+    pub(super) fn under_way(&self) -> usize {
+        let sent = |held: &&Held| matches!(held.state, State::Sent | State::SentAgain);
+        self.held.iter().filter(sent).count()
+    }
+
     /// Marks the next, or the one with number `only`, as sent; returns its place.
     pub(super) fn send(&mut self, only: Option<u64>) -> Option<u64> {
         self.skip();

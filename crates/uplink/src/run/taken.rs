@@ -2,19 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use fieldgate_broker::Delivery;
+use fieldgate_broker::{Delivery, Vouched};
 use fieldgate_mqtt::{QoS, UserProperties};
 use fieldgate_spool::ring::Record;
 
 use super::{Uplink, unix_ms, up};
-use crate::config::Retain;
+use crate::config::{Durable, Retain};
 use crate::item::{Item, qos_of};
 use crate::marks;
 use crate::pack::Packing;
 
+/// What is dropped when a message is safe; nothing if no client waits for that.
+type Promise = Option<Vouched>;
+
 impl Uplink {
     /// A message of the broker.
-    pub(super) fn take(&mut self, delivery: &Delivery) {
+    pub(super) fn take(&mut self, delivery: &mut Delivery) {
+        let vouched = delivery.take_vouched();
         let message = delivery.message();
         let topic = message.topic();
         if topic.starts_with(&self.config.own) {
@@ -56,7 +60,13 @@ impl Uplink {
                         content_type: publish.properties.content_type,
                         user,
                     };
-                    return self.pass(topic, &item, forward.min_interval);
+                    let is_promised = match self.config.spool.durable {
+                        Durable::None => false,
+                        Durable::Clients => vouched.is_some(),
+                        Durable::All => true,
+                    };
+                    let promise = (is_promised && item.qos > QoS::AtMostOnce).then_some(vouched);
+                    return self.pass(topic, &item, forward.min_interval, promise);
                 }
                 Some(why) => why,
             },
@@ -65,38 +75,50 @@ impl Uplink {
         self.reject_now(topic, refused, publish.payload);
     }
 
-    /// A message that goes up: now, or with others of its topic or of its pack.
-    fn pass(&mut self, topic: &str, item: &Item<'_>, interval: Option<Duration>) {
+    /// A message that goes up: now, or with others of its topic or of its pack. One that may be replaced by a later one
+    /// is not promised.
+    fn pass(
+        &mut self,
+        topic: &str,
+        item: &Item<'_>,
+        interval: Option<Duration>,
+        promise: Option<Promise>,
+    ) {
         let now = Instant::now();
-        let bytes = match interval {
-            Some(interval) => self.pace.offer(topic, item.encode(), interval, now),
-            None if self.config.pack.is_some() => return self.pack(item, now),
-            None => Some(item.encode()),
-        };
-        self.status.replaced = self.pace.replaced;
-        if let Some(bytes) = bytes {
-            self.go_on(bytes, now);
+        match interval {
+            Some(interval) => {
+                let bytes = self.pace.offer(topic, item.encode(), interval, now);
+                self.status.replaced = self.pace.replaced;
+                if let Some(bytes) = bytes {
+                    self.go_on(bytes, now);
+                }
+            }
+            None if self.config.pack.is_some() => self.pack(item, promise, now),
+            None => self.offer(item.encode(), promise),
         }
     }
 
     fn go_on(&mut self, bytes: Vec<u8>, now: Instant) {
         match Item::decode(&bytes) {
-            Some(item) if self.config.pack.is_some() => self.pack(&item, now),
-            _ => self.offer(bytes),
+            Some(item) if self.config.pack.is_some() => self.pack(&item, None, now),
+            _ => self.offer(bytes, None),
         }
     }
 
-    fn pack(&mut self, item: &Item<'_>, now: Instant) {
+    fn pack(&mut self, item: &Item<'_>, promise: Option<Promise>, now: Instant) {
         let Some(pack) = &self.config.pack else {
             return;
         };
         let Some(payload) = Packing::takes(pack, item.topic, item.payload) else {
-            return self.offer(item.encode());
+            return self.offer(item.encode(), promise);
         };
         if self.packing.is_full(pack, item.topic, payload) {
             self.close_pack();
         }
         self.packing.push(item.topic, payload, now);
+        promise
+            .into_iter()
+            .for_each(|promise| self.promises.gather(promise));
     }
 
     fn close_pack(&mut self) {
@@ -117,7 +139,9 @@ impl Uplink {
             user: UserProperties::default(),
         };
         self.status.packed += count;
-        self.offer(item.encode());
+        let bytes = item.encode();
+        self.promises.close(self.seq, Instant::now());
+        self.offer(bytes, None);
     }
 
     /// When something goes on that is held back for others.
@@ -147,7 +171,7 @@ impl Uplink {
         self.close_pack();
     }
 
-    fn offer(&mut self, bytes: Vec<u8>) {
+    fn offer(&mut self, bytes: Vec<u8>, promise: Option<Promise>) {
         let (now, qos) = (unix_ms(), qos_of(&bytes));
         if bytes.len() > self.config.limits.packet {
             if let Some(item) = Item::decode(&bytes) {
@@ -164,6 +188,9 @@ impl Uplink {
             time: now,
             bytes,
         };
+        if let Some(promise) = promise {
+            self.promises.push(self.seq, promise, Instant::now());
+        }
         self.seq += 1;
         let dropped = self.lanes.offer(record, Instant::now());
         match qos {

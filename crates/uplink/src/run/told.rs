@@ -59,6 +59,7 @@ impl Uplink {
         status.cramped = figures.is_cramped;
         status.spool_error = self.disk.trouble().map(str::to_owned);
         status.window_messages = self.lanes.waiting().0;
+        status.promised = self.promises.len();
         status.lag = self
             .lanes
             .oldest_live()

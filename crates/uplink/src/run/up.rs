@@ -244,6 +244,7 @@ impl Uplink {
         self.sync.sort();
         self.sync.dedup();
         self.lanes.connect(allowed.in_flight, now);
+        self.promises.is_connected(true, now);
         self.up_since = Some(now);
         self.status.version = Some(version);
         self.status.connected = true;
@@ -262,6 +263,7 @@ impl Uplink {
         };
         // A good connection is one that messages get through.
         self.failures = 0;
+        self.promises.answered(done.took);
         self.status.round_trip = done.took.as_millis().try_into().unwrap_or(u64::MAX);
         match done.record {
             Some((epoch, record)) => {

@@ -16,6 +16,10 @@ impl Recipient for Member {
         self.0
     }
 
+    fn vouches(&self) -> bool {
+        false
+    }
+
     fn is_stored(&self) -> bool {
         false
     }

@@ -22,6 +22,7 @@ use crate::net::end::End;
 use fieldgate_broker_access::{OwnTopics, Rights};
 use fieldgate_broker_core::journal::{Journal, Sent};
 use fieldgate_broker_core::message::Routed;
+use fieldgate_broker_core::pending_acks::Seal;
 use fieldgate_broker_core::router::Stored;
 use fieldgate_broker_core::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
 use fieldgate_broker_store::Store;
@@ -103,7 +104,8 @@ impl Client {
             post.tally.received += intake.tally.received;
             post.tally.received_bytes += intake.tally.received_bytes;
             let disputed = intake.disputed;
-            let sender = worker.hub.sender(self.attached.slot.id(), now);
+            let mut sender = worker.hub.sender(self.attached.slot.id(), now);
+            sender.waits = true;
             deliver(&batch, &sender, post);
             drop(batch);
             worker.hub.repeat(&disputed, now);
@@ -138,21 +140,24 @@ impl Client {
         Ok(used)
     }
 
-    /// Hands the changes of this turn to the store. Answers that promise them wait for it.
+    /// Hands the changes of this turn to the store. Answers that promise them wait for it, and for those that vouch for
+    /// messages among them.
     fn keep(&self, worker: &Worker, post: &mut DeliveryScratch) {
-        let Some(store) = worker
-            .hub
-            .store
-            .as_ref()
-            .filter(|_| !post.journal.is_empty())
-        else {
-            post.journal.sent = Sent::default();
-            return;
+        let vouched = post.vouched.take();
+        let answers = std::mem::take(&mut post.journal.is_awaited);
+        let store = worker.hub.store.as_ref();
+        let ticket = match store.filter(|_| answers || !post.journal.is_empty()) {
+            Some(store) => {
+                post.journal.is_awaited = answers;
+                Some(store.submit(&mut post.journal))
+            }
+            None => {
+                post.journal.sent = Sent::default();
+                None
+            }
         };
-        let answers = post.journal.is_awaited;
-        let ticket = store.submit(&mut post.journal);
         if answers && let Some((_, wire)) = self.attached.slot.lock().wire(self.attached.epoch) {
-            wire.pending.seal(ticket);
+            wire.pending.seal(Seal { ticket, vouched });
         }
     }
 
@@ -364,7 +369,7 @@ impl<'w> Intake<'w> {
             batch.push_alike(routed);
             return Ok((
                 ReasonCode::SUCCESS,
-                hold || (promised && batch.ends_stored()),
+                hold || (promised && batch.ends_promised()),
             ));
         }
         let found = self.cache.look_up(&hub.router, routed.publish.topic);
@@ -374,7 +379,7 @@ impl<'w> Intake<'w> {
         if matches.is_empty() {
             return Ok((ReasonCode::NO_MATCHING_SUBSCRIBERS, hold));
         }
-        hold |= promised && matches.stored;
+        hold |= promised && (matches.stored || matches.vouched);
         batch.push(routed, matches);
         Ok((ReasonCode::SUCCESS, hold))
     }

@@ -1,0 +1,112 @@
+//! When clients of the gateway are told that their message is safe.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Nothing goes to the card on its own within the time of a test.
+fn slow_window(port: u16, durable: &str) -> String {
+    let text = uplink(port, "");
+    text.replace(
+        "window: 1s, durable: none",
+        &format!("window: 600s, durable: {durable}"),
+    )
+}
+
+/// Publishes `count` messages from `number` on without a wait between them, and waits for all acknowledgements.
+fn publish(here: &mut Wire, number: &mut u64, count: u64) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..count {
+        here.post("data/a", &number.to_string(), false);
+        *number += 1;
+    }
+    for left in (0..count).rev() {
+        let acknowledged = here.acknowledged(2 * PATIENCE);
+        assert!(
+            acknowledged.is_some(),
+            "{left} of {count} acknowledgements did not come"
+        );
+    }
+    begun.elapsed()
+}
+
+#[test]
+fn what_a_client_was_told_is_safe_is_not_lost_by_a_kill_at_any_moment() {
+    let proxy = Proxy::start(free_port());
+    proxy.set(Mode::Refuse);
+    let mut gateway = Gateway::start("plant7", &slow_window(proxy.port, "clients"));
+    let mut safe = Vec::new();
+    for round in 0..6_u64 {
+        let mut here = Wire::connect(gateway.port, "publisher");
+        let ids: BTreeMap<_, _> = (0..300)
+            .map(|n| round * 1_000 + n)
+            .map(|number| (here.post("data/a", &number.to_string(), false), number))
+            .collect();
+        // Killed in the midst of it.
+        for _ in 0..(10 + 45 * round) {
+            safe.push(ids[&here.acknowledged(PATIENCE).unwrap()]);
+        }
+        gateway.process.kill();
+        while let Some(id) = here.acknowledged(Duration::from_millis(50)) {
+            safe.push(ids[&id]);
+        }
+        gateway.again();
+    }
+    let remote = Mosquitto::start();
+    let mut there = Wire::connect(remote.port(), "counter");
+    there.subscribe("site/#");
+    proxy.retarget(remote.port());
+    proxy.set(Mode::Pass);
+    let mut left: std::collections::BTreeSet<u64> = safe.iter().copied().collect();
+    let end = Instant::now() + 2 * PATIENCE;
+    while !left.is_empty() && Instant::now() < end {
+        if let Some(got) = there.message(Duration::from_secs(1)) {
+            left.remove(&got.payload.parse().unwrap());
+        }
+    }
+    assert!(left.is_empty(), "{} of {} are lost", left.len(), safe.len());
+}
+
+#[test]
+fn a_remote_that_answers_spares_the_card_and_one_that_falls_silent_holds_clients_up_for_moments() {
+    let remote = Mosquitto::start();
+    let proxy = Proxy::start(remote.port());
+    let gateway = Gateway::start("plant7", &slow_window(proxy.port, "clients"));
+    let mut here = Wire::connect(gateway.port, "publisher");
+    gateway.wait("connected", |status| status["state"] == "online");
+    let mut number = 0;
+    publish(&mut here, &mut number, 500);
+    let status = gateway.wait("counted", |status| {
+        status["acknowledged"] == 500 && status["promised"] == 0
+    });
+    assert_eq!(status["backlog"]["written"], 0, "{status:#}");
+    proxy.set(Mode::NoAnswers);
+    let took = publish(&mut here, &mut number, 200);
+    assert!(
+        took < Duration::from_secs(15),
+        "{took:?}: not before the connection is given up"
+    );
+    let status = gateway.wait("on the card", |status| status["backlog"]["messages"] == 200);
+    assert_eq!(status["not_durable"], 0);
+    proxy.cut();
+    proxy.set(Mode::Pass);
+    gateway.wait("sent", |status| status["backlog"]["messages"] == 0);
+}
+
+#[test]
+fn without_the_promise_clients_do_not_wait_and_with_all_the_gateways_own_values_are_kept_too() {
+    for (durable, own, of_clients) in [("none", 0, 0), ("all", 1, 50)] {
+        let proxy = Proxy::start(free_port());
+        proxy.set(Mode::Refuse);
+        let text =
+            slow_window(proxy.port, durable).replace("\"data/#\"", "\"data/#\", \"plant7/$state\"");
+        let gateway = Gateway::start("plant7", &text);
+        let mut here = Wire::connect(gateway.port, "publisher");
+        publish(&mut here, &mut 0, 50);
+        let status = gateway.wait(durable, |status| {
+            let on_card = status["backlog"]["messages"].as_u64().unwrap();
+            on_card == own + of_clients && status["window"].as_u64().unwrap() + on_card == 51
+        });
+        assert_eq!(status["promised"], 0, "{status:#}");
+    }
+}
