@@ -3,6 +3,11 @@
 
 #[path = "uplink/fewer.rs"]
 mod fewer;
+#[path = "uplink/nats.rs"]
+mod nats;
+#[path = "uplink/websocket.rs"]
+mod websocket;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;

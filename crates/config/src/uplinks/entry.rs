@@ -20,6 +20,8 @@ pub(crate) struct Uplink {
     pub(super) client_id: Option<String>,
     pub(super) username: Option<String>,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) credentials: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,

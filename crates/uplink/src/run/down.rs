@@ -8,6 +8,8 @@ use fieldgate_mqtt::{Packet, decode, topic};
 use super::Uplink;
 use crate::link::Link;
 use crate::marks;
+use crate::nats;
+use crate::remote::Remote;
 
 impl Uplink {
     /// A message of the remote: the packet at `packet` of the input.
@@ -16,9 +18,20 @@ impl Uplink {
             return;
         };
         let bytes = open.input.get(packet).unwrap_or_default();
-        let decoded = decode(bytes, open.client.version(), bytes.len());
-        let Ok(Some((Packet::Publish(publish), _))) = decoded else {
-            return;
+        let incoming;
+        let publish = match &open.client {
+            Remote::Mqtt(client) => match decode(bytes, client.version(), bytes.len()) {
+                Ok(Some((Packet::Publish(publish), _))) => publish,
+                _ => return,
+            },
+            Remote::Nats(_) => {
+                incoming = nats::incoming(bytes);
+                let Some(incoming) = &incoming else {
+                    self.status.not_accepted += 1;
+                    return;
+                };
+                incoming.publish()
+            }
         };
         let matches = |filter: &String| topic::matches(filter, publish.topic);
         let accept = self
