@@ -126,6 +126,7 @@ impl<'a> Around<'a> {
                 .map(|accept| Accept {
                     topics: accept.topics.into_iter().map(|filter| filter.0).collect(),
                     to: accept.to.map_or_else(Template::same, template),
+                    max_age: accept.max_age.map(|time| time.0),
                 })
                 .collect(),
             spool: spool(entry.spool),
@@ -258,6 +259,12 @@ fn misfits_of_protocol<'k>(
     };
     let written = foreign.iter().filter(|(key, _)| has(key));
     found.extend(written.map(|(key, text)| (vec![*key], (*text).to_owned())));
+    let filters = uplink.accept.iter().flat_map(|accept| &accept.topics);
+    for filter in filters.filter(|_| is_nats) {
+        if let Some(why) = uplink.rules().refuse(filter) {
+            found.push((vec!["accept"], format!("{filter}: {why}")));
+        }
+    }
     let ways = ["username", "token_file", "credentials"].into_iter();
     if is_nats && ways.filter(|key| has(key)).count() > 1 {
         let text = "expected only one of username, token_file and credentials";

@@ -140,6 +140,8 @@ pub struct Accept {
     pub topics: Vec<String>,
     /// The topic here.
     pub to: Template,
+    /// Older ones are not taken.
+    pub max_age: Option<Duration>,
 }
 
 /// Files for encryption, read before each connection.

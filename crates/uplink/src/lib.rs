@@ -1,10 +1,11 @@
 //! Store and forward to another MQTT broker or a NATS cluster: what is published here goes up, kept while nothing gets
 //! through, and what is asked for comes down.
 //!
-//! `map`, `item`, `pace`, `pack`, `rate`, `lanes`, `client` and `nats` are pure. `net` opens sockets, `disk` owns the ring on
+//! `age`, `map`, `item`, `pace`, `pack`, `rate`, `lanes`, `client` and `nats` are pure. `net` opens sockets, `disk` owns the ring on
 //! the card, and `run` puts them together: one task for each uplink, which waits for nothing that
 //! could hold up the broker. Nothing here reads YAML.
 
+mod age;
 pub mod client;
 pub mod config;
 mod disk;

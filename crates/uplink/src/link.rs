@@ -20,9 +20,6 @@ pub(crate) const OUT_MAX: usize = 64 * 1024;
 /// The packet identifier of our SUBSCRIBE: messages have lower ones.
 const SUBSCRIBE: u16 = u16::MAX;
 
-/// The largest answer of JetStream, in bytes: a message of 1 MiB, its usual limit, in base64.
-const ANSWER_MAX: usize = 2 << 20;
-
 /// What is said of an end without a word.
 pub(crate) const CLOSED: &str = "the remote closed the connection";
 
@@ -267,8 +264,7 @@ fn nats_settings(config: &Config, opened: &Opened, has_old: bool) -> nats::Setti
     nats::Settings {
         name: config.client_id.clone(),
         is_encrypted: opened.url.scheme.is_encrypted(),
-        // An answer of JetStream has a whole message in base64.
-        most: (2 * most(config)).max(ANSWER_MAX),
+        most: most(config),
         keep_alive: config.keep_alive,
         secret: format!("{:016x}{:016x}", chance.hash_one(0), chance.hash_one(1)),
         wanted,

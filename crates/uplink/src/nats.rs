@@ -4,6 +4,8 @@
 //! those in doubt they have.
 
 pub mod api;
+mod fault;
+mod headers;
 pub mod login;
 mod marks;
 pub mod readback;
@@ -11,13 +13,16 @@ pub mod wire;
 
 use std::time::{Duration, Instant};
 
-use fieldgate_mqtt::{PacketId, Publish, PublishProperties, QoS, ReasonCode, UserPropertiesBuf};
+use fieldgate_mqtt::{PacketId, Publish, ReasonCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::client::{ANSWER, Allowed, Event};
 use crate::subject;
 use api::Ack;
+pub use fault::Fault;
+use headers::header_of;
+pub use headers::{Incoming, incoming};
 use login::Login;
 use marks::Marks;
 pub use readback::{Memory, Wanted};
@@ -26,46 +31,12 @@ use wire::{HeadersBuf, Op};
 
 /// How long an acknowledgement of a stream may take. A new leader is found within a few seconds.
 const ACKNOWLEDGE: Duration = Duration::from_secs(10);
-/// What is the beginning of all headers that JetStream acts on: those of a publisher do not reach it.
-const RESERVED: &str = "nats-";
-/// What other programs say of the payload.
-const CONTENT_TYPE: &str = "Content-Type";
+/// How long JetStream may be silent while streams are read back. A stream without a leader does not answer.
+const READ: Duration = Duration::from_secs(5);
+/// The largest message of a stream that is read back, in bytes: more than its makers recommend.
+const PAYLOAD_MAX: usize = 8 << 20;
 /// The number of our first subscription to messages; 1 is that to answers.
 const FIRST_SID: u64 = 2;
-
-/// Why a connection is of no use any more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// It does not let us in.
-    #[error("the remote refuses the connection: {0}")]
-    Refused(String),
-    /// It wants encryption.
-    #[error("the remote wants encryption: expected tls:// instead of nats://")]
-    NeedsTls,
-    /// It is older than 2.2.
-    #[error("the remote is too old: it takes no headers")]
-    TooOld,
-    /// It ended the connection with a reason.
-    #[error("the remote ends the connection: {0}")]
-    Ended(String),
-    /// It sent what the protocol does not allow.
-    #[error("the remote sends nonsense: {0}")]
-    Nonsense(String),
-    /// It owes an answer for too long.
-    #[error("no {0} from the remote within {1:?}")]
-    Silent(&'static str, Duration),
-    /// JetStream cannot be used.
-    #[error(transparent)]
-    JetStream(#[from] Trouble),
-    /// A stream does not take messages now.
-    #[error("the stream does not take a message of {subject}: {why}")]
-    Stream {
-        /// The message's.
-        subject: String,
-        /// In the words of the server.
-        why: String,
-    },
-}
 
 /// Who connects, and to what.
 #[derive(Clone, Debug, Default)]
@@ -246,6 +217,9 @@ impl Client {
             return Err(Fault::TooOld);
         }
         self.max_payload = info.max_payload;
+        // What JetStream tells of a message has all of it in base64.
+        let told = info.max_payload.min(PAYLOAD_MAX) / 2 * 3 + wire::LINE_MAX;
+        self.settings.most = self.settings.most.max(told);
         self.version = info
             .version
             .chars()
@@ -427,17 +401,12 @@ impl Client {
     ) -> bool {
         self.headers.clear();
         for (name, value) in publish.properties.user_properties.iter() {
-            let is_reserved = name
-                .get(..RESERVED.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
-            match header_of(name) {
-                Some(name) => self.headers.push(name, value),
-                None if is_reserved => false,
-                None => self.headers.push(name, value),
-            };
+            if let Some(name) = header_of(name) {
+                self.headers.push(name, value);
+            }
         }
         if let Some(kind) = publish.properties.content_type {
-            self.headers.push(CONTENT_TYPE, kind);
+            self.headers.push(headers::CONTENT_TYPE, kind);
         }
         if self.headers.wire_len() + publish.payload.len() > most {
             return false;
@@ -480,11 +449,16 @@ impl Client {
     /// [`Fault::Silent`]
     pub fn tick(&mut self, now: Instant, out: &mut Vec<u8>) -> Result<(), Fault> {
         let since = |at: Instant| now.saturating_duration_since(at);
+        let (owed, within) = match self.phase {
+            Phase::Up => ("", Duration::MAX),
+            Phase::Reading(_) => ("answer of JetStream", READ),
+            Phase::Greeting | Phase::Login => ("answer", ANSWER),
+        };
+        if since(self.heard) >= within {
+            return Err(Fault::Silent(owed, within));
+        }
         if !self.is_up() {
-            return match since(self.heard) >= ANSWER {
-                true => Err(Fault::Silent("answer", ANSWER)),
-                false => Ok(()),
-            };
+            return Ok(());
         }
         let oldest = self.sent.iter().flatten().map(|sent| sent.at).min();
         if oldest.is_some_and(|oldest| since(oldest) >= ACKNOWLEDGE) {
@@ -498,66 +472,6 @@ impl Client {
                 Ok(())
             }
             _ => Ok(()),
-        }
-    }
-}
-
-/// Our own marks as headers.
-fn header_of(property: &str) -> Option<&'static str> {
-    Some(match property {
-        crate::marks::ID => readback::ID,
-        crate::marks::LATE => "Fg-Late",
-        crate::marks::VIA => "Fg-Via",
-        _ => return None,
-    })
-}
-
-/// A message that came down.
-pub struct Incoming<'a> {
-    topic: String,
-    user: UserPropertiesBuf,
-    content_type: Option<&'a str>,
-    payload: &'a [u8],
-}
-
-/// Makes of the bytes of a message what MQTT would have of it. `None` if its subject can be no topic.
-pub fn incoming(bytes: &[u8]) -> Option<Incoming<'_>> {
-    let Ok(Some((Op::Message(message), _))) = wire::decode(bytes, bytes.len()) else {
-        return None;
-    };
-    let mut user = UserPropertiesBuf::new();
-    for (name, value) in message.headers.iter() {
-        let name = match name {
-            name if name.eq_ignore_ascii_case("fg-via") => crate::marks::VIA,
-            name if name.eq_ignore_ascii_case(readback::ID) => crate::marks::ID,
-            name => name,
-        };
-        // A header is as long as a message at most, and a longer one than a property holds is left out.
-        let _ = user.push(name, value);
-    }
-    Some(Incoming {
-        topic: subject::to_topic(message.subject)?,
-        user,
-        content_type: message.headers.get(CONTENT_TYPE),
-        payload: message.payload,
-    })
-}
-
-impl Incoming<'_> {
-    /// As a packet of MQTT.
-    pub fn publish(&self) -> Publish<'_> {
-        Publish {
-            dup: false,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            topic: &self.topic,
-            packet_id: None,
-            properties: PublishProperties {
-                content_type: self.content_type,
-                user_properties: self.user.as_properties(),
-                ..PublishProperties::default()
-            },
-            payload: self.payload,
         }
     }
 }

@@ -68,6 +68,7 @@ pub(crate) struct PackEntry {
 pub(crate) struct AcceptEntry {
     pub(super) topics: Vec<FilterText>,
     pub(super) to: Option<TemplateText>,
+    pub(super) max_age: Option<Time<1, 86_400>>,
 }
 
 /// `spool:`

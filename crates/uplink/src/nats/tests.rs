@@ -1,3 +1,5 @@
+use fieldgate_mqtt::{PublishProperties, QoS, UserPropertiesBuf};
+
 use super::*;
 
 const INFO: &str =
@@ -126,7 +128,7 @@ fn a_connection_is_up_when_the_stream_was_read_back() {
     talk.answer("r2", r#"{"message":{"seq":4}}"#).unwrap();
     assert!(
         talk.said()
-            .contains("_INBOX.s.r3 34\r\n{\"next_by_subj\":\"site.>\",\"seq\":4}")
+            .contains("STREAM.MSG.GET.SITE _INBOX.s.r3 33\r\n")
     );
     assert!(!talk.client.is_up());
     let hdrs = "TkFUUy8xLjANCk5hdHMtTXNnLUlkOiBnOjE6NwoNCg==";

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use fieldgate_mqtt::{Packet, decode, topic};
 
-use super::Uplink;
+use super::{Uplink, unix_ms};
+use crate::age;
 use crate::link::Link;
 use crate::marks;
 use crate::nats;
@@ -40,11 +41,13 @@ impl Uplink {
             .iter()
             .find(|accept| accept.topics.iter().any(matches));
         let to = accept.and_then(|accept| accept.to.apply(publish.topic));
+        let age = accept.and_then(|accept| accept.max_age);
+        let too_old = age.and_then(|age| age::refuse(&publish, age, unix_ms()));
         let has_looped =
             marks::has_looped(publish.properties.user_properties, &self.config.gateway);
         // What the remote has kept is of yesterday: a command that starts a pump at every connect.
         let taken = match to {
-            Some(to) if !publish.retain && !has_looped => {
+            Some(to) if !publish.retain && !has_looped && too_old.is_none() => {
                 let mut publish = publish;
                 publish.topic = &to;
                 self.forwarder
@@ -55,7 +58,8 @@ impl Uplink {
                 self.status.dropped.looped += 1;
                 Err("it has been here before".to_owned())
             }
-            Some(_) => Err("it was kept by the remote".to_owned()),
+            Some(_) if publish.retain => Err("it was kept by the remote".to_owned()),
+            Some(_) => Err(too_old.unwrap_or_default().to_owned()),
             None => Err("no topic here can be made of it".to_owned()),
         };
         // Whatever became of it, it does not come again.

@@ -117,7 +117,7 @@ fn no_pair_can_begin_a_line_of_its_own() {
     }
     let mut out = Vec::new();
     publish("s", Some(("_INBOX.x.", 7)), &headers, b"hi", &mut out);
-    let want = "HPUB s _INBOX.x.7 28 30\r\nNATS/1.0\r\nA: b c\r\na: ü\r\n\r\nhi\r\n";
+    let want = "HPUB s _INBOX.x.7 27 29\r\nNATS/1.0\r\nA: b c\r\na: ü\r\n\r\nhi\r\n";
     assert_eq!(String::from_utf8_lossy(&out), want);
 }
 
