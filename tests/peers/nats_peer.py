@@ -12,7 +12,8 @@ import sys
 import time
 
 import nats
-from nats.js.api import DeliverPolicy, StreamConfig
+import nats.js.errors
+from nats.js.api import StreamConfig
 
 # How long a cluster may take to answer.
 PATIENCE = 40
@@ -51,28 +52,26 @@ async def leader(js, name):
 
 
 async def read(js, name):
+    """Asks the leader for one after the other: a consumer may be at a replica that lags behind."""
     info = await until("read", lambda: js.stream_info(name))
-    left = info.state.messages
-    if left == 0:
-        return
-    messages = await js.subscribe(
-        ">" if not info.config.subjects else info.config.subjects[0],
-        stream=name,
-        ordered_consumer=True,
-        deliver_policy=DeliverPolicy.ALL,
-    )
-    while left > 0:
-        message = await messages.next_msg(timeout=PATIENCE)
-        left -= 1
-        print(
-            json.dumps(
-                {
+
+    async def get(seq):
+        try:
+            return await js.get_msg(name, seq)
+        except nats.js.errors.NotFoundError:
+            return None
+
+    first, last = info.state.first_seq, info.state.last_seq
+    for begin in range(first, last + 1, 100):
+        asked = range(begin, min(begin + 100, last + 1))
+        for message in await asyncio.gather(*map(get, asked)):
+            if message is not None:
+                one = {
                     "subject": message.subject,
                     "headers": message.headers or {},
-                    "payload": message.data.decode(),
+                    "payload": (message.data or b"").decode(),
                 }
-            )
-        )
+                print(json.dumps(one))
 
 
 async def publish(client, subject, payload, headers):

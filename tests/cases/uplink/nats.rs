@@ -131,7 +131,6 @@ fn every_message_is_in_the_stream_once_when_nodes_and_leaders_of_a_cluster_die()
         let status = through(&gateway, number);
         println!("round {round}: {number} messages, {status:#}");
     }
-    nats.leader("SITE");
     assert_each_once(&nats.read("SITE"), number);
     let status = gateway.status();
     assert_eq!(
@@ -336,7 +335,7 @@ fn nats_is_spoken_encrypted_with_a_password_or_a_key_and_files_are_read_anew() {
     )
     .unwrap();
     gateway.process.signal("HUP");
-    gateway.process.wait_line("1 uplink started or stopped");
+    gateway.process.wait_line("2 uplinks started or stopped");
     gateway.wait("connected with a key", |status| status["state"] == "online");
 }
 

@@ -122,14 +122,14 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
         (with("    client_id: \"\""), "expected 1 to 256 bytes"),
         ("    url: \"http://h\"\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "expected mqtt://HOST, mqtts://, ws://"),
         ("    url: [\"mqtt://h\", \"nats://h\"]\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "uplinks.cloud.url: of one uplink all speak NATS"),
-        ("    url: \"tls://h\"\n    preset: nats\n    forward: [{topics: [\"a\"]}]\n".to_owned(), ":5:5: uplinks.cloud.preset: is for MQTT"),
+        ("    url: \"tls://h\"\n    preset: nats\n    forward: [{topics: [\"a\"]}]\n".to_owned(), ":6:5: uplinks.cloud.preset: is for MQTT"),
         (
             "    url: \"nats://h\"\n    forward: [{topics: [\"a\"], to: \"x y/{topic}\"}]\n".to_owned(),
-            ":5:5: uplinks.cloud.forward: a becomes x y/a: a subject of NATS has no space",
+            ":6:5: uplinks.cloud.forward: a becomes x y/a: a subject of NATS has no space",
         ),
         (
             "    url: \"nats://h\"\n    accept: [{topics: [\"a/*\"]}]\n".to_owned(),
-            ":5:5: uplinks.cloud.accept: a/*: a subject of NATS has no '*'",
+            ":6:5: uplinks.cloud.accept: a/*: a subject of NATS has no '*'",
         ),
         (
             "    url: \"nats://h\"\n    token_file: t\n    credentials: c\n    forward: [{topics: [\"a\"]}]\n".to_owned(),
