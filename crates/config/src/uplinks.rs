@@ -205,6 +205,9 @@ impl<'a> Around<'a> {
         if let Some(pack) = &uplink.pack {
             found.extend(misfits_of_pack(pack, uplink));
         }
+        let late = uplink.replay.topic.as_ref().map(ToString::to_string);
+        let late = late.and_then(|topic| rules.refuse(&topic));
+        found.extend(late.map(|why| (vec!["replay", "topic"], why)));
         for forward in &uplink.forward {
             for filter in &forward.topics {
                 let there = forward.to.apply_to_filter(filter);

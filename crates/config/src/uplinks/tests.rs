@@ -135,6 +135,10 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
             "    url: \"nats://h\"\n    token_file: t\n    credentials: c\n    forward: [{topics: [\"a\"]}]\n".to_owned(),
             "expected only one of username, token_file and credentials",
         ),
+        (
+            "    url: \"nats://h\"\n    forward: [{topics: [\"a\"]}]\n    replay: {topic: \"l t/{topic}\"}\n".to_owned(),
+            ":7:14: uplinks.cloud.replay.topic: a subject of NATS has no space",
+        ),
         (with("    token_file: t"), ":7:5: uplinks.cloud.token_file: is for NATS"),
         ("    url: \"mqtt://h\"\n    forward: [{topics: [\"a/#/b\"]}]\n".to_owned(), "expected a topic filter such as"),
         ("    url: \"mqtt://h\"\n    forward: [{topics: [\"a\"], to: \"{device}\"}]\n".to_owned(), "{device} is not known; expected {topic}"),

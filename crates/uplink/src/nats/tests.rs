@@ -298,7 +298,7 @@ fn a_server_that_is_not_as_it_should_be_is_left() {
 fn a_silent_server_is_asked_and_then_left() {
     let mut talk = Talk::up();
     let (start, seconds) = (talk.now, Duration::from_secs);
-    let mut tick = |talk: &mut Talk, at| talk.client.tick(start + seconds(at), &mut talk.out);
+    let tick = |talk: &mut Talk, at| talk.client.tick(start + seconds(at), &mut talk.out);
     assert_eq!(tick(&mut talk, 29), Ok(()));
     assert_eq!(talk.said(), "");
     assert_eq!(tick(&mut talk, 30), Ok(()));

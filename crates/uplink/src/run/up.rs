@@ -32,6 +32,8 @@ enum Sent {
     Known,
     /// Its time is over.
     Expired,
+    /// The remote takes no such topic: it was another remote when the message was kept.
+    Refused(String),
     /// Its bytes are none of ours.
     Damaged,
 }
@@ -93,10 +95,11 @@ impl Uplink {
                 self.lanes.settle(epoch, seq);
                 self.status.dropped.age += 1;
             }
-            Sent::TooBig | Sent::Damaged => {
+            Sent::TooBig | Sent::Refused(_) | Sent::Damaged => {
                 let most = open.packet;
                 let why = match sent {
                     Sent::TooBig => format!("the remote takes packets of {most} bytes at most"),
+                    Sent::Refused(why) => why,
                     _ => "its record is damaged".to_owned(),
                 };
                 if let Some((epoch, record)) = self.lanes.settle(epoch, seq) {
@@ -327,6 +330,9 @@ impl Terms<'_> {
         let mut publish = item.publish(time, user);
         if let Some(topic) = &diverted {
             publish.topic = topic;
+        }
+        if let Some(why) = self.config.rules().refuse(publish.topic) {
+            return Sent::Refused(why);
         }
         publish.packet_id = sending.id;
         // An old value is not what a later subscriber wants to see first.
