@@ -14,6 +14,7 @@ pub mod http;
 pub mod modbus;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod nats;
 pub mod plant;
 pub mod process;
 pub mod pty;

@@ -5,6 +5,10 @@
 mod durable;
 #[path = "uplink/fewer.rs"]
 mod fewer;
+#[path = "uplink/nats.rs"]
+mod nats;
+#[path = "uplink/websocket.rs"]
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::env;

@@ -31,6 +31,8 @@ struct Shared {
     mode: AtomicU8,
     remote: AtomicU16,
     connections: AtomicUsize,
+    /// Bytes that the remote may still say.
+    answers: AtomicUsize,
     open: Mutex<Vec<(TcpStream, TcpStream)>>,
 }
 
@@ -40,6 +42,7 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
         shared.remote.store(remote, Ordering::SeqCst);
+        shared.answers.store(usize::MAX, Ordering::SeqCst);
         let proxy = Self {
             port,
             shared: Arc::clone(&shared),
@@ -54,6 +57,11 @@ impl Proxy {
 
     pub fn set(&self, mode: Mode) {
         self.shared.mode.store(mode as u8, Ordering::SeqCst);
+    }
+
+    /// So many bytes of the remote's answers still pass, and what comes after them is swallowed.
+    pub fn limit_answers(&self, bytes: usize) {
+        self.shared.answers.store(bytes, Ordering::SeqCst);
     }
 
     /// New connections go to another port.
@@ -80,6 +88,16 @@ impl Proxy {
         for (_, server) in self.shared.open.lock().unwrap().iter() {
             let _ = server.shutdown(Shutdown::Both);
         }
+    }
+}
+
+impl Shared {
+    /// How many of `len` bytes of an answer pass.
+    fn pass(&self, len: usize) -> usize {
+        let less = |left: usize| (left != usize::MAX).then(|| left.saturating_sub(len));
+        let order = Ordering::SeqCst;
+        let left = self.answers.fetch_update(order, order, less);
+        left.map_or(len, |left| left.min(len))
     }
 }
 
@@ -124,7 +142,11 @@ fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, shared: &Share
                 let mode = shared.mode.load(Ordering::SeqCst);
                 let is_lost =
                     mode == Mode::BlackHole as u8 || (mode == Mode::NoAnswers as u8 && is_answer);
-                if !is_lost && to.write_all(&bytes[..len]).is_err() {
+                let passed = match is_answer {
+                    true => shared.pass(len),
+                    false => len,
+                };
+                if !is_lost && to.write_all(&bytes[..passed]).is_err() {
                     break;
                 }
             }

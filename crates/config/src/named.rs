@@ -27,11 +27,13 @@ const OF_BROKER: [(&[&str], bool); 4] = [
     (&["tls", "client_ca"], false),
 ];
 /// Keys of an uplink.
-const OF_UPLINK: [(&[&str], bool); 4] = [
+const OF_UPLINK: [(&[&str], bool); 6] = [
     (&["ca"], false),
     (&["certificate"], false),
     (&["key"], true),
     (&["password_file"], true),
+    (&["token_file"], true),
+    (&["credentials"], true),
 ];
 
 /// The files that a configuration names for the broker and for uplinks.

@@ -64,6 +64,8 @@ pub(crate) fn missing(uplinks: &BTreeMap<String, Config>, file: &File, report: &
             ("certificate", own.map(|(certificate, _)| certificate)),
             ("key", own.map(|(_, key)| key)),
             ("password_file", uplink.password_file.as_ref()),
+            ("token_file", uplink.token_file.as_ref()),
+            ("credentials", uplink.credentials.as_ref()),
         ];
         for (key, path) in named {
             let is_missing = |path: &&PathBuf| path.try_exists().is_ok_and(|there| !there);
@@ -106,6 +108,8 @@ impl<'a> Around<'a> {
             },
             username: entry.username,
             password_file: entry.password_file.map(beside),
+            token_file: entry.token_file.map(beside),
+            credentials: entry.credentials.map(beside),
             files: Files {
                 ca: entry.ca.map(beside),
                 own: own.map(|(certificate, key)| (beside(certificate), beside(key))),
@@ -122,6 +126,7 @@ impl<'a> Around<'a> {
                 .map(|accept| Accept {
                     topics: accept.topics.into_iter().map(|filter| filter.0).collect(),
                     to: accept.to.map_or_else(Template::same, template),
+                    max_age: accept.max_age.map(|time| time.0),
                 })
                 .collect(),
             spool: spool(entry.spool),
@@ -176,12 +181,14 @@ impl<'a> Around<'a> {
             };
             found.push((vec![there], format!("needs {missing}, too")));
         }
-        if uplink.urls.iter().all(|url| !url.tls) {
+        found.extend(misfits_of_protocol(uplink, has));
+        if uplink.urls.iter().all(|url| !url.scheme.is_encrypted()) {
             for key in ["ca", "certificate", "key"] {
                 if has(key) {
                     found.push((
                         vec![key],
-                        "is for encrypted connections: no url begins with mqtts://".to_owned(),
+                        "is for encrypted connections: no url begins with mqtts://, wss:// or tls://"
+                            .to_owned(),
                     ));
                 }
             }
@@ -194,10 +201,13 @@ impl<'a> Around<'a> {
             let message = format!("expected 1 to {most} bytes without control characters");
             found.push((vec!["client_id"], message));
         }
-        let rules = uplink.preset.topics();
+        let rules = uplink.rules();
         if let Some(pack) = &uplink.pack {
             found.extend(misfits_of_pack(pack, uplink));
         }
+        let late = uplink.replay.topic.as_ref().map(ToString::to_string);
+        let late = late.and_then(|topic| rules.refuse(&topic));
+        found.extend(late.map(|why| (vec!["replay", "topic"], why)));
         for forward in &uplink.forward {
             for filter in &forward.topics {
                 let there = forward.to.apply_to_filter(filter);
@@ -219,6 +229,53 @@ impl<'a> Around<'a> {
     }
 }
 
+/// Keys that are for another protocol than the one that is spoken.
+fn misfits_of_protocol<'k>(
+    uplink: &Config,
+    has: impl Fn(&str) -> bool,
+) -> Vec<(Vec<&'k str>, String)> {
+    let is_nats = uplink.is_nats();
+    let mut found = Vec::new();
+    if uplink
+        .urls
+        .iter()
+        .any(|url| url.scheme.is_nats() != is_nats)
+    {
+        let text = "of one uplink all speak NATS (nats://, tls://), or all MQTT";
+        found.push((vec!["url"], text.to_owned()));
+    }
+    let foreign: &[(&str, &str)] = match is_nats {
+        true => &[(
+            "preset",
+            "is for MQTT: leave it out beside nats:// and tls://",
+        )],
+        false => &[
+            (
+                "token_file",
+                "is for NATS: no url begins with nats:// or tls://",
+            ),
+            (
+                "credentials",
+                "is for NATS: no url begins with nats:// or tls://",
+            ),
+        ],
+    };
+    let written = foreign.iter().filter(|(key, _)| has(key));
+    found.extend(written.map(|(key, text)| (vec![*key], (*text).to_owned())));
+    let filters = uplink.accept.iter().flat_map(|accept| &accept.topics);
+    for filter in filters.filter(|_| is_nats) {
+        if let Some(why) = uplink.rules().refuse(filter) {
+            found.push((vec!["accept"], format!("{filter}: {why}")));
+        }
+    }
+    let ways = ["username", "token_file", "credentials"].into_iter();
+    if is_nats && ways.filter(|key| has(key)).count() > 1 {
+        let text = "expected only one of username, token_file and credentials";
+        found.push((vec![], text.to_owned()));
+    }
+    found
+}
+
 fn pack(entry: PackEntry, gateway: &str) -> Pack {
     Pack {
         every: entry.every.map_or(Duration::from_secs(1), |time| time.0),
@@ -236,7 +293,7 @@ fn misfits_of_pack<'k>(pack: &Pack, uplink: &Config) -> Vec<(Vec<&'k str>, Strin
     }
     let refused = match pack.topic.contains('{') {
         true => Some("many messages have one topic: expected a text without {topic}".to_owned()),
-        false => uplink.preset.topics().refuse(&pack.topic),
+        false => uplink.rules().refuse(&pack.topic),
     };
     found.extend(refused.map(|why| (vec!["pack", "topic"], why)));
     found

@@ -1,6 +1,5 @@
 //! An uplink with everything decided.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,84 +9,10 @@ use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, WhenFull};
 use crate::lanes::{Order, Settings};
 use crate::map::{Template, TopicRules};
 pub use crate::pack::Pack;
+pub use crate::url::{Scheme, Url};
 
-/// The port of MQTT over TCP, and over TLS.
-const PORTS: (u16, u16) = (1883, 8883);
 /// Bytes of new messages that are held in memory.
 const WINDOW_BYTES: usize = 4 << 20;
-
-/// Where a remote is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// Whether the connection is encrypted.
-    pub tls: bool,
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl std::str::FromStr for Url {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || {
-            format!(
-                "expected mqtt://HOST, mqtts://HOST or one of them with :PORT, found \"{}\"",
-                text.escape_debug()
-            )
-        };
-        let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
-        let tls = match scheme {
-            "mqtt" => false,
-            "mqtts" => true,
-            _ => return Err(expected()),
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let usual = if tls { PORTS.1 } else { PORTS.0 };
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(inner) => {
-                let (host, behind) = inner.split_once(']').ok_or_else(expected)?;
-                (
-                    host,
-                    behind.strip_prefix(':').or(behind.is_empty().then_some("")),
-                )
-            }
-            None => match rest.rsplit_once(':') {
-                Some((host, _)) if host.contains(':') => (rest, Some("")),
-                Some((host, port)) => (host, Some(port)),
-                None => (rest, Some("")),
-            },
-        };
-        let port = match port.ok_or_else(expected)? {
-            "" if !rest.ends_with(':') || rest.starts_with('[') => usual,
-            port => port
-                .parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(expected)?,
-        };
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-        if host.is_empty() || !host.chars().all(is_plain) {
-            return Err(expected());
-        }
-        Ok(Self {
-            tls,
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "mqtts" } else { "mqtt" };
-        match self.host.contains(':') {
-            true => write!(f, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(f, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
 
 /// A remote with known limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,6 +140,8 @@ pub struct Accept {
     pub topics: Vec<String>,
     /// The topic here.
     pub to: Template,
+    /// Older ones are not taken.
+    pub max_age: Option<Duration>,
 }
 
 /// Files for encryption, read before each connection.
@@ -344,6 +271,10 @@ pub struct Config {
     pub username: Option<String>,
     /// A file whose first line is the password, read before each connection.
     pub password_file: Option<PathBuf>,
+    /// A file whose first line is a token for NATS, read before each connection.
+    pub token_file: Option<PathBuf>,
+    /// A file with a key pair for NATS, read before each connection.
+    pub credentials: Option<PathBuf>,
     /// Certificates.
     pub files: Files,
     /// What goes up.
@@ -365,6 +296,36 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether NATS is spoken, not MQTT.
+    pub fn is_nats(&self) -> bool {
+        self.urls.iter().any(|url| url.scheme.is_nats())
+    }
+
+    /// What the remote takes as a topic.
+    pub fn rules(&self) -> TopicRules {
+        TopicRules {
+            is_subject: self.is_nats(),
+            ..self.preset.topics()
+        }
+    }
+
+    /// Topic filters of all that goes up: those that need a stream at NATS, and those that may have one.
+    pub(crate) fn goes_to(&self) -> (Vec<String>, Vec<String>) {
+        let rules = self.forward.iter().flat_map(|forward| {
+            let made = forward.topics.iter();
+            made.map(|filter| forward.to.apply_to_filter(filter))
+        });
+        let mut needed: Vec<String> = rules.collect();
+        let late = self.replay.topic.iter();
+        let late = late.flat_map(|topic| needed.iter().map(|filter| topic.apply_to_filter(filter)));
+        let mut possible: Vec<String> = late.collect();
+        if let Some(pack) = &self.pack {
+            possible.append(&mut needed);
+            needed.push(pack.topic.clone());
+        }
+        (needed, possible)
+    }
+
     /// What the lanes keep to.
     pub(crate) fn lanes(&self) -> Settings {
         Settings {
@@ -375,37 +336,6 @@ impl Config {
             in_flight: self.limits.in_flight,
             messages: self.limits.messages,
             bytes: self.limits.bytes,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_names_a_host_and_a_port_or_is_refused() {
-        for (text, want) in [
-            ("mqtt://a.example.com", Some("mqtt://a.example.com:1883")),
-            ("mqtts://a.example.com/", Some("mqtts://a.example.com:8883")),
-            ("mqtt://127.0.0.1:7", Some("mqtt://127.0.0.1:7")),
-            ("mqtts://[::1]:8884", Some("mqtts://[::1]:8884")),
-            (
-                "mqtts://[fe80::1%eth0]",
-                Some("mqtts://[fe80::1%eth0]:8883"),
-            ),
-            ("a.example.com", None),
-            ("http://a", None),
-            ("mqtt://", None),
-            ("mqtt://a:", None),
-            ("mqtt://a:0", None),
-            ("mqtt://a:70000", None),
-            ("mqtt://user@a", None),
-            ("mqtt://a b", None),
-            ("mqtt://[::1", None),
-        ] {
-            let url = text.parse::<Url>().map(|url| url.to_string());
-            assert_eq!(url.ok().as_deref(), want, "{text}");
         }
     }
 }

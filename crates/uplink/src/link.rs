@@ -1,26 +1,29 @@
 //! One connection at a time: a pause, an attempt, or a socket with its client.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{PacketId, QoS, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use crate::client::{Client, Fault, Identity};
+use crate::client::{Client, Identity};
 use crate::config::{Config, Preset};
-use crate::net::{self, Boxed, Peer};
+use crate::nats;
+use crate::net::{self, Boxed, Opened};
+use crate::remote::{Fault, Remote, seconds};
+use crate::secrets::Secrets;
+use crate::subject;
 
 /// Bytes that wait for the socket at most, but for one message more.
 pub(crate) const OUT_MAX: usize = 64 * 1024;
-/// The longest password, in bytes.
-const PASSWORD_MAX: u64 = 64 * 1024;
 /// The packet identifier of our SUBSCRIBE: messages have lower ones.
 const SUBSCRIBE: u16 = u16::MAX;
 
 /// What is said of an end without a word.
 pub(crate) const CLOSED: &str = "the remote closed the connection";
 
-type Attempt = Pin<Box<dyn Future<Output = Result<(Boxed, Peer), net::Error>> + Send>>;
+type Attempt = Pin<Box<dyn Future<Output = Result<Opened, net::Error>> + Send>>;
 
 /// What there is of a connection.
 pub(crate) enum Link {
@@ -36,7 +39,7 @@ pub(crate) enum Link {
 pub(crate) struct Open {
     read: ReadHalf<Boxed>,
     write: WriteHalf<Boxed>,
-    pub(crate) client: Client,
+    pub(crate) client: Remote,
     pub(crate) input: Vec<u8>,
     pub(crate) out: Vec<u8>,
     /// Bytes of `out` that are written.
@@ -89,7 +92,7 @@ pub(crate) enum Event {
     /// The pause is over.
     Due,
     /// The attempt is.
-    Opened(Result<(Boxed, Peer), net::Error>),
+    Opened(Result<Opened, net::Error>),
     /// Bytes came.
     Read,
     /// Bytes went.
@@ -120,30 +123,44 @@ impl Link {
 }
 
 impl Open {
-    /// Begins to speak.
+    /// Begins to speak. `has_old` if there may be messages that were sent before.
     pub(crate) fn new(
-        stream: Boxed,
+        opened: Opened,
         config: &Config,
-        password: Option<&[u8]>,
+        secrets: Secrets,
         dialect: Dialect,
-        now: Instant,
+        memory: nats::Memory,
+        has_old: bool,
     ) -> Result<Self, Fault> {
-        let identity = Identity {
-            client_id: &config.client_id,
-            username: config.username.as_deref(),
-            password,
-            keep_alive: config.keep_alive.as_secs().try_into().unwrap_or(u16::MAX),
-            packet: u32::try_from(config.limits.packet.max(64 << 10)).unwrap_or(u32::MAX),
-            bridge: dialect == Dialect::Bridge,
-        };
+        let now = Instant::now();
         let mut out = Vec::new();
-        let client = Client::new(dialect.version(), &identity, now, &mut out)?;
-        let (read, write) = tokio::io::split(stream);
+        let client = match opened.url.scheme.is_nats() {
+            true => {
+                let settings = nats_settings(config, &opened, has_old);
+                let client = nats::Client::new(settings, secrets.nats, memory, now);
+                Remote::Nats(Box::new(client))
+            }
+            false => {
+                let identity = Identity {
+                    client_id: &config.client_id,
+                    username: config.username.as_deref(),
+                    password: secrets.password.as_deref(),
+                    keep_alive: seconds(config.keep_alive),
+                    packet: u32::try_from(most(config)).unwrap_or(u32::MAX),
+                    bridge: dialect == Dialect::Bridge,
+                };
+                let client = Client::new(dialect.version(), &identity, now, &mut out)?;
+                Remote::Mqtt(client)
+            }
+        };
+        let (read, write) = tokio::io::split(opened.stream);
+        let mut input = opened.greeting;
+        input.reserve(16 * 1024);
         Ok(Self {
             read,
             write,
             client,
-            input: Vec::with_capacity(16 * 1024),
+            input,
             out,
             written: 0,
             is_flushed: true,
@@ -190,12 +207,18 @@ impl Open {
     /// Asks for what comes down, in as many packets as the remote wants.
     pub(crate) fn subscribe(&mut self, config: &Config, now: Instant) -> Result<(), Fault> {
         let topics = config.accept.iter().flat_map(|accept| &accept.topics);
-        let filters: Vec<_> = topics
-            .map(|topic| (topic.as_str(), QoS::AtLeastOnce))
-            .collect();
+        let topics = topics.map(String::as_str);
+        let client = match &mut self.client {
+            Remote::Nats(client) => {
+                client.subscribe(topics, &mut self.out);
+                return Ok(());
+            }
+            Remote::Mqtt(client) => client,
+        };
+        let filters: Vec<_> = topics.map(|topic| (topic, QoS::AtLeastOnce)).collect();
         for (number, filters) in (0..).zip(filters.chunks(config.preset.filters())) {
             if let Some(id) = PacketId::new(SUBSCRIBE - number) {
-                self.client.subscribe(filters, id, now, &mut self.out)?;
+                client.subscribe(filters, id, now, &mut self.out)?;
             }
         }
         Ok(())
@@ -215,26 +238,38 @@ impl Open {
     }
 }
 
-/// The first line of the password file.
-pub(crate) async fn password(config: &Config) -> Result<Option<Vec<u8>>, String> {
-    let Some(file) = config.password_file.clone() else {
-        return Ok(None);
-    };
-    let read = tokio::task::spawn_blocking(move || {
-        use std::io::Read;
-        let mut bytes = Vec::new();
-        let opened = std::fs::File::open(&file);
-        let read = opened.and_then(|file| file.take(PASSWORD_MAX).read_to_end(&mut bytes));
-        read.map_err(|error| format!("{}: {error}", file.display()))?;
-        let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        bytes.truncate(end.unwrap_or(bytes.len()));
-        match bytes.is_empty() {
-            true => Err(format!("{}: its first line is empty", file.display())),
-            false => Ok(bytes),
+/// The largest packet that is taken of a remote, in bytes.
+fn most(config: &Config) -> usize {
+    config.limits.packet.max(64 << 10)
+}
+
+fn nats_settings(config: &Config, opened: &Opened, has_old: bool) -> nats::Settings {
+    let chance = RandomState::new();
+    let (needed, possible) = config.goes_to();
+    let all = needed.into_iter().map(|filter| (filter, true));
+    let all = all.chain(possible.into_iter().map(|filter| (filter, false)));
+    let mut wanted: Vec<nats::Wanted> = Vec::new();
+    for (filter, needs_stream) in all {
+        let (subject, above) = subject::of_filter(&filter);
+        for (subject, needs_stream) in [(Some(subject), needs_stream), (above, false)] {
+            let Some(subject) = subject else { continue };
+            if wanted.iter().all(|wanted| wanted.subject != subject) {
+                wanted.push(nats::Wanted {
+                    subject,
+                    needs_stream,
+                });
+            }
         }
-    });
-    let bytes = read.await.map_err(|error| error.to_string())?;
-    bytes.map(Some)
+    }
+    nats::Settings {
+        name: config.client_id.clone(),
+        is_encrypted: opened.url.scheme.is_encrypted(),
+        most: most(config),
+        keep_alive: config.keep_alive,
+        secret: format!("{:016x}{:016x}", chance.hash_one(0), chance.hash_one(1)),
+        wanted,
+        has_old,
+    }
 }
 
 /// The pause after so many failures in a row: it doubles, and half of it is by chance, so that many gateways do not

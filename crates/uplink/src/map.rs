@@ -4,6 +4,8 @@ use std::fmt;
 
 use fieldgate_mqtt::topic;
 
+use crate::subject;
+
 /// How a topic is made of another: `site/{topic}`, `{topic:1..}`, `{gateway}/x`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -174,6 +176,8 @@ pub struct TopicRules {
     pub bytes: Option<usize>,
     /// Whether it may have spaces.
     pub no_spaces: bool,
+    /// Whether it becomes a subject of NATS.
+    pub is_subject: bool,
 }
 
 impl TopicRules {
@@ -190,6 +194,11 @@ impl TopicRules {
             return Some(format!(
                 "the topic has {len} bytes, the remote takes {most}"
             ));
+        }
+        if self.is_subject
+            && let Some(why) = subject::refuse(topic)
+        {
+            return Some(why);
         }
         (self.no_spaces && topic.contains(' '))
             .then(|| "the remote takes no topic with a space".to_owned())
@@ -266,7 +275,7 @@ mod tests {
         let aws = TopicRules {
             slashes: Some(7),
             bytes: Some(256),
-            no_spaces: false,
+            ..TopicRules::default()
         };
         let nats = TopicRules {
             no_spaces: true,

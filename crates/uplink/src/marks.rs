@@ -24,6 +24,12 @@ pub(crate) fn has_looped(user: UserProperties<'_>, gateway: &str) -> bool {
     names.clone().count() >= VIA_MAX || names.any(|name| name == gateway)
 }
 
+/// The name of a message, if it has one.
+pub(crate) fn name(user: UserProperties<'_>) -> Option<&str> {
+    let mut pairs = user.iter();
+    pairs.find(|(name, _)| *name == ID).map(|(_, value)| value)
+}
+
 /// Names a record.
 pub(crate) fn id(gateway: &str, epoch: u32, seq: u64) -> String {
     format!("{gateway}:{epoch:x}:{seq}")

@@ -1,12 +1,13 @@
-//! Sockets: TCP, and TLS over it. Nothing here knows MQTT.
+//! Sockets: TCP, TLS over it, and WebSocket over either. Nothing here knows what is said.
 
 pub mod tls;
+mod websocket;
 
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::config::{Files, Preset, Url};
@@ -17,6 +18,9 @@ const CONNECT: Duration = Duration::from_secs(15);
 ///
 /// Source: AWS IoT Core developer guide, device communication protocols.
 const ALPN_AWS: &[u8] = b"x-amzn-mqtt-ca";
+
+/// The longest greeting, in bytes.
+const LINE_MAX: usize = 64 << 10;
 
 /// Both directions.
 pub trait Stream: AsyncRead + AsyncWrite + Send {}
@@ -53,23 +57,35 @@ pub struct Peer {
     pub own_until: Option<i64>,
 }
 
+/// A connection, and what it has told so far.
+pub struct Opened {
+    /// Where it goes.
+    pub url: Url,
+    /// The connection.
+    pub stream: Boxed,
+    /// What the handshake told.
+    pub peer: Peer,
+    /// What the remote has said already.
+    pub greeting: Vec<u8>,
+}
+
 /// Connects, encrypted if the URL says so. Files are read anew.
 ///
 /// # Errors
 /// [`Error`]
-pub async fn open(url: Url, files: Files, preset: Preset) -> Result<(Boxed, Peer), Error> {
-    match tokio::time::timeout(CONNECT, connect(&url, files, preset)).await {
+pub async fn open(url: Url, files: Files, preset: Preset) -> Result<Opened, Error> {
+    match tokio::time::timeout(CONNECT, connect(url, files, preset)).await {
         Ok(opened) => opened,
         Err(_) => Err(Error::Slow(CONNECT)),
     }
 }
 
-async fn connect(url: &Url, files: Files, preset: Preset) -> Result<(Boxed, Peer), Error> {
+async fn connect(url: Url, files: Files, preset: Preset) -> Result<Opened, Error> {
     // Before the network is touched: what a person can put right is said first.
-    let secured = match url.tls {
+    let secured = match url.scheme.is_encrypted() {
         true => {
             let alpn = match (preset, url.port) {
-                (Preset::Aws, 443) => Some(ALPN_AWS.to_vec()),
+                (Preset::Aws, 443) if !url.scheme.is_websocket() => Some(ALPN_AWS.to_vec()),
                 _ => None,
             };
             let loaded = tokio::task::spawn_blocking(move || tls::connector(&files, alpn)).await;
@@ -78,19 +94,57 @@ async fn connect(url: &Url, files: Files, preset: Preset) -> Result<(Boxed, Peer
         }
         false => None,
     };
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
+    let mut stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
     stream.set_nodelay(true)?;
     let mut peer = Peer {
         address: stream.peer_addr()?.to_string(),
         ..Peer::default()
     };
     let Some((connector, own_until)) = secured else {
-        return Ok((Box::pin(stream), peer));
+        let stream: Boxed = match url.scheme.is_websocket() {
+            true => Box::pin(websocket::shake(stream, &url).await?),
+            false => Box::pin(stream),
+        };
+        return Ok(Opened {
+            url,
+            stream,
+            peer,
+            greeting: Vec::new(),
+        });
+    };
+    // A server of NATS says what it is before anything is encrypted.
+    let greeting = match url.scheme.is_nats() {
+        true => read_line(&mut stream).await?,
+        false => Vec::new(),
     };
     let stream = tls::shake(&connector, &url.host, stream).await?;
     let (_, session) = stream.get_ref();
     peer.tls = Some(tls::describe(session));
     peer.own_until = own_until;
     peer.remote_until = tls::remote_until(session);
-    Ok((Box::pin(stream), peer))
+    let stream: Boxed = match url.scheme.is_websocket() {
+        true => Box::pin(websocket::shake(stream, &url).await?),
+        false => Box::pin(stream),
+    };
+    Ok(Opened {
+        url,
+        stream,
+        peer,
+        greeting,
+    })
+}
+
+/// Reads up to the end of a line and nothing more: what follows is encrypted.
+async fn read_line(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        if line.len() >= LINE_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "no server of NATS",
+            ));
+        }
+        line.push(stream.read_u8().await?);
+    }
+    Ok(line)
 }

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{PacketId, Publish, PublishProperties, QoS, ReasonCode};
 
-use crate::client::{Allowed, Event as ClientEvent, Fault};
+use crate::client::{Allowed, Event as ClientEvent};
 use crate::config::{Config, Url};
-use crate::link::{self, Dialect, Event, Link, Open};
+use crate::link::{Dialect, Event, Link, Open};
+use crate::nats::Memory;
 use crate::net::{self, Peer};
+use crate::remote::Fault;
+use crate::secrets::Secrets;
 
 /// How long all of it may take after the connection.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Found {
     /// What the handshake told.
     pub peer: Peer,
-    /// 3 for MQTT 3.1.1, or 5.
-    pub version: u8,
-    /// What CONNACK allows.
+    /// What is spoken, such as `MQTT 5.0`.
+    pub protocol: String,
+    /// What the remote allows.
     pub allowed: Allowed,
     /// What became of the message, and how long that took.
     pub published: (ReasonCode, Duration),
@@ -55,9 +58,9 @@ enum Trouble {
 
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Version(_) => Self::Version,
-            fault => Self::Other(fault.to_string()),
+        match fault.is_version() {
+            true => Self::Version,
+            false => Self::Other(fault.to_string()),
         }
     }
 }
@@ -68,26 +71,34 @@ async fn attempt(
     topic: &str,
     dialect: Dialect,
 ) -> Result<Found, Trouble> {
-    let password = link::password(config).await.map_err(Trouble::Other)?;
+    let secrets = Secrets::read(config).await.map_err(Trouble::Other)?;
     let opened = net::open(url.clone(), config.files.clone(), config.preset).await;
-    let (stream, peer) = opened.map_err(|error| Trouble::Other(error.to_string()))?;
-    let open = Open::new(stream, config, password.as_deref(), dialect, Instant::now())?;
+    let opened = opened.map_err(|error| Trouble::Other(error.to_string()))?;
+    let peer = opened.peer.clone();
+    let open = Open::new(opened, config, secrets, dialect, Memory::default(), false)?;
     let talk = talk(Link::Open(Box::new(open)), topic);
     let talked = tokio::time::timeout(PATIENCE, talk).await;
     let slow = |_| Trouble::Other(format!("no answer within {PATIENCE:?}"));
-    let (allowed, reason, took) = talked.map_err(slow)??;
+    let (protocol, allowed, reason, took) = talked.map_err(slow)??;
     Ok(Found {
         peer,
-        version: if dialect == Dialect::V5 { 5 } else { 3 },
+        protocol,
         allowed,
         published: (reason, took),
     })
 }
 
-async fn talk(mut link: Link, topic: &str) -> Result<(Allowed, ReasonCode, Duration), Trouble> {
+type Talked = (String, Allowed, ReasonCode, Duration);
+
+async fn talk(mut link: Link, topic: &str) -> Result<Talked, Trouble> {
     let (mut allowed, mut sent) = (None, Instant::now());
+    let mut has_greeting = link.open().is_some_and(|open| !open.input.is_empty());
     loop {
-        match link.event().await {
+        let event = match std::mem::take(&mut has_greeting) {
+            true => Event::Read,
+            false => link.event().await,
+        };
+        match event {
             Event::Ended(error) => return Err(Trouble::Other(error)),
             Event::Read => {}
             _ => continue,
@@ -120,8 +131,9 @@ async fn talk(mut link: Link, topic: &str) -> Result<(Allowed, ReasonCode, Durat
                 }
                 Some(ClientEvent::Acknowledged(_, reason, _)) => {
                     if let (Some(allowed), Link::Open(open)) = (allowed, link) {
+                        let (protocol, took) = (open.client.protocol(), sent.elapsed());
                         open.leave(Duration::from_millis(500)).await;
-                        return Ok((allowed, reason, sent.elapsed()));
+                        return Ok((protocol, allowed, reason, took));
                     }
                     return Err(Trouble::Other("an acknowledgement of nothing".to_owned()));
                 }

@@ -20,10 +20,12 @@ use crate::config::{Config, Durable};
 use crate::disk::{Disk, Outcome};
 use crate::lanes::{Lanes, WATCHDOG};
 use crate::link::{self, Dialect, Event, Link, Open};
-use crate::net::{self, Peer};
+use crate::nats::Memory;
+use crate::net::{self, Opened};
 use crate::pace::Pace;
 use crate::pack::Packing;
 use crate::promises::Promises;
+use crate::secrets::Secrets;
 use crate::status::{Rejected, RejectedList, Status};
 
 /// Bytes of messages that may wait for an uplink in the broker.
@@ -131,6 +133,8 @@ struct Uplink {
     /// The URL that is tried, by its place.
     url: usize,
     dialect: Dialect,
+    /// What a connection to NATS has left for the next one.
+    memory: Memory,
     /// Connections in a row that the remote closed instead of an answer to CONNECT.
     closed: u32,
     failures: u32,
@@ -167,6 +171,7 @@ async fn run(
         is_live_next: false,
         url: 0,
         dialect: Dialect::first(config.preset),
+        memory: Memory::default(),
         closed: 0,
         failures: 0,
         up_since: None,
@@ -283,11 +288,11 @@ impl Uplink {
     async fn on_link(&mut self, event: Event) {
         match event {
             Event::Due => self.link = self.attempt(),
-            Event::Opened(Ok((stream, peer))) => {
-                if let Err(error) = self.greet(stream, peer).await {
-                    self.fail(error, false);
-                }
-            }
+            Event::Opened(Ok(opened)) => match self.greet(opened).await {
+                // Some of it may have come already.
+                Ok(()) => self.read(),
+                Err(error) => self.fail(error, false),
+            },
             Event::Opened(Err(error)) => self.fail(error.to_string(), false),
             Event::Read => self.read(),
             Event::Wrote => {}
@@ -308,18 +313,14 @@ impl Uplink {
         Link::Opening(Box::pin(net::open(url, files, self.config.preset)))
     }
 
-    async fn greet(&mut self, stream: net::Boxed, peer: Peer) -> Result<(), String> {
-        let password = link::password(&self.config).await?;
-        self.status.tls = peer.tls;
-        self.status.remote_until = peer.remote_until;
-        self.status.own_until = peer.own_until;
-        let open = Open::new(
-            stream,
-            &self.config,
-            password.as_deref(),
-            self.dialect,
-            Instant::now(),
-        );
+    async fn greet(&mut self, opened: Opened) -> Result<(), String> {
+        let secrets = Secrets::read(&self.config).await?;
+        self.status.tls.clone_from(&opened.peer.tls);
+        self.status.remote_until = opened.peer.remote_until;
+        self.status.own_until = opened.peer.own_until;
+        let has_old = self.lanes.waiting() != (0, 0) || self.disk.figures().records > 0;
+        let memory = std::mem::take(&mut self.memory);
+        let open = Open::new(opened, &self.config, secrets, self.dialect, memory, has_old);
         let open = open.map_err(|error| error.to_string())?;
         self.link = Link::Open(Box::new(open));
         Ok(())
@@ -330,7 +331,12 @@ impl Uplink {
         let was_up = self.link.open().is_some_and(|open| open.client.is_up());
         self.promises.is_connected(false, Instant::now());
         let was_greeting = matches!(self.link, Link::Open(_)) && !was_up;
-        let (under_way, qos0, poison) = self.lanes.disconnect(by_remote && was_up);
+        let mut may_blame = by_remote && was_up;
+        if let Some(open) = self.link.open() {
+            may_blame &= open.client.closes_at_messages();
+            self.memory = open.client.take_memory().unwrap_or_default();
+        }
+        let (under_way, qos0, poison) = self.lanes.disconnect(may_blame);
         self.status.duplicates_possible += under_way as u64;
         self.status.dropped.qos0 += qos0;
         self.sync.clear();
@@ -389,6 +395,10 @@ impl Uplink {
 
     fn tick(&mut self) {
         let now = Instant::now();
+        let is_empty = self.lanes.waiting() == (0, 0) && self.disk.figures().records == 0;
+        if let Some(open) = self.link.open().filter(|_| is_empty) {
+            open.client.forget();
+        }
         if self.lanes.is_stuck(now) {
             let error = format!("no acknowledgement within {WATCHDOG:?}");
             self.fail(error, false);

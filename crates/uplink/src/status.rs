@@ -18,8 +18,8 @@ pub struct Status {
     pub since: u64,
     /// Why there is no connection, or why the last one ended.
     pub error: Option<String>,
-    /// MQTT's version, 3 for 3.1.1 or 5.
-    pub version: Option<u8>,
+    /// What is spoken, such as `MQTT 5.0`.
+    pub protocol: Option<String>,
     /// Encryption.
     pub tls: Option<String>,
     /// Messages sent, acknowledged, and sent again after a connection had ended.
@@ -30,6 +30,8 @@ pub struct Status {
     pub resent: u64,
     /// Messages that were under way when a connection ended: they may have arrived twice.
     pub duplicates_possible: u64,
+    /// Messages that the remote had already, from an earlier connection. NATS says so.
+    pub already_there: u64,
     /// Messages that a later one of their topic took the place of, by `min_interval`.
     pub replaced: u64,
     /// Messages that went up in one with others.

@@ -10,6 +10,7 @@ use super::{Folder, free_port};
 /// A running mosquitto that keeps all that a client may ask for.
 pub struct Mosquitto {
     process: Process,
+    command: Command,
     port: u16,
     _folder: Folder,
 }
@@ -44,13 +45,18 @@ impl Mosquitto {
             .env("LD_LIBRARY_PATH", libraries.join(std::ffi::OsStr::new(":")))
             .arg("-c")
             .arg(file);
-        let process = Process::spawn("mosquitto", &mut command);
-        process.wait_line("running");
+        let process = spawn(&mut command);
         Self {
             process,
+            command,
             port,
             _folder: folder,
         }
+    }
+
+    /// Starts it again.
+    pub fn again(&mut self) {
+        self.process = spawn(&mut self.command);
     }
 
     pub fn port(&self) -> u16 {
@@ -60,4 +66,10 @@ impl Mosquitto {
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+fn spawn(command: &mut Command) -> Process {
+    let process = Process::spawn("mosquitto", command);
+    process.wait_line("running");
+    process
 }

@@ -20,6 +20,8 @@ pub(crate) struct Uplink {
     pub(super) client_id: Option<String>,
     pub(super) username: Option<String>,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) credentials: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
     pub(super) certificate: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
@@ -66,6 +68,7 @@ pub(crate) struct PackEntry {
 pub(crate) struct AcceptEntry {
     pub(super) topics: Vec<FilterText>,
     pub(super) to: Option<TemplateText>,
+    pub(super) max_age: Option<Time<1, 86_400>>,
 }
 
 /// `spool:`

@@ -31,7 +31,7 @@ fn what_is_written_is_what_is_meant() {
       - {topics: [\"plant7/#\"], except: [\"plant7/x/#\"], to: \"site/{gateway}/{topic:1..}\", retain: never}
       - {topics: [\"b\"], qos: 0, min_interval: 5s}
     pack: {topic: \"site/{gateway}/batch\", every: 2s, max: 3K}
-    accept: [{topics: [\"site/+/set\"], to: \"{topic:1..}\"}]
+    accept: [{topics: [\"site/+/set\"], to: \"{topic:1..}\", max_age: 30s}]
     spool: {max: 64M, age: 2d, when_full: drop_newest, window: 5s}
     replay: {order: fresh_first, share: 20%, topic: \"late/{topic}\"}
     limits: {messages: 50/s, bytes: 64K/s, in_flight: 9, packet: 4K}
@@ -56,6 +56,7 @@ fn what_is_written_is_what_is_meant() {
         uplink.accept[0].to.apply("site/q/set").as_deref(),
         Some("q/set")
     );
+    assert_eq!(uplink.accept[0].max_age, Some(Duration::from_secs(30)));
     assert_eq!(uplink.spool.max, 64 << 20);
     assert_eq!(uplink.spool.age, Some(Duration::from_secs(2 * 86_400)));
     assert_eq!(
@@ -119,7 +120,26 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
         (with("    pack: {topic: \"b/{topic}\"}"), "uplinks.cloud.pack.topic: many messages have one topic"),
         (with("    pack: {every: 2s}"), "topic"),
         (with("    client_id: \"\""), "expected 1 to 256 bytes"),
-        ("    url: \"http://h\"\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "expected mqtt://HOST, mqtts://HOST"),
+        ("    url: \"http://h\"\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "expected mqtt://HOST, mqtts://, ws://"),
+        ("    url: [\"mqtt://h\", \"nats://h\"]\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "uplinks.cloud.url: of one uplink all speak NATS"),
+        ("    url: \"tls://h\"\n    preset: nats\n    forward: [{topics: [\"a\"]}]\n".to_owned(), ":6:5: uplinks.cloud.preset: is for MQTT"),
+        (
+            "    url: \"nats://h\"\n    forward: [{topics: [\"a\"], to: \"x y/{topic}\"}]\n".to_owned(),
+            ":6:5: uplinks.cloud.forward: a becomes x y/a: a subject of NATS has no space",
+        ),
+        (
+            "    url: \"nats://h\"\n    accept: [{topics: [\"a/*\"]}]\n".to_owned(),
+            ":6:5: uplinks.cloud.accept: a/*: a subject of NATS has no '*'",
+        ),
+        (
+            "    url: \"nats://h\"\n    token_file: t\n    credentials: c\n    forward: [{topics: [\"a\"]}]\n".to_owned(),
+            "expected only one of username, token_file and credentials",
+        ),
+        (
+            "    url: \"nats://h\"\n    forward: [{topics: [\"a\"]}]\n    replay: {topic: \"l t/{topic}\"}\n".to_owned(),
+            ":7:14: uplinks.cloud.replay.topic: a subject of NATS has no space",
+        ),
+        (with("    token_file: t"), ":7:5: uplinks.cloud.token_file: is for NATS"),
         ("    url: \"mqtt://h\"\n    forward: [{topics: [\"a/#/b\"]}]\n".to_owned(), "expected a topic filter such as"),
         ("    url: \"mqtt://h\"\n    forward: [{topics: [\"a\"], to: \"{device}\"}]\n".to_owned(), "{device} is not known; expected {topic}"),
         ("    url: \"mqtt://h\"\n    forward: [{topics: [\"a\"], qos: 2}]\n".to_owned(), "expected 0 or 1, found 2"),

@@ -30,7 +30,7 @@ impl<'de> Visitor<'de> for UrlsVisitor {
     type Value = Urls;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a URL such as mqtts://broker.example.com, or a list of them")
+        f.write_str("a URL such as mqtts://broker.example.com or nats://nats1, or a list of them")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Urls, E> {

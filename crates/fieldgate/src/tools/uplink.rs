@@ -117,17 +117,24 @@ fn shown(found: &Found, topic: &str) -> String {
         }
     }
     let allowed = found.allowed;
-    let version = if found.version == 5 { "5.0" } else { "3.1.1" };
     let packet = match allowed.packet {
         usize::MAX => "of any size".to_owned(),
         bytes => format!("of {bytes} bytes"),
     };
-    let kept = if allowed.retain { "kept" } else { "not kept" };
-    line(format!(
-        "MQTT {version}: {} messages unacknowledged, packets {packet}, retained messages are {kept}, keep-alive {:?}",
-        allowed.in_flight,
-        Duration::from_secs(allowed.keep_alive.into()),
-    ));
+    if found.protocol.starts_with("NATS") {
+        line(format!(
+            "{} with JetStream: messages {packet}",
+            found.protocol
+        ));
+    } else {
+        let kept = if allowed.retain { "kept" } else { "not kept" };
+        line(format!(
+            "{}: {} messages unacknowledged, packets {packet}, retained messages are {kept}, keep-alive {:?}",
+            found.protocol,
+            allowed.in_flight,
+            Duration::from_secs(allowed.keep_alive.into()),
+        ));
+    }
     let (reason, took) = found.published;
     line(format!(
         "a message to {topic}: {reason}, after {} ms",

@@ -5,9 +5,12 @@ use std::time::Instant;
 
 use fieldgate_mqtt::{Packet, decode, topic};
 
-use super::Uplink;
+use super::{Uplink, unix_ms};
+use crate::age;
 use crate::link::Link;
 use crate::marks;
+use crate::nats;
+use crate::remote::Remote;
 
 impl Uplink {
     /// A message of the remote: the packet at `packet` of the input.
@@ -16,9 +19,20 @@ impl Uplink {
             return;
         };
         let bytes = open.input.get(packet).unwrap_or_default();
-        let decoded = decode(bytes, open.client.version(), bytes.len());
-        let Ok(Some((Packet::Publish(publish), _))) = decoded else {
-            return;
+        let incoming;
+        let publish = match &open.client {
+            Remote::Mqtt(client) => match decode(bytes, client.version(), bytes.len()) {
+                Ok(Some((Packet::Publish(publish), _))) => publish,
+                _ => return,
+            },
+            Remote::Nats(_) => {
+                incoming = nats::incoming(bytes);
+                let Some(incoming) = &incoming else {
+                    self.status.not_accepted += 1;
+                    return;
+                };
+                incoming.publish()
+            }
         };
         let matches = |filter: &String| topic::matches(filter, publish.topic);
         let accept = self
@@ -27,11 +41,13 @@ impl Uplink {
             .iter()
             .find(|accept| accept.topics.iter().any(matches));
         let to = accept.and_then(|accept| accept.to.apply(publish.topic));
+        let age = accept.and_then(|accept| accept.max_age);
+        let too_old = age.and_then(|age| age::refuse(&publish, age, unix_ms()));
         let has_looped =
             marks::has_looped(publish.properties.user_properties, &self.config.gateway);
         // What the remote has kept is of yesterday: a command that starts a pump at every connect.
         let taken = match to {
-            Some(to) if !publish.retain && !has_looped => {
+            Some(to) if !publish.retain && !has_looped && too_old.is_none() => {
                 let mut publish = publish;
                 publish.topic = &to;
                 self.forwarder
@@ -42,7 +58,8 @@ impl Uplink {
                 self.status.dropped.looped += 1;
                 Err("it has been here before".to_owned())
             }
-            Some(_) => Err("it was kept by the remote".to_owned()),
+            Some(_) if publish.retain => Err("it was kept by the remote".to_owned()),
+            Some(_) => Err(too_old.unwrap_or_default().to_owned()),
             None => Err("no topic here can be made of it".to_owned()),
         };
         // Whatever became of it, it does not come again.

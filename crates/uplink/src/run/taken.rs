@@ -47,7 +47,7 @@ impl Uplink {
             now + u64::try_from(left.as_millis()).unwrap_or(0)
         });
         let refused = match forward.to.apply(topic) {
-            Some(to) => match self.config.preset.topics().refuse(&to) {
+            Some(to) => match self.config.rules().refuse(&to) {
                 None => {
                     let item = Item {
                         topic: &to,

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use fieldgate_mqtt::{PacketId, QoS, ReasonCode, UserProperties, Version, topic};
+use fieldgate_mqtt::{PacketId, QoS, ReasonCode, UserProperties, topic};
 use fieldgate_spool::ring::Record;
 
 use super::{Uplink, unix_ms};
-use crate::client::{Client, Event, Fault};
+use crate::client::Event;
 use crate::config::{Config, Forward, Retain};
 use crate::item::Item;
 use crate::lanes::{Lane, Next, Sending};
 use crate::link::Link;
 use crate::marks::{self, Mark};
+use crate::remote::Remote;
 
 /// Bytes that a message may grow by what is added to it.
 const MARKS: usize = 512;
@@ -27,8 +28,12 @@ enum Sent {
     Yes,
     /// The remote takes no packet that is so big.
     TooBig,
+    /// The remote has it.
+    Known,
     /// Its time is over.
     Expired,
+    /// The remote takes no such topic: it was another remote when the message was kept.
+    Refused(String),
     /// Its bytes are none of ours.
     Damaged,
 }
@@ -73,7 +78,7 @@ impl Uplink {
         };
         let sent = terms.send(&sending, &mut open.client, now, &mut open.out);
         let (epoch, seq, id) = (sending.epoch, sending.record.seq, sending.id);
-        self.status.resent += u64::from(sending.again);
+        self.status.resent += u64::from(sending.again && matches!(sent, Sent::Yes));
         match sent {
             Sent::Yes => {
                 self.status.sent += 1;
@@ -81,14 +86,20 @@ impl Uplink {
                     self.lanes.settle(epoch, seq);
                 }
             }
+            Sent::Known => {
+                self.lanes.settle(epoch, seq);
+                self.status.acknowledged += 1;
+                self.status.already_there += 1;
+            }
             Sent::Expired => {
                 self.lanes.settle(epoch, seq);
                 self.status.dropped.age += 1;
             }
-            Sent::TooBig | Sent::Damaged => {
+            Sent::TooBig | Sent::Refused(_) | Sent::Damaged => {
                 let most = open.packet;
                 let why = match sent {
                     Sent::TooBig => format!("the remote takes packets of {most} bytes at most"),
+                    Sent::Refused(why) => why,
                     _ => "its record is damaged".to_owned(),
                 };
                 if let Some((epoch, record)) = self.lanes.settle(epoch, seq) {
@@ -132,9 +143,9 @@ impl Uplink {
         publish.packet_id = Some(id);
         publish.properties.response_topic = None;
         let user = publish.properties.user_properties;
-        let marked = match open.client.version() {
-            Version::V5 => marks::mark(user, &self.config.gateway, Mark::Sync),
-            _ => Default::default(),
+        let marked = match open.client.has_marks() {
+            true => marks::mark(user, &self.config.gateway, Mark::Sync),
+            false => Default::default(),
         };
         publish.properties.user_properties = marked.as_properties();
         if open
@@ -167,7 +178,7 @@ impl Uplink {
                     }
                 }
                 Err(fault) => {
-                    if matches!(fault, Fault::Version(_))
+                    if fault.is_version()
                         && let Some(dialect) = self.dialect.next()
                     {
                         self.dialect = dialect;
@@ -219,10 +230,7 @@ impl Uplink {
             open.subscribe(&self.config, now)
                 .map_err(|error| error.to_string())?;
         }
-        let version = match open.client.version() {
-            Version::V5 => 5,
-            _ => 3,
-        };
+        let protocol = open.client.protocol();
         let is_packed = self.config.pack.is_some();
         if open.retain {
             for forward in self
@@ -246,7 +254,7 @@ impl Uplink {
         self.lanes.connect(allowed.in_flight, now);
         self.promises.is_connected(true, now);
         self.up_since = Some(now);
-        self.status.version = Some(version);
+        self.status.protocol = Some(protocol);
         self.status.connected = true;
         self.status.error = None;
         self.status.since = unix_ms();
@@ -261,6 +269,9 @@ impl Uplink {
         let Some(done) = self.lanes.acknowledge(id, refused, later, now) else {
             return;
         };
+        if let Some(open) = self.link.open() {
+            self.status.already_there += open.client.take_duplicates();
+        }
         // A good connection is one that messages get through.
         self.failures = 0;
         self.promises.answered(done.took);
@@ -289,7 +300,7 @@ impl Terms<'_> {
     fn send(
         &self,
         sending: &Sending<'_>,
-        client: &mut Client,
+        client: &mut Remote,
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Sent {
@@ -310,14 +321,20 @@ impl Terms<'_> {
             true => Mark::Late(sending.epoch, *seq),
             false => Mark::New(sending.epoch, *seq),
         };
-        let marked = match client.version() {
-            Version::V5 => marks::mark(item.user, &self.config.gateway, mark),
-            _ => Default::default(),
+        let marked = match client.has_marks() {
+            true => marks::mark(item.user, &self.config.gateway, mark),
+            false => Default::default(),
         };
+        if marks::name(marked.as_properties()).is_some_and(|id| client.knows(id)) {
+            return Sent::Known;
+        }
         let user: UserProperties<'_> = marked.as_properties();
         let mut publish = item.publish(time, user);
         if let Some(topic) = &diverted {
             publish.topic = topic;
+        }
+        if let Some(why) = self.config.rules().refuse(publish.topic) {
+            return Sent::Refused(why);
         }
         publish.packet_id = sending.id;
         // An old value is not what a later subscriber wants to see first.
