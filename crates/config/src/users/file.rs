@@ -16,6 +16,7 @@ const HEAD: &str = "\
 # a change over within two seconds; a file with mistakes changes nothing and is in its log.
 #
 # console: what the user may do in the web console: view, operate (write to points) or admin; without it nothing.
+# tokens: what scripts show to the console to be taken for the user, as SHA-256; `fieldgate token` makes them.
 # rules: of those that match a topic, the first that says something about reading or writing decides;
 #        what no rule permits is refused. Without `rules` a user may do everything.
 #        access is read, write, readwrite or deny; in topic, %c is the client identifier and %u the user name.
@@ -146,6 +147,7 @@ pub fn found(path: &Path, name: &str, password: &[u8]) -> Result<Users, NotSet> 
         password: Some(hash),
         rules: None,
         role: Some(Role::Admin),
+        ..User::default()
     };
     users.named.insert(name.to_owned(), user);
     locked.write(&users).map_err(NotSet::System)?;
