@@ -110,7 +110,8 @@ pub fn read_or_new(path: &Path) -> Result<Users, Report> {
     }
 }
 
-/// Sets the password of a user; one that is new may do everything.
+/// Sets the password of a user. One that is new may do everything over MQTT, and, if no other user has a role in the
+/// console, everything there.
 ///
 /// # Errors
 ///
@@ -119,8 +120,13 @@ pub fn set_password(path: &Path, name: &str, password: &[u8]) -> Result<(), NotS
     let hash = PasswordHash::of(password).map_err(|error| NotSet::Password(error.to_string()))?;
     let locked = Locked::new(path).map_err(NotSet::System)?;
     let mut users = read_or_new(path).map_err(NotSet::Mistakes)?;
+    let is_first = users.named.values().all(|user| user.role.is_none());
+    let is_new = !users.named.contains_key(name);
     let user = users.named.entry(name.to_owned()).or_default();
     user.password = Some(hash);
+    if is_new && is_first {
+        user.role = Some(Role::Admin);
+    }
     locked.write(&users).map_err(NotSet::System)
 }
 
