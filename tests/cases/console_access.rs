@@ -263,7 +263,14 @@ fn a_script_gets_in_with_a_token_as_the_document_says_until_the_token_is_removed
         let output =
             run(Command::new("bash").args(["-e", "-c", &format!("{script}\necho \"$token\"")]));
         let said = text(&output);
-        let last = said.lines().last().unwrap_or_default().to_owned();
+        let told = String::from_utf8_lossy(&output.stdout);
+        let last = told.lines().last().unwrap_or_default();
+        // What was said before it does not end in a line.
+        let last = last
+            .rfind("fg_")
+            .and_then(|at| last.get(at..))
+            .unwrap_or_default()
+            .to_owned();
         assert!(last.starts_with("fg_"), "{said}");
         token = Some(last);
         if said.contains("\"setpoint\"") && said.contains("\"status\":\"ok\"") {
