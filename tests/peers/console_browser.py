@@ -405,11 +405,9 @@ def every_page(browser, state):
 
 def pictures(browser, state):
     """The pictures of the README, which `tests/console-pictures` takes over."""
-    # A chart has a curve when it has run for a while.
-    time.sleep(float(os.environ.get("FIELDGATE_PICTURES_AFTER", "0")))
     folder = SHOTS / "pictures"
     folder.mkdir(exist_ok=True)
-    context = browser.new_context(storage_state=state, viewport={"width": 1200, "height": 750}, locale="en", color_scheme="light")
+    context = browser.new_context(storage_state=state, viewport={"width": 1200, "height": 800}, locale="en", color_scheme="light")
     page = context.new_page()
     watch(page, "pictures")
     chart = "#/points/plc/level"
@@ -465,6 +463,11 @@ def main():
         page = context.new_page()
         watch(page, "first")
         set_up(page)
+        if after := os.environ.get("FIELDGATE_PICTURES_AFTER"):
+            # Nothing but the pictures. A chart has a curve when it has run for a while.
+            time.sleep(float(after))
+            pictures(browser, context.storage_state())
+            sys.exit("the pictures were taken; nothing else was looked at")
         watch_and_write(page)
         edit(page)
         back_up(page)
