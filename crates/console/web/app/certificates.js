@@ -71,7 +71,7 @@ function Make({ data, done }) {
   return html`<section class="card" aria-labelledby="h-own"><h2 id="h-own">${t("certificates.make")}</h2>
     <p>${t("certificates.maketext")}</p>
     <form onSubmit=${submit}>
-      <label class="field"><span>${t("certificates.names")}</span><textarea name="names" rows="6" required spellcheck=${false}>${usual.join("\n")}</textarea>
+      <label class="field"><span>${t("certificates.names")}</span><textarea name="names" rows="8" required spellcheck=${false}>${usual.join("\n")}</textarea>
         <small>${t("certificates.nametext")}</small></label>
       ${data.authority ? html`<label class="check"><input name="new" type="checkbox" /> ${t("certificates.renew")}</label>` : null}
       <${Failed} problem=${problem} />
