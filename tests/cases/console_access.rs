@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Folder, PATIENCE, free_port,
     gateway::{Gateway, fieldgate},
+    process::Process,
     repository,
 };
 
@@ -318,4 +319,61 @@ fn a_script_gets_in_with_a_token_as_the_document_says_until_the_token_is_removed
     while status("overview") != "401" {
         assert!(Instant::now() < end, "the removed token is still taken");
     }
+}
+
+#[test]
+fn a_person_at_the_board_is_told_address_code_and_fingerprint_until_there_is_a_user() {
+    let folder = Folder::new();
+    let [port, https] = [(); 2].map(|()| free_port());
+    let configuration = folder.write(
+        "gateway.yaml",
+        &format!(
+            "version: 1\ngateway: {{name: plant7}}\nbroker: {{listen: {{tcp: \"127.0.0.1:{port}\"}}}}\n\
+             console: {{listen: {{https: {https}}}}}\n"
+        ),
+    );
+    let run_folder = folder.path().join("run");
+    fs::create_dir(&run_folder).expect("a folder");
+    let mut command = Command::new(fieldgate());
+    command
+        .arg("run")
+        .arg(&configuration)
+        .env("RUNTIME_DIRECTORY", &run_folder);
+    let gateway = Process::spawn("fieldgate", &mut command);
+    gateway.wait_line("setup code is");
+    let told = |has: &dyn Fn(&str) -> bool| {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(run_folder.join("console")).unwrap_or_default();
+            if has(&text) {
+                return text;
+            }
+            assert!(Instant::now() < end, "{text}");
+        }
+    };
+    let text_ = told(&|text| text.contains("Setup code: "));
+    assert!(
+        text_.starts_with("Console: https://") && text_.contains(&format!(".local:{https}\n")),
+        "{text_}"
+    );
+    let digits: String = text_
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .collect();
+    let openssl = &mut Command::new("openssl");
+    let openssl = openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]);
+    let shown = text(&run(openssl.arg(folder.path().join("broker.pem"))));
+    assert_eq!(
+        shown.trim().split_once('='),
+        Some(("sha256 Fingerprint", digits.as_str()))
+    );
+    let code = text_
+        .lines()
+        .find_map(|line| line.strip_prefix("Setup code: "));
+    let base = format!("https://localhost:{https}");
+    let (ca, jar) = (folder.path().join("ca.pem"), folder.path().join("jar"));
+    let first = json!({"code": code, "user": "ada", "password": "correct horse"});
+    let made = ask(&ca, &base, &jar, "POST", "setup", &first);
+    assert_eq!(made["user"], "ada", "{made}");
+    told(&|text| text.starts_with("Console: ") && !text.contains("Setup code"));
 }

@@ -98,10 +98,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     };
     let (path, state) = (wanted.path.as_path(), wanted.state(args.state.clone()));
     let state = state.as_deref();
-    let (config, desk, mut signals) = begin(&wanted, state)?;
-    let mut keeper = Keeper::new(path, &config);
-    keeper.look();
-    let notice = Notice::new(&config);
+    let (config, desk, mut signals, board) = begin(&wanted, state)?;
     let mut doors = Access::new(&config, path);
     let (mut broker, listeners) = listen::open(&config, state)?;
     let console = console::open(&config, &desk)?;
@@ -149,8 +146,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
         doors: &mut doors,
         uplinks: &mut uplinks,
         desk: &desk,
-        keeper,
-        notice,
+        board,
         console: console.as_ref(),
     };
     serve(&mut signals, &broker, &mut parts, &changed, &buses, &wanted).await;
@@ -169,7 +165,10 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
 }
 
 /// Reads the configuration, after a restore that may have to be ended.
-fn begin(wanted: &Wanted, state: Option<&Path>) -> Result<(config::Config, Desk, Signals), Stop> {
+fn begin(
+    wanted: &Wanted,
+    state: Option<&Path>,
+) -> Result<(config::Config, Desk, Signals, Board), Stop> {
     let path = wanted.path.as_path();
     take_over_restored(path, state);
     let text = console::read(path);
@@ -177,7 +176,13 @@ fn begin(wanted: &Wanted, state: Option<&Path>) -> Result<(config::Config, Desk,
     let (desk, asked) = Desk::new(path, state);
     text.into_iter().for_each(|text| desk.runs(text));
     let signals = Signals::new(asked).map_err(Stop::Other)?;
-    Ok((config, desk, signals))
+    let mut board = Board {
+        keeper: Keeper::new(path, &config),
+        notice: Notice::new(&config),
+    };
+    // Before somebody listens with the certificate.
+    board.keeper.look();
+    Ok((config, desk, signals, board))
 }
 
 /// Ends what a restore began. What cannot be ended is no reason not to serve.
@@ -239,18 +244,23 @@ struct Parts<'a> {
     doors: &'a mut Access,
     uplinks: &'a mut Uplinks,
     desk: &'a Desk,
+    board: Board,
+    console: Option<&'a Console>,
+}
+
+/// What is done for the board itself: its certificate, and what a person there is told.
+struct Board {
     keeper: Keeper,
     notice: Notice,
-    console: Option<&'a Console>,
 }
 
 impl Parts<'_> {
     /// Makes or renews the certificate when it is time.
     async fn keep_certificate(&mut self) {
-        let mut keeper = self.keeper.clone();
+        let mut keeper = self.board.keeper.clone();
         let work = move || (keeper.look(), keeper);
         if let Ok((is_new, keeper)) = tokio::task::spawn_blocking(work).await {
-            self.keeper = keeper;
+            self.board.keeper = keeper;
             if is_new {
                 self.desk.renewed().notify_one();
             }
@@ -295,7 +305,7 @@ async fn serve(
             _ = look.tick() => {
                 parts.doors.look(broker).await;
                 parts.uplinks.publish().await;
-                parts.notice.tell(parts.console);
+                parts.board.notice.tell(parts.console);
             }
             _ = renew.tick() => parts.keep_certificate().await,
             () = renewed.notified() => broker.reload_certificates(),
