@@ -130,14 +130,8 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let console = console::start(
-        console,
-        &plant,
-        &broker,
-        doors.known(),
-        (&desk, &buses),
-        logs,
-    )?;
+    let around = (&desk, &buses);
+    let console = console::start(console, &plant, &broker, doors.known(), around, logs)?;
     signals.notifier.ready();
 
     let mut parts = Parts {
