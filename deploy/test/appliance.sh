@@ -117,6 +117,37 @@ check "and 80 leads there" within 5 redirects
 cp "$work/good.yaml" "$config"
 inside systemctl restart fieldgate
 
+step "the console as the card has it"
+inside cp /etc/fieldgate/users.yaml /root/users.yaml
+inside cp /etc/fieldgate/gateway.yaml /root/gateway.yaml
+inside rm -f /etc/fieldgate/broker.pem /etc/fieldgate/broker.key
+cp deploy/card/gateway.yaml "$config"
+inside sh -c 'echo "users: {}" >/etc/fieldgate/users.yaml'
+inside systemctl restart fieldgate
+browser() { inside curl -s --cacert /etc/fieldgate/ca.pem "$@"; }
+check "the board has made a certificate that its authority signed" within 20 browser -o /dev/null --fail https://localhost/
+has_code() { inside grep -qE '^Setup code: [A-Z0-9]{4}-[A-Z0-9]{4}$' /run/issue.d/fieldgate.issue; }
+check "the display shows the setup code" within 20 has_code
+check "and the address" inside grep -qx 'Console: https://plant7.local' /run/issue.d/fieldgate.issue
+fingerprint() {
+    inside openssl x509 -in /etc/fieldgate/broker.pem -noout -fingerprint -sha256 | cut -d= -f2 >"$work/want"
+    inside sed -n 's/^  //p' /run/issue.d/fieldgate.issue | tr -d '\n' | cmp - <(tr -d '\n' <"$work/want")
+}
+check "and the fingerprint of the certificate" fingerprint
+first_user() {
+    local code
+    code=$(inside sed -n 's/^Setup code: //p' /run/issue.d/fieldgate.issue)
+    browser --fail -H 'Sec-Fetch-Site: same-origin' -H 'Content-Type: application/json' \
+        -d "{\"code\": \"$code\", \"user\": \"ada\", \"password\": \"correct horse\"}" https://localhost/api/v1/setup
+}
+check "with it the first user is made" first_user
+check "and then no code is shown" within 20 eval '! has_code'
+keys() { [ "$(inside stat -c '%U %a' /etc/fieldgate/ca.key /etc/fieldgate/broker.key | sort -u)" = "fieldgate 600" ]; }
+check "the keys are for the daemon only" keys
+inside cp /root/users.yaml /etc/fieldgate/users.yaml
+cp "$work/good.yaml" "$config"
+inside systemctl restart fieldgate
+
 step "growing the data partition"
 # No partitions can be made here: sysfs and the tools are played, and the disk is a file.
 fake=$root/root/disk

@@ -7,6 +7,7 @@ mod harness;
 mod backup;
 mod bridge;
 mod console;
+mod console_access;
 mod console_files;
 mod crash;
 mod databases;

@@ -8,10 +8,13 @@ its screen, and on a text that is missing. The last line of its output is a JSON
 """
 
 import json
+import os
 import pathlib
 import re
+import subprocess
 import sys
 import time
+import urllib.request
 from urllib.parse import urlsplit
 
 from playwright.sync_api import expect, sync_playwright
@@ -31,11 +34,12 @@ PAGES = {
     "tools": "#/system/tools",
     "mqtt": "#/system/mqtt",
     "users": "#/system/users",
+    "certificates": "#/system/certificates",
     "backup": "#/system/backup",
 }
 SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
 # A key of the texts that has no text; not a file that is called like one.
-MISSING = re.compile(r"\b(part|mqtt|users|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.(?!yaml\b)[a-z_.]+\b")
+MISSING = re.compile(r"\b(part|mqtt|users|certificates|tokens|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.(?!yaml\b)[a-z_.]+\b")
 
 wrong = []
 bytes_first = {}
@@ -266,9 +270,61 @@ def people(page):
     expect(page.locator("tbody")).to_contain_text("demo/plc/+/set", timeout=15_000)
     expect(page.locator("tbody")).to_contain_text("operate")
     page.get_by_role("button", name="Change otto").click()
+    dialog.get_by_label("Name").fill("grafana")
+    dialog.locator(".tokens select").select_option("view")
+    dialog.get_by_label("Last day").fill("2999-12-31")
+    dialog.get_by_role("button", name="Make a token").click()
+    expect(dialog.get_by_role("status")).to_contain_text("fg_", timeout=15_000)
+    secret = dialog.locator(".secret").inner_text()
+    look(page, "token-made")
+    answer = urllib.request.urlopen(urllib.request.Request(BASE + "/api/v1/overview", headers={"Authorization": f"Bearer {secret}"}))
+    assert answer.status == 200 and "set-cookie" not in answer.headers
+    dialog.get_by_label("Name").fill("grafana")
+    dialog.get_by_role("button", name="Make a token").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("already", timeout=15_000)
+    dialog.get_by_role("button", name="Remove the token grafana").click()
+    expect(dialog.locator(".tokens li")).to_have_count(0, timeout=15_000)
     dialog.get_by_role("button", name="Remove …").click()
     dialog.get_by_role("button", name="Really remove otto").click()
     expect(page.locator("tbody tr")).to_have_count(1, timeout=15_000)
+
+
+def certificates(page):
+    """A certificate that is made, one that does not fit, and one that does."""
+    page.goto(BASE + "/#/system/certificates")
+    expect(page.get_by_text("There is no certificate yet.")).to_be_visible(timeout=15_000)
+    names = page.locator("textarea[name=names]")
+    names.fill(names.input_value() + "\nhttps://wrong")
+    page.get_by_role("button", name="Make and use it").click()
+    expect(page.get_by_role("alert")).to_contain_text("neither the name of a host nor an address", timeout=15_000)
+    names.fill("plant7.local 192.168.7.5")
+    page.get_by_role("button", name="Make and use it").click()
+    expect(page.locator("div.done")).to_be_visible(timeout=15_000)
+    expect(page.locator("section", has=page.locator("#h-now"))).to_contain_text("plant7.local, 192.168.7.5")
+    expect(page.locator("section", has=page.locator("#h-now"))).to_contain_text("days left")
+    look(page, "certificate-made")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download ca.pem").click()
+    ca = SHOTS / "ca.pem"
+    download.value.save_as(ca)
+    assert "BEGIN CERTIFICATE" in ca.read_text()
+    pairs = {}
+    for name in ("one", "two"):
+        key, certificate = SHOTS / f"{name}.key", SHOTS / f"{name}.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "10",
+            "-subj", f"/CN={name}.plant.example", "-addext", f"subjectAltName=DNS:{name}.plant.example",
+            "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        pairs[name] = (certificate, key)
+    page.get_by_label("Certificate (PEM)").set_input_files(pairs["one"][0])
+    page.get_by_label("Private key (PEM)").set_input_files(pairs["two"][1])
+    page.get_by_role("button", name="Check and use it").click()
+    expect(page.get_by_role("alert")).to_contain_text('not the key of the certificate "one.plant.example"', timeout=15_000)
+    look(page, "certificate-refused")
+    page.get_by_label("Private key (PEM)").set_input_files(pairs["one"][1])
+    page.get_by_role("button", name="Check and use it").click()
+    expect(page.locator("section", has=page.locator("#h-now"))).to_contain_text("one.plant.example", timeout=15_000)
+    page.get_by_role("button", name="Make and use it").click()
+    expect(page.locator("section", has=page.locator("#h-now"))).to_contain_text("renews it by itself", timeout=15_000)
 
 
 def compare(page):
@@ -339,12 +395,28 @@ def every_page(browser, state):
                 page.wait_for_selector({
                     "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
                     "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
-                    "system": ".choice", "config": "[role=status] .q-good", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
+                    "system": ".choice", "config": "[role=status] .q-good", "certificates": "#h-put", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
                 }[name])
                 page.wait_for_timeout(700)
                 assert page.evaluate("document.documentElement.lang") == language
                 look(page, f"{name}-{size}-{language}-{theme}")
             context.close()
+
+
+def pictures(browser, state):
+    """The pictures of the README, which `tests/console-pictures` takes over."""
+    folder = SHOTS / "pictures"
+    folder.mkdir(exist_ok=True)
+    context = browser.new_context(storage_state=state, viewport={"width": 1200, "height": 800}, locale="en", color_scheme="light")
+    page = context.new_page()
+    watch(page, "pictures")
+    chart = "#/points/plc/level"
+    for name, place, ready in [("overview", "#/overview", ".cards"), ("points", "#/points", ".rows .space .row"), ("chart", chart, ".trend canvas")]:
+        page.goto(BASE + "/" + place)
+        page.wait_for_selector(ready)
+        page.wait_for_timeout(1_500)
+        page.screenshot(path=folder / f"{name}.png")
+    context.close()
 
 
 def log_in(browser):
@@ -391,18 +463,25 @@ def main():
         page = context.new_page()
         watch(page, "first")
         set_up(page)
+        if after := os.environ.get("FIELDGATE_PICTURES_AFTER"):
+            # Nothing but the pictures. A chart has a curve when it has run for a while.
+            time.sleep(float(after))
+            pictures(browser, context.storage_state())
+            sys.exit("the pictures were taken; nothing else was looked at")
         watch_and_write(page)
         edit(page)
         back_up(page)
         commission(page)
         messages(page)
         people(page)
+        certificates(page)
         compare(page)
         state = context.storage_state()
         cookie = state["cookies"][0]
         assert cookie["httpOnly"] and cookie["sameSite"] == "Strict", cookie
         size = first_page(browser, state)
         every_page(browser, state)
+        pictures(browser, state)
         log_in(browser)
         browser.close()
     print(json.dumps({"wrong": wrong, "first_page_bytes": size}))

@@ -101,7 +101,9 @@ def run(recipe, function, work):
 
 def yocto(work):
     """What the recipes install is what the table says, byte for byte, and is packaged."""
-    lines = {line.there: line for line in LINES if on_yocto(line)}
+    # One of ours may be laid over another one of ours.
+    lines = {line.there: line for line in LINES if line.yocto == "yes"}
+    over = {line.there: line for line in LINES if line.yocto == "over"}
     enabled = []
     for folder_of, pattern, belongs in (
         ("fieldgate", "fieldgate_*.bb", lambda line: line.package == "yes"),
@@ -119,7 +121,7 @@ def yocto(work):
         packaged(recipe, got)
         enabled += recipe.value("SYSTEMD_SERVICE").split()
     check_enabled("the Yocto image", enabled, on_yocto)
-    late(work, lines)
+    late(work, over)
     card(work, lines)
 
 

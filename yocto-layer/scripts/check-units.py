@@ -35,7 +35,7 @@ def states():
             continue
         found[unit] = package_config(when[3], when[1]) if when[0] == "by" else when[0] != "never"
     for line in manifest():
-        if on_yocto(line) and "/systemd/system/" in line.there and line.path.suffix in (".service", ".mount"):
+        if on_yocto(line) and "/systemd/system/" in line.there and line.path.suffix in (".service", ".mount", ".path"):
             found[pathlib.Path(line.there).name] = True
     return found
 

@@ -27,7 +27,7 @@ pub use network::network;
 pub use own::OwnTopics;
 pub use password::{PasswordError, PasswordHash};
 pub use rights::Rights;
-pub use users::{FilterError, Permission, Role, Rule, User, Users};
+pub use users::{AccessToken, FilterError, Permission, Role, Rule, User, Users};
 
 use fieldgate_broker_core::record::Identity;
 
@@ -157,6 +157,15 @@ impl Access {
             Verdict::Wrong => Err(NotLetIn::Wrong),
             Verdict::TooOften => Err(NotLetIn::TooOften),
             Verdict::Busy => Err(NotLetIn::Busy),
+        }
+    }
+
+    /// Counts a failure of an address at another door of the same house, with those of MQTT clients. Returns what is to
+    /// be said: [`NotLetIn::TooOften`] if it has failed too often before.
+    pub fn refuse(&self, peer: IpAddr) -> NotLetIn {
+        match self.logins.refuse(peer, Instant::now()) {
+            true => NotLetIn::TooOften,
+            false => NotLetIn::Wrong,
         }
     }
 

@@ -126,6 +126,16 @@ impl Logins {
         receiver
     }
 
+    /// Counts a failure of an address. Returns whether it had failed too often before; then it does not count.
+    pub fn refuse(&self, peer: IpAddr, now: Instant) -> bool {
+        let mut rate_limit = lock(&self.0.rate_limit);
+        let is_out = rate_limit.is_out(peer, now);
+        if !is_out {
+            rate_limit.failed(peer, now);
+        }
+        is_out
+    }
+
     /// Forgets who was right: users have changed.
     pub fn forget(&self) {
         lock(&self.0.proven).clear();
@@ -260,6 +270,17 @@ mod tests {
         logins.forget();
         let verdict = logins.check(question("ann", "right", true), Instant::now());
         assert_eq!(verdict.await, Ok(Verdict::TooOften));
+    }
+
+    #[tokio::test]
+    async fn failures_at_another_door_count_together_with_passwords() {
+        let logins = Logins::new(100, 2);
+        let (peer, now) = ([10, 0, 0, 1].into(), Instant::now());
+        let told = [(); 3].map(|()| logins.refuse(peer, now));
+        assert_eq!(told, [false, false, true]);
+        let verdict = logins.check(question("ann", "right", true), now).await;
+        assert_eq!(verdict, Ok(Verdict::TooOften));
+        assert!(!logins.refuse([10, 0, 0, 2].into(), now));
     }
 
     #[tokio::test]

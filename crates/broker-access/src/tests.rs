@@ -14,6 +14,7 @@ fn users(named: &[Entry<'_>]) -> Users {
             password: password.cloned(),
             rules: writes.map(|writes| writes.iter().map(rule).collect()),
             role: None,
+            ..User::default()
         };
         ((*name).to_owned(), user)
     };

@@ -25,6 +25,19 @@ pub struct User {
     /// What it may do at another door of the same house, such as a web page. `None`: nothing. The broker takes no
     /// notice of it.
     pub role: Option<Role>,
+    /// By name: what scripts show at another door to be taken for this user. The broker takes no notice of them.
+    pub tokens: BTreeMap<String, AccessToken>,
+}
+
+/// What a script shows instead of a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    /// The SHA-256 of its text, which has too many bits to be guessed and needs no slower hash.
+    pub sha256: [u8; 32],
+    /// What it may do, within what its user may.
+    pub role: Role,
+    /// Until when it is taken, in seconds since 1970; none for ever.
+    pub until: Option<i64>,
 }
 
 /// What a user may do at another door. Each may do what those before may.

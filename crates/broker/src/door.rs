@@ -38,6 +38,11 @@ impl Door {
         self.0.access.authenticate(user, password, peer).await
     }
 
+    /// Counts a failure of an address that showed something else than a password, and says what to tell it.
+    pub fn refuse(&self, peer: IpAddr) -> NotLetIn {
+        self.0.access.refuse(peer)
+    }
+
     pub(crate) fn hub(&self) -> &Hub {
         &self.0
     }

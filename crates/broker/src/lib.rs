@@ -37,8 +37,8 @@ pub use door::ClientView;
 pub use door::Door;
 pub use endpoint::{ClientCa, Endpoint, Listener, Origins, TlsSettings};
 pub use fieldgate_broker_access::{
-    FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role, Rule,
-    Takeover, User, Users,
+    AccessToken, FilterError, NotLetIn, OwnTopics, PasswordError, PasswordHash, Permission, Role,
+    Rule, Takeover, User, Users,
 };
 pub use fieldgate_broker_core::message::Message;
 pub use fieldgate_broker_core::router::{LevelView, RetainedView};

@@ -66,37 +66,25 @@ impl ConsoleListen {
 
     /// Whether other machines can connect.
     pub fn is_on_network(&self) -> bool {
-        self.addressed().any(|(_, address)| is_on_network(address))
-    }
-}
-
-fn is_on_network(address: Address) -> bool {
-    match address {
-        Address::Port(_) => true,
-        Address::One(address) => !address.ip().is_loopback(),
+        self.addressed().any(|(_, address)| address.is_on_network())
     }
 }
 
 /// What decides whether a console fits.
 pub(crate) struct About {
-    pub(crate) has_tls: bool,
     /// Nothing is written below `listen`.
     pub(crate) is_empty: bool,
 }
 
 /// What does not fit together: the key below `console`, and why.
 pub(crate) fn misfits<'c>(console: &'c Console, about: &About) -> Vec<(Vec<&'c str>, &'c str)> {
-    let About { has_tls, is_empty } = *about;
+    let About { is_empty } = *about;
     let mut found = Vec::new();
     let listen = &console.listen;
     if is_empty {
         found.push((vec!["listen"], "expected one of http, https, unix"));
     }
-    if listen.https.is_some() && !has_tls {
-        let text = "needs broker.tls with a certificate and a key";
-        found.push((vec!["listen", "https"], text));
-    }
-    let is_plain = listen.http().is_some_and(is_on_network);
+    let is_plain = listen.http().is_some_and(Address::is_on_network);
     if is_plain && listen.https.is_none() && !console.allow_plain {
         let text = "passwords would cross the network unencrypted: listen on 127.0.0.1, add https, or say \
             console.allow_plain: true";

@@ -46,12 +46,13 @@ pub use diff::{Changes, diff};
 pub use expand::document;
 pub use limits::{Limits, Machine};
 pub use listen::{Address, Listen};
-pub use named::{NamedFile, named_files};
+pub use named::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, KEY, NamedFile, named_files};
 pub use report::{Diagnostic, Report};
 pub use schema::schema;
 pub use source::Sources;
 pub use users::check_user_name;
 pub use users::file as users_file;
+pub use users::token::Day;
 
 use crate::kinds::{AnyBus, AnyDevice, Kinds};
 use crate::yaml::{Mark, Mistake, Node, read};
@@ -65,6 +66,9 @@ pub struct Config {
     pub listen: Listen,
     /// For the listeners that encrypt.
     pub tls: Option<TlsSettings>,
+    /// What the console encrypts with: the files of [`Config::tls`], or the usual ones beside the configuration, which
+    /// may not be there yet.
+    pub certificate: TlsSettings,
     /// Whether clients without a user get in, where a listener does not say itself.
     pub allow_anonymous: bool,
     /// Networks that are inside this machine, as those of containers are.
@@ -93,6 +97,14 @@ pub struct Config {
     pub devices: BTreeMap<String, AnyDevice>,
     /// By name.
     pub uplinks: BTreeMap<String, fieldgate_uplink::Config>,
+}
+
+impl Config {
+    /// Whether one of the files of [`Config::certificate`] is there.
+    pub fn has_certificate(&self) -> bool {
+        let files = [&self.certificate.certificate, &self.certificate.key];
+        files.into_iter().any(|file| file.exists())
+    }
 }
 
 /// `broker.store:`; the broker's own times where they are absent.
@@ -184,18 +196,25 @@ fn read_named(config: &mut Config, sources: &Sources, report: &mut Report) {
 }
 
 fn check_certificates(config: &Config, sources: &Sources, report: &mut Report) {
-    let Some(Err(error)) = config.tls.as_ref().map(TlsSettings::check) else {
-        return;
+    let console = config.console.as_ref();
+    let is_asked_for = console.is_some_and(|console| console.listen.https().is_some());
+    let checked = match &config.tls {
+        Some(tls) => tls.check(),
+        // The gateway makes them if both are missing.
+        None if is_asked_for && config.has_certificate() => config.certificate.check(),
+        None => return,
     };
-    let key = match error.what {
-        TlsFile::Certificate => "certificate",
-        TlsFile::Key => "key",
-        TlsFile::ClientCa => "client_ca",
+    let Err(error) = checked else { return };
+    let key: &[&str] = match error.what {
+        _ if config.tls.is_none() => &["console", "listen", "https"],
+        TlsFile::Certificate => &["broker", "tls", "certificate"],
+        TlsFile::Key => &["broker", "tls", "key"],
+        TlsFile::ClientCa => &["broker", "tls", "client_ca"],
     };
     let main = &sources.main;
-    let mark = main.root.mark_of(&["broker", "tls", key]);
+    let mark = main.root.mark_of(key);
     let message = format!("{}: {}", error.file.display(), error.cause);
-    report.add(&main.name, Some(mark), format!("broker.tls.{key}"), message);
+    report.add(&main.name, Some(mark), key.join("."), message);
 }
 
 fn load_and(

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use crate::named::{CERTIFICATE, KEY};
+
 /// MQTT's own port.
 const PORT: u16 = 1883;
 
@@ -54,10 +56,7 @@ impl Listen {
     /// Whether other machines can connect.
     pub fn is_on_network(&self) -> bool {
         self.addressed()
-            .any(|(_, entry)| match entry.place.address {
-                Address::One(address) => !address.ip().is_loopback(),
-                Address::Port(_) => true,
-            })
+            .any(|(_, entry)| entry.place.address.is_on_network())
     }
 
     /// The listeners with an address, by their keys, in the order in which they are opened.
@@ -117,6 +116,14 @@ pub enum Address {
 }
 
 impl Address {
+    /// Whether other machines can connect.
+    pub fn is_on_network(self) -> bool {
+        match self {
+            Self::One(address) => !address.ip().is_loopback(),
+            Self::Port(_) => true,
+        }
+    }
+
     /// Whether two sockets cannot have both.
     pub fn collides(self, other: Self) -> bool {
         let port = |address| match address {
@@ -383,6 +390,20 @@ impl TryFrom<RawTls> for Tls {
             key: raw.key,
             client_ca,
         }))
+    }
+}
+
+/// The files of a certificate, without what it asks of clients: those of `broker.tls`, or the usual ones.
+pub(crate) fn certificate(tls: Option<&TlsSettings>, configuration: &Path) -> TlsSettings {
+    let folder = configuration.parent().unwrap_or(Path::new(""));
+    let [certificate, key] = match tls {
+        Some(tls) => [tls.certificate.clone(), tls.key.clone()],
+        None => [CERTIFICATE, KEY].map(|file| folder.join(file)),
+    };
+    TlsSettings {
+        certificate,
+        key,
+        client_ca: None,
     }
 }
 

@@ -19,12 +19,28 @@ pub struct NamedFile {
     pub is_secret: bool,
 }
 
+/// Where the certificate of the gateway is while its configuration names no other, beside the configuration.
+pub const CERTIFICATE: &str = "broker.pem";
+/// The key of [`CERTIFICATE`].
+pub const KEY: &str = "broker.key";
+/// An authority of the gateway's own, which has signed [`CERTIFICATE`].
+pub const AUTHORITY: &str = "ca.pem";
+/// The key of [`AUTHORITY`].
+pub const AUTHORITY_KEY: &str = "ca.key";
+
 /// Keys below `broker`, and whether their files are secret.
 const OF_BROKER: [(&[&str], bool); 4] = [
     (&["users"], false),
     (&["tls", "certificate"], false),
     (&["tls", "key"], true),
     (&["tls", "client_ca"], false),
+];
+/// Files that need no key in the configuration, and whether they are secret.
+const USUAL: [(&str, bool); 4] = [
+    (CERTIFICATE, false),
+    (KEY, true),
+    (AUTHORITY, false),
+    (AUTHORITY_KEY, true),
 ];
 /// Keys of an uplink.
 const OF_UPLINK: [(&[&str], bool); 6] = [
@@ -36,7 +52,8 @@ const OF_UPLINK: [(&[&str], bool); 6] = [
     (&["credentials"], true),
 ];
 
-/// The files that a configuration names for the broker and for uplinks.
+/// The files that a configuration names for the broker and for uplinks, and, where they are there, the usual ones of its
+/// certificate and of its own authority.
 ///
 /// # Errors
 ///
@@ -60,6 +77,17 @@ pub fn named_files(path: &Path) -> Result<Vec<NamedFile>, Report> {
             &OF_UPLINK,
             &mut found,
         );
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for (file, is_secret) in USUAL {
+        if folder.join(file).is_file() {
+            found.push(NamedFile {
+                key: "certificate".to_owned(),
+                mark: Mark::default(),
+                path: file.into(),
+                is_secret,
+            });
+        }
     }
     Ok(found)
 }

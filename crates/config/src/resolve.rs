@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use super::claims::Claims;
 use super::console::{self, Console};
 use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
-use super::listen::Address;
+use super::listen::{self, Address};
 use super::report::Report;
 use super::source::{File, Sources};
 use super::{Config, StoreTimes, entries, gateway_keys, shipped, unavailable, uplinks};
@@ -119,12 +119,12 @@ fn config(
     (topics, buses, devices, uplinks): Parts,
     sources: &Sources,
 ) -> Config {
+    let path = Path::new(&sources.main.name);
+    let tls = document.broker.tls.map(|tls| tls.beside(path));
     Config {
         gateway: document.gateway.name.0,
-        tls: document
-            .broker
-            .tls
-            .map(|tls| tls.beside(Path::new(&sources.main.name))),
+        certificate: listen::certificate(tls.as_ref(), path),
+        tls,
         listen: document.broker.listen,
         allow_anonymous: document.broker.allow_anonymous,
         store: StoreTimes {
@@ -255,11 +255,10 @@ impl Main<'_> {
 
     /// What of the console does not fit the rest.
     fn console(&self, written: &Document, report: &mut Report) {
-        let has_tls = self.file.root.get(&["broker", "tls"]).is_some() || self.file.is_cut;
         // What is there and is none of them has been reported.
         let listen = self.file.root.get(&["console", "listen"]);
         let is_empty = listen.is_none_or(|listen| listen.entries().is_empty());
-        let about = console::About { has_tls, is_empty };
+        let about = console::About { is_empty };
         let console = written.console.iter();
         for (key, text) in console.flat_map(|one| console::misfits(one, &about)) {
             let path = [&["console"], key.as_slice()].concat();

@@ -1,11 +1,12 @@
 //! The users file: who may connect to the broker, and what for.
 
 pub mod file;
+pub(crate) mod token;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fieldgate_broker::{PasswordHash, Permission, Role, Rule, User, Users};
+use fieldgate_broker::{AccessToken, PasswordHash, Permission, Role, Rule, User, Users};
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -40,6 +41,38 @@ struct UserEntry {
     rules: Option<Vec<RuleEntry>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     console: Option<RoleName>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    tokens: BTreeMap<UserName, TokenEntry>,
+}
+
+/// What a script shows to be taken for the user.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct TokenEntry {
+    sha256: token::Digest,
+    console: RoleName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<token::Day>,
+}
+
+impl From<TokenEntry> for AccessToken {
+    fn from(entry: TokenEntry) -> Self {
+        Self {
+            sha256: entry.sha256.0,
+            role: entry.console.into(),
+            until: entry.until.map(token::Day::end),
+        }
+    }
+}
+
+impl From<&AccessToken> for TokenEntry {
+    fn from(token: &AccessToken) -> Self {
+        Self {
+            sha256: token::Digest(token.sha256),
+            console: token.role.into(),
+            until: token.until.and_then(token::Day::of_end),
+        }
+    }
 }
 
 /// What a user may do in the console.
@@ -190,6 +223,7 @@ pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Users> {
             password: entry.password.map(|hash| hash.0),
             rules: entry.rules.map(rules),
             role: entry.console.map(Into::into),
+            tokens: named(entry.tokens, Into::into),
         };
         (name, user)
     };
@@ -197,6 +231,13 @@ pub(crate) fn load(path: &Path, report: &mut Report) -> Option<Users> {
         anonymous: anonymous.map(rules),
         named: users.into_iter().map(user).collect(),
     })
+}
+
+/// With plain names.
+fn named<T, U>(all: BTreeMap<UserName, T>, change: impl Fn(T) -> U) -> BTreeMap<String, U> {
+    let all = all.into_iter();
+    all.map(|(UserName(name), one)| (name, change(one)))
+        .collect()
 }
 
 /// The text of a users file, without the comments at its top.
@@ -211,6 +252,11 @@ pub(crate) fn text(users: &Users) -> Result<String, serde_yaml::Error> {
             password: user.password.clone().map(Hash),
             rules: user.rules.as_ref().map(rules),
             console: user.role.map(Into::into),
+            tokens: user
+                .tokens
+                .iter()
+                .map(|(name, token)| (UserName(name.clone()), token.into()))
+                .collect(),
         };
         (UserName(name.clone()), entry)
     };
@@ -248,10 +294,23 @@ mod tests {
             let rule = |(topic, access): &(&str, Permission)| Rule::new(topic, *access).unwrap();
             Some(rules.iter().map(rule).collect::<Vec<_>>())
         };
+        let tokens = || {
+            let token = |until| AccessToken {
+                sha256: [0xA5; 32],
+                role: Role::View,
+                until,
+            };
+            let all = [("grafana", token(None)), ("7", token(Some(1_801_440_000)))];
+            all.map(|(name, token)| (name.to_owned(), token)).into()
+        };
         let user = |password: bool, rules| User {
             password: password.then(|| HASH.parse().unwrap()),
             role: password.then_some(Role::Operate),
             rules,
+            tokens: match password {
+                true => tokens(),
+                false => BTreeMap::new(),
+            },
         };
         let named = [
             ("ann", user(true, None)),
@@ -316,7 +375,7 @@ mod tests {
       - {topic: a}
   \"\": {}
 ";
-        let want = "users.yaml:2:9: users.ann.pasword: unknown key; expected one of password, rules, console; did you mean \"password\"?
+        let want = "users.yaml:2:9: users.ann.pasword: unknown key; expected one of password, rules, console, tokens; did you mean \"password\"?
 users.yaml:3:19: users.bob.password: not an argon2id hash as `fieldgate user` writes it
 users.yaml:6:17: users.eve.rules[0].topic: not a topic filter: `+` stands alone between slashes, `#` alone at the end, and $share/ is left out
 users.yaml:7:28: users.eve.rules[1].access: unknown name \"reed\"; expected one of read, write, readwrite, deny; did you mean \"read\"?

@@ -47,8 +47,36 @@ pub struct UserView {
     pub role: Option<Role>,
     /// What it may do over MQTT; none for everything.
     pub rules: Option<Vec<RuleView>>,
+    /// What scripts show to be taken for it, by name.
+    pub tokens: Vec<TokenView>,
     /// Whether it has a password, or only a client certificate proves it.
     pub has_password: bool,
+}
+
+/// A token of a user, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenView {
+    /// Its name.
+    pub name: String,
+    /// What it may do, within what its user may.
+    pub role: Role,
+    /// The last day on which it is taken; none for ever.
+    pub until: Option<String>,
+    /// That day is over.
+    pub is_over: bool,
+}
+
+/// A token that somebody has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// What it is found by again, as long as it is taken.
+    pub key: [u8; 32],
+    /// Whose it is.
+    pub user: String,
+    /// Its name.
+    pub token: String,
+    /// What it may do.
+    pub account: Account,
 }
 
 /// What a user may do with topics.
@@ -109,6 +137,27 @@ pub trait Accounts: Send + Sync {
         password: &'a [u8],
         peer: IpAddr,
     ) -> Later<'a, Result<Account, Refusal>>;
+
+    /// The token with this text, if it is taken now.
+    fn bearer(&self, text: &str) -> Option<Bearer>;
+
+    /// The same by its key.
+    fn bearer_of(&self, key: &[u8; 32]) -> Option<Bearer>;
+
+    /// Counts a failure of an address that showed a wrong token, and says why it is not let in.
+    fn refuse(&self, peer: IpAddr) -> Refusal;
+
+    /// Makes a token of a user. Returns its text, which nobody can read again.
+    fn add_token<'a>(
+        &'a self,
+        user: &'a str,
+        token: &'a str,
+        role: Role,
+        until: Option<&'a str>,
+    ) -> Later<'a, Result<String, NotDone>>;
+
+    /// Removes a token, which is taken no more from then on.
+    fn remove_token<'a>(&'a self, user: &'a str, token: &'a str) -> Later<'a, Result<(), NotDone>>;
 
     /// Makes the first user of the console, which may do everything, and knows it from then on.
     ///

@@ -9,7 +9,7 @@ use fieldgate_plant::Plant;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::accounts::{Account, Role, Way};
+use crate::accounts::{Account, Bearer, Role, Way};
 use crate::cookie;
 use crate::jobs::Jobs;
 use crate::peer::Peer;
@@ -134,15 +134,24 @@ impl App {
         lock(&self.sessions).count(Instant::now())
     }
 
-    /// The session of a request, if its user is still the same.
+    /// The session of a request, if its user is still the same. Who shows a token has no other.
     pub(crate) fn session(&self, headers: &HeaderMap, peer: Peer) -> Option<(Token, Session)> {
+        if let Some(text) = bearer(headers) {
+            let bearer = self.around.accounts.bearer(text)?;
+            return Some((bearer.key, of_bearer(bearer)));
+        }
         let token = token(headers, peer)?;
         let session = self.session_of(&token, !headers.contains_key(BY_ITSELF))?;
         Some((token, session))
     }
 
+    /// Whether who was let in with this token, or with a script's that has this key, still is.
+    pub(crate) fn is_in(&self, token: &Token) -> bool {
+        self.session_of(token, false).is_some() || self.around.accounts.bearer_of(token).is_some()
+    }
+
     /// The session of a token, if its user is still the same.
-    pub(crate) fn session_of(&self, token: &Token, by_person: bool) -> Option<Session> {
+    fn session_of(&self, token: &Token, by_person: bool) -> Option<Session> {
         let session = lock(&self.sessions).find(token, by_person, Instant::now())?;
         if self.account_of(&session.holder) == Some(session.account) {
             return Some(session);
@@ -154,6 +163,8 @@ impl App {
     fn account_of(&self, holder: &Holder) -> Option<Account> {
         match holder {
             Holder::User(user) => self.around.accounts.account(user),
+            // They are looked up each time.
+            Holder::Token { .. } => None,
             Holder::Code => (self.around.accounts.way() == Way::Code).then_some(CODE_ACCOUNT),
         }
     }
@@ -169,7 +180,24 @@ pub(crate) const CODE_ACCOUNT: Account = Account {
     stamp: 0,
 };
 
-/// The token that a request shows.
+fn of_bearer(bearer: Bearer) -> Session {
+    Session {
+        holder: Holder::Token {
+            shown: format!("{}/{}", bearer.user, bearer.token),
+            user: bearer.user,
+        },
+        account: bearer.account,
+    }
+}
+
+/// What a script shows: `Authorization: Bearer ...` (RFC 6750). No page of another host can make a browser send it.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The token that a request shows in its cookie.
 pub(crate) fn token(headers: &HeaderMap, peer: Peer) -> Option<Token> {
     let cookies = headers.get_all(header::COOKIE).into_iter();
     let cookies = cookies.filter_map(|cookie| cookie.to_str().ok());

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::query::LARGE_MAX;
@@ -65,7 +65,7 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     if is_safe(request.method()) {
         return Ok(());
     }
-    if !is_same_origin(headers) {
+    if app::bearer(headers).is_none() && !is_same_origin(headers) {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "foreign_page",

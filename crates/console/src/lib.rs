@@ -11,6 +11,7 @@ mod accounts;
 mod answer;
 mod app;
 mod assets;
+mod certificates;
 mod cookie;
 mod files;
 mod guard;
@@ -42,7 +43,10 @@ use fieldgate_plant::Plant;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-pub use accounts::{Account, Accounts, Refusal, Role, RuleView, UserChange, UserView, Way};
+pub use accounts::{
+    Account, Accounts, Bearer, Refusal, Role, RuleView, TokenView, UserChange, UserView, Way,
+};
+pub use certificates::{CertificateView, Certificates, CertificatesView};
 pub use files::{
     Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text,
     Version,
@@ -88,16 +92,17 @@ pub struct Around {
     pub tools: Arc<dyn Tools>,
     /// The files of the gateway.
     pub files: Arc<dyn Files>,
+    /// The certificate of the gateway.
+    pub certificates: Arc<dyn Certificates>,
     /// Figures of the rest of the program.
     pub house: Arc<dyn House>,
 }
 
 /// A console that serves. It ends when this is dropped.
-#[derive(Debug)]
 pub struct Console {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
-    code: Option<String>,
+    app: Arc<App>,
 }
 
 impl Console {
@@ -108,15 +113,15 @@ impl Console {
     /// If the system gives no thread, no event queue or no random bytes.
     pub fn start(settings: Settings, doors: Vec<Door>, around: Around) -> io::Result<Self> {
         let app = Arc::new(App::new(settings, around)?);
-        let code = app.code_now();
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(HELPERS)
             .build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        let served = Arc::clone(&app);
         let serve = move || {
-            runtime.block_on(serve::all(doors, app, stopped));
+            runtime.block_on(serve::all(doors, served, stopped));
             // Passwords that are being checked end by themselves.
             runtime.shutdown_background();
         };
@@ -124,13 +129,13 @@ impl Console {
         Ok(Self {
             stop,
             thread: Some(thread.spawn(serve)?),
-            code,
+            app,
         })
     }
 
-    /// The code that lets the first visitor in, if it is that which does now.
-    pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+    /// The code that lets the first visitor in, if it is that which does now. After wrong tries it is another one.
+    pub fn code(&self) -> Option<String> {
+        self.app.code_now()
     }
 }
 

@@ -85,7 +85,7 @@ impl Live {
             };
             event(&mut out, "hello", &hello);
         }
-        if self.app.session_of(&self.shared.token, false).is_none() {
+        if !self.app.is_in(&self.shared.token) {
             self.is_over = true;
             event(&mut out, "bye", &());
             return Some(out);

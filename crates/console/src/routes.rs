@@ -2,6 +2,7 @@
 
 mod backup;
 mod buses;
+mod certificates;
 mod config;
 mod devices;
 mod jobs;
@@ -14,6 +15,7 @@ mod session;
 mod setup;
 mod stream;
 mod system;
+mod tokens;
 mod users;
 mod write;
 
@@ -28,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 
 use crate::accounts::Role;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::guard;
 use crate::peer::Peer;
 use crate::problem::Problem;
@@ -151,6 +153,10 @@ fn files(r: &mut Routes) {
     r.add(get.clone(), "/api/v1/users", ADMIN, users::list);
     r.add(Method::PUT, "/api/v1/users/{user}", ADMIN, users::put);
     r.add(Method::DELETE, "/api/v1/users/{user}", ADMIN, users::remove);
+    let path = "/api/v1/users/{user}/tokens";
+    r.add(post.clone(), path, ADMIN, tokens::add);
+    let path = "/api/v1/users/{user}/tokens/{token}";
+    r.add(Method::DELETE, path, ADMIN, tokens::remove);
     r.add(get.clone(), "/api/v1/mqtt/clients", ADMIN, mqtt::clients);
     let path = "/api/v1/mqtt/retained";
     r.add(get.clone(), path, ADMIN, mqtt::retained);
@@ -168,7 +174,15 @@ fn files(r: &mut Routes) {
     let path = "/api/v1/config/versions";
     r.add(get.clone(), path, ADMIN, config::versions);
     let path = "/api/v1/config/versions/{version}";
-    r.add(get, path, ADMIN, config::version);
+    r.add(get.clone(), path, ADMIN, config::version);
+    let path = "/api/v1/certificates";
+    r.add(get.clone(), path, ADMIN, certificates::look);
+    r.add(Method::PUT, path, ADMIN, certificates::put);
+    let path = "/api/v1/certificates/make";
+    r.add(post.clone(), path, ADMIN, certificates::make);
+    let path = "/api/v1/certificates/ca.pem";
+    let view = Needs::Role(Role::View);
+    r.add(get, path, view, certificates::authority);
     r.add(post.clone(), "/api/v1/backup", ADMIN, backup::make);
     r.add(post, "/api/v1/restore", ADMIN, backup::restore);
 }
@@ -198,7 +212,14 @@ async fn admit(
     let Some(peer) = request.extensions().get::<Peer>().copied() else {
         return Problem::bad("no peer").into_response();
     };
+    let shows_token = app::bearer(request.headers()).is_some();
+    if shows_token && needs == Needs::Nothing && request.method() != Method::GET {
+        return Problem::bad("a token needs no session").into_response();
+    }
     let found = app.session(request.headers(), peer);
+    if shows_token && needs != Needs::Nothing && found.is_none() {
+        return session::wrong_token(&app, peer).await.into_response();
+    }
     let role = found.as_ref().map(|(_, session)| session.account.role);
     let wanted = match needs {
         Needs::Nothing => None,

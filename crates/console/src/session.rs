@@ -20,6 +20,13 @@ pub(crate) type Token = [u8; 32];
 pub(crate) enum Holder {
     /// A user.
     User(String),
+    /// A script that shows a token of a user.
+    Token {
+        /// The user.
+        user: String,
+        /// The user and the name of the token, for people and logs.
+        shown: String,
+    },
     /// A person who knows the code of this start.
     Code,
 }
@@ -29,7 +36,16 @@ impl Holder {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::User(name) => name,
+            Self::Token { shown, .. } => shown,
             Self::Code => "local",
+        }
+    }
+
+    /// The user whose rules hold.
+    pub(crate) fn user(&self) -> &str {
+        match self {
+            Self::Token { user, .. } => user,
+            other => other.name(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod certificate;
+mod token;
 mod user;
 
 use std::net::SocketAddr;
@@ -10,6 +12,8 @@ use fieldgate_bridge::BAUDS;
 use fieldgate_field_line::PortSettings;
 use log::LevelFilter;
 
+pub(crate) use certificate::{Certificate, MakeCertificate, SetCertificate};
+pub(crate) use token::{AddToken, RemoveToken, Token};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 
 /// Where the service manager wants the daemon to keep its state, if it says so.
@@ -91,6 +95,12 @@ pub(crate) enum Command {
     /// removed or whose password was changed.
     #[command(subcommand)]
     User(User),
+    /// Make, remove and list tokens: what scripts show to the web console instead of a password.
+    #[command(subcommand)]
+    Token(Token),
+    /// Show, replace and make the certificate of the gateway.
+    #[command(subcommand)]
+    Certificate(Certificate),
     /// Serve simulated devices with moving values for the devices of a configuration.
     Simulate(Simulate),
     /// Ask the running gateway's broker whether it serves, as an MQTT client.

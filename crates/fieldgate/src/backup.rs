@@ -8,6 +8,7 @@ mod files;
 mod pack;
 mod restore;
 mod seal;
+mod swap;
 mod tar;
 
 use std::io::{self, BufRead, IsTerminal, Read};
@@ -20,8 +21,9 @@ use crate::output::print;
 use crate::stop::Stop;
 
 pub(crate) use files::put;
-pub(crate) use pack::pack;
-pub(crate) use restore::{Refused, Wanted, finish, restore, take_counts};
+pub(crate) use pack::{inside, pack};
+pub(crate) use restore::{Refused, Wanted, restore, take_counts};
+pub(crate) use swap::{Replacement, finish, replace};
 
 /// Bytes of a backup.
 pub(crate) const PACKED_MAX: usize = 4 << 20;

@@ -1,9 +1,11 @@
 //! Wires the web console: its listeners, the users, the log, figures.
 
 mod accounts;
+mod certificates;
 mod files;
 mod house;
 mod messages;
+mod notice;
 mod people;
 mod text;
 mod tools;
@@ -13,7 +15,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use fieldgate_broker::{Bound, Broker, Encryption, Endpoint, TlsSettings, bind};
+use fieldgate_broker::{Bound, Broker, Encryption, Endpoint, bind};
 use fieldgate_config::{Address, Config};
 use fieldgate_console::{
     Around, Console, Door, Encrypt, Encrypted, Later, Logs, Settings, Socket, Way,
@@ -24,11 +26,14 @@ use tokio::net::TcpStream;
 
 pub(crate) use accounts::Known;
 pub(crate) use files::{Asked, Desk, Reloaded};
+pub(crate) use notice::Notice;
 pub(crate) use text::read;
 
+use crate::certificates::machine_names;
 use crate::control::server::Buses;
 use crate::stop::Stop;
 use accounts::Users;
+use certificates::Safe;
 use house::House;
 use messages::Messages;
 use tools::Toolbox;
@@ -40,6 +45,7 @@ pub(crate) struct Opened {
     topics: Topics,
     /// What a browser on this machine asks for.
     address: Option<String>,
+    safe: Safe,
 }
 
 /// Opens the sockets of a configuration's console, if it has one.
@@ -47,14 +53,21 @@ pub(crate) struct Opened {
 /// # Errors
 ///
 /// [`Stop::Listen`] with the address and the cause.
-pub(crate) fn open(config: &Config) -> Result<Option<Opened>, Stop> {
+pub(crate) fn open(config: &Config, desk: &Desk) -> Result<Option<Opened>, Stop> {
     let Some(console) = &config.console else {
         return Ok(None);
     };
     let mut doors = Vec::new();
     let mut address = None;
-    let https = console.listen.https();
-    for (scheme, place) in [("https", https), ("http", console.listen.http())] {
+    let https = console.listen.https().filter(|_| config.has_certificate());
+    if https.is_none() && console.listen.https().is_some() {
+        log::error!("the console is not on https, as there is no certificate");
+    }
+    // Passwords stay here while the network cannot have them encrypted.
+    let is_plain = console.listen.https().is_none() || console.allow_plain;
+    let http = console.listen.http();
+    let http = http.filter(|place| https.is_some() || is_plain || !place.is_on_network());
+    for (scheme, place) in [("https", https), ("http", http)] {
         let Some(place) = place else { continue };
         let tls = (scheme == "https")
             .then(|| encryption(config))
@@ -88,7 +101,7 @@ pub(crate) fn open(config: &Config) -> Result<Option<Opened>, Stop> {
         }
     }
     let mut names: Vec<String> = console.names().map(str::to_owned).collect();
-    names.extend(own_names());
+    names.extend(machine_names());
     Ok(Some(Opened {
         doors,
         settings: Settings {
@@ -99,6 +112,7 @@ pub(crate) fn open(config: &Config) -> Result<Option<Opened>, Stop> {
         },
         topics: config.topics.clone(),
         address,
+        safe: Safe::new(config, desk.path().to_owned(), desk.renewed()),
     }))
 }
 
@@ -145,6 +159,7 @@ impl Opened {
                 buses: buses.clone(),
             }),
             files: Arc::new(desk.clone()),
+            certificates: Arc::new(self.safe),
             house: Arc::new(House::new(broker.door())),
         };
         let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;
@@ -168,15 +183,10 @@ impl Encrypt for Tls {
     }
 }
 
-/// The broker's certificate, which browsers get without being asked for one of theirs.
+/// The certificate, which browsers get without being asked for one of theirs.
 fn encryption(config: &Config) -> Result<Encryption, Stop> {
-    let missing = || Stop::Other(io::Error::other("console.listen.https needs broker.tls"));
-    let settings = config.tls.clone().ok_or_else(missing)?;
-    let settings = TlsSettings {
-        client_ca: None,
-        ..settings
-    };
-    Encryption::load(settings).map_err(|error| Stop::Other(io::Error::other(error)))
+    Encryption::load(config.certificate.clone())
+        .map_err(|error| Stop::Other(io::Error::other(error)))
 }
 
 /// A port on all addresses is one socket for both kinds of addresses, where there are both.
@@ -212,15 +222,4 @@ fn told(address: SocketAddr) -> SocketAddr {
         true => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
         false => address,
     }
-}
-
-/// The name of this machine, with and without `.local`.
-fn own_names() -> Vec<String> {
-    let name = rustix::system::uname();
-    let name = name.nodename().to_string_lossy().into_owned();
-    let short = name.split('.').next().unwrap_or_default().to_owned();
-    let mut names = vec![format!("{short}.local"), short, name];
-    names.retain(|name| !name.is_empty() && name != ".local");
-    names.dedup();
-    names
 }

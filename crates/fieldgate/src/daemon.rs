@@ -22,14 +22,15 @@ use std::time::Duration;
 
 use fieldgate_bridge::show::counted;
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
-use fieldgate_console::Logs;
+use fieldgate_console::{Console, Logs};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args;
 use crate::backup;
-use crate::console::{self, Asked, Desk, Reloaded};
+use crate::certificates::Keeper;
+use crate::console::{self, Asked, Desk, Notice, Reloaded};
 use crate::control::{
     self,
     server::{Buses, Control},
@@ -52,6 +53,8 @@ const BROKER_END: Duration = Duration::from_secs(5);
 /// How often the users file is looked at. Polling needs no descriptor, survives every way of
 /// replacing a file, and costs one system call.
 const USERS_LOOK: Duration = Duration::from_secs(2);
+/// How often it is looked whether the certificate has to be renewed: a new address of this machine gets into it.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// From one line about the devices to the next.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -95,10 +98,10 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     };
     let (path, state) = (wanted.path.as_path(), wanted.state(args.state.clone()));
     let state = state.as_deref();
-    let (config, desk, mut signals) = begin(&wanted, state)?;
+    let (config, desk, mut signals, board) = begin(&wanted, state)?;
     let mut doors = Access::new(&config, path);
     let (mut broker, listeners) = listen::open(&config, state)?;
-    let console = console::open(&config)?;
+    let console = console::open(&config, &desk)?;
     let link = broker.link(&config.gateway);
     let publisher = Publisher::new(link.clone(), &config);
     introduce(&publisher, &link, &config)?;
@@ -127,14 +130,8 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let console = console::start(
-        console,
-        &plant,
-        &broker,
-        doors.known(),
-        (&desk, &buses),
-        logs,
-    )?;
+    let around = (&desk, &buses);
+    let console = console::start(console, &plant, &broker, doors.known(), around, logs)?;
     signals.notifier.ready();
 
     let mut parts = Parts {
@@ -143,6 +140,8 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
         doors: &mut doors,
         uplinks: &mut uplinks,
         desk: &desk,
+        board,
+        console: console.as_ref(),
     };
     serve(&mut signals, &broker, &mut parts, &changed, &buses, &wanted).await;
 
@@ -160,7 +159,10 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
 }
 
 /// Reads the configuration, after a restore that may have to be ended.
-fn begin(wanted: &Wanted, state: Option<&Path>) -> Result<(config::Config, Desk, Signals), Stop> {
+fn begin(
+    wanted: &Wanted,
+    state: Option<&Path>,
+) -> Result<(config::Config, Desk, Signals, Board), Stop> {
     let path = wanted.path.as_path();
     take_over_restored(path, state);
     let text = console::read(path);
@@ -168,7 +170,13 @@ fn begin(wanted: &Wanted, state: Option<&Path>) -> Result<(config::Config, Desk,
     let (desk, asked) = Desk::new(path, state);
     text.into_iter().for_each(|text| desk.runs(text));
     let signals = Signals::new(asked).map_err(Stop::Other)?;
-    Ok((config, desk, signals))
+    let mut board = Board {
+        keeper: Keeper::new(path, &config),
+        notice: Notice::new(&config),
+    };
+    // Before somebody listens with the certificate.
+    board.keeper.look();
+    Ok((config, desk, signals, board))
 }
 
 /// Ends what a restore began. What cannot be ended is no reason not to serve.
@@ -230,6 +238,28 @@ struct Parts<'a> {
     doors: &'a mut Access,
     uplinks: &'a mut Uplinks,
     desk: &'a Desk,
+    board: Board,
+    console: Option<&'a Console>,
+}
+
+/// What is done for the board itself: its certificate, and what a person there is told.
+struct Board {
+    keeper: Keeper,
+    notice: Notice,
+}
+
+impl Parts<'_> {
+    /// Makes or renews the certificate when it is time.
+    async fn keep_certificate(&mut self) {
+        let mut keeper = self.board.keeper.clone();
+        let work = move || (keeper.look(), keeper);
+        if let Ok((is_new, keeper)) = tokio::task::spawn_blocking(work).await {
+            self.board.keeper = keeper;
+            if is_new {
+                self.desk.renewed().notify_one();
+            }
+        }
+    }
 }
 
 /// Returns when the daemon shall end.
@@ -247,6 +277,8 @@ async fn serve(
     let mut tick = tokio::time::interval(interval);
     let mut look = tokio::time::interval(USERS_LOOK);
     let mut count = tokio::time::interval(stats::LOOK);
+    let mut renew = tokio::time::interval(CERTIFICATE_LOOK);
+    let renewed = parts.desk.renewed();
     let (mut has_changed, mut next_status) = (false, Instant::now());
     let mut is_keeping = true;
     loop {
@@ -267,7 +299,10 @@ async fn serve(
             _ = look.tick() => {
                 parts.doors.look(broker).await;
                 parts.uplinks.publish().await;
+                parts.board.notice.tell(parts.console);
             }
+            _ = renew.tick() => parts.keep_certificate().await,
+            () = renewed.notified() => broker.reload_certificates(),
             _ = count.tick() => {
                 parts.supervisor.publish_counters();
                 has_changed |= broker.is_keeping() != is_keeping;

@@ -5,6 +5,7 @@
 
 mod args;
 mod backup;
+mod certificates;
 mod clock;
 mod commands;
 mod console;
@@ -17,6 +18,7 @@ mod output;
 mod provision;
 mod serial;
 mod stop;
+mod tokens;
 mod tools;
 mod update;
 mod uplinks;
@@ -78,6 +80,8 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Restore(wanted) => backup::take(&wanted),
         Command::Update(update) => update::act(&update),
         Command::User(user) => users::act(&user),
+        Command::Token(command) => tokens::act(&command),
+        Command::Certificate(command) => certificates::act(&command),
         Command::Uplink(uplink) => block_on(tools::uplink::act(&uplink)),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
         Command::Read(read) => block_on(tools::registers::read(&read)),

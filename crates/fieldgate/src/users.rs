@@ -29,6 +29,16 @@ pub(crate) fn act(command: &args::User) -> Result<(), Stop> {
     }
 }
 
+impl From<ConsoleRole> for Role {
+    fn from(role: ConsoleRole) -> Self {
+        match role {
+            ConsoleRole::View => Self::View,
+            ConsoleRole::Operate => Self::Operate,
+            ConsoleRole::Admin => Self::Admin,
+        }
+    }
+}
+
 fn add(add: &AddUser) -> Result<(), Stop> {
     let NamedUser { name, file } = &add.user.user;
     config::check_user_name(name).map_err(Stop::Usage)?;
@@ -40,15 +50,12 @@ fn add(add: &AddUser) -> Result<(), Stop> {
     let locked = Locked::new(&path).map_err(Stop::Other)?;
     let mut users = read_or_new(&path)?;
     is_free(&users, name)?;
-    let role = add.console.map(|role| match role {
-        ConsoleRole::View => Role::View,
-        ConsoleRole::Operate => Role::Operate,
-        ConsoleRole::Admin => Role::Admin,
-    });
+    let role = add.console.map(Role::from);
     let user = User {
         password,
         rules,
         role,
+        ..User::default()
     };
     let told = described(&user);
     users.named.insert(name.clone(), user);
@@ -94,7 +101,8 @@ fn list(file: &UsersFile) -> Result<(), Stop> {
     Ok(())
 }
 
-fn locate(file: &UsersFile) -> Result<PathBuf, Stop> {
+/// The users file that a command line means.
+pub(crate) fn locate(file: &UsersFile) -> Result<PathBuf, Stop> {
     if let Some(file) = &file.file {
         return Ok(file.clone());
     }

@@ -24,6 +24,8 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Attack {
     pub mqtt: SocketAddr,
     pub websocket: SocketAddr,
+    /// Web pages.
+    pub console: SocketAddr,
     /// Where it comes from, unless its input says otherwise.
     pub from: Ipv4Addr,
     /// Packets, connections or rounds that the broker took, by whatever the input counts.
@@ -197,8 +199,8 @@ impl Attacker {
     }
 
     /// Lets it loose.
-    pub fn begin(&mut self, mqtt: u16, websocket: u16) -> io::Result<()> {
-        writeln!(self.input, "{mqtt} {websocket}")
+    pub fn begin(&mut self, (mqtt, websocket, console): (u16, u16, u16)) -> io::Result<()> {
+        writeln!(self.input, "{mqtt} {websocket} {console}")
     }
 
     /// Waits until its time is over. Returns what it says that it did.
@@ -243,13 +245,16 @@ pub fn run(name: &str, seconds: u64, from: Ipv4Addr) -> io::Result<()> {
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
     let mut ports = line.split_whitespace().map(str::parse::<u16>);
-    let (Some(Ok(mqtt)), Some(Ok(websocket))) = (ports.next(), ports.next()) else {
+    let [mqtt, websocket, console] = [(); 3].map(|()| ports.next());
+    let (Some(Ok(mqtt)), Some(Ok(websocket)), Some(Ok(console))) = (mqtt, websocket, console)
+    else {
         return Ok(()); // The bench has ended.
     };
     begun.store(true, Ordering::Relaxed);
     let attack = Arc::new(Attack {
         mqtt: (Ipv4Addr::LOCALHOST, mqtt).into(),
         websocket: (Ipv4Addr::LOCALHOST, websocket).into(),
+        console: (Ipv4Addr::LOCALHOST, console).into(),
         from,
         steps,
         failed: AtomicU64::new(0),

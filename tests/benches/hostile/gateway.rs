@@ -26,6 +26,7 @@ pub struct Setup<'a> {
     pub group: Option<&'a Group>,
     port: u16,
     websocket: u16,
+    console: u16,
 }
 
 /// A running one.
@@ -52,6 +53,7 @@ impl<'a> Setup<'a> {
             group,
             port: free_port()?,
             websocket: free_port()?,
+            console: free_port()?,
         };
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
         std::os::unix::fs::symlink(config.join("types"), this.folder.join("types"))?;
@@ -101,6 +103,7 @@ impl<'a> Setup<'a> {
             "poll: 500ms, publish: every_poll",
         )?;
         replace("every: 2s", "every: 500ms")?;
+        replace("127.0.0.1:8180", &format!("127.0.0.1:{}", self.console))?;
         if self.needs == Needs::Users {
             replace("allow_anonymous: true", "allow_anonymous: false")?;
         }
@@ -150,8 +153,9 @@ impl<'a> Setup<'a> {
         Process::spawn(command, self.port).map(Gateway)
     }
 
-    pub fn ports(&self) -> (u16, u16) {
-        (self.port, self.websocket)
+    /// Those of MQTT, of WebSockets and of the web console.
+    pub fn ports(&self) -> (u16, u16, u16) {
+        (self.port, self.websocket, self.console)
     }
 
     fn log_file(&self) -> PathBuf {

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::attack::Attack;
-use crate::{bus, door, memory, retained, sessions, turns};
+use crate::{bus, door, memory, pages, retained, sessions, turns};
 
 /// A row of the table.
 pub struct Input {
@@ -80,4 +80,8 @@ pub const ALL: &[Input] = &[
         door::connections,
     ),
     needs("B15 waves", Needs::Rest, retained::waves),
+    input("console: slow heads", pages::slow_heads),
+    input("console: 1,000 half-open", pages::half_open),
+    input("console: cut uploads", pages::cut_uploads),
+    needs("console: wrong logins", Needs::Users, pages::logins),
 ];

@@ -11,6 +11,7 @@ mod good;
 mod group;
 mod inputs;
 mod memory;
+mod pages;
 mod retained;
 mod sessions;
 mod turns;
@@ -107,6 +108,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let targets = Targets { budget };
     let mut notes = vec![];
     let (mut missed, mut rows) = (0, 0);
+    let mut quiet = None;
     for (number, input) in inputs::ALL.iter().enumerate() {
         let wanted = |name: &String| input.name.contains(name.as_str());
         if !args.inputs.is_empty() && !args.inputs.iter().any(wanted) {
@@ -124,8 +126,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(figures) => {
                 let verdict = targets.missed(&figures);
                 missed += usize::from(!verdict.is_empty());
+                let quiet = quiet.get_or_insert((figures.p99, figures.slowest.1));
+                let ratios = (figures.p99 / quiet.0, figures.slowest.1 / quiet.1);
                 println!("{}", figures.line(input.name, &verdict));
-                notes.push(format!("{}: {}", input.name, figures.notes.join("; ")));
+                notes.push(format!(
+                    "{}: {}; p99 {:.2}, pace {:.2} of the first row",
+                    input.name,
+                    figures.notes.join("; "),
+                    ratios.0,
+                    ratios.1
+                ));
             }
             Err(error) => {
                 missed += 1;
@@ -224,9 +234,8 @@ impl Row<'_> {
             ..Figures::default()
         };
         let logged = setup.logged();
-        let (mqtt, websocket) = setup.ports();
         let begin = Instant::now();
-        attacker.begin(mqtt, websocket)?;
+        attacker.begin(setup.ports())?;
         let done = attacker.finish()?;
         figures.notes.push(done);
         let end = Instant::now();

@@ -9,8 +9,8 @@ use tokio_rustls::server::TlsStream;
 use super::tls::{Certificates, TlsError};
 use crate::endpoint::TlsSettings;
 
-/// How often certificates are looked at, when there are connections.
-const LOOK: Duration = Duration::from_secs(30);
+/// How often certificates are looked at, when there are connections: who has just replaced one sees it.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Encryption of another listener of this program. It reads its files again when they change.
 #[derive(Debug)]

@@ -133,6 +133,7 @@ fn many_logins_at_once_do_not_delay_connected_clients() {
             password: Some(hash()),
             rules: None,
             role: None,
+            ..User::default()
         };
         (format!("user{number}"), user)
     };

@@ -57,10 +57,6 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
              \"[::1]:8080\", found 80.5",
         ),
         (
-            format!("{USERS}console: {{listen: {{https: 443}}}}"),
-            "3:20: console.listen.https: needs broker.tls with a certificate and a key",
-        ),
-        (
             "console: {listen: {unix: sock}}".to_owned(),
             "2:26: console.listen.unix: invalid value \"sock\"; expected the whole path of a socket such as \
              \"/run/fieldgate/console.sock\"",
@@ -82,6 +78,9 @@ fn what_does_not_fit_a_console_is_said_at_its_place() {
             .collect();
         assert_eq!(found.join("\n"), want, "{text}");
     }
+    // The gateway makes a certificate if there is none.
+    let own = load("version: 1\nconsole: {listen: {https: 443}}\n", &[]).unwrap();
+    assert!(own.certificate.certificate.ends_with("broker.pem"));
     let redirect = "broker: {users: u.yaml, tls: {certificate: a, key: b}}\nconsole: {listen: {http: 80, https: 443}}";
     assert!(load(&format!("version: 1\n{redirect}\n"), &[]).is_ok());
 }

@@ -16,6 +16,7 @@ const HEAD: &str = "\
 # a change over within two seconds; a file with mistakes changes nothing and is in its log.
 #
 # console: what the user may do in the web console: view, operate (write to points) or admin; without it nothing.
+# tokens: what scripts show to the console to be taken for the user, as SHA-256; `fieldgate token` makes them.
 # rules: of those that match a topic, the first that says something about reading or writing decides;
 #        what no rule permits is refused. Without `rules` a user may do everything.
 #        access is read, write, readwrite or deny; in topic, %c is the client identifier and %u the user name.
@@ -109,7 +110,8 @@ pub fn read_or_new(path: &Path) -> Result<Users, Report> {
     }
 }
 
-/// Sets the password of a user; one that is new may do everything.
+/// Sets the password of a user. One that is new may do everything over MQTT, and, if no other user has a role in the
+/// console, everything there.
 ///
 /// # Errors
 ///
@@ -118,8 +120,13 @@ pub fn set_password(path: &Path, name: &str, password: &[u8]) -> Result<(), NotS
     let hash = PasswordHash::of(password).map_err(|error| NotSet::Password(error.to_string()))?;
     let locked = Locked::new(path).map_err(NotSet::System)?;
     let mut users = read_or_new(path).map_err(NotSet::Mistakes)?;
+    let is_first = users.named.values().all(|user| user.role.is_none());
+    let is_new = !users.named.contains_key(name);
     let user = users.named.entry(name.to_owned()).or_default();
     user.password = Some(hash);
+    if is_new && is_first {
+        user.role = Some(Role::Admin);
+    }
     locked.write(&users).map_err(NotSet::System)
 }
 
@@ -146,6 +153,7 @@ pub fn found(path: &Path, name: &str, password: &[u8]) -> Result<Users, NotSet> 
         password: Some(hash),
         rules: None,
         role: Some(Role::Admin),
+        ..User::default()
     };
     users.named.insert(name.to_owned(), user);
     locked.write(&users).map_err(NotSet::System)?;

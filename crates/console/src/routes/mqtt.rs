@@ -93,7 +93,7 @@ pub(crate) async fn publish(
         retain: given.retain,
     };
     let (user, address, topic) = (session.holder.name(), peer.to_string(), sent.topic.clone());
-    let done = app.around.messages.send(user, sent).await;
+    let done = app.around.messages.send(session.holder.user(), sent).await;
     done.map_err(|text| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", text))?;
     log::info!(
         USER = user, REMOTE = address.as_str();

@@ -165,7 +165,7 @@ pub(crate) async fn one(
         options: shown::options(point),
         may_write: point.writable
             && may_operate(&session)
-            && accounts.may_write(session.holder.name(), name, wanted),
+            && accounts.may_write(session.holder.user(), name, wanted),
         step_seconds: trends.step(),
         trend: trends.point(name, place),
     };

@@ -59,7 +59,7 @@ fn told<'a>(app: &'a App, peer: Peer, session: Option<&'a Session>) -> Who<'a> {
         gateway: &app.settings.gateway,
         version,
         way,
-        user: session.map(|session| session.holder.name()),
+        user: session.map(|session| session.holder.user()),
         role: session.map(|session| session.account.role.name()),
         plain: !peer.is_secure && !peer.is_local(),
     }
@@ -132,7 +132,7 @@ fn too_often(seconds: u64) -> Problem {
 }
 
 async fn authenticate(app: &App, peer: Peer, given: &Credentials) -> Result<Account, Problem> {
-    let address = peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = counted(peer);
     let password = given.password.as_bytes();
     let accounts = &app.around.accounts;
     let found = accounts.authenticate(&given.user, password, address).await;
@@ -154,6 +154,25 @@ async fn authenticate(app: &App, peer: Peer, given: &Credentials) -> Result<Acco
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).after(1))
         }
     }
+}
+
+/// What is told who shows a token that is not taken.
+pub(crate) async fn wrong_token(app: &App, peer: Peer) -> Problem {
+    match app.around.accounts.refuse(counted(peer)) {
+        Refusal::TooOften => too_often(10),
+        Refusal::Wrong | Refusal::Busy => {
+            let address = peer.to_string();
+            log::warn!(REMOTE = address.as_str(); "the console: {address}: a wrong token");
+            tokio::time::sleep(THINK).await;
+            let text = "the token is wrong, was removed, or has ended";
+            Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", text)
+        }
+    }
+}
+
+/// The address whose failures are counted.
+fn counted(peer: Peer) -> IpAddr {
+    peer.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// Opens a session, and says so.

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use tower_service::Service;
 
 use super::*;
-use crate::accounts::{Account, Accounts, Refusal, UserChange, UserView, Way};
+use crate::accounts::{Account, Accounts, Bearer, Refusal, TokenView, UserChange, UserView, Way};
 use crate::files::NotDone;
 use crate::house::{Figure, FigureKind, House};
 use crate::later::Later;
@@ -20,14 +20,16 @@ use crate::logs::Logs;
 use crate::{Around, Settings};
 
 mod access;
+mod certificates;
 mod files;
 mod mqtt;
 mod reading;
+mod tokens;
 mod tools;
 
-/// Users of a test: name, password, role.
+/// Users of a test: name, password, role; and whether a code does instead.
 #[derive(Default)]
-struct People(Mutex<Vec<(String, String, Role)>>, bool);
+struct People(Mutex<Vec<(String, String, Role)>>, bool, tokens::Kept);
 
 impl Accounts for People {
     fn way(&self) -> Way {
@@ -77,6 +79,7 @@ impl Accounts for People {
             role: Some(*role),
             rules: None,
             has_password: true,
+            tokens: self.2.of(name),
         });
         told.collect()
     }
@@ -99,6 +102,47 @@ impl Accounts for People {
             Err(NotDone::Missing)
         };
         Box::pin(std::future::ready(done))
+    }
+
+    fn bearer(&self, text: &str) -> Option<Bearer> {
+        self.bearer_of(&tokens::key(text))
+    }
+
+    fn bearer_of(&self, key: &[u8; 32]) -> Option<Bearer> {
+        let (user, token, role) = self.2.find(key)?;
+        let account = self.account(&user)?;
+        let role = account.role.min(role);
+        let account = Account { role, ..account };
+        Some(Bearer {
+            key: *key,
+            user,
+            token,
+            account,
+        })
+    }
+
+    fn refuse(&self, _: IpAddr) -> Refusal {
+        self.2.refuse()
+    }
+
+    fn add_token<'a>(
+        &'a self,
+        user: &'a str,
+        token: &'a str,
+        role: Role,
+        _: Option<&'a str>,
+    ) -> Later<'a, Result<String, NotDone>> {
+        let made = self.account(user).ok_or(NotDone::Missing);
+        Box::pin(std::future::ready(
+            made.map(|_| self.2.add(user, token, role)),
+        ))
+    }
+
+    fn remove_token<'a>(&'a self, user: &'a str, token: &'a str) -> Later<'a, Result<(), NotDone>> {
+        let done = self.2.remove(user, token);
+        Box::pin(std::future::ready(
+            done.then_some(()).ok_or(NotDone::Missing),
+        ))
     }
 
     fn may_write(&self, _: &str, _: &str, point: &str) -> bool {
@@ -141,7 +185,11 @@ struct Bench {
 fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
     let people = people.iter();
     let people = people.map(|(name, password, role)| ((*name).into(), (*password).into(), *role));
-    let people = Arc::new(People(Mutex::new(people.collect()), by_code));
+    let people = Arc::new(People(
+        Mutex::new(people.collect()),
+        by_code,
+        tokens::Kept::default(),
+    ));
     let plant = Plant::default();
     let around = Around {
         plant: plant.clone(),
@@ -150,6 +198,7 @@ fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
         messages: Arc::new(mqtt::Post),
         tools: Arc::new(tools::Bag),
         files: Arc::new(files::Shelf::default()),
+        certificates: Arc::new(certificates::Drawer::default()),
         house: Arc::new(Home),
     };
     let settings = Settings {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::setup;
-use crate::accounts::{Role, RuleView, UserChange, UserView};
+use crate::accounts::{Role, RuleView, TokenView, UserChange, UserView};
 use crate::answer::Json;
 use crate::app::App;
 use crate::peer::Peer;
@@ -28,6 +28,27 @@ struct Shown {
     password: bool,
     /// None for everything.
     rules: Option<Vec<RuleView>>,
+    tokens: Vec<ShownToken>,
+}
+
+#[derive(Serialize)]
+struct ShownToken {
+    token: String,
+    console: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    is_over: bool,
+}
+
+impl From<TokenView> for ShownToken {
+    fn from(token: TokenView) -> Self {
+        Self {
+            token: token.name,
+            console: token.role.name(),
+            until: token.until,
+            is_over: token.is_over,
+        }
+    }
 }
 
 impl From<UserView> for Shown {
@@ -37,6 +58,7 @@ impl From<UserView> for Shown {
             console: user.role.map(Role::name),
             password: user.has_password,
             rules: user.rules,
+            tokens: user.tokens.into_iter().map(ShownToken::from).collect(),
         }
     }
 }
@@ -73,7 +95,7 @@ struct Given {
     rules: Option<Option<Vec<RuleView>>>,
 }
 
-fn role(name: &str) -> Result<Role, Problem> {
+pub(super) fn role(name: &str) -> Result<Role, Problem> {
     let all = [Role::View, Role::Operate, Role::Admin];
     let found = all.into_iter().find(|role| role.name() == name);
     found.ok_or_else(|| Problem::bad("console: expected one of: view, operate, admin, or null"))

@@ -64,7 +64,8 @@ pub(crate) async fn write(
     let place =
         place.ok_or_else(|| Problem::missing(format!("{device} has no point \"{point}\"")))?;
     let user = session.holder.name();
-    if !app.around.accounts.may_write(user, device, point) {
+    let accounts = &app.around.accounts;
+    if !accounts.may_write(session.holder.user(), device, point) {
         let text = "a rule of the users file denies this user to write here";
         return Err(Problem::new(StatusCode::FORBIDDEN, "denied", text));
     }

@@ -9,6 +9,7 @@ const parts = {
   tools: { role: "operate", load: () => import("./tools.js") },
   mqtt: { role: "admin", load: () => import("./mqtt.js") },
   users: { role: "admin", load: () => import("./users.js") },
+  certificates: { role: "admin", load: () => import("./certificates.js") },
   backup: { role: "admin", load: () => import("./backup.js") },
 };
 

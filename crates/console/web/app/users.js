@@ -4,6 +4,7 @@ import { html, useState } from "../vendor/htm-preact.js";
 import { ask, get } from "./api.js";
 import { Dialog } from "./change.js";
 import { count, t } from "./i18n.js";
+import { Tokens } from "./tokens.js";
 import { Failed, usePolled } from "./ui.js";
 
 const roles = ["", "view", "operate", "admin"];
@@ -24,14 +25,14 @@ export default function Users({ who }) {
     <p class="count" role="status">${count("users.count", data.items.length)}</p>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("system.users")}><table><thead><tr><th scope="col">${t("user")}</th><th scope="col">${t("users.console")}</th><th scope="col">${t("users.mqtt")}</th><th></th></tr></thead>
       <tbody>${data.items.map((user) => html`<tr key=${user.user}><th scope="row">${user.user} ${user.user === who.user ? html`<span class="muted">${t("users.you")}</span>` : null}</th>
-        <td>${user.console ? t(`role.${user.console}`) : "—"}${user.password ? null : html` <span class="tag">${t("users.certificate")}</span>`}</td>
+        <td>${user.console ? t(`role.${user.console}`) : "—"}${user.password ? null : html` <span class="tag">${t("users.certificate")}</span>`}${user.tokens.length ? html` <span class="muted">${count("tokens.count", user.tokens.length)}</span>` : null}</td>
         <td class="says">${user.rules === null ? t("users.everything") : !user.rules.length ? t("users.nothing")
           : user.rules.map((rule) => html`<div><code>${rule.topic}</code> <span class="muted">${t(`users.${rule.access}`)}</span></div>`)}</td>
         <td><button onClick=${() => setEdited({ ...user, isNew: false })} aria-label=${t("users.edit", { user: user.user })}>${t("users.change")}</button></td></tr>`)}</tbody></table></div>
-    ${edited ? html`<${Edit} key=${edited.user} user=${edited} who=${who} done=${done} close=${() => setEdited(null)} />` : null}`;
+    ${edited ? html`<${Edit} key=${edited.user} user=${edited} who=${who} done=${done} changed=${() => setRound(round + 1)} close=${() => setEdited(null)} />` : null}`;
 }
 
-function Edit({ user, who, done, close }) {
+function Edit({ user, who, done, changed, close }) {
   const [all, setAll] = useState(user.rules === null || user.isNew);
   const [rules, setRules] = useState(user.rules || []);
   const [role, setRole] = useState(user.console || "");
@@ -76,5 +77,6 @@ function Edit({ user, who, done, close }) {
       <${Failed} problem=${told(problem)} />
       <div class="buttons">${user.isNew || user.user === who.user ? null : isSure ? html`<button type="button" class="main danger" disabled=${isBusy} onClick=${() => run(() => ask(path(user.user), { method: "DELETE" }))}>${t("users.really", { user: user.user })}</button>`
           : html`<button type="button" onClick=${() => setSure(true)}>${t("users.remove")}</button>`}
-        <span class="grow"></span><button type="button" onClick=${close}>${t("cancel")}</button><button class="main" disabled=${isBusy}>${t(isBusy ? "door.wait" : "users.save")}</button></div></form><//>`;
+        <span class="grow"></span><button type="button" onClick=${close}>${t("cancel")}</button><button class="main" disabled=${isBusy}>${t(isBusy ? "door.wait" : "users.save")}</button></div></form>
+    ${user.isNew || !user.console ? null : html`<${Tokens} user=${user} changed=${changed} />`}<//>`;
 }

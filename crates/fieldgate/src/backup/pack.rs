@@ -187,7 +187,7 @@ fn named(path: &Path, parts: &mut Parts) -> Result<(), Stop> {
 }
 
 /// The place of a named file in the folder of the configuration, if it is there.
-pub(super) fn inside(config: &Path, file: &NamedFile) -> Option<String> {
+pub(crate) fn inside(config: &Path, file: &NamedFile) -> Option<String> {
     let folder = files::folder(config);
     let own = match file.path.is_absolute() {
         true => {

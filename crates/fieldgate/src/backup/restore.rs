@@ -1,8 +1,6 @@
 //! Takes a backup back: everything is looked at before anything is replaced, and then all of it is.
 //!
-//! The new files are made ready in a folder beside the old ones, `.restore`, and checked there as `check` does. Then
-//! the folder gets the name `.restored`, which is the moment that counts: after it this program moves the files to
-//! their places, or, after a loss of power, the next start of the gateway does.
+//! The new files are made ready beside the old ones, checked there as `check` does, and moved by `swap`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,18 +11,13 @@ use std::path::{Path, PathBuf};
 use fieldgate_bridge_gpio::count_store::{Counts, Folder, Store};
 use fieldgate_config::{self as config, Report};
 
+use super::swap::{self, FILES, NEW, clear, finish, sync_all};
 use super::tar::{self, Entry};
 use super::{ABOUT, About, CONFIG, COUNTS, FORMAT, GPIO, MAIN, SEALED, TYPES, UNPACKED_MAX};
 use super::{files, pack, seal};
 use crate::kinds::KINDS;
 use crate::stop::Stop;
 
-/// Where files are made ready, and what it is called when they are.
-const NEW: &str = ".restore";
-const READY: &str = ".restored";
-/// Below it, the files; beside them, the list of those that are moved.
-const FILES: &str = "files";
-const LIST: &str = "list";
 /// Where restored counts are made ready, where they wait for the next start, and where those of before stay then.
 const GPIO_NEW: &str = "gpio.restore";
 const GPIO_READY: &str = "gpio.restored";
@@ -126,10 +119,7 @@ pub(crate) fn restore(
         if let Some(state) = state.filter(|_| !opened.counts.is_empty()) {
             stage_counts(state, &opened.counts)?;
         }
-        sync_all(&new)?;
-        fs::rename(&new, folder.join(READY))?;
-        lock.sync_all()?;
-        finish(config)?;
+        swap::commit(config, &lock, &moved)?;
         Ok(moved)
     });
     let cleared = clear(&new);
@@ -268,8 +258,6 @@ fn prepare(opened: &Opened, config: &Path, new: &Path) -> Result<Vec<String>, Re
     }
     complete(&ready, config, &own)?;
     config::load_with_files(&staged, KINDS).map_err(|report| told(&report, &ready, config))?;
-    let list = serde_json::to_vec(&moved).map_err(io::Error::from)?;
-    files::write_new(&new.join(LIST), config, &list, 0o600)?;
     Ok(moved)
 }
 
@@ -326,51 +314,6 @@ fn told(report: &Report, ready: &Path, config: &Path) -> Refused {
         );
     }
     Refused::Config(moved)
-}
-
-/// Moves files to their places that a restore has made ready, if there are any.
-///
-/// # Errors
-///
-/// The system's. The rest is moved the next time.
-pub(crate) fn finish(config: &Path) -> io::Result<()> {
-    let folder = files::folder(config);
-    let ready = folder.join(READY);
-    if !ready.is_dir() {
-        return Ok(());
-    }
-    let list = files::read(&ready.join(LIST), tar::FILE_MAX)?;
-    let list: Vec<String> = serde_json::from_slice(&list)?;
-    for place in &list {
-        let (from, to) = (ready.join(FILES).join(place), folder.join(place));
-        if from.exists() {
-            fs::create_dir_all(files::folder(&to))?;
-            fs::rename(&from, &to).map_err(|error| files::about(&to, &error))?;
-            File::open(files::folder(&to))?.sync_all()?;
-        }
-    }
-    fs::remove_dir_all(&ready)?;
-    log::info!("a backup was restored: {}", list.join(", "));
-    Ok(())
-}
-
-/// Removes a folder; one that is not there is as good.
-fn clear(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files::about(path, &error)),
-        _ => Ok(()),
-    }
-}
-
-/// Syncs a folder and what is below it; the files were.
-fn sync_all(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?.path();
-        if entry.is_dir() {
-            sync_all(&entry)?;
-        }
-    }
-    File::open(path)?.sync_all()
 }
 
 /// Makes counts ready for the next start.

@@ -5,14 +5,16 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fieldgate_broker::{Door, NotLetIn, Role as BrokerRole};
+use fieldgate_broker::{Door, NotLetIn};
 use fieldgate_config::users_file;
 use fieldgate_console::{
-    Account, Accounts, Later, NotDone, Refusal, Role, UserChange, UserView, Way,
+    Account, Accounts, Bearer, Later, NotDone, Refusal, Role, UserChange, UserView, Way,
 };
 use fieldgate_model::Topics;
 
 use super::people;
+use crate::certificates::now;
+use crate::tokens;
 
 /// What is known of the users now. Clones are the same.
 #[derive(Clone, Debug)]
@@ -82,11 +84,7 @@ impl Users {
 
     async fn login(&self, user: &str, password: &[u8], peer: IpAddr) -> Result<Account, Refusal> {
         let proven = self.door.authenticate(user, password, peer).await;
-        proven.map_err(|refused| match refused {
-            NotLetIn::Wrong => Refusal::Wrong,
-            NotLetIn::TooOften => Refusal::TooOften,
-            NotLetIn::Busy => Refusal::Busy,
-        })?;
+        proven.map_err(refusal)?;
         self.account(user).ok_or(Refusal::Wrong)
     }
 
@@ -105,19 +103,35 @@ impl Users {
     }
 }
 
+fn refusal(refused: NotLetIn) -> Refusal {
+    match refused {
+        NotLetIn::Wrong => Refusal::Wrong,
+        NotLetIn::TooOften => Refusal::TooOften,
+        NotLetIn::Busy => Refusal::Busy,
+    }
+}
+
+fn not_done(not_done: tokens::NotDone) -> NotDone {
+    match not_done {
+        tokens::NotDone::Missing(_) => NotDone::Missing,
+        tokens::NotDone::Refused(text) => NotDone::Refused(text),
+        tokens::NotDone::System(error) => NotDone::Failed(error.to_string()),
+    }
+}
+
 impl Users {
     /// Changes the file, and knows what it says from then on.
-    async fn edit(
+    async fn edit<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Path) -> Result<fieldgate_broker::Users, NotDone> + Send + 'static,
-    ) -> Result<(), NotDone> {
+        work: impl FnOnce(&Path) -> Result<(T, fieldgate_broker::Users), NotDone> + Send + 'static,
+    ) -> Result<T, NotDone> {
         let file = self.known.file();
         let path = file.clone();
         let done = tokio::task::spawn_blocking(move || work(&path)).await;
-        let users = done.map_err(|error| NotDone::Failed(error.to_string()))??;
+        let (made, users) = done.map_err(|error| NotDone::Failed(error.to_string()))??;
         // The broker knows them when the file is looked at the next time.
         self.known.set(&users, Some(&file));
-        Ok(())
+        Ok(made)
     }
 }
 
@@ -135,11 +149,7 @@ impl Accounts for Users {
     fn account(&self, user: &str) -> Option<Account> {
         let state = self.known.lock();
         let user = state.users.named.get(user)?;
-        let role = match user.role? {
-            BrokerRole::View => Role::View,
-            BrokerRole::Operate => Role::Operate,
-            BrokerRole::Admin => Role::Admin,
-        };
+        let role = people::role_of(user.role?);
         let password = user.password.as_ref().map(|hash| hash.as_str());
         Some(Account {
             role,
@@ -156,6 +166,50 @@ impl Accounts for Users {
         Box::pin(self.login(user, password, peer))
     }
 
+    fn bearer(&self, text: &str) -> Option<Bearer> {
+        self.bearer_of(&tokens::digest_of(text)?)
+    }
+
+    fn bearer_of(&self, key: &[u8; 32]) -> Option<Bearer> {
+        let state = self.known.lock();
+        let (user, token, role) = tokens::find(&state.users, key, now())?;
+        Some(Bearer {
+            key: *key,
+            user: user.to_owned(),
+            token: token.to_owned(),
+            account: Account {
+                role: people::role_of(role),
+                stamp: 0,
+            },
+        })
+    }
+
+    fn refuse(&self, peer: IpAddr) -> Refusal {
+        refusal(self.door.refuse(peer))
+    }
+
+    fn add_token<'a>(
+        &'a self,
+        user: &'a str,
+        token: &'a str,
+        role: Role,
+        until: Option<&'a str>,
+    ) -> Later<'a, Result<String, NotDone>> {
+        let (user, token) = (user.to_owned(), token.to_owned());
+        let (role, until) = (people::role_for(role), until.map(str::to_owned));
+        Box::pin(self.edit(move |file| {
+            tokens::add(file, &user, &token, role, until.as_deref()).map_err(not_done)
+        }))
+    }
+
+    fn remove_token<'a>(&'a self, user: &'a str, token: &'a str) -> Later<'a, Result<(), NotDone>> {
+        let (user, token) = (user.to_owned(), token.to_owned());
+        Box::pin(self.edit(move |file| {
+            let users = tokens::remove(file, &user, &token).map_err(not_done)?;
+            Ok(((), users))
+        }))
+    }
+
     fn found<'a>(&'a self, user: &'a str, password: &'a [u8]) -> Later<'a, Result<(), String>> {
         Box::pin(self.make(user, password))
     }
@@ -166,12 +220,12 @@ impl Accounts for Users {
 
     fn set<'a>(&'a self, user: &'a str, change: UserChange) -> Later<'a, Result<(), NotDone>> {
         let user = user.to_owned();
-        Box::pin(self.edit(move |file| people::set(file, &user, &change)))
+        Box::pin(self.edit(move |file| Ok(((), people::set(file, &user, &change)?))))
     }
 
     fn remove<'a>(&'a self, user: &'a str) -> Later<'a, Result<(), NotDone>> {
         let user = user.to_owned();
-        Box::pin(self.edit(move |file| people::remove(file, &user)))
+        Box::pin(self.edit(move |file| Ok(((), people::remove(file, &user)?))))
     }
 
     fn may_write(&self, user: &str, device: &str, point: &str) -> bool {

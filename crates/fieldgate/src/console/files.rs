@@ -12,7 +12,7 @@ use fieldgate_console::{
     Version,
 };
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::text::{read, tagged};
 use super::versions::Versions;
@@ -44,6 +44,7 @@ pub(crate) struct Desk {
     state: Option<PathBuf>,
     asks: mpsc::Sender<Asked>,
     running: Arc<Mutex<Text>>,
+    renewed: Arc<Notify>,
 }
 
 impl Desk {
@@ -59,6 +60,7 @@ impl Desk {
             state: state.map(Path::to_owned),
             asks,
             running: Arc::new(Mutex::new(text)),
+            renewed: Arc::default(),
         };
         (desk, asked)
     }
@@ -66,6 +68,11 @@ impl Desk {
     /// From now on this is the text that runs.
     pub(crate) fn runs(&self, text: Text) {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// Where the daemon hears that there is a new certificate.
+    pub(crate) fn renewed(&self) -> Arc<Notify> {
+        Arc::clone(&self.renewed)
     }
 
     /// The configuration's file.

@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
-use fieldgate_broker::{PasswordHash, Permission, Role as BrokerRole, Rule, User, Users};
+use fieldgate_broker::{
+    AccessToken, PasswordHash, Permission, Role as BrokerRole, Rule, User, Users,
+};
 use fieldgate_config::users_file::{self, Locked};
-use fieldgate_config::{self as config};
-use fieldgate_console::{NotDone, Role, RuleView, UserChange, UserView};
+use fieldgate_config::{self as config, Day};
+use fieldgate_console::{NotDone, Role, RuleView, TokenView, UserChange, UserView};
+
+use crate::certificates::now;
+use crate::tokens;
 
 /// The words for what a rule permits.
 const ACCESS: [(&str, Permission); 4] = [
@@ -14,28 +19,47 @@ const ACCESS: [(&str, Permission); 4] = [
     ("readwrite", Permission::ReadWrite),
     ("deny", Permission::Deny),
 ];
-/// The roles of both sides.
-const ROLES: [(Role, BrokerRole); 3] = [
-    (Role::View, BrokerRole::View),
-    (Role::Operate, BrokerRole::Operate),
-    (Role::Admin, BrokerRole::Admin),
-];
 
 /// All users, by name.
 pub(super) fn listed(users: &Users) -> Vec<UserView> {
     let told = users.named.iter().map(|(name, user)| UserView {
         name: name.clone(),
-        role: user.role.and_then(|role| {
-            let found = ROLES.iter().find(|(_, known)| *known == role);
-            found.map(|(role, _)| *role)
-        }),
+        role: user.role.map(role_of),
         rules: user
             .rules
             .as_ref()
             .map(|rules| rules.iter().map(shown).collect()),
         has_password: user.password.is_some(),
+        tokens: user.tokens.iter().map(token).collect(),
     });
     told.collect()
+}
+
+fn token((name, token): (&String, &AccessToken)) -> TokenView {
+    TokenView {
+        name: name.clone(),
+        role: role_of(token.role),
+        until: token.until.and_then(Day::of_end).map(|day| day.to_string()),
+        is_over: tokens::is_over(token, now()),
+    }
+}
+
+/// A role as the console names it.
+pub(super) fn role_of(role: BrokerRole) -> Role {
+    match role {
+        BrokerRole::View => Role::View,
+        BrokerRole::Operate => Role::Operate,
+        BrokerRole::Admin => Role::Admin,
+    }
+}
+
+/// A role as the users file names it.
+pub(super) fn role_for(role: Role) -> BrokerRole {
+    match role {
+        Role::View => BrokerRole::View,
+        Role::Operate => BrokerRole::Operate,
+        Role::Admin => BrokerRole::Admin,
+    }
 }
 
 fn shown(rule: &Rule) -> RuleView {
@@ -87,8 +111,7 @@ pub(super) fn set(file: &Path, name: &str, change: &UserChange) -> Result<Users,
             user.password = password;
         }
         if let Some(role) = change.role {
-            let found = ROLES.iter().find(|(known, _)| Some(*known) == role);
-            user.role = found.map(|(_, role)| *role);
+            user.role = role.map(role_for);
         }
         if let Some(rules) = rules {
             user.rules = rules;

@@ -23,6 +23,7 @@ pub(crate) fn people(people: &[Person<'_>]) -> Users {
             password: Some(PasswordHash::of(password(name).as_bytes()).unwrap()),
             rules: Some(rules(list)),
             role: None,
+            ..User::default()
         };
         ((*name).to_owned(), user)
     };
