@@ -1,5 +1,6 @@
 //! The command line.
 
+mod history;
 mod user;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use fieldgate_bridge::BAUDS;
 use fieldgate_field_line::PortSettings;
 use log::LevelFilter;
 
+pub(crate) use history::{Export, History};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 
 /// Where the service manager wants the daemon to keep its state, if it says so.
@@ -118,6 +120,9 @@ pub(crate) enum Command {
     /// Show what an uplink of the running gateway does, and what its remote did not take.
     #[command(subcommand)]
     Uplink(Uplink),
+    /// Look at the readings that are kept on the card.
+    #[command(subcommand)]
+    History(History),
     /// Ask which units of a bus answer, and what they are.
     ///
     /// Goes through the running gateway, if there is one, when the bus has nothing else to do.

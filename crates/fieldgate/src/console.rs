@@ -18,6 +18,7 @@ use fieldgate_config::{Address, Config};
 use fieldgate_console::{
     Around, Console, Door, Encrypt, Encrypted, Later, Logs, Settings, Socket, Way,
 };
+use fieldgate_history::Reader;
 use fieldgate_model::Topics;
 use fieldgate_plant::Plant;
 use tokio::net::TcpStream;
@@ -112,7 +113,7 @@ pub(crate) fn start(
     plant: &Plant,
     broker: &Broker,
     known: Known,
-    desk: (&Desk, &Buses),
+    desk: (&Desk, &Buses, Option<Reader>),
     logs: Logs,
 ) -> Result<Option<Console>, Stop> {
     let started = opened.map(|opened| opened.start(plant, broker, known, desk, logs));
@@ -125,7 +126,7 @@ impl Opened {
         plant: &Plant,
         broker: &Broker,
         known: Known,
-        (desk, buses): (&Desk, &Buses),
+        (desk, buses, history): (&Desk, &Buses, Option<Reader>),
         logs: Logs,
     ) -> Result<Console, Stop> {
         let messages = Messages {
@@ -145,7 +146,8 @@ impl Opened {
                 buses: buses.clone(),
             }),
             files: Arc::new(desk.clone()),
-            house: Arc::new(House::new(broker.door())),
+            house: Arc::new(House::new(broker.door(), history.clone())),
+            history,
         };
         let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;
         if let (Some(code), Some(address)) = (console.code(), self.address)

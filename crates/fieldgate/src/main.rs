@@ -11,6 +11,7 @@ mod console;
 mod control;
 mod daemon;
 mod health;
+mod history;
 mod kinds;
 mod notify;
 mod output;
@@ -73,6 +74,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Restore(wanted) => backup::take(&wanted),
         Command::Update(update) => update::act(&update),
         Command::User(user) => users::act(&user),
+        Command::History(wanted) => history::act(&wanted),
         Command::Uplink(uplink) => block_on(tools::uplink::act(&uplink)),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
         Command::Read(read) => block_on(tools::registers::read(&read)),

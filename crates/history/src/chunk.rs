@@ -65,8 +65,8 @@ pub fn fitting(readings: &[Reading]) -> usize {
     readings.take_while(fits).count()
 }
 
-/// Appends a chunk with the first readings, as many as fit it. Returns how many those are. The first time is told as its
-/// distance from `base`.
+/// Appends a chunk with the first readings, as many as fit it. Returns how many those are. The first time is told as
+/// its distance from `base`.
 pub fn encode(readings: &[Reading], base: i64, out: &mut Vec<u8>) -> usize {
     let count = fitting(readings);
     let readings = readings.get(..count).unwrap_or_default();

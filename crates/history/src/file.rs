@@ -7,8 +7,8 @@
 //! tail     where the index is, and its checksum
 //! ```
 //!
-//! A file is written once and never changed. If index or tail are damaged, the blocks are walked. A block that is damaged
-//! is left out; no other is lost with it.
+//! A file is written once and never changed. If index or tail are damaged, the blocks are walked. A block that is
+//! damaged is left out; no other is lost with it.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! What no file has yet: readings of the last minutes as they came, and those before as chunks. Pure.
 //!
-//! Every so often the new readings become a frame for the journal, and the same chunks stay here for those who ask. When
-//! the hour is over, or there is no more room, all chunks are handed to a file.
+//! Every so often the new readings become a frame for the journal, and the same chunks stay here for those who ask.
+//! When the hour is over, or there is no more room, all chunks are handed to a file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -12,6 +12,7 @@ mod build;
 pub mod cells;
 pub mod chunk;
 mod column;
+pub mod csv;
 pub mod file;
 mod folder;
 mod head;

@@ -59,8 +59,8 @@ pub(crate) fn victim(files: &[Arc<Kept>], pressure: &Pressure) -> Option<usize> 
     readings.or_else(rollups).map(|(place, _)| place)
 }
 
-/// Whether the clock has gone evenly for some time. One that jumps may be wrong, and what is removed for its age does not
-/// come back.
+/// Whether the clock has gone evenly for some time. One that jumps may be wrong, and what is removed for its age does
+/// not come back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Steady {
     since: Instant,

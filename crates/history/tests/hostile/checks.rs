@@ -25,8 +25,8 @@ pub(crate) fn chunk(data: &[u8]) {
     }
 }
 
-/// Any bytes as a file; and a file of blocks as long as the first half of `data` says, of which the second half says how
-/// it is spoilt.
+/// Any bytes as a file; and a file of blocks as long as the first half of `data` says, of which the second half says
+/// how it is spoilt.
 pub(crate) fn file(data: &[u8]) {
     read_all(data);
     let (sizes, spoilt) = data.split_at(data.len() / 2);
