@@ -140,15 +140,15 @@ fn status(place: &args::Place) -> Result<(), Stop> {
     let since = figures
         .since
         .and_then(|at| Timestamp::from_millisecond(at).ok());
-    let since = since.map_or_else(
-        || "the last file was written".to_owned(),
-        |at| format!("{at:.0}"),
-    );
+    let Some(since) = since else {
+        print("there are no readings\n");
+        return Ok(());
+    };
     let (files, bytes) = (
         counted(usize::try_from(figures.files).unwrap_or(0), "file"),
         figures.bytes as f64 / MB,
     );
-    print(&format!("since {since}; {files}, {bytes:.1} MB\n"));
+    print(&format!("since {since:.0}; {files}, {bytes:.1} MB\n"));
     Ok(())
 }
 

@@ -14,6 +14,8 @@ use crate::reading::Reading;
 
 pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 3_600_000;
+/// Minutes with fewer readings than this on average are not written: the readings say the same in less room.
+const PER_MINUTE: usize = 4;
 
 /// Writes the chunks of one part. `pause` is called between two series.
 pub(crate) fn hour(
@@ -154,6 +156,7 @@ struct One<'d> {
     draft: &'d mut Draft,
     series: &'d Series,
     readings: Vec<Reading>,
+    count: usize,
     minutes: Vec<Cell>,
 }
 
@@ -163,12 +166,14 @@ impl<'d> One<'d> {
             draft,
             series,
             readings: Vec::new(),
+            count: 0,
             minutes: Vec::new(),
         }
     }
 
     fn add(&mut self, mut readings: Vec<Reading>) -> io::Result<()> {
         cells::of_readings(&readings, MINUTE, &mut self.minutes);
+        self.count += readings.len();
         self.readings.append(&mut readings);
         while self.readings.len() > chunk::COUNT_MAX {
             self.block()?;
@@ -190,12 +195,14 @@ impl<'d> One<'d> {
         Ok(())
     }
 
-    /// Writes the rest. Returns the minutes.
+    /// Writes the rest, and the minutes if they are worth it. Returns them.
     fn finish(mut self) -> io::Result<Vec<Cell>> {
         while !self.readings.is_empty() {
             self.block()?;
         }
-        put_cells(self.draft, self.series, What::Minutes, &self.minutes)?;
+        if self.minutes.len() * PER_MINUTE <= self.count {
+            put_cells(self.draft, self.series, What::Minutes, &self.minutes)?;
+        }
         Ok(self.minutes)
     }
 }

@@ -164,6 +164,15 @@ impl Head {
         chunks
     }
 
+    /// The least time of a reading in a chunk.
+    pub(crate) fn first(&self) -> Option<i64> {
+        self.chunks
+            .values()
+            .flatten()
+            .map(|chunk| chunk.times.0)
+            .min()
+    }
+
     /// Whether there is nothing to hand over.
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty()

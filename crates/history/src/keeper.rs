@@ -305,15 +305,7 @@ impl Keeper {
             );
             self.remove(&kept);
         }
-        let mut state = self.shared.lock();
-        let files = || state.files.iter();
-        let bytes = files().map(|kept| kept.bytes).sum();
-        let (count, since) = (
-            files().count() as u64,
-            files().map(|kept| kept.times.0).min(),
-        );
-        let figures = &mut state.figures;
-        (figures.bytes, figures.files, figures.since) = (bytes, count, since);
+        self.shared.lock().measure();
     }
 
     fn pressure(&mut self, more: u64) -> io::Result<Pressure> {

@@ -89,8 +89,10 @@ impl Reader {
         let mut head = Head::new(done + 1);
         journal::replay(&frames, done, &mut head);
         let files = found.files.into_iter().map(Arc::new).collect();
+        let shared = Shared::new(head, files);
+        shared.lock().measure();
         Ok(Self {
-            shared: Arc::new(Shared::new(head, files)),
+            shared: Arc::new(shared),
         })
     }
 
@@ -284,10 +286,15 @@ impl Reader {
             let Some((file, opened)) = there(kept)? else {
                 return Ok(false);
             };
+            let has_minutes = || {
+                own(&opened, series, What::Minutes, columns.range)
+                    .next()
+                    .is_some()
+            };
             let cells = match (kept.header.level, wanted) {
                 (Level::Rollup, _) => What::Hours,
-                (_, What::Readings) => What::Readings,
-                _ => What::Minutes,
+                (_, What::Minutes | What::Hours) if has_minutes() => What::Minutes,
+                _ => What::Readings,
             };
             for entry in own(&opened, series, cells, columns.range) {
                 match cells {

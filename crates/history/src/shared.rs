@@ -39,6 +39,18 @@ pub(crate) struct State {
     pub(crate) figures: Figures,
 }
 
+impl State {
+    /// Counts the files, and since when there are readings.
+    pub(crate) fn measure(&mut self) {
+        let files = self.files.iter();
+        let since = files.clone().map(|kept| kept.times.0).min();
+        let figures = &mut self.figures;
+        figures.bytes = files.clone().map(|kept| kept.bytes).sum();
+        figures.files = files.count() as u64;
+        figures.since = since.or_else(|| self.head.first());
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
