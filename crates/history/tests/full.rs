@@ -41,6 +41,7 @@ fn keep(folder: &Path) -> ! {
     };
     let history = History::start(settings, now).unwrap();
     let tap = history.tap().device("d", ["p"], |_| true);
+    let mut out = std::io::stdout();
     for batch in 0_i64.. {
         let samples = (batch * 100..batch * 100 + 100).map(|number| {
             let at = Timestamp::from_millisecond(number).unwrap();
@@ -49,8 +50,8 @@ fn keep(folder: &Path) -> ! {
         tap.take(&samples.collect::<Vec<_>>(), true);
         history.flush();
         let figures = history.reader().figures();
-        println!("{} {} {}", batch, figures.is_stuck, figures.dropped);
-        std::io::stdout().flush().unwrap();
+        writeln!(out, "{batch} {} {}", figures.is_stuck, figures.dropped).unwrap();
+        out.flush().unwrap();
     }
     unreachable!()
 }
