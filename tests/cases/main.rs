@@ -21,6 +21,7 @@ mod foreign_modbus;
 mod foreign_mqtt;
 mod garbage;
 mod gpio;
+mod history;
 mod lifecycle;
 mod mbus;
 mod modbus_faults;

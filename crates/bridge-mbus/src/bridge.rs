@@ -43,6 +43,10 @@ impl Device for MbusConfig {
     fn requests(&self) -> usize {
         1
     }
+
+    fn rate(&self, _point: &str) -> Option<f64> {
+        Some(1.0 / self.poll.as_secs_f64())
+    }
 }
 
 impl From<MbusSnapshot> for Figures {

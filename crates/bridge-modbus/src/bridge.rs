@@ -7,7 +7,7 @@ use std::path::Path;
 
 use fieldgate_bridge::{
     Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Part, Place,
-    Places, Simulated, Started, Tell, Whose, on_bus,
+    Places, Poll, Simulated, Started, Tell, Whose, on_bus,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,14 @@ impl Device for DeviceConfig {
     fn requests(&self) -> usize {
         let all: Vec<usize> = (0..self.points.len()).collect();
         plan(self, &all, &Breaks::default()).len()
+    }
+
+    fn rate(&self, point: &str) -> Option<f64> {
+        let (_, point) = self.points.iter().find(|(name, _)| name == point)?;
+        Some(match point.poll {
+            Some(Poll::Every(period)) => 1.0 / period.get().as_secs_f64(),
+            Some(Poll::Once) | None => 0.0,
+        })
     }
 }
 

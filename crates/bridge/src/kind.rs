@@ -341,6 +341,11 @@ pub trait Device: Any + Debug + Send + Sync {
         0
     }
 
+    /// How many readings a second a point has at most; `None` if its device decides.
+    fn rate(&self, _point: &str) -> Option<f64> {
+        None
+    }
+
     /// What it takes of the machine, such as GPIO lines, each in one line for a person.
     fn lines(&self) -> Vec<String> {
         Vec::new()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Config;
+use super::{Config, History};
 
 /// The work of a reload. Devices that are in no list go on undisturbed.
 #[derive(Debug, Default, PartialEq)]
@@ -41,6 +41,7 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         ("broker.takeover", old.takeover == new.takeover),
         ("broker.limits", old.limits == new.limits),
         ("console", old.console == new.console),
+        ("history", is_kept_alike(old, new)),
         (
             "mqtt.topic",
             // The gateway's name is a part of the topics; it has been named then.
@@ -62,7 +63,12 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
         let is_on = |bus| changes.buses.contains(bus);
         match old.devices.get(name) {
             Some(other) if other.kind == device.kind => {
-                if other != device || device.bus().is_some_and(is_on) {
+                let keeps = |config: &Config| {
+                    let history = config.history.as_ref();
+                    history.and_then(|history| history.without.get(name).cloned())
+                };
+                let is_same = other == device && keeps(old) == keeps(new);
+                if !is_same || device.bus().is_some_and(is_on) {
                     changes.changed.insert(name.clone());
                 }
             }
@@ -79,6 +85,18 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
     changes
 }
 
+/// Whether history is kept in the same way, whatever the points are of which it is.
+fn is_kept_alike(old: &Config, new: &Config) -> bool {
+    let how = |config: &Config| {
+        let mut history = config.history.clone();
+        history
+            .iter_mut()
+            .for_each(|history| history.without.clear());
+        history
+    };
+    how(old) == how(new)
+}
+
 impl Config {
     /// Takes over from `running` what cannot change without a restart.
     pub fn keep(&mut self, running: &Self) {
@@ -89,6 +107,14 @@ impl Config {
         self.takeover = running.takeover;
         self.limits.clone_from(&running.limits);
         self.console.clone_from(&running.console);
+        self.history = match (self.history.take(), &running.history) {
+            (Some(new), Some(running)) => Some(History {
+                without: new.without,
+                ..running.clone()
+            }),
+            (None, Some(running)) => Some(running.clone()),
+            (_, None) => None,
+        };
         self.topics = running.topics.clone();
         self.payload = running.payload;
     }

@@ -31,11 +31,13 @@ pub(crate) fn take(sources: &mut Sources, kinds: Kinds, report: &mut Report) -> 
     for (name, kind) in children(&mut main.root, "types") {
         let path = format!("types.{name}");
         take_notes(&path, kind, &mut wrong);
+        owners.history.take_type(&path, &name, kind, &mut wrong);
         let owner = take_protocol(&path, kind, kinds, &mut wrong);
         owners.types.insert(name, owner);
     }
     for (name, device) in children(&mut main.root, "devices") {
         list_units(&format!("devices.{name}"), device, &mut wrong);
+        owners.history.take_device(&name, device, &mut wrong);
         let owner = owner_of(device, &owners, kinds);
         owners.devices.insert(name, owner);
     }
@@ -43,6 +45,9 @@ pub(crate) fn take(sources: &mut Sources, kinds: Kinds, report: &mut Report) -> 
     for (name, file) in &mut sources.types {
         let mut wrong = Vec::new();
         take_notes("", &mut file.root, &mut wrong);
+        owners
+            .history
+            .take_type("", name, &mut file.root, &mut wrong);
         let owner = take_protocol("", &mut file.root, kinds, &mut wrong);
         super::add(&file.name, wrong, report);
         owners.types.entry(name.clone()).or_insert(owner);

@@ -14,6 +14,7 @@ pub mod edit;
 mod entries;
 mod expand;
 mod gateway_keys;
+mod history;
 pub mod kinds;
 mod limits;
 mod listen;
@@ -44,6 +45,7 @@ use claims::Claims;
 pub use console::{Console, ConsoleListen};
 pub use diff::{Changes, diff};
 pub use expand::document;
+pub use history::History;
 pub use limits::{Limits, Machine};
 pub use listen::{Address, Listen};
 pub use named::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, KEY, NamedFile, named_files};
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// The web console, if there is one.
     pub console: Option<Console>,
+    /// What is kept on the card, if anything is.
+    pub history: Option<History>,
     /// Where the users are.
     pub users_file: Option<PathBuf>,
     /// What is there, if it was read at all.

@@ -1,6 +1,6 @@
 //! Puts the parts of a configuration together: references, patterns, types and defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,9 +14,12 @@ use super::claims::Claims;
 use super::console::{self, Console};
 use super::document::{Broker, Gateway, Mqtt, Name, Store, VERSION};
 use super::listen::{self, Address};
+use super::owners::Owners;
 use super::report::Report;
 use super::source::{File, Sources};
-use super::{Config, StoreTimes, entries, gateway_keys, shipped, unavailable, uplinks};
+use super::{
+    Config, History, StoreTimes, entries, gateway_keys, history, shipped, unavailable, uplinks,
+};
 use crate::kinds::{AnyBus, AnyDevice, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
@@ -38,6 +41,7 @@ pub(crate) struct Document {
     #[serde(default)]
     mqtt: Mqtt,
     console: Option<Console>,
+    history: Option<history::Entry>,
     #[serde(default)]
     defaults: Defaults,
     #[serde(default)]
@@ -82,11 +86,12 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
     main.store(&document.broker.store, report);
     main.references(report);
     let mut claims = Claims::new(main.file);
+    let mut origins = Origins::new();
     let mut around = Around {
         sources: &sources,
         owners: &owners,
         defaults: &document.defaults,
-        origins: &mut Origins::new(),
+        origins: &mut origins,
         claims: &mut claims,
         report,
     };
@@ -95,13 +100,15 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
         devices.extend(written.resolve(&mut around));
     }
     claims.compare(report);
+    let without = main.left_out(&owners, &origins, &devices, report);
+    let history = document.history.take().map(|entry| entry.resolve(without));
     let topics = topics?;
     let entries = std::mem::take(&mut document.uplinks);
     let around = uplinks::Around::new(&sources.main, &document.gateway.name, &topics);
     let uplinks = uplinks::resolve(entries, &around, report);
     Some(config(
         document,
-        (topics, buses, devices, uplinks),
+        (topics, buses, devices, uplinks, history),
         &sources,
     ))
 }
@@ -112,11 +119,12 @@ type Parts = (
     BTreeMap<String, AnyBus>,
     BTreeMap<String, AnyDevice>,
     BTreeMap<String, fieldgate_uplink::Config>,
+    Option<History>,
 );
 
 fn config(
     document: Document,
-    (topics, buses, devices, uplinks): Parts,
+    (topics, buses, devices, uplinks, history): Parts,
     sources: &Sources,
 ) -> Config {
     let path = Path::new(&sources.main.name);
@@ -135,6 +143,7 @@ fn config(
         takeover: document.broker.takeover.into(),
         limits: document.broker.limits,
         console: document.console,
+        history,
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics,
@@ -264,6 +273,26 @@ impl Main<'_> {
             let path = [&["console"], key.as_slice()].concat();
             self.wrong(&path, text, report);
         }
+    }
+
+    /// The points that history leaves out, by device.
+    fn left_out(
+        &self,
+        owners: &Owners,
+        origins: &Origins,
+        devices: &BTreeMap<String, AnyDevice>,
+        report: &mut Report,
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let mut unknown = Vec::new();
+        let devices = devices.iter().filter_map(|(name, device)| {
+            let entry = origins.get(name)?;
+            Some((name.as_str(), entry.as_str(), device.point_names()))
+        });
+        let without = owners.history.without(self.sources, devices, &mut unknown);
+        for (entry, message) in unknown {
+            self.wrong(&["devices", &entry, "history"], &message, report);
+        }
+        without
     }
 
     /// Times for which a publisher or a card would wait too long.

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::owners::{BUS_KEYS, TYPE_KEYS};
+use super::owners::{BUS_KEYS, POINT_KEYS, TYPE_KEYS};
 use super::resolve::Document;
 use super::units::Units;
 use crate::kinds::{Kind, Kinds};
@@ -43,7 +43,12 @@ fn by_protocol(kinds: Kinds, part: impl Fn(&dyn Kind) -> Shape, own: Others) -> 
     let names: Vec<&str> = kinds.on_buses().map(Kind::name).collect();
     let of = |kind: &dyn Kind| {
         let mut entry = described(&part(kind));
-        for key in own.iter().flat_map(|(_, keys)| *keys) {
+        add_points(&mut entry);
+        for key in own
+            .iter()
+            .filter(|(path, _)| path.is_empty())
+            .flat_map(|(_, keys)| *keys)
+        {
             entry["properties"][*key] = match *key {
                 "protocol" => json!({ "enum": names, "default": kinds.usual() }),
                 "simulated" => described(&Shape::Bool),
@@ -71,7 +76,7 @@ fn devices(kinds: Kinds) -> Value {
     let mut on_bus: Vec<Value> = kinds
         .on_buses()
         .map(|kind| {
-            let mut device = described(&kind.shapes().device);
+            let mut device = own_device(kind);
             if let Some(units) = device["properties"].get_mut("units") {
                 *units = described(&shape::<Units>());
             }
@@ -86,9 +91,41 @@ fn devices(kinds: Kinds) -> Value {
     apart.fold(on_bus, |otherwise, kind| {
         let keys = kind.keys().iter();
         let has: Vec<Value> = keys.map(|key| json!({ "required": [key] })).collect();
-        let device = described(&kind.shapes().device);
+        let device = own_device(kind);
         json!({ "if": { "anyOf": has }, "then": device, "else": otherwise })
     })
+}
+
+/// A device with the gateway's own keys.
+fn own_device(kind: &dyn Kind) -> Value {
+    let mut device = described(&kind.shapes().device);
+    add_points(&mut device);
+    let names = json!({ "type": "array", "items": { "type": "string" } });
+    device["properties"]["history"] = json!({ "anyOf": [{ "type": "boolean" }, names] });
+    device
+}
+
+/// Adds the gateway's own keys to the points of a device or a type.
+fn add_points(entry: &mut Value) {
+    let Some(points) = entry["properties"].get_mut("points") else {
+        return;
+    };
+    let point = &mut points["additionalProperties"];
+    let add = |point: &mut Value| {
+        if let Some(Value::Object(properties)) = point.get_mut("properties") {
+            let keys = POINT_KEYS.iter();
+            properties.extend(keys.map(|key| ((*key).to_owned(), described(&Shape::Bool))));
+        }
+    };
+    add(point);
+    for point in point
+        .get_mut("anyOf")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        add(point);
+    }
 }
 
 /// A shape in the words of JSON Schema. A key without a value is an empty list or mapping.

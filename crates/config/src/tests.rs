@@ -1,5 +1,6 @@
 mod console;
 mod gpio;
+mod history;
 mod mistakes;
 
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! What all requests share.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,6 +25,8 @@ const BY_ITSELF: &str = "x-background";
 
 /// Requests that may hold some megabytes, at a time.
 const LARGE_AT_A_TIME: usize = 2;
+/// Exports at a time: each has a thread of those that passwords need, too.
+const EXPORTS: usize = 2;
 /// How long the next waits for one of them.
 const LARGE_WAIT: Duration = Duration::from_secs(10);
 
@@ -38,6 +40,8 @@ pub(crate) struct App {
     code: Mutex<Code>,
     trends: Mutex<Trends>,
     large: Semaphore,
+    /// Exports that run.
+    pub(crate) exports: Arc<Semaphore>,
 }
 
 impl App {
@@ -55,6 +59,7 @@ impl App {
             code: Mutex::new(new_code()?),
             trends: Mutex::new(Trends::new(Instant::now())),
             large: Semaphore::new(LARGE_AT_A_TIME),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
         };
         app.tell_code();
         Ok(app)

@@ -39,6 +39,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use fieldgate_history::Reader;
 use fieldgate_plant::Plant;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
@@ -96,6 +97,8 @@ pub struct Around {
     pub certificates: Arc<dyn Certificates>,
     /// Figures of the rest of the program.
     pub house: Arc<dyn House>,
+    /// Readings that are kept on the card, if any are.
+    pub history: Option<Reader>,
 }
 
 /// A console that serves. It ends when this is dropped.

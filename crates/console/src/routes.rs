@@ -5,6 +5,7 @@ mod buses;
 mod certificates;
 mod config;
 mod devices;
+mod history;
 mod jobs;
 mod lists;
 mod logs;
@@ -113,6 +114,9 @@ fn all(app: Arc<App>) -> Routes {
     r.add(post, write, OPERATE, write::write);
     r.add(get.clone(), "/api/v1/points", VIEW, points::list);
     r.add(get.clone(), "/api/v1/trends", VIEW, points::trends);
+    let past = "/api/v1/history/{device}/{point}";
+    r.add(get.clone(), past, VIEW, history::columns);
+    r.add(get.clone(), "/api/v1/history.csv", VIEW, history::export);
     r.add(get.clone(), "/api/v1/stream", VIEW, stream::open);
     r.add(
         Method::PATCH,

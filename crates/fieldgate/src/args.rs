@@ -1,6 +1,7 @@
 //! The command line.
 
 mod certificate;
+mod history;
 mod token;
 mod user;
 
@@ -13,6 +14,7 @@ use fieldgate_field_line::PortSettings;
 use log::LevelFilter;
 
 pub(crate) use certificate::{Certificate, MakeCertificate, SetCertificate};
+pub(crate) use history::{Export, History};
 pub(crate) use token::{AddToken, RemoveToken, Token};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 
@@ -128,6 +130,9 @@ pub(crate) enum Command {
     /// Show what an uplink of the running gateway does, and what its remote did not take.
     #[command(subcommand)]
     Uplink(Uplink),
+    /// Look at the readings that are kept on the card.
+    #[command(subcommand)]
+    History(History),
     /// Ask which units of a bus answer, and what they are.
     ///
     /// Goes through the running gateway, if there is one, when the bus has nothing else to do.

@@ -131,7 +131,7 @@ pub(crate) fn take(args: &args::Restore) -> Result<(), Stop> {
 }
 
 /// The folder of the state, if there is one.
-fn state(given: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn state(given: Option<&Path>) -> Option<PathBuf> {
     let usual = || Path::new(STATE).is_dir().then(|| STATE.into());
     given
         .map(Path::to_owned)

@@ -12,6 +12,7 @@ use fieldgate_config::yaml::suggestion;
 use fieldgate_config::{self as config, Config, Loaded, shipped};
 
 use crate::args;
+use crate::history;
 use crate::kinds::KINDS;
 use crate::output::{print, print_to};
 use crate::stop::Stop;
@@ -57,7 +58,9 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
         print(&format!("# {summary}\n{text}"));
     } else {
         let lines = lines(&config).into_iter();
-        let lines = lines.chain(uplinks(&config));
+        let lines = lines
+            .chain(uplinks(&config))
+            .chain(history::estimate(&config));
         let lines: String = lines.map(|line| format!("    {line}\n")).collect();
         print(&format!("{}: {summary}\n{lines}", path.display()));
     }

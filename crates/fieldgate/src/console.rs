@@ -20,6 +20,7 @@ use fieldgate_config::{Address, Config};
 use fieldgate_console::{
     Around, Console, Door, Encrypt, Encrypted, Later, Logs, Settings, Socket, Way,
 };
+use fieldgate_history::Reader;
 use fieldgate_model::Topics;
 use fieldgate_plant::Plant;
 use tokio::net::TcpStream;
@@ -126,7 +127,7 @@ pub(crate) fn start(
     plant: &Plant,
     broker: &Broker,
     known: Known,
-    desk: (&Desk, &Buses),
+    desk: (&Desk, &Buses, Option<Reader>),
     logs: Logs,
 ) -> Result<Option<Console>, Stop> {
     let started = opened.map(|opened| opened.start(plant, broker, known, desk, logs));
@@ -139,7 +140,7 @@ impl Opened {
         plant: &Plant,
         broker: &Broker,
         known: Known,
-        (desk, buses): (&Desk, &Buses),
+        (desk, buses, history): (&Desk, &Buses, Option<Reader>),
         logs: Logs,
     ) -> Result<Console, Stop> {
         let messages = Messages {
@@ -160,7 +161,8 @@ impl Opened {
             }),
             files: Arc::new(desk.clone()),
             certificates: Arc::new(self.safe),
-            house: Arc::new(House::new(broker.door())),
+            house: Arc::new(House::new(broker.door(), history.clone())),
+            history,
         };
         let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;
         if let (Some(code), Some(address)) = (console.code(), self.address)

@@ -23,6 +23,7 @@ use std::time::Duration;
 use fieldgate_bridge::show::counted;
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
 use fieldgate_console::{Console, Logs};
+use fieldgate_history::History;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -35,6 +36,7 @@ use crate::control::{
     self,
     server::{Buses, Control},
 };
+use crate::history;
 use crate::kinds::KINDS;
 use crate::notify::{self, Notifier};
 use crate::stop::Stop;
@@ -67,6 +69,13 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn of(args: &args::Run) -> Self {
+        Self {
+            path: args.config.path().to_owned(),
+            simulate: args.simulate,
+        }
+    }
+
     /// The folder for what has to survive. What is simulated leaves nothing in the place of what is real.
     fn state(&self, given: Option<PathBuf>) -> Option<PathBuf> {
         given.or_else(|| args::state_directory().filter(|_| !self.simulate))
@@ -92,10 +101,7 @@ impl Wanted {
 ///
 /// What keeps it from starting.
 pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
-    let wanted = Wanted {
-        path: args.config.path().to_owned(),
-        simulate: args.simulate,
-    };
+    let wanted = Wanted::of(args);
     let (path, state) = (wanted.path.as_path(), wanted.state(args.state.clone()));
     let state = state.as_deref();
     let (config, desk, mut signals, board) = begin(&wanted, state)?;
@@ -109,6 +115,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     publisher.take_over(&config).await;
     broker.serve();
     let plant = Plant::default();
+    let history = history::start(&config, state);
     let changed = Arc::new(Notify::new());
     let mut supervisor = Supervisor::new(
         &config,
@@ -116,6 +123,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
         publisher.clone(),
         plant.clone(),
         Arc::clone(&changed),
+        history.as_ref().map(History::tap),
     );
     let configured = config.uplinks.clone();
     let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone());
@@ -130,7 +138,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let around = (&desk, &buses);
+    let around = (&desk, &buses, history.as_ref().map(History::reader));
     let console = console::start(console, &plant, &broker, doors.known(), around, logs)?;
     signals.notifier.ready();
 
@@ -153,7 +161,8 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     publisher.gateway_state(false).await;
     uplinks.stop().await;
     link.close();
-    drop((link, publisher));
+    // History writes what came in last.
+    drop((link, publisher, history));
     end(broker).await;
     Ok(())
 }

@@ -12,6 +12,7 @@ mod console;
 mod control;
 mod daemon;
 mod health;
+mod history;
 mod kinds;
 mod notify;
 mod output;
@@ -82,6 +83,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::User(user) => users::act(&user),
         Command::Token(command) => tokens::act(&command),
         Command::Certificate(command) => certificates::act(&command),
+        Command::History(wanted) => history::act(&wanted),
         Command::Uplink(uplink) => block_on(tools::uplink::act(&uplink)),
         Command::Scan(scan) => block_on(tools::scan::scan(&scan)),
         Command::Read(read) => block_on(tools::registers::read(&read)),

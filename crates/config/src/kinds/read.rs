@@ -53,7 +53,7 @@ impl Picked<'_> {
         );
         let entries = entries::take(
             "devices",
-            &[],
+            owners::DEVICE_KEYS,
             main,
             |name| is_own(&owners.devices, name),
             report,

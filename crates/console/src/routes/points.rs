@@ -135,6 +135,8 @@ struct Whole<'d> {
     options: Option<Vec<Box<RawValue>>>,
     /// Whether who asks may write to it.
     may_write: bool,
+    /// Whether readings are kept on the card.
+    history: bool,
     step_seconds: usize,
     trend: ShownTrend,
 }
@@ -166,6 +168,7 @@ pub(crate) async fn one(
         may_write: point.writable
             && may_operate(&session)
             && accounts.may_write(session.holder.user(), name, wanted),
+        history: app.around.history.is_some(),
         step_seconds: trends.step(),
         trend: trends.point(name, place),
     };

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request as HttpRequest, header};
+use fieldgate_history::Reader;
 use fieldgate_model::{Decimal, Labels, Point, Sample, Value};
 use fieldgate_plant::{About, Plant, State as DeviceState};
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use crate::{Around, Settings};
 mod access;
 mod certificates;
 mod files;
+mod history;
 mod mqtt;
 mod reading;
 mod tokens;
@@ -183,6 +185,10 @@ struct Bench {
 }
 
 fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
+    bench_with(people, by_code, None)
+}
+
+fn bench_with(people: &[(&str, &str, Role)], by_code: bool, history: Option<Reader>) -> Bench {
     let people = people.iter();
     let people = people.map(|(name, password, role)| ((*name).into(), (*password).into(), *role));
     let people = Arc::new(People(
@@ -200,6 +206,7 @@ fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
         files: Arc::new(files::Shelf::default()),
         certificates: Arc::new(certificates::Drawer::default()),
         house: Arc::new(Home),
+        history,
     };
     let settings = Settings {
         gateway: "plant7".into(),

@@ -1,4 +1,4 @@
-// One point: its value, its last hour, and writing to it.
+// One point: its value, what it was, and writing to it.
 
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { ask, get, key, listen, pathOf, readings, show } from "./api.js";
@@ -23,9 +23,12 @@ export function Point({ device, point, query, who }) {
   }, []);
   const others = (query.get("with") || "").split(",").filter(Boolean);
   // In the address, so that it can be sent on as a link.
-  const change = (names) => {
+  const range = query.get("range") || "1h";
+  const change = (names, range) => {
     const own = `#/points/${encodeURIComponent(device)}/${encodeURIComponent(point)}`;
-    location.hash = names.length ? `${own}?with=${names.map(encodeURIComponent).join(",")}` : own;
+    const keys = names.length ? [`with=${names.map(encodeURIComponent).join(",")}`] : [];
+    if (range !== "1h") keys.push(`range=${range}`);
+    location.hash = keys.length ? `${own}?${keys.join("&")}` : own;
   };
   const title = html`<p class="crumbs"><a href="#/points">${t("part.points")}</a> / <a href=${`#/devices/${encodeURIComponent(device)}`}>${device}</a></p>
     <h1>${point}</h1>`;
@@ -46,8 +49,9 @@ export function Point({ device, point, query, who }) {
     </div>
     ${data.may_write ? html`<${Write} data=${data} reading=${reading} path=${path} />` : null}
     ${data.writable && !data.may_write ? html`<p class="muted">${t(who.role === "view" ? "write.role" : "write.denied")}</p>` : null}
-    <section aria-labelledby="h-trend"><h2 id="h-trend">${t("trend")}</h2>
-      <${Lazy} load=${trend} device=${device} point=${point} unit=${data.unit} others=${others} change=${change} /></section>`;
+    <section aria-labelledby="h-trend"><h2 id="h-trend">${t(data.history ? "history" : "trend")}</h2>
+      <${Lazy} load=${trend} device=${device} point=${point} unit=${data.unit} others=${others} change=${change}
+        kept=${data.history} range=${range} /></section>`;
 }
 
 // What a person chose or typed, as it is sent.

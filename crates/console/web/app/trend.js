@@ -1,8 +1,9 @@
-// The last hour of a point, and of others beside it, in one chart.
+// A point, and others beside it, in one chart: the last hour from memory, longer ranges from history.
 
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact.js";
 import { get } from "./api.js";
-import { number, t } from "./i18n.js";
+import { HOUR, load, past, ranges } from "./history.js";
+import { number, t, time } from "./i18n.js";
 import { Failed, usePolled } from "./ui.js";
 
 // Lines of one chart: more cannot be told apart.
@@ -54,7 +55,9 @@ function options(names, units, width, height, label) {
   // Seconds only where minutes are too coarse.
   const clock = (marks) => {
     const fine = marks.length > 1 && marks[1] - marks[0] < 60 ? { second: "2-digit" } : {};
-    const format = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", ...fine, hourCycle: "h23" });
+    const days = marks.length > 1 && marks[marks.length - 1] - marks[0] > 20 * 3600 ? { day: "2-digit", month: "2-digit" } : {};
+    const hours = days.day && marks[1] - marks[0] >= 86400 ? {} : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+    const format = new Intl.DateTimeFormat(document.documentElement.lang, { ...days, ...hours, ...fine });
     return marks.map((seconds) => format.format(seconds * 1000));
   };
   const series = [{}];
@@ -80,17 +83,18 @@ function options(names, units, width, height, label) {
   };
 }
 
+// When a range begins, for an export.
+const since = (range) => new Date(Date.now() - ranges.find(([name]) => name === range)[1] * 1000).toISOString();
+
 function padded(least, most) {
   if (least === null || most === null) return [0, 1];
   const room = (most - least) * 0.08 || Math.abs(most) * 0.02 || 1;
   return [least - room, most + room];
 }
 
-function Chart({ names, units, data, label, point }) {
+function Chart({ names, units, table, label, point }) {
   const place = useRef(null);
   const chart = useRef(null);
-  const now = useMemo(() => Date.now() / 1000, [data]);
-  const table = useMemo(() => columns(names, data, now), [names.join(), data]);
   const [made, setMade] = useState(null);
   const [failed, setFailed] = useState(null);
   useEffect(() => {
@@ -119,11 +123,16 @@ function Chart({ names, units, data, label, point }) {
   return html`<${Failed} problem=${failed} /><div class="trend" ref=${place}></div>`;
 }
 
-export default function Trend({ device, point, unit, others, change }) {
+export default function Trend({ device, point, unit, others, change, kept, range }) {
   const own = `${device}/${point}`;
   const names = [own, ...others.filter((name) => name !== own)].slice(0, LINES);
   const list = names.join(",");
-  const { data, problem } = usePolled((background) => get(`trends?points=${encodeURIComponent(list)}`, background), 10000, [list]);
+  const isPast = kept && range !== HOUR;
+  const ask = isPast ? (background) => load(names, range, background) : (background) => get(`trends?points=${encodeURIComponent(list)}`, background);
+  const { data, problem } = usePolled(ask, isPast ? 60000 : 10000, [list, range, isPast]);
+  // What was asked for before another range was chosen is not drawn for it.
+  const told = data && Boolean(data.past) === Boolean(isPast) && (!isPast || (data.range === range && data.list === list)) ? data : null;
+  const table = useMemo(() => told && (isPast ? past(names, told) : columns(names, told, Date.now() / 1000)), [list, told]);
   const [units, setUnits] = useState({ [own]: unit });
   const [at, setAt] = useState(null);
   const [all, setAll] = useState([]);
@@ -143,20 +152,23 @@ export default function Trend({ device, point, unit, others, change }) {
   const add = (name) => {
     if (!name.includes("/") || names.includes(name) || names.length >= LINES) return;
     setText("");
-    change([...others, name]);
+    change([...others, name], range);
   };
-  if (!data) return html`<${Failed} problem=${problem} />`;
-  const table = columns(names, data, 0);
+  const choose = kept ? html`<p class="inline" role="group" aria-label=${t("history.range")}>${ranges.map(([name]) => html`<button key=${name}
+      class=${name === range ? "main" : "quiet"} aria-pressed=${name === range} onClick=${() => change(others, name)}>${t(`history.${name}`)}</button>`)}
+    <a download href=${`/api/v1/history.csv?device=${encodeURIComponent(device)}&point=${encodeURIComponent(point)}&from=${since(range)}`}>${t("history.csv")}</a></p>` : null;
+  if (!table) return html`${choose}<${Failed} problem=${problem} />`;
   const last = at === null || at === undefined ? table[0].length - 1 : at;
-  const minutes = ((table[0].length - 1 - last) * data.step_seconds) / 60;
-  const isEmpty = names.every((name) => !data.trends[name] || !data.trends[name].lo.length);
-  return html`<div class="card"><${Failed} problem=${problem} />
-    ${isEmpty ? html`<p class="muted">${t("trend.none")}</p>` : html`<${Chart} names=${names} units=${units} data=${data} point=${setAt} label=${t("trend.of", { name: list })} />`}
-    <p class="count">${at === null || at === undefined ? t("now") : `−${number(minutes, 1)} min`}</p>
+  const minutes = (table[0][table[0].length - 1] - table[0][last]) / 60;
+  const isEmpty = table.slice(1).every((line) => line.every((value) => value === null));
+  const moment = isPast ? time(table[0][last] * 1000) : `−${number(minutes, 1)} min`;
+  return html`${choose}<div class="card"><${Failed} problem=${problem} />
+    ${isEmpty ? html`<p class="muted">${t("trend.none")}</p>` : html`<${Chart} names=${names} units=${units} table=${table} point=${setAt} label=${t("trend.of", { name: list, range: t(`history.${isPast ? range : HOUR}`) })} />`}
+    <p class="count">${at === null || at === undefined ? t("now") : moment}</p>
     <ul class="plain legend">${names.map((name, index) => html`<li key=${name}><span class=${`key k${index}`} aria-hidden="true"></span>
       <a href=${`#/points/${name.split("/").map(encodeURIComponent).join("/")}`}>${name}</a>
       <b>${span(table[1 + 3 * index][last], table[2 + 3 * index][last])}${units[name] ? ` ${units[name]}` : ""}</b>
-      ${index ? html`<button class="quiet" aria-label=${t("trend.remove", { name })} onClick=${() => change(others.filter((other) => other !== name))}>×</button>` : null}</li>`)}</ul>
+      ${index ? html`<button class="quiet" aria-label=${t("trend.remove", { name })} onClick=${() => change(others.filter((other) => other !== name), range)}>×</button>` : null}</li>`)}</ul>
     ${names.length < LINES ? html`<div class="inline"><input list="others" aria-label=${t("trend.add")} placeholder=${t("trend.add")} value=${text} maxlength="200" autocomplete="off"
         onInput=${(event) => (all.includes(event.target.value) ? add(event.target.value) : setText(event.target.value))} />
       <datalist id="others">${all.filter((name) => !names.includes(name)).map((name) => html`<option value=${name} />`)}</datalist>

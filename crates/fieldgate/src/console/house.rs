@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fieldgate_broker::{Door, Totals};
 use fieldgate_console::{Figure, FigureKind};
+use fieldgate_history::{Figures, Reader};
 
 use crate::clock::Clock;
 
@@ -12,16 +13,18 @@ use crate::clock::Clock;
 pub(super) struct House {
     door: Door,
     clock: Clock,
+    history: Option<Reader>,
     /// In seconds since 1970.
     started: f64,
 }
 
 impl House {
-    pub(super) fn new(door: Door) -> Self {
+    pub(super) fn new(door: Door, history: Option<Reader>) -> Self {
         let started = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             door,
             clock: Clock::default(),
+            history,
             started: started.map_or(0.0, |since| since.as_secs() as f64),
         }
     }
@@ -40,6 +43,9 @@ impl fieldgate_console::House for House {
             "When the process started.",
             self.started,
         ));
+        if let Some(history) = &self.history {
+            figures.extend(of_history(&history.figures()));
+        }
         let memory = "Memory of the process.";
         figures
             .extend(resident().map(|bytes| gauge("process_resident_memory_bytes", memory, bytes)));
@@ -55,10 +61,16 @@ impl fieldgate_console::House for House {
     }
 
     fn warnings(&self) -> Vec<String> {
-        match self.door.is_keeping() {
-            true => Vec::new(),
-            false => vec!["not_keeping".to_owned()],
-        }
+        let is_stuck = self
+            .history
+            .as_ref()
+            .is_some_and(|history| history.figures().is_stuck);
+        let all = [
+            (!self.door.is_keeping(), "not_keeping"),
+            (is_stuck, "history_stuck"),
+        ];
+        let there = all.into_iter().filter(|(is_there, _)| *is_there);
+        there.map(|(_, name)| name.to_owned()).collect()
     }
 }
 
@@ -114,6 +126,49 @@ fn of_broker(totals: &Totals, connected: usize) -> Vec<Figure> {
         ),
     ]);
     figures
+}
+
+fn of_history(figures: &Figures) -> Vec<Figure> {
+    let count = |name, help, count: u64| counter(name, help, count as f64);
+    let mut all = vec![
+        count(
+            "history_readings",
+            "Readings that history took.",
+            figures.kept,
+        ),
+        count(
+            "history_dropped",
+            "Readings that history had no room for.",
+            figures.dropped,
+        ),
+        count(
+            "history_written_bytes",
+            "Bytes that history wrote.",
+            figures.written,
+        ),
+        count(
+            "history_removed_files",
+            "Files of history removed to keep its bounds.",
+            figures.removed,
+        ),
+        count(
+            "history_damaged",
+            "Parts of history that were found damaged.",
+            figures.damaged,
+        ),
+        gauge(
+            "history_bytes",
+            "Bytes of the files of history.",
+            figures.bytes as f64,
+        ),
+    ];
+    let since = "The oldest reading of history.";
+    all.extend(
+        figures
+            .since
+            .map(|at| gauge("history_since_seconds", since, at as f64 / 1_000.0)),
+    );
+    all
 }
 
 /// Those of one name for several directions or reasons.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use fieldgate_bridge::{Counters, Event, Figures, Ports, Started, Tallied};
-use fieldgate_model::{DeviceState, Sample};
+use fieldgate_history::DeviceTap;
+use fieldgate_model::{DeviceState, Quality, Sample};
 use fieldgate_plant::{About, Plant, State};
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -40,6 +42,7 @@ impl Device {
         plant: &Plant,
         publisher: Publisher,
         changed: Arc<Notify>,
+        history: Option<DeviceTap>,
     ) -> Self {
         let (requests, taken) = mpsc::channel(REQUESTS_MAX);
         let (events, told) = mpsc::channel(EVENTS_MAX);
@@ -64,6 +67,7 @@ impl Device {
             seen: Arc::clone(&seen),
             publisher,
             changed,
+            history,
             cancel: cancel.clone(),
         };
         Self {
@@ -113,6 +117,7 @@ struct Pump {
     seen: Arc<fieldgate_plant::Device>,
     publisher: Publisher,
     changed: Arc<Notify>,
+    history: Option<DeviceTap>,
     cancel: CancellationToken,
 }
 
@@ -134,6 +139,23 @@ impl Pump {
         rest
     }
 
+    /// Gives samples to history, which waits for nothing.
+    fn keep(&self, samples: &[Sample]) {
+        if let Some(history) = &self.history {
+            history.take(samples, self.publisher.is_clock_set());
+        }
+    }
+
+    /// What was good until now, and is not watched from now on: what history shows ends here.
+    fn last(&self) -> Vec<Sample> {
+        let mut samples = self.seen.samples();
+        samples.retain(|sample| sample.quality == Quality::Good);
+        for sample in &mut samples {
+            (sample.quality, sample.at) = (Quality::Stale, Timestamp::now());
+        }
+        samples
+    }
+
     /// Ends when the device has ended and its last event is published.
     async fn serve(self, mut told: mpsc::Receiver<Box<Event>>) {
         while let Some(event) = told.recv().await {
@@ -141,6 +163,7 @@ impl Pump {
                 Event::Samples(samples) => {
                     let samples = self.hand_through(samples).await;
                     self.seen.take(&samples);
+                    self.keep(&samples);
                     self.publisher.samples(&self.seen, samples).await;
                 }
                 Event::Online => self.is(State::Online, DeviceState::Online).await,
@@ -153,6 +176,7 @@ impl Pump {
                 }
             }
         }
+        self.keep(&self.last());
         if !self.cancel.is_cancelled() {
             // A defect of ours must not look like a device that has nothing new to say.
             let device = self.name();

@@ -71,6 +71,11 @@ impl Publisher {
         &self.topics
     }
 
+    /// Whether the time of a reading can be relied on.
+    pub(crate) fn is_clock_set(&self) -> bool {
+        self.clock.is_synchronised()
+    }
+
     /// Publishes the gateway's own state.
     pub(crate) async fn gateway_state(&self, is_online: bool) {
         let payload = if is_online { ONLINE } else { OFFLINE };

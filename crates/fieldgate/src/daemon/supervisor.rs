@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_bridge::{Change, Whose};
+use fieldgate_history::Tap;
 use fieldgate_model::{Point, Topics};
 use fieldgate_plant::{About, Bus, Plant};
 use tokio::sync::{Notify, mpsc};
@@ -38,6 +39,7 @@ pub(crate) struct Supervisor {
     publisher: Publisher,
     plant: Plant,
     changed: Arc<Notify>,
+    history: Option<Tap>,
     stats: Stats,
     /// Publishes counters.
     telling: Option<JoinHandle<()>>,
@@ -51,6 +53,7 @@ impl Supervisor {
         publisher: Publisher,
         plant: Plant,
         changed: Arc<Notify>,
+        history: Option<Tap>,
     ) -> Self {
         let mut nothing = config.clone();
         nothing.buses.clear();
@@ -67,6 +70,7 @@ impl Supervisor {
             publisher,
             plant,
             changed,
+            history,
             stats: Stats::default(),
             telling: None,
         }
@@ -236,7 +240,14 @@ impl Supervisor {
         if let Some(started) = bridge.start(device, seed)? {
             let (publisher, changed) = (self.publisher.clone(), Arc::clone(&self.changed));
             let place = (device.kind, device.bus());
-            let device = Device::start(started, place, &self.plant, publisher, changed);
+            let history = self.history.as_ref().map(|tap| {
+                let points = started.points.iter().map(|point| point.name.as_str());
+                let choice = wanted.history.as_ref();
+                tap.device(name, points, |point| {
+                    choice.is_none_or(|choice| choice.keeps(name, point))
+                })
+            });
+            let device = Device::start(started, place, &self.plant, publisher, changed, history);
             self.show(name, Arc::clone(&device.seen));
             self.devices.insert(name.to_owned(), device);
         }

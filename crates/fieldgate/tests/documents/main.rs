@@ -246,7 +246,8 @@ fn every_command_exists_with_its_options() {
             let mut path: Vec<String> = Vec::new();
             let is_name = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
             path.extend(words.next_if(is_name).map(str::to_owned));
-            let has_parts = ["user", "update", "uplink"].contains(&path.join("").as_str());
+            let has_parts =
+                ["user", "update", "uplink", "history"].contains(&path.join("").as_str());
             if has_parts {
                 path.extend(words.next_if(is_name).map(str::to_owned));
             }

@@ -76,7 +76,7 @@ fn allocations_of_a_poll(points: usize) -> u64 {
     let publisher = Publisher::new(broker.link("gateway"), &load(&text).unwrap());
     let changed = Arc::new(Notify::new());
     let config = load(&text).unwrap();
-    let mut supervisor = Supervisor::new(&config, None, publisher, Plant::default(), changed);
+    let mut supervisor = Supervisor::new(&config, None, publisher, Plant::default(), changed, None);
     runtime.block_on(supervisor.change(config)).unwrap();
     let mut polls = |count: usize| {
         runtime.block_on(async {

@@ -22,7 +22,14 @@ fn configuration(text: &str) -> config::Config {
 fn supervisor(publisher: &Publisher, plant: &Plant) -> Supervisor {
     let changed = Arc::new(Notify::new());
     let config = configuration(PLANT);
-    Supervisor::new(&config, None, publisher.clone(), plant.clone(), changed)
+    Supervisor::new(
+        &config,
+        None,
+        publisher.clone(),
+        plant.clone(),
+        changed,
+        None,
+    )
 }
 
 /// Waits until the devices are online.

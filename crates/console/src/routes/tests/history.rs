@@ -1,0 +1,146 @@
+//! Readings that are kept on the card.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fieldgate_history::{History, Now, Settings as Keeping};
+use fieldgate_model::{Decimal, Sample, Value};
+use jiff::Timestamp;
+
+use super::*;
+
+/// Some morning, in milliseconds.
+const START: i64 = 1_790_000_000_000;
+
+struct Kept {
+    history: History,
+    folder: PathBuf,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A minute of a level that rises by a tenth each second, then a reading that failed.
+fn kept(name: &str) -> Kept {
+    let folder = std::env::temp_dir().join(format!("console-{name}-{}", std::process::id()));
+    let settings = Keeping {
+        folder: folder.clone(),
+        max: 1 << 30,
+        keep: Duration::from_secs(86_400),
+        reserve: 0,
+        flush: Duration::from_secs(60),
+        memory: 1 << 20,
+        trust: Duration::MAX,
+    };
+    let now = || Now {
+        at: START + 3_600_000,
+        is_set: true,
+    };
+    let history = History::start(settings, now).unwrap();
+    let tap = history.tap().device("plc", ["level", "other"], |_| true);
+    let at = |second: i64| Timestamp::from_millisecond(START + second * 1_000).unwrap();
+    let level = |tenths: i64| Value::Decimal(Decimal::new(tenths.into(), 1).unwrap());
+    let mut samples: Vec<_> = (0..60)
+        .map(|second| Sample::good(0, level(second), at(second)))
+        .collect();
+    samples.extend([
+        Sample::bad(0, at(60)),
+        Sample::good(1, Value::Bool(true), at(5)),
+    ]);
+    tap.take(&samples, true);
+    history.flush();
+    Kept { history, folder }
+}
+
+#[tokio::test]
+async fn a_range_is_told_in_columns_with_what_was_before() {
+    let kept = kept("columns");
+    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let cookie = bench.login("vera").await;
+    let path =
+        "/api/v1/history/plc/level?from=2026-09-21T14:13:30Z&to=2026-09-21T14:14:30Z&width=6";
+    let answer = bench.ask("GET", path, &cookie, None).await;
+    let told = answer.json();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(told["step_ms"], 10_000);
+    assert_eq!(told["at"][0], START + 10_000);
+    assert_eq!(told["count"], serde_json::json!([10, 10, 10, 10, 10, 0]));
+    assert_eq!(
+        told["min"],
+        serde_json::json!([1.0, 2.0, 3.0, 4.0, 5.0, null])
+    );
+    assert_eq!(
+        told["last"],
+        serde_json::json!([1.9, 2.9, 3.9, 4.9, 5.9, null])
+    );
+    assert_eq!(told["worst"][5], "bad");
+    assert_eq!(told["before"]["value"], 0.9);
+    for (query, want) in [
+        ("from=yesterday", 400),
+        ("from=2026-09-21T14:13:30Z&to=2026-09-21T14:13:30Z", 400),
+        ("width=4001", 400),
+        ("length=1", 400),
+        ("", 200),
+    ] {
+        let path = format!("/api/v1/history/plc/level?{query}");
+        assert_eq!(
+            bench.ask("GET", &path, &cookie, None).await.status,
+            want,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
+    let kept = kept("export");
+    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let cookie = bench.login("vera").await;
+    let range = "from=2026-09-21T14:13:20Z&to=2026-09-21T15:00:00Z";
+    for (query, lines) in [
+        ("device=plc", 63),
+        ("device=plc&point=other", 2),
+        ("device=none", 1),
+    ] {
+        let path = format!("/api/v1/history.csv?{query}&{range}");
+        let answer = bench.ask("GET", &path, &cookie, None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(
+            answer.text.matches("\r\n").count(),
+            lines,
+            "{query}: {}",
+            answer.text
+        );
+        assert!(
+            answer
+                .text
+                .starts_with("time,device,point,value,quality,clock\r\n")
+        );
+        if query == "device=plc&point=other" {
+            assert!(
+                answer
+                    .text
+                    .ends_with("2026-09-21T14:13:25.000Z,plc,other,true,good,set\r\n")
+            );
+        }
+    }
+    let whole = bench.ask("GET", "/api/v1/history.csv", &cookie, None).await;
+    assert_eq!(whole.status, 400);
+}
+
+#[tokio::test]
+async fn without_history_it_says_so() {
+    let bench = bench(PEOPLE, false);
+    let cookie = bench.login("vera").await;
+    let answer = bench
+        .ask("GET", "/api/v1/history/plc/level", &cookie, None)
+        .await;
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (404, Some("no_history"))
+    );
+}

@@ -1,0 +1,33 @@
+//! `fieldgate history`.
+
+use clap::{Args, Subcommand};
+
+use super::Place;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum History {
+    /// Write the readings that are kept of a device as comma-separated values.
+    ///
+    /// The gateway goes on meanwhile. Times are in UTC, numbers exact.
+    Export(Export),
+    /// Show since when there are readings, and how much room they take.
+    Status(Place),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only this device. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Option<String>,
+    /// Only this point. May be given several times. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) point: Vec<String>,
+    /// From when on: a date such as 2026-11-27, a time such as 2026-11-27T08:00:00Z, or how long ago, such as 24h.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) from: String,
+    /// Until when, likewise. Without it, until now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+}

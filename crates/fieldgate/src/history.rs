@@ -1,0 +1,244 @@
+//! History on the card: starts it, says what it will take, and exports it.
+
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use fieldgate_bridge::Period;
+use fieldgate_bridge::show::counted;
+use fieldgate_config::{Config, History as Wanted};
+use fieldgate_history::{History, Now, Range, Reader, Series, Settings, csv};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use crate::args;
+use crate::backup;
+use crate::clock::Clock;
+use crate::output::print;
+use crate::stop::Stop;
+
+/// Its folder below that of the state.
+const FOLDER: &str = "history";
+/// A reading in a file, and what is written for one until it is in the file of a day, in bytes: by the bench.
+const BYTES_KEPT: f64 = 1.3;
+const BYTES_WRITTEN: f64 = 4.5;
+/// What is written to the journal for a device in a minute, whatever it holds, in bytes.
+const BYTES_FRAME: f64 = 4_096.0;
+const DAY: f64 = 86_400.0;
+const MB: f64 = 1e6;
+/// From how far the clock has gone evenly on it is believed to tell what is old.
+const TRUST: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+/// Starts to keep what a configuration wants kept. What cannot be kept is no reason not to serve.
+pub(crate) fn start(config: &Config, state: Option<&Path>) -> Option<History> {
+    let wanted = config.history.as_ref()?;
+    let Some(state) = state else {
+        log::warn!("history is not kept: there is no folder for the state; give one with --state");
+        return None;
+    };
+    let settings = Settings {
+        folder: state.join(FOLDER),
+        max: wanted.max,
+        keep: wanted.keep,
+        reserve: wanted.reserve,
+        flush: wanted.flush,
+        memory: usize::try_from(wanted.memory).unwrap_or(usize::MAX),
+        trust: TRUST,
+    };
+    let folder = settings.folder.clone();
+    let clock = Clock::default();
+    let started = History::start(settings, move || Now {
+        at: Timestamp::now().as_millisecond(),
+        is_set: clock.is_synchronised(),
+    });
+    match started {
+        Ok(history) => Some(history),
+        Err(error) => {
+            log::error!("history is not kept: {}: {error}", folder.display());
+            None
+        }
+    }
+}
+
+/// What history will take, for `check`.
+pub(crate) fn estimate(config: &Config) -> Vec<String> {
+    let Some(wanted) = &config.history else {
+        return Vec::new();
+    };
+    let (rate, points, unknown) = rates(config, wanted);
+    let frames = DAY / wanted.flush.as_secs_f64() * BYTES_FRAME;
+    let kept = rate * DAY * BYTES_KEPT;
+    let written = rate * DAY * BYTES_WRITTEN + frames;
+    let fits = wanted.max as f64 / kept;
+    let keep = wanted.keep.as_secs_f64() / DAY;
+    let lasts = match fits < keep {
+        true => format!(
+            "{:.0} days fit, fewer than the {keep:.0} of history.keep",
+            fits.floor()
+        ),
+        false => format!("{keep:.0} days fit"),
+    };
+    let mut line = format!(
+        "history: {} with at most {rate:.1} values/s, {:.1} MB a day and {:.0} MB written a day if all of them change \
+         at each poll; {lasts} in {} MiB",
+        counted(points, "point"),
+        kept / MB,
+        written / MB,
+        wanted.max >> 20,
+    );
+    if unknown > 0 {
+        line += &format!(
+            "; not counted: {} whose devices decide when they send",
+            counted(unknown, "point")
+        );
+    }
+    vec![line]
+}
+
+/// Readings a second at most, the points that are kept, and those of them of which that is not known.
+fn rates(config: &Config, wanted: &Wanted) -> (f64, usize, usize) {
+    let (mut rate, mut points, mut unknown) = (0.0, 0, 0);
+    for (name, device) in &config.devices {
+        for point in device.point_names() {
+            if !wanted.keeps(name, point) {
+                continue;
+            }
+            points += 1;
+            match device.rate(point) {
+                Some(own) => rate += own,
+                None => unknown += 1,
+            }
+        }
+    }
+    (rate, points, unknown)
+}
+
+/// Carries out `fieldgate history`.
+///
+/// # Errors
+///
+/// What cannot be read, and times that are none.
+pub(crate) fn act(history: &args::History) -> Result<(), Stop> {
+    match history {
+        args::History::Export(wanted) => export(wanted),
+        args::History::Status(place) => status(place),
+    }
+}
+
+fn open(place: &args::Place) -> Result<Reader, Stop> {
+    let state = backup::state(place.state.as_deref());
+    let state =
+        state.ok_or_else(|| Stop::Usage("give the folder of the state with --state".to_owned()))?;
+    let folder = state.join(FOLDER);
+    Reader::of_folder(&folder).map_err(|fault| {
+        let text = format!("{}: {fault}", folder.display());
+        Stop::Other(io::Error::other(text))
+    })
+}
+
+fn status(place: &args::Place) -> Result<(), Stop> {
+    let figures = open(place)?.figures();
+    let since = figures
+        .since
+        .and_then(|at| Timestamp::from_millisecond(at).ok());
+    let Some(since) = since else {
+        print("there are no readings\n");
+        return Ok(());
+    };
+    let (files, bytes) = (
+        counted(usize::try_from(figures.files).unwrap_or(0), "file"),
+        figures.bytes as f64 / MB,
+    );
+    print(&format!("since {since:.0}; {files}, {bytes:.1} MB\n"));
+    Ok(())
+}
+
+fn export(wanted: &args::Export) -> Result<(), Stop> {
+    let now = Timestamp::now();
+    let range = Range {
+        from: time("--from", &wanted.from, now)?,
+        to: wanted
+            .to
+            .as_deref()
+            .map_or(Ok(now.as_millisecond()), |to| time("--to", to, now))?,
+    };
+    let reader = open(&wanted.place)?;
+    let failed = |error: fieldgate_history::Error| Stop::Other(io::Error::other(error));
+    let all = reader.series(range).map_err(failed)?;
+    let is_meant = |series: &&Series| {
+        let points = &wanted.point;
+        wanted
+            .device
+            .as_ref()
+            .is_none_or(|device| *device == series.device)
+            && (points.is_empty() || points.contains(&series.point))
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = out.write_all(csv::HEADER.as_bytes());
+    let mut text = String::new();
+    for series in all.iter().filter(is_meant) {
+        let each = &mut |reading: &fieldgate_history::Reading| {
+            text.clear();
+            csv::append(&mut text, series, reading);
+            written = out.write_all(text.as_bytes());
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        };
+        reader.readings(series, range, each).map_err(failed)?;
+        if written.is_err() {
+            break;
+        }
+    }
+    match written.and_then(|()| out.flush()) {
+        // A reader that has gone, such as `head`, is no error.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::Other(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A time as a person writes it, in milliseconds since 1970.
+fn time(option: &str, text: &str, now: Timestamp) -> Result<i64, Stop> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    if let Ok(zoned) = text
+        .parse::<Date>()
+        .map(|date| date.to_zoned(TimeZone::UTC))
+    {
+        return zoned
+            .map(|zoned| zoned.timestamp().as_millisecond())
+            .map_err(|error| Stop::Other(io::Error::other(error)));
+    }
+    if let Some(ago) = Period::parse(text) {
+        let ago = i64::try_from(ago.get().as_millis()).unwrap_or(i64::MAX);
+        return Ok(now.as_millisecond().saturating_sub(ago));
+    }
+    let text = format!(
+        "{option}: expected a date such as 2026-11-27, a time such as 2026-11-27T08:00:00Z, or how long ago such as \
+         24h, found \"{text}\""
+    );
+    Err(Stop::Usage(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dates_moments_or_how_long_ago() {
+        let now: Timestamp = "2026-11-27T10:00:00Z".parse().unwrap();
+        for (text, want) in [
+            ("2026-11-27", Some("2026-11-27T00:00:00Z")),
+            ("2026-11-27T08:00:00Z", Some("2026-11-27T08:00:00Z")),
+            ("2026-11-27T08:00:00+01:00", Some("2026-11-27T07:00:00Z")),
+            ("36h", Some("2026-11-25T22:00:00Z")),
+            ("yesterday", None),
+            ("2026-13-01", None),
+        ] {
+            let found = time("--from", text, now).ok();
+            let want = want.map(|want| want.parse::<Timestamp>().unwrap().as_millisecond());
+            assert_eq!(found, want, "{text}");
+        }
+    }
+}

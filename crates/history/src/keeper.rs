@@ -1,0 +1,329 @@
+//! The one thread that writes: frames to the journal, parts to files, days of hours; and what it removes.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use fieldgate_spool::{Log, STAMP};
+
+use crate::build::{self, HOUR};
+use crate::file::Level;
+use crate::folder::{self, Kept};
+use crate::head::READING;
+use crate::journal;
+use crate::room::{Pressure, Steady, victim};
+use crate::shared::Shared;
+use crate::tap::{Batch, Message};
+
+/// How history is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where.
+    pub folder: PathBuf,
+    /// Bytes of all its files at most.
+    pub max: u64,
+    /// For how long readings are kept.
+    pub keep: Duration,
+    /// Percent of the partition that it leaves free.
+    pub reserve: u8,
+    /// From one write to the card to the next.
+    pub flush: Duration,
+    /// Bytes of memory for what no file has yet.
+    pub memory: usize,
+    /// For how long the clock must have gone evenly before files are removed for their age.
+    pub trust: Duration,
+}
+
+/// What the clock of the machine shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// Whether something that knows the time has set it.
+    pub is_set: bool,
+}
+
+pub(crate) type Clock = Box<dyn Fn() -> Now + Send>;
+
+pub(crate) struct Keeper {
+    pub(crate) settings: Settings,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) messages: Receiver<Message>,
+    pub(crate) clock: Clock,
+    /// `None` if it cannot be used at the moment.
+    pub(crate) journal: Option<Log>,
+    /// The newest part that a file has.
+    pub(crate) done: u64,
+    /// The hour that the head is of, since 1970.
+    pub(crate) hour: i64,
+    /// Whether the head must go to a file.
+    pub(crate) is_due: bool,
+    pub(crate) next_flush: Instant,
+    pub(crate) is_ended: bool,
+    pub(crate) steady: Steady,
+}
+
+impl Keeper {
+    /// Keeps until it is told to stop.
+    pub(crate) fn run(mut self) {
+        while !self.is_ended {
+            let left = self.next_flush.saturating_duration_since(Instant::now());
+            match self.messages.recv_timeout(left) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => self.tick(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.flush();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Batch(batch) => self.push(batch),
+            Message::Flush(done) => {
+                self.flush();
+                if self.is_due {
+                    self.tick();
+                }
+                // Who has gone needs no answer.
+                let _ = done.send(());
+            }
+            Message::Close(done) => {
+                self.is_due = true;
+                self.tick();
+                let _ = done.send(());
+            }
+            Message::Stop => self.is_ended = true,
+        }
+        if self.is_due || Instant::now() >= self.next_flush {
+            self.tick();
+        }
+    }
+
+    /// What came in while it wrote.
+    fn catch_up(&mut self) {
+        loop {
+            match self.messages.try_recv() {
+                Ok(Message::Batch(batch)) => self.push(batch),
+                Ok(Message::Flush(done) | Message::Close(done)) => {
+                    self.flush();
+                    let _ = done.send(());
+                }
+                Ok(Message::Stop) => self.is_ended = true,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        if Instant::now() >= self.next_flush {
+            self.flush();
+        }
+    }
+
+    fn push(&mut self, batch: Batch) {
+        let count = batch.readings.len();
+        let mut state = self.shared.lock();
+        self.shared.pending.fetch_sub(count, Ordering::Relaxed);
+        let is_full = state.head.bytes + count * READING > self.settings.memory;
+        if is_full && state.closing.is_some() {
+            state.figures.dropped += count as u64;
+            return;
+        }
+        self.is_due |= is_full;
+        let places = batch.names.places.get_or_init(|| {
+            let series = batch.names.series.iter();
+            series
+                .map(|series| Some(state.head.place(series.as_ref()?)))
+                .collect()
+        });
+        for (point, reading) in batch.readings {
+            if let Some(Some(place)) = places.get(point) {
+                state.head.push(*place, reading);
+            }
+        }
+        state.figures.kept += count as u64;
+    }
+
+    /// Everything that is due.
+    fn tick(&mut self) {
+        self.flush();
+        let hour = (self.clock)().at.div_euclid(HOUR);
+        self.is_due |= hour != self.hour;
+        if self.is_due {
+            self.close(hour);
+        }
+        if !self.is_ended {
+            self.compact();
+        }
+        self.make_room(0);
+    }
+
+    /// Writes new readings to the journal.
+    fn flush(&mut self) {
+        self.next_flush = Instant::now() + self.settings.flush;
+        let frame = self.shared.lock().head.frame();
+        let Some(frame) = frame else { return };
+        if self.journal.is_none() {
+            self.journal = Log::open(&self.settings.folder.join(folder::JOURNAL)).ok();
+        }
+        let appended = match &mut self.journal {
+            Some(log) => log
+                .append(&frame, [0; STAMP])
+                .map_err(|error| error.to_string()),
+            None => Err("the journal cannot be opened".to_owned()),
+        };
+        match appended {
+            Ok(_) => self.written(frame.len() as u64),
+            Err(error) => {
+                // Whether the frame is there is not known; its readings wait in memory for the file.
+                self.journal = None;
+                self.stuck(&error);
+            }
+        }
+    }
+
+    fn written(&self, bytes: u64) {
+        let mut state = self.shared.lock();
+        state.figures.written += bytes;
+        if std::mem::take(&mut state.figures.is_stuck) {
+            log::info!("history: the card takes readings again");
+        }
+    }
+
+    fn stuck(&self, error: &str) {
+        let mut state = self.shared.lock();
+        if !std::mem::replace(&mut state.figures.is_stuck, true) {
+            log::error!(
+                "history: {}: {error}; readings are kept in memory as far as they fit there",
+                self.settings.folder.display()
+            );
+        }
+    }
+
+    /// Hands the head to a file.
+    fn close(&mut self, hour: i64) {
+        let closing = {
+            let mut state = self.shared.lock();
+            if state.closing.is_none() && !state.head.is_empty() {
+                let part = state.head.part;
+                state.closing = Some((part, Arc::new(state.head.close())));
+            }
+            state.closing.clone()
+        };
+        let Some((part, chunks)) = closing else {
+            (self.hour, self.is_due) = (hour, false);
+            return;
+        };
+        let size: usize = chunks.values().flatten().map(|chunk| chunk.count * 2).sum();
+        self.make_room(size as u64);
+        let folder = self.settings.folder.clone();
+        let day = folder::day(self.hour * HOUR);
+        let written = build::hour(&folder, part, day, &chunks, || self.catch_up());
+        // Tried again at the next tick.
+        let kept = match written {
+            Ok(kept) => kept,
+            Err(error) => return self.stuck(&error.to_string()),
+        };
+        self.written(kept.bytes);
+        let mut state = self.shared.lock();
+        state.files.push(Arc::new(kept));
+        state.closing = None;
+        drop(state);
+        (self.hour, self.is_due, self.done) = (hour, false, part);
+        if let Some(log) = &mut self.journal
+            && let Err(error) = journal::release(log, part)
+        {
+            log::warn!("history: the journal: {error}");
+            self.journal = None;
+        }
+    }
+
+    /// Makes a file of each day that is over.
+    fn compact(&mut self) {
+        let today = folder::day((self.clock)().at);
+        let files = self.shared.lock().files.clone();
+        let hours = files.iter().filter(|kept| kept.header.level == Level::Hour);
+        let hours: Vec<Kept> = hours.map(|kept| Kept::clone(kept)).collect();
+        let follow = |a: &Kept, b: &Kept| a.day == b.day && a.parts().1 + 1 == b.parts().0;
+        for run in hours.chunk_by(follow) {
+            let is_over = run.first().is_some_and(|first| first.day != today);
+            if is_over && !self.is_ended {
+                self.merge(run);
+            }
+        }
+    }
+
+    fn merge(&mut self, hours: &[Kept]) {
+        self.make_room(hours.iter().map(|kept| kept.bytes).sum());
+        let folder = self.settings.folder.clone();
+        let merged = build::day(&folder, hours, || self.catch_up());
+        let days = match merged {
+            Ok(days) => days,
+            Err(error) => return self.stuck(&error.to_string()),
+        };
+        self.written(days.day.bytes + days.rollup.bytes);
+        let is_merged = |kept: &Kept| hours.iter().any(|hour| hour.path == kept.path);
+        let mut state = self.shared.lock();
+        state.figures.damaged += days.damaged;
+        state.files.retain(|kept| !is_merged(kept));
+        state
+            .files
+            .extend([Arc::new(days.day), Arc::new(days.rollup)]);
+        state
+            .files
+            .sort_by_key(|kept| (kept.parts(), kept.header.level as u32));
+        drop(state);
+        for hour in hours {
+            self.remove(hour);
+        }
+    }
+
+    fn remove(&self, kept: &Kept) {
+        if let Err(error) = folder::remove(&kept.path) {
+            log::warn!("history: {}: {error}", kept.path.display());
+        }
+    }
+
+    /// Removes the oldest files until the bounds hold when `more` bytes are written.
+    pub(crate) fn make_room(&mut self, more: u64) {
+        loop {
+            let pressure = match self.pressure(more) {
+                Ok(pressure) => pressure,
+                Err(error) => return self.stuck(&error.to_string()),
+            };
+            let mut state = self.shared.lock();
+            let Some(place) = victim(&state.files, &pressure) else {
+                break;
+            };
+            let kept = state.files.remove(place);
+            state.figures.removed += 1;
+            drop(state);
+            log::info!(
+                "history: {} is removed to keep the bounds",
+                kept.path.display()
+            );
+            self.remove(&kept);
+        }
+        self.shared.lock().measure();
+    }
+
+    fn pressure(&mut self, more: u64) -> io::Result<Pressure> {
+        let now = (self.clock)();
+        let is_steady = self.steady.look(Instant::now(), now.at) >= self.settings.trust;
+        let keep = i64::try_from(self.settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let (all, free) = folder::room(&self.settings.folder)?;
+        let journal = folder::bytes_of(&self.settings.folder.join(folder::JOURNAL));
+        let reserve = all / 100 * u64::from(self.settings.reserve);
+        Ok(Pressure {
+            room: self
+                .settings
+                .max
+                .saturating_sub(journal)
+                .saturating_sub(more),
+            missing: (reserve + more).saturating_sub(free),
+            now: Some(now.at).filter(|_| now.is_set && is_steady),
+            keep,
+        })
+    }
+}

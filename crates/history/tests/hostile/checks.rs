@@ -1,0 +1,73 @@
+//! What decoders must withstand, for tests and fuzz targets.
+
+use fieldgate_history::file::{self, Header, Level, Series, What, Writer};
+use fieldgate_history::{cells, chunk};
+
+/// Any bytes as a chunk and as cells: what is read from them is the same when it is written and read again.
+pub(crate) fn chunk(data: &[u8]) {
+    if let Some(readings) = chunk::decode(&mut &*data, 0) {
+        let mut rest = readings.as_slice();
+        let mut again = Vec::new();
+        while !rest.is_empty() {
+            let mut bytes = Vec::new();
+            let count = chunk::encode(rest, 0, &mut bytes);
+            again
+                .extend(chunk::decode(&mut bytes.as_slice(), 0).expect("what was written is read"));
+            rest = &rest[count..];
+        }
+        assert!(again == readings, "{readings:?}");
+    }
+    if let Some(all) = cells::decode(&mut &*data, 0) {
+        let mut bytes = Vec::new();
+        cells::encode(&all, 0, &mut bytes);
+        let again = cells::decode(&mut bytes.as_slice(), 0).expect("what was written is read");
+        assert_eq!(again.len(), all.len());
+    }
+}
+
+/// Any bytes as a file; and a file of blocks as long as the first half of `data` says, of which the second half says
+/// how it is spoilt.
+pub(crate) fn file(data: &[u8]) {
+    read_all(data);
+    let (sizes, spoilt) = data.split_at(data.len() / 2);
+    let header = Header {
+        level: Level::Day,
+        parts: (1, 2),
+    };
+    let mut writer = Writer::new(Vec::new(), header).unwrap();
+    let mut written = Vec::new();
+    for (number, size) in (0_i64..).zip(sizes.iter().take(40)) {
+        let series = Series {
+            device: format!("d{}", size % 5),
+            point: format!("p{}", size % 3),
+        };
+        let block: Vec<u8> = (0..*size).map(|at| at.wrapping_mul(37) ^ size).collect();
+        let times = (number * 10, number * 10 + i64::from(*size));
+        writer
+            .block(&series, What::Minutes, 1, times, &block)
+            .unwrap();
+        written.push((series, block));
+    }
+    let (mut bytes, _) = writer.finish().unwrap();
+    for change in spoilt.chunks_exact(3).take(16) {
+        let at = usize::from(change[0]) << 8 | usize::from(change[1]);
+        match (at % (bytes.len() + 1), change[2]) {
+            (at, 0) => bytes.truncate(at),
+            (at, with) => bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= with),
+        }
+    }
+    for block in read_all(&bytes) {
+        assert!(written.contains(&block), "{block:?}");
+    }
+}
+
+fn read_all(bytes: &[u8]) -> Vec<(Series, Vec<u8>)> {
+    let Ok(opened) = file::open(bytes) else {
+        return Vec::new();
+    };
+    let blocks = opened
+        .index
+        .iter()
+        .filter_map(|entry| file::read(bytes, entry).expect("bytes are there"));
+    blocks.collect()
+}
