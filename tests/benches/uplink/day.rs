@@ -107,7 +107,7 @@ fn fill(sender: &Process, count: u64, memory: &mut u64) -> io::Result<()> {
     for number in 0..count {
         here.post(&topic(number), &payload(number), false);
         take(&mut here, (number + 1).saturating_sub(UNDER_WAY));
-        if number % 100_000 == 0 {
+        if number.is_multiple_of(100_000) {
             *memory = sender.memory_now()?.max(*memory);
         }
     }
@@ -175,7 +175,7 @@ fn watch(
                 *times = times.saturating_add(1);
             }
         }
-        if left % 50_000 == 0 {
+        if left.is_multiple_of(50_000) {
             *memory = sender.memory_now()?.max(*memory);
         }
     }
