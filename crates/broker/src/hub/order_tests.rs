@@ -140,6 +140,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
             now: Instant::now(),
             store: Some(&store),
             budget: &Budget::new(1 << 20, 1),
+            waits: false,
         };
         deliver(&deliveries, &sender, &mut post);
         // Before the turn of its publisher ends the client is back, if it was away, and acknowledges.
