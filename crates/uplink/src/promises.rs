@@ -42,8 +42,8 @@ pub(crate) struct Promises<V> {
     waiting: VecDeque<(u64, Instant, V)>,
     /// Of messages that have no number yet, as they wait for others in a pack.
     gathered: Vec<V>,
-    /// How long the remote takes to answer, on average.
-    usual: Duration,
+    /// How long the remote takes to answer, on average; not known before its first answer.
+    usual: Option<Duration>,
     /// Since when there is no remote.
     away_since: Option<Instant>,
 }
@@ -53,7 +53,7 @@ impl<V> Promises<V> {
         Self {
             waiting: VecDeque::new(),
             gathered: Vec::new(),
-            usual: Duration::ZERO,
+            usual: None,
             away_since: Some(now),
         }
     }
@@ -97,7 +97,7 @@ impl<V> Promises<V> {
 
     /// The remote has answered after so long.
     pub(crate) fn answered(&mut self, took: Duration) {
-        self.usual = (self.usual * 7 + took) / 8;
+        self.usual = Some(self.usual.map_or(took, |usual| (usual * 7 + took) / 8));
     }
 
     /// Whether there is a remote from now on.
@@ -112,7 +112,9 @@ impl<V> Promises<V> {
     pub(crate) fn due(&self, place: impl Fn(u64) -> Place, now: Instant) -> Option<Due> {
         let (seq, since, _) = self.waiting.front()?;
         let patience = match self.away_since {
-            None => (self.usual * 2).clamp(GROUP, GROUP_MAX),
+            None => self
+                .usual
+                .map_or(GROUP_MAX, |usual| (usual * 2).clamp(GROUP, GROUP_MAX)),
             Some(since) if now.saturating_duration_since(since) >= AWAY => GROUP_MAX,
             Some(_) => GROUP,
         };
@@ -150,7 +152,7 @@ mod tests {
         };
         for (mut promises, place, waits, then) in [
             (usual(1), Place::Idle, 50, Due::Idle),
-            (usual(100), Place::Idle, 199, Due::Idle),
+            (usual(100), Place::Idle, 200, Due::Idle),
             (usual(5_000), Place::Idle, 500, Due::Idle),
             (away(0), Place::Idle, 50, Due::Idle),
             (away(60_000), Place::Idle, 500, Due::Idle),

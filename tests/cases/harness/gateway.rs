@@ -46,6 +46,8 @@ impl Gateway {
 
     fn started(port: u16, file: &Path, folder: Folder, options: &[&str]) -> Self {
         let socket = folder.path().join("notify");
+        // Of a gateway that was here before.
+        let _ = std::fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket).expect("a socket in a temporary folder");
         let mut command = Command::new(fieldgate());
         command.arg("run").arg(file).args(options);

@@ -14,12 +14,12 @@ use crate::harness::nats::Nats;
 use crate::harness::secure::make_certificates;
 use crate::harness::{Folder, PATIENCE};
 
-/// An uplink for all below `data/`.
+/// An uplink for all below `data/`. Clients are acknowledged at once, so that they are quick.
 fn uplink(urls: &str, rest: &str) -> String {
     format!(
         "    url: {urls}
     forward: [{{topics: [\"data/#\"], to: \"site/{{topic}}\"}}]
-    spool: {{max: 32M, window: 1s}}
+    spool: {{max: 32M, window: 1s, durable: none}}
     reconnect: 100ms..1s
 {rest}"
     )
