@@ -28,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
         if content.then:
             self.send_response(302)
             self.send_header("Location", content.then)
+            self.send_header("Connection", "close")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

@@ -15,13 +15,14 @@ use crate::sender::{Kind, remote};
 
 const DAY: u64 = 86_400;
 /// Messages of the publisher that are not acknowledged.
-const UNDER_WAY: u64 = 1_000;
+const UNDER_WAY: u64 = 3_000;
 /// New messages a second while the backlog goes up.
 const LIVE: u32 = 1_000;
 /// Their numbers begin here.
 const FROM: u64 = 1_000_000_000;
 
-const UPLINK: &str = "    spool: {max: 1G, durable: none}\n    limits: {in_flight: 1000}\n";
+/// Clients wait for the card, so that no message comes faster than it takes them.
+const UPLINK: &str = "    spool: {max: 1G}\n    limits: {in_flight: 1000}\n";
 
 /// A reading, as the gateway publishes it.
 fn payload(number: u64) -> String {
