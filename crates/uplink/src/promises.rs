@@ -40,8 +40,6 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) struct Promises<V> {
     waiting: VecDeque<(u64, Instant, V)>,
-    /// Of messages that have no number yet, as they wait for others in a pack.
-    gathered: Vec<V>,
     /// How long the remote takes to answer, on average; not known before its first answer.
     usual: Option<Duration>,
     /// Since when there is no remote.
@@ -52,7 +50,6 @@ impl<V> Promises<V> {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             waiting: VecDeque::new(),
-            gathered: Vec::new(),
             usual: None,
             away_since: Some(now),
         }
@@ -60,24 +57,12 @@ impl<V> Promises<V> {
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.gathered.len()
+        self.waiting.len()
     }
 
     /// Message `seq` is promised. Numbers rise.
     pub(crate) fn push(&mut self, seq: u64, promise: V, now: Instant) {
         self.waiting.push_back((seq, now, promise));
-    }
-
-    /// A message is promised that will be a part of the next pack.
-    pub(crate) fn gather(&mut self, promise: V) {
-        self.gathered.push(promise);
-    }
-
-    /// The pack has a number.
-    pub(crate) fn close(&mut self, seq: u64, now: Instant) {
-        let gathered = self.gathered.drain(..);
-        self.waiting
-            .extend(gathered.map(|promise| (seq, now, promise)));
     }
 
     /// Lets go of all whose message is in safe hands, in their order.
@@ -91,7 +76,6 @@ impl<V> Promises<V> {
 
     /// Lets go of all, as nothing can be made safe now. Returns how many there were.
     pub(crate) fn give_up(&mut self) -> usize {
-        self.gathered.clear();
         self.waiting.drain(..).count()
     }
 
@@ -176,12 +160,9 @@ mod tests {
         let start = Instant::now();
         let mut promises = Promises::new(start);
         let held: Vec<Rc<()>> = (0..4).map(|_| Rc::default()).collect();
-        for (seq, one) in (1..).zip(&held[..2]) {
+        for (seq, one) in [1, 2, 3, 3].into_iter().zip(&held) {
             promises.push(seq, Rc::clone(one), start);
         }
-        promises.gather(Rc::clone(&held[2]));
-        promises.gather(Rc::clone(&held[3]));
-        promises.close(3, start);
         let kept = || {
             held.iter()
                 .map(|one| Rc::strong_count(one) - 1)

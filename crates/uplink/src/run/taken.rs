@@ -76,7 +76,7 @@ impl Uplink {
     }
 
     /// A message that goes up: now, or with others of its topic or of its pack. One that may be replaced by a later one
-    /// is not promised.
+    /// or waits for others, up to an hour, is not promised.
     fn pass(
         &mut self,
         topic: &str,
@@ -116,9 +116,6 @@ impl Uplink {
             self.close_pack();
         }
         self.packing.push(item.topic, payload, now);
-        promise
-            .into_iter()
-            .for_each(|promise| self.promises.gather(promise));
     }
 
     fn close_pack(&mut self) {
@@ -139,9 +136,7 @@ impl Uplink {
             user: UserProperties::default(),
         };
         self.status.packed += count;
-        let bytes = item.encode();
-        self.promises.close(self.seq, Instant::now());
-        self.offer(bytes, None);
+        self.offer(item.encode(), None);
     }
 
     /// When something goes on that is held back for others.
