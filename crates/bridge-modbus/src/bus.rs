@@ -56,7 +56,7 @@ impl BusHandle {
             turnaround: config.turnaround,
         };
         let link = crate::link::rtu::RtuLink::new(Box::new(line), timing, false);
-        let link = protocol::Link::Rtu(link);
+        let link = protocol::Link::Rtu(Box::new(link));
         Self::spawn_with("test", config, CancellationToken::new(), Some(link))
     }
 

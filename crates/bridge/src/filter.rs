@@ -21,21 +21,21 @@ pub struct Rule {
     pub heartbeat: Option<Duration>,
 }
 
-/// The change filter of one device.
+/// The change filter of one device. What few rules need is kept beside the points, and only if one of them needs it: a
+/// gateway has a hundred thousand.
 #[derive(Debug)]
 pub struct Filter {
     rules: Arc<[Rule]>,
-    /// One for each rule.
-    points: Vec<State>,
+    /// The newest reading of each point, published or not.
+    newest: Vec<Option<Newest>>,
+    /// How good the published one was, if there is one.
+    published: Vec<Option<Quality>>,
+    /// What was published last, if a deadband is measured from there. Without one it is what was read last.
+    held: Box<[Compact]>,
+    /// When that was, in microseconds since the origin, if a heartbeat is counted from there.
+    told_at: Box<[u64]>,
     /// Times are counted from the first reading.
     origin: Option<Instant>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    /// The newest reading, published or not.
-    newest: Option<Newest>,
-    published: Option<Published>,
 }
 
 /// What was read last.
@@ -46,13 +46,14 @@ struct Newest {
     at: i64,
 }
 
-/// What was published last, and when.
-#[derive(Clone, Debug)]
-struct Published {
-    kept: Compact,
-    quality: Quality,
-    /// In microseconds since the origin.
-    at: u64,
+/// One for each rule if one of them needs it.
+fn room<T: Clone>(rules: &[Rule], needs: impl Fn(&Rule) -> bool, empty: T) -> Box<[T]> {
+    let count = if rules.iter().any(needs) {
+        rules.len()
+    } else {
+        0
+    };
+    vec![empty; count].into()
 }
 
 impl Filter {
@@ -60,7 +61,10 @@ impl Filter {
     pub fn new(rules: impl Into<Arc<[Rule]>>) -> Self {
         let rules = rules.into();
         Self {
-            points: vec![State::default(); rules.len()],
+            newest: vec![None; rules.len()],
+            published: vec![None; rules.len()],
+            held: room(&rules, |rule| rule.deadband.is_some(), Compact::Nothing),
+            told_at: room(&rules, |rule| rule.heartbeat.is_some(), 0),
             rules,
             origin: None,
         }
@@ -74,36 +78,57 @@ impl Filter {
     pub fn pass(&mut self, sample: &Sample, now: Instant) -> bool {
         let origin = *self.origin.get_or_insert(now);
         let place = sample.point;
-        let (Some(state), Some(rule)) = (self.points.get_mut(place), self.rules.get(place)) else {
+        let Some(rule) = self.rules.get(place) else {
             return true;
         };
         let now = micros(now.saturating_duration_since(origin));
         let kept = Compact::new(sample.value.as_ref(), sample.error.as_ref());
-        let passes = match &state.published {
-            None => true,
-            Some(last) => is_due(rule, last, now) || has_changed(rule, last, &kept, sample),
-        };
+        let passes = self.published[place] != Some(sample.quality)
+            || self.is_due(rule, place, now)
+            || self.has_changed(rule, sample, &kept);
         if passes {
-            state.published = Some(Published {
-                kept: kept.clone(),
-                quality: sample.quality,
-                at: now,
-            });
+            self.published[place] = Some(sample.quality);
+            if let Some(held) = self.held.get_mut(place) {
+                *held = kept.clone();
+            }
+            if let Some(told_at) = self.told_at.get_mut(place) {
+                *told_at = now;
+            }
         }
-        state.newest = Some(Newest {
+        self.newest[place] = Some(Newest {
             kept,
             at: sample.at.as_microsecond(),
         });
         passes
     }
 
+    fn is_due(&self, rule: &Rule, place: usize, now: u64) -> bool {
+        let told_at = self.told_at.get(place).copied().unwrap_or_default();
+        let heartbeat = rule
+            .heartbeat
+            .is_some_and(|period| now.saturating_sub(told_at) >= micros(period));
+        rule.publish == Publish::EveryPoll || heartbeat
+    }
+
+    fn has_changed(&self, rule: &Rule, sample: &Sample, kept: &Compact) -> bool {
+        let newest = self.newest[sample.point].as_ref();
+        let held = self.held.get(sample.point);
+        let Some(held) = held.or_else(|| newest.map(|newest| &newest.kept)) else {
+            return true;
+        };
+        match (rule.deadband, held.parts().0, &sample.value) {
+            (Some(deadband), Some(old), Some(new)) => moved(deadband, &old, new),
+            _ => held != kept,
+        }
+    }
+
     /// The newest reading of each point as a stale one, with the time when it was read, to the
     /// microsecond. After that the next reading of each passes.
     pub fn stale(&mut self) -> Vec<Sample> {
-        let newest = self.points.iter_mut().enumerate();
-        let newest = newest.filter_map(|(point, state)| {
-            state.published = None;
-            let Newest { kept, at } = state.newest.take()?;
+        self.published.fill(None);
+        let newest = self.newest.iter_mut().enumerate();
+        let newest = newest.filter_map(|(point, newest)| {
+            let Newest { kept, at } = newest.take()?;
             let (value, error) = kept.parts();
             Some(Sample {
                 point,
@@ -120,26 +145,6 @@ impl Filter {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn is_due(rule: &Rule, last: &Published, now: u64) -> bool {
-    let heartbeat = rule
-        .heartbeat
-        .is_some_and(|period| now.saturating_sub(last.at) >= micros(period));
-    rule.publish == Publish::EveryPoll || heartbeat
-}
-
-fn has_changed(rule: &Rule, last: &Published, kept: &Compact, sample: &Sample) -> bool {
-    if last.quality != sample.quality {
-        return true;
-    }
-    let Some(deadband) = rule.deadband else {
-        return last.kept != *kept;
-    };
-    match (last.kept.parts().0, &sample.value) {
-        (Some(old), Some(new)) => moved(deadband, &old, new),
-        _ => last.kept != *kept,
-    }
 }
 
 /// Exact for exact numbers. Whatever cannot be compared, such as NaN, has moved.

@@ -19,12 +19,12 @@ use crate::{
 /// cannot be opened so often. Then its session is ended, its last values are published as stale,
 /// commands are refused at once, and it is tried once after each pause: a dead unit costs its
 /// bus one timeout per pause and no more.
-pub async fn run(
+pub fn run(
     mut driver: impl Driver,
     settings: Settings,
     counters: Arc<Counters>,
     ports: Ports,
-) {
+) -> impl Future<Output = ()> + Send {
     let mut device = Device {
         delays: Delays::new(settings.backoff, settings.seed),
         filter: Filter::new(Arc::clone(&settings.rules)),
@@ -34,7 +34,8 @@ pub async fn run(
         link: Link::Unknown,
         failures: 0,
     };
-    while device.attempt(&mut driver).await.is_some() {}
+    // Not an async function: what is moved into one stands in its future twice.
+    async move { while device.attempt(&mut driver).await.is_some() {} }
 }
 
 /// Requests whose outcome a session may owe. Others wait in their queue meanwhile.
@@ -79,7 +80,7 @@ type Continue = Option<()>;
 impl Device {
     /// Opens the device, serves it until it fails, and pauses.
     async fn attempt(&mut self, driver: &mut impl Driver) -> Continue {
-        let opened = {
+        let mut opened = {
             let mut open = pin!(driver.open());
             loop {
                 tokio::select! {
@@ -91,12 +92,13 @@ impl Device {
                 }
             }
         };
-        match opened {
-            Ok(mut session) => self.serve(&mut session).await?,
+        match &mut opened {
+            Ok(session) => self.serve(session).await?,
             Err(error) => {
-                self.fail(&error).await?;
+                self.fail(error).await?;
             }
         }
+        drop(opened);
         self.pause(driver).await
     }
 

@@ -20,21 +20,28 @@ pub struct Message {
     whole: ThinArc<Head, u8>,
 }
 
+/// What few messages have is kept out of the many that have none.
 #[derive(Debug)]
-struct Head {
+enum Head {
+    Plain(Fixed),
+    Rich(Box<(Fixed, Rare)>),
+}
+
+/// What every message has.
+#[derive(Debug)]
+struct Fixed {
+    /// Where it is counted for as long as it exists.
+    pot: Arc<Pot>,
+    payload_len: u32,
+    topic_len: u16,
     qos: QoS,
     retain: bool,
-    topic_len: u16,
-    /// More than this is room for a longer one.
-    payload_len: u32,
-    /// What it takes of the budget for as long as it exists.
-    share: Share,
-    /// What few messages have, kept out of the many that have none.
-    rare: Option<Box<Rare>>,
 }
 
 #[derive(Debug)]
 struct Rare {
+    /// What it takes of the budget beside the message.
+    share: Share,
     expires: Option<Instant>,
     payload_format_utf8: Option<bool>,
     response_topic: Option<Box<str>>,
@@ -49,16 +56,41 @@ const ALLOCATION: usize = 16;
 const STEP: usize = 16;
 /// A message without its topic name and payload, in bytes, about. Two counters come to its head.
 const OVERHEAD: usize = size_of::<Head>() + 2 * size_of::<usize>() + ALLOCATION;
+const _: () = assert!(size_of::<Head>() <= 16);
 
 /// What an allocator takes for so many bytes: its sizes come in steps of an eighth, and its pages are seldom full.
 fn with_waste(len: usize) -> usize {
     len + len / 4
 }
 
+/// The room for so many bytes.
+fn rounded(len: usize) -> usize {
+    len.next_multiple_of(STEP)
+}
+
+impl Fixed {
+    /// Of topic name and payload.
+    fn len(&self) -> usize {
+        usize::from(self.topic_len) + self.payload_len as usize
+    }
+
+    /// What it takes in memory, in bytes, about. It stays the same when the message is overwritten.
+    fn weight(&self) -> usize {
+        OVERHEAD + with_waste(rounded(self.len()))
+    }
+}
+
+impl Drop for Fixed {
+    fn drop(&mut self) {
+        self.pot.sub(self.weight());
+    }
+}
+
 impl Rare {
     /// `None` if there is nothing of that kind.
-    fn of(from: &PublishProperties<'_>, expires: Option<Instant>) -> Option<Self> {
+    fn of(from: &PublishProperties<'_>, expires: Option<Instant>, pot: &Arc<Pot>) -> Option<Self> {
         Self::is_needed(from, expires).then(|| Self {
+            share: Share::new(pot, Self::weight(from)),
             expires,
             payload_format_utf8: from.payload_format_utf8,
             response_topic: from.response_topic.map(Into::into),
@@ -97,22 +129,21 @@ impl Message {
         // No payload is longer than a packet (section 1.5.5).
         let payload_len = u32::try_from(publish.payload.len()).unwrap_or(u32::MAX);
         let len = topic.len() + publish.payload.len();
-        let mut bytes = Vec::with_capacity(len.next_multiple_of(STEP));
+        let mut bytes = Vec::with_capacity(rounded(len));
         bytes.extend_from_slice(topic);
         bytes.extend_from_slice(publish.payload);
-        bytes.resize(len.next_multiple_of(STEP), 0);
-        let rare = Rare::of(&publish.properties, expires).map(Box::new);
-        let mut weight = OVERHEAD + with_waste(bytes.len());
-        if rare.is_some() {
-            weight += Rare::weight(&publish.properties);
-        }
-        let head = Head {
+        bytes.resize(rounded(len), 0);
+        let fixed = Fixed {
+            pot: Arc::clone(pot),
+            payload_len,
+            topic_len,
             qos: publish.qos,
             retain: publish.retain,
-            topic_len,
-            payload_len,
-            share: Share::new(pot, weight),
-            rare,
+        };
+        pot.add(fixed.weight());
+        let head = match Rare::of(&publish.properties, expires, pot) {
+            None => Head::Plain(fixed),
+            Some(rare) => Head::Rich(Box::new((fixed, rare))),
         };
         Self {
             whole: ThinArc::from_header_and_slice(head, &bytes),
@@ -123,44 +154,58 @@ impl Message {
         &self.whole.header.header
     }
 
+    fn fixed(&self) -> &Fixed {
+        match self.head() {
+            Head::Plain(fixed) => fixed,
+            Head::Rich(rich) => &rich.0,
+        }
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        match self.head() {
+            Head::Plain(_) => None,
+            Head::Rich(rich) => Some(&rich.1),
+        }
+    }
+
     /// The same message with another payload, in its place in memory, if nothing else holds it and it has room. Tells
     /// whether it was done.
     pub fn overwrite(&mut self, publish: &Publish<'_>) -> bool {
         let like = self.qos() == publish.qos && self.retain() == publish.retain;
-        if !like || self.rare().is_some() || Rare::is_needed(&publish.properties, None) {
+        if !like || Rare::is_needed(&publish.properties, None) {
             return false;
         }
         self.whole.with_arc_mut(|whole| {
             let Some(whole) = triomphe::Arc::get_mut(whole) else {
                 return false;
             };
-            let (start, len) = (whole.header().topic_len.into(), publish.payload.len());
-            let room = whole.slice_mut().get_mut(start..);
-            let Some(room) = room.and_then(|room| room.get_mut(..len)) else {
+            let Head::Plain(fixed) = whole.header_mut() else {
                 return false;
             };
-            room.copy_from_slice(publish.payload);
-            whole.header_mut().payload_len = u32::try_from(len).unwrap_or(u32::MAX);
+            let (start, len) = (usize::from(fixed.topic_len), publish.payload.len());
+            // Much less would leave room empty that is not counted.
+            if rounded(start + len) != rounded(fixed.len()) {
+                return false;
+            }
+            fixed.payload_len = u32::try_from(len).unwrap_or(u32::MAX);
+            let room = whole.slice_mut().get_mut(start..);
+            if let Some(room) = room.and_then(|room| room.get_mut(..len)) {
+                room.copy_from_slice(publish.payload);
+            }
             true
         })
     }
 
     fn topic_and_payload(&self) -> (&[u8], &[u8]) {
-        let head = self.head();
-        let (topic, payload) = self.whole.slice.split_at(head.topic_len.into());
-        (
-            topic,
-            payload.get(..head.payload_len as usize).unwrap_or_default(),
-        )
+        let fixed = self.fixed();
+        let (topic, payload) = self.whole.slice.split_at(fixed.topic_len.into());
+        let payload = payload.get(..fixed.payload_len as usize);
+        (topic, payload.unwrap_or_default())
     }
 
     /// The bytes of the topic name.
     pub fn topic_bytes(&self) -> &[u8] {
         self.topic_and_payload().0
-    }
-
-    fn rare(&self) -> Option<&Rare> {
-        self.head().rare.as_deref()
     }
 
     /// The topic name.
@@ -176,12 +221,12 @@ impl Message {
 
     /// The quality of service that the publisher asked for.
     pub fn qos(&self) -> QoS {
-        self.head().qos
+        self.fixed().qos
     }
 
     /// Whether the publisher asked the broker to keep it.
     pub fn retain(&self) -> bool {
-        self.head().retain
+        self.fixed().retain
     }
 
     /// Where the publisher wants the answer, if it wants one. Whether it may publish there itself is not said here: see
@@ -207,12 +252,12 @@ impl Message {
 
     /// What it takes in a queue, in bytes, give or take the allocator.
     pub fn weight(&self) -> usize {
-        self.head().share.bytes()
+        self.fixed().weight() + self.rare().map_or(0, |rare| rare.share.bytes())
     }
 
     /// Where it is counted.
     pub fn pot(&self) -> &Arc<Pot> {
-        self.head().share.pot()
+        &self.fixed().pot
     }
 
     /// Where it is in memory, which tells messages apart as long as they exist.
@@ -310,7 +355,7 @@ impl<'a> Routed<'a> {
             false => Rare::weight(&self.publish.properties),
         };
         let len = self.publish.topic.len() + self.publish.payload.len();
-        OVERHEAD + with_waste(len.next_multiple_of(STEP)) + rare
+        OVERHEAD + with_waste(rounded(len)) + rare
     }
 }
 

@@ -21,8 +21,8 @@ use crate::queue::{Job, Priority, Queue, Turn};
 /// Transactions that may wait in each queue: one for each unit that a line can have.
 pub const QUEUE: usize = 256;
 
-/// A transaction of a protocol that waits.
-pub type JobOf<P> = Job<<P as Protocol>::Unit, <P as Protocol>::Work, <P as Protocol>::Answer>;
+/// A transaction of a protocol that waits. Boxed, as a channel has room for 32 from the start, and each bus has two.
+pub type JobOf<P> = Box<Job<<P as Protocol>::Unit, <P as Protocol>::Work, <P as Protocol>::Answer>>;
 
 /// The line of a protocol.
 pub type LineOf<P> = Line<<P as Protocol>::Unit, <P as Protocol>::Link>;
@@ -105,9 +105,8 @@ pub struct Closed;
 
 /// Lends the line of a bus to its devices and to tools. A clone is another handle to the same bus.
 pub struct Bus<P: Protocol> {
-    // Boxed, as a channel has room for 32 from the start, and there is one pair for each bus.
-    commands: mpsc::Sender<Box<JobOf<P>>>,
-    polls: mpsc::Sender<Box<JobOf<P>>>,
+    commands: mpsc::Sender<JobOf<P>>,
+    polls: mpsc::Sender<JobOf<P>>,
     recoveries: watch::Receiver<u64>,
     breaker: SharedBreaker<P::Unit>,
     /// How long the other end is left alone after a connection was made, in microseconds: the
@@ -165,13 +164,16 @@ impl<P: Protocol> Bus<P> {
         let (breaker, settle) = (bus.breaker.clone(), Arc::clone(&bus.settle));
         let mut line = Line::new(name, manners, breaker, recovered, settle);
         line.link = link;
-        let arbiter = Arbiter {
+        let mut arbiter = Arbiter {
             protocol,
             line,
             queue: Queue::default(),
+            commands: commands_rx,
+            polls: polls_rx,
             holds_back: manners.tolerance.together,
         };
-        bus.task.spawn(arbiter.run(commands_rx, polls_rx, cancel));
+        // By reference, as what is moved into an async function stands in its future twice.
+        bus.task.spawn(async move { arbiter.run(&cancel).await });
         bus.task.close();
         bus
     }
@@ -251,28 +253,25 @@ struct Arbiter<P: Protocol> {
     protocol: P,
     line: LineOf<P>,
     queue: Queue<P::Unit, P::Work, P::Answer>,
+    commands: mpsc::Receiver<JobOf<P>>,
+    polls: mpsc::Receiver<JobOf<P>>,
     /// Units that were given up wait until they may have the line again.
     holds_back: bool,
 }
 
 impl<P: Protocol> Arbiter<P> {
-    async fn run(
-        mut self,
-        mut commands: mpsc::Receiver<Box<JobOf<P>>>,
-        mut polls: mpsc::Receiver<Box<JobOf<P>>>,
-        cancel: CancellationToken,
-    ) {
+    async fn run(&mut self, cancel: &CancellationToken) {
         let (mut commands_open, mut polls_open) = (true, true);
         while !cancel.is_cancelled() {
             while self.queue.commands() < QUEUE
-                && let Ok(job) = commands.try_recv()
+                && let Ok(job) = self.commands.try_recv()
             {
-                self.queue.push(*job);
+                self.queue.push(job);
             }
             while self.queue.polls() < QUEUE
-                && let Ok(job) = polls.try_recv()
+                && let Ok(job) = self.polls.try_recv()
             {
-                self.queue.push(*job);
+                self.queue.push(job);
             }
             let wake = match self.turn() {
                 Turn::Now(job) => {
@@ -288,28 +287,33 @@ impl<P: Protocol> Arbiter<P> {
                 return;
             }
             let closes_at = self.line.closes_at().filter(|_| is_idle);
+            let retry_at = self.line.outage.as_ref().map(|outage| outage.retry_at);
+            let wake = [wake, closes_at, retry_at].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
                 event = next(&mut self.protocol, &mut self.line.link), if is_flying => {
                     self.protocol.happened(event, &mut self.line).await;
                 }
-                job = commands.recv(), if commands_open && self.queue.commands() < QUEUE => {
+                job = self.commands.recv(), if commands_open && self.queue.commands() < QUEUE => {
                     match job {
-                        Some(job) => self.queue.push(*job),
+                        Some(job) => self.queue.push(job),
                         None => commands_open = false,
                     }
                 }
-                job = polls.recv(), if polls_open && self.queue.polls() < QUEUE => {
+                job = self.polls.recv(), if polls_open && self.queue.polls() < QUEUE => {
                     match job {
-                        Some(job) => self.queue.push(*job),
+                        Some(job) => self.queue.push(job),
                         None => polls_open = false,
                     }
                 }
-                () = at(wake) => {}
-                () = at(closes_at) => self.line.link = None,
-                () = at(self.line.outage.as_ref().map(|outage| outage.retry_at)) => {
-                    self.line.link = self.open().await.ok();
+                () = at(wake) => {
+                    let now = Instant::now();
+                    if closes_at.is_some_and(|at| at <= now) {
+                        self.line.link = None;
+                    } else if retry_at.is_some_and(|at| at <= now) {
+                        self.line.link = self.open().await.ok();
+                    }
                 }
             }
         }

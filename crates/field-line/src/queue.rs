@@ -37,8 +37,9 @@ pub struct Job<U, W, A> {
 /// The transactions that wait. Its user keeps its bounds.
 #[derive(Debug)]
 pub(crate) struct Queue<U, W, A> {
-    commands: VecDeque<Job<U, W, A>>,
-    polls: Vec<Job<U, W, A>>,
+    // Boxed, as each passes through the room that a bus takes when it has nothing to do.
+    commands: VecDeque<Box<Job<U, W, A>>>,
+    polls: Vec<Box<Job<U, W, A>>>,
 }
 
 impl<U, W, A> Default for Queue<U, W, A> {
@@ -60,7 +61,7 @@ pub(crate) enum Turn<J> {
 }
 
 impl<U: Ord + Copy, W, A> Queue<U, W, A> {
-    pub(crate) fn push(&mut self, job: Job<U, W, A>) {
+    pub(crate) fn push(&mut self, job: Box<Job<U, W, A>>) {
         match job.priority {
             Priority::Command => self.commands.push_back(job),
             Priority::Poll(_) | Priority::Background => self.polls.push(job),
@@ -68,7 +69,7 @@ impl<U: Ord + Copy, W, A> Queue<U, W, A> {
     }
 
     /// A transaction that was taken out, but could not begin.
-    pub(crate) fn put_back(&mut self, job: Job<U, W, A>) {
+    pub(crate) fn put_back(&mut self, job: Box<Job<U, W, A>>) {
         match job.priority {
             Priority::Command => self.commands.push_front(job),
             Priority::Poll(_) | Priority::Background => self.polls.push(job),
@@ -93,7 +94,7 @@ impl<U: Ord + Copy, W, A> Queue<U, W, A> {
         breaker: &Breaker<U>,
         now: Instant,
         ready: impl Fn(U) -> Option<Instant>,
-    ) -> Turn<Job<U, W, A>> {
+    ) -> Turn<Box<Job<U, W, A>>> {
         self.commands.retain(|job| !job.reply.is_closed());
         self.polls.retain(|job| !job.reply.is_closed());
         let mut earliest: Option<Instant> = None;
@@ -150,7 +151,7 @@ mod tests {
     type Queue = super::Queue<u8, (), ()>;
     type Job = super::Job<u8, (), ()>;
 
-    fn job(unit: u8, priority: Priority) -> (Job, Reply) {
+    fn job(unit: u8, priority: Priority) -> (Box<Job>, Reply) {
         let (reply, answer) = oneshot::channel();
         let timeout = Duration::from_secs(1);
         let job = Job {
@@ -160,7 +161,7 @@ mod tests {
             timeout,
             reply,
         };
-        (job, answer)
+        (Box::new(job), answer)
     }
 
     fn breaker() -> Breaker<u8> {

@@ -31,7 +31,8 @@ type Job = JobOf<Protocol>;
 type Line = LineOf<Protocol>;
 
 pub(crate) enum Link {
-    Rtu(RtuLink),
+    /// Boxed, as a Modbus TCP bus needs no such room, and there may be a thousand of them.
+    Rtu(Box<RtuLink>),
     Tcp(TcpLink),
 }
 
@@ -81,13 +82,21 @@ impl field_line::Protocol for Protocol {
             }
             Transport::RtuOverTcp(address) => {
                 let stream = Box::new(tcp::connect(address).await?);
-                Link::Rtu(RtuLink::new(stream, timing(Duration::ZERO, TCP_GAP), false))
+                Link::Rtu(Box::new(RtuLink::new(
+                    stream,
+                    timing(Duration::ZERO, TCP_GAP),
+                    false,
+                )))
             }
             Transport::Serial(serial) => {
                 let stream = Box::new(Port::open(&serial.port).await?);
                 let character = serial.port.character();
                 let gap = SERIAL_GAP + character * 4;
-                Link::Rtu(RtuLink::new(stream, timing(character, gap), serial.echo))
+                Link::Rtu(Box::new(RtuLink::new(
+                    stream,
+                    timing(character, gap),
+                    serial.echo,
+                )))
             }
         })
     }
@@ -130,7 +139,7 @@ impl field_line::Protocol for Protocol {
         let request = job.work.first(self.lacks(job.unit));
         match link {
             Link::Rtu(link) => {
-                // Boxed: a Modbus TCP bus needs no such room, and there may be a thousand of them.
+                // Boxed for the same reason.
                 let link = Box::pin(self.carry_out(link, job, request, line)).await;
                 line.rest(Duration::ZERO);
                 match link {
@@ -223,11 +232,11 @@ impl Protocol {
     /// All requests of a transaction, one after the other. Returns the link if it is of use.
     async fn carry_out(
         &mut self,
-        mut link: RtuLink,
+        mut link: Box<RtuLink>,
         job: Job,
         mut request: Request,
         line: &mut Line,
-    ) -> Option<RtuLink> {
+    ) -> Option<Box<RtuLink>> {
         let unit = job.unit;
         loop {
             let begun = Instant::now();
@@ -248,7 +257,7 @@ impl Protocol {
             }
             let is_mute =
                 !matches!(self.config.transport, Transport::Serial(_)) && link.mute >= MUTE_MAX;
-            reply(job, &request, answer);
+            reply(*job, &request, answer);
             if is_lost {
                 self.ledger.bus(|counts| counts.lost += 1);
             }
@@ -301,7 +310,7 @@ impl Protocol {
             let busy = since.elapsed();
             self.ledger.unit(job.unit, |counts| counts.busy += busy);
         }
-        reply(job, &request, answer);
+        reply(*job, &request, answer);
     }
 
     /// Gives the connection up, and with it everything that is under way.
@@ -350,7 +359,11 @@ impl Protocol {
     }
 }
 
-fn reply(job: Job, request: &Request, answer: Result<Answer, Fault>) {
+fn reply(
+    job: field_line::Job<u8, Work, Result<Answer, BusError>>,
+    request: &Request,
+    answer: Result<Answer, Fault>,
+) {
     let answer = answer.map_err(|fault| match job.work.written_before(request) {
         // Part of it has taken effect.
         Some((done, of)) if !fault.ends_link() => Fault::Wrong(format!(

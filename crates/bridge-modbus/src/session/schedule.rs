@@ -31,7 +31,8 @@ struct Group {
     period: Duration,
     is_once: bool,
     next: Instant,
-    points: Vec<usize>,
+    /// Places of points, in half the room that they usually take.
+    points: Vec<u32>,
 }
 
 /// How soon a point that is read once is tried again if there was no answer.
@@ -40,12 +41,13 @@ const ONCE_RETRY: Duration = Duration::from_secs(10);
 impl Schedule {
     /// Everything is due at `start`, and then where the periods end.
     pub(crate) fn new(device: &DeviceConfig, start: Instant, periods: Periods) -> Self {
-        let mut by_poll: BTreeMap<Poll, Vec<usize>> = BTreeMap::new();
-        for (index, (_, point)) in device.points.iter().enumerate() {
+        let mut by_poll: BTreeMap<Poll, Vec<u32>> = BTreeMap::new();
+        for (index, (_, point)) in (0..).zip(device.points.iter()) {
             if let Some(poll) = point.poll {
                 by_poll.entry(poll).or_default().push(index);
             }
         }
+        by_poll.values_mut().for_each(Vec::shrink_to_fit);
         let groups = by_poll.into_iter().map(|(poll, points)| Group {
             period: match poll {
                 Poll::Every(period) => period.get(),
@@ -71,7 +73,7 @@ impl Schedule {
         let Periods { origin, phase } = self.periods;
         let mut due = Vec::new();
         for group in self.groups.iter_mut().filter(|group| group.next <= now) {
-            due.extend(&group.points);
+            due.extend(group.points.iter().map(|&point| point as usize));
             let period = group.period.as_nanos().max(1);
             let passed = (now.saturating_duration_since(origin) + phase).as_nanos() % period;
             let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or_default());
@@ -83,7 +85,7 @@ impl Schedule {
     /// Takes a point that is read once off the list.
     pub(crate) fn answered(&mut self, point: usize) {
         for group in self.groups.iter_mut().filter(|group| group.is_once) {
-            group.points.retain(|other| *other != point);
+            group.points.retain(|&other| other as usize != point);
         }
         self.groups.retain(|group| !group.points.is_empty());
     }
