@@ -153,7 +153,7 @@ impl Loading {
             Op::Retained { publisher, message } => {
                 let message = messages.get(message, &clock, pot)?;
                 let topic = message.topic().into();
-                let publisher = publisher.into();
+                let publisher = Arc::new(publisher.into());
                 self.retained.insert(topic, Kept { message, publisher });
             }
             Op::Cleared { topic } => drop(self.retained.remove(topic)),

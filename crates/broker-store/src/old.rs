@@ -149,7 +149,7 @@ fn kept(bytes: &[u8], calendar: &Clock, pot: &Arc<Pot>) -> Result<Kept, Malforme
     let (publisher, message) = rest.split_at_checked(len).ok_or(Malformed)?;
     let publisher = std::str::from_utf8(publisher).map_err(|_| Malformed)?;
     Ok(Kept {
-        publisher: publisher.into(),
+        publisher: Arc::new(publisher.into()),
         message: decode_message(message, calendar, pot)?.0,
     })
 }

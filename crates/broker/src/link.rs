@@ -181,7 +181,7 @@ impl Link {
         let Shared { hub, slot, .. } = &*self.shared;
         let retained = hub.retained();
         let Kept { message, publisher } = retained.get(topic)?;
-        let is_own = **publisher == *slot.client_id();
+        let is_own = ***publisher == *slot.client_id();
         (!message.expired(Instant::now().into_std())).then(|| (message.clone(), is_own))
     }
 

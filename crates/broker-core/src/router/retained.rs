@@ -13,6 +13,9 @@ use super::levels::{Levels, Place};
 use crate::budget::{Pot, Share};
 use crate::message::{Message, Routed};
 
+/// A client identifier, in one word, as each retained message has one.
+pub type Name = Arc<Box<str>>;
+
 /// How the client identifiers of links begin. What links retain always has room.
 pub const LINK: &str = "$link/";
 
@@ -50,12 +53,12 @@ pub struct Kept {
     pub message: Message,
     /// The client that published it: its own no-local subscriptions do not match
     /// (MQTT-3.8.3-3).
-    pub publisher: Arc<str>,
+    pub publisher: Name,
 }
 
 impl Kept {
     /// A message that `publisher` published.
-    pub fn new(message: Message, publisher: Arc<str>) -> Self {
+    pub fn new(message: Message, publisher: Name) -> Self {
         Self { message, publisher }
     }
 
@@ -176,7 +179,7 @@ impl Retained {
     pub fn store<'m>(
         &mut self,
         message: &Routed<'m>,
-        publisher: &Arc<str>,
+        publisher: &Name,
         last: &mut Option<Spot<'m>>,
     ) -> Stored {
         if self.replace_in_place(message, publisher, last) {
@@ -193,7 +196,7 @@ impl Retained {
     fn replace_in_place<'m>(
         &mut self,
         message: &Routed<'m>,
-        publisher: &Arc<str>,
+        publisher: &Name,
         last: &mut Option<Spot<'m>>,
     ) -> bool {
         if message.publish.payload.is_empty() {
@@ -364,7 +367,7 @@ impl Retained {
     pub fn topics_of(&self, publisher: &str) -> Vec<String> {
         let mut topics = Vec::new();
         self.each(|kept| {
-            if *kept.publisher == *publisher {
+            if **kept.publisher == *publisher {
                 topics.push(kept.message.topic().to_owned());
             }
         });

@@ -22,7 +22,7 @@ use fieldgate_broker_core::journal::{Awaiting, Journal};
 use fieldgate_broker_core::outbox::Outbox;
 use fieldgate_broker_core::pending_acks::PendingAcks;
 use fieldgate_broker_core::record::Will;
-use fieldgate_broker_core::router::{Grant, Recipient};
+use fieldgate_broker_core::router::{Grant, Name, Recipient};
 use fieldgate_broker_core::session::{Limits, Session, Tally};
 use fieldgate_broker_core::ticket::Ticket;
 
@@ -36,7 +36,7 @@ const RELIEF: usize = 32 * 1024;
 #[derive(Debug)]
 pub(crate) struct SessionSlot {
     id: u64,
-    client_id: Arc<str>,
+    client_id: Name,
     owner: Owner,
     /// Bytes that its client has taken: only grows.
     taken: AtomicU64,
@@ -145,7 +145,7 @@ impl SessionSlot {
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            client_id: client_id.into(),
+            client_id: Arc::new(client_id.into()),
             owner,
             taken: AtomicU64::new(0),
             stored,
@@ -188,7 +188,7 @@ impl SessionSlot {
     }
 
     /// The client identifier, to be kept.
-    pub(crate) fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Name {
         &self.client_id
     }
 

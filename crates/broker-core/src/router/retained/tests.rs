@@ -4,7 +4,11 @@ use fieldgate_mqtt::{Publish, PublishProperties, QoS};
 use std::time::Duration;
 
 fn store(retained: &mut Retained, message: Message) -> Stored {
-    retained.store(&Routed::kept(&message), &"client".into(), &mut None)
+    retained.store(
+        &Routed::kept(&message),
+        &Arc::new("client".into()),
+        &mut None,
+    )
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn an_empty_payload_removes_and_the_tree_shrinks_back() {
 
 #[test]
 fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
-    let each = Kept::new(message("a", b"1"), "client".into()).weight();
+    let each = Kept::new(message("a", b"1"), Arc::new("client".into())).weight();
     let mut retained = Retained::new(2 * each, &Arc::default(), &Arc::default());
     assert_eq!(store(&mut retained, message("a", b"1")), Stored::New);
     assert_eq!(store(&mut retained, message("b", b"1")), Stored::New);
@@ -87,7 +91,11 @@ fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
     assert_eq!(store(&mut retained, message("a", b"2")), Stored::Replaced);
     // Links always have room.
     let own = message("c", b"1");
-    let own = retained.store(&Routed::kept(&own), &format!("{LINK}x").into(), &mut None);
+    let own = retained.store(
+        &Routed::kept(&own),
+        &Arc::new(format!("{LINK}x").into()),
+        &mut None,
+    );
     assert_eq!(own, Stored::New);
     assert_eq!(store(&mut retained, message("c", b"")), Stored::Removed);
     let found = retained.matching("a", Instant::now());
@@ -113,8 +121,8 @@ fn another_value_takes_the_place_of_one_that_nothing_else_holds() {
         properties: PublishProperties::default(),
         payload,
     };
-    let client: Arc<str> = "client".into();
-    let other: Arc<str> = "other".into();
+    let client: Name = Arc::new("client".into());
+    let other: Name = Arc::new("other".into());
     for (payload, publisher, is_held, want) in [
         (&b"21.6"[..], &client, false, true),
         (b"100", &client, false, true),

@@ -23,7 +23,7 @@ use fieldgate_broker_access::{OwnTopics, Rights};
 use fieldgate_broker_core::journal::{Journal, Sent};
 use fieldgate_broker_core::message::Routed;
 use fieldgate_broker_core::pending_acks::Seal;
-use fieldgate_broker_core::router::Stored;
+use fieldgate_broker_core::router::{Name, Stored};
 use fieldgate_broker_core::session::{AliasError, AliasesIn, Receipt, Session, Tally, Turn};
 use fieldgate_broker_store::Store;
 
@@ -59,7 +59,7 @@ struct Intake<'w> {
     owned: Option<usize>,
     /// Topics of the program whose subscribers got a client's message.
     disputed: Vec<String>,
-    publisher: &'w Arc<str>,
+    publisher: &'w Name,
     /// Of PUBLISH packets received and acknowledged.
     tally: Tally,
     begun: &'w Begun,

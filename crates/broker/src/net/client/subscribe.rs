@@ -231,7 +231,7 @@ impl Client {
                 false => Some(kept),
             };
             if let Some(Kept { message, publisher }) = now {
-                let own = found.grant.no_local && *publisher == *self.attached.slot.client_id();
+                let own = found.grant.no_local && **publisher == *self.attached.slot.client_id();
                 if !own && rights.may_read(message.topic()) {
                     session.deliver_retained(&message, &terms, turn);
                 }
