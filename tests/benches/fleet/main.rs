@@ -53,10 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         args.rate, args.seconds
     );
     println!(
-        "| remote | gateways | remote: µs a message | remote: MiB | remote: KiB a gateway | disk: bytes a message | \
+        "| remote | gateways | remote: µs a message | remote: MiB | remote: KiB a gateway | network: bytes a message | \
+         disk: bytes a message | \
          gateway: µs a message | gateway: MiB | all connected after | backlogs gone after | dropped |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for is_nats in [false, true] {
         for &count in &args.gateways {
             fs::create_dir_all(&base)?;
@@ -184,12 +185,14 @@ fn measure(
         remote.cpu()?,
         cpu(&gateways)?,
         sum(&gateways, binary, acknowledged)?,
+        remote.received()?,
     );
     thread::sleep(Duration::from_secs(args.seconds));
     let spent = (
         remote.cpu()? - before.0,
         cpu(&gateways)? - before.1,
         sum(&gateways, binary, acknowledged)? - before.2,
+        remote.received()? - before.3,
     );
     let (memory, messages) = (remote.memory()?, spent.2.max(1) as f64);
     let own: io::Result<Vec<u64>> = gateways
@@ -211,11 +214,12 @@ fn measure(
     })?;
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     println!(
-        "| {} | {count} | {:.1} | {:.0} | {:.0} | {disk:.0} | {:.1} | {:.0} | {:.0} s | {:.0} s | {dropped} |",
+        "| {} | {count} | {:.1} | {:.0} | {:.0} | {:.0} | {disk:.0} | {:.1} | {:.0} | {:.0} s | {:.0} s | {dropped} |",
         remote.name(),
         spent.0.as_secs_f64() * 1e6 / messages,
         mib(memory as f64),
         memory.saturating_sub(empty) as f64 / 1024.0 / count as f64,
+        spent.3 as f64 / messages,
         spent.1.as_secs_f64() * 1e6 / messages,
         mib(own),
         connected.as_secs_f64(),

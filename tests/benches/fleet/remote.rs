@@ -157,6 +157,23 @@ impl Remote {
         self.processes().map(Process::memory_now).sum()
     }
 
+    /// Bytes that have come to it from gateways, without the headers of TCP and IP. `ss` tells them, of iproute2.
+    pub fn received(&self) -> io::Result<u64> {
+        let mut all = 0;
+        for node in &self.nodes {
+            let told = Command::new("ss")
+                .args(["--tcp", "--info", "--numeric", "--no-header", "dst"])
+                .arg(format!("127.0.0.1:{}", node.port))
+                .output()?;
+            let told = String::from_utf8_lossy(&told.stdout);
+            let sums = told.split("bytes_acked:").skip(1);
+            all += sums
+                .filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+                .sum::<u64>();
+        }
+        Ok(all)
+    }
+
     /// Bytes that its servers have written and kept.
     pub fn disk(&self) -> io::Result<u64> {
         fn size(folder: &Path) -> io::Result<u64> {
