@@ -156,6 +156,11 @@ impl Session {
             && self.queue.bytes() * 8 <= self.limits.queued_bytes
     }
 
+    /// Whether so much waits for the transport that what is not urgent had better wait elsewhere.
+    pub fn is_full(out: &Outbox) -> bool {
+        out.len() >= OUTBOX_SOFT
+    }
+
     /// Whether a subscription may bring its retained messages, of `count` that there are. Not if those of others
     /// already fill the queue: a client could subscribe faster than it takes them, without end.
     pub fn takes_retained(&self, count: usize) -> bool {

@@ -1,6 +1,6 @@
 //! Limits on what clients make the broker hold.
 
-use fieldgate_broker::Limits;
+use fieldgate_broker::{Broker, Limits};
 
 use crate::support::*;
 
@@ -107,28 +107,44 @@ fn the_queue_of_an_absent_client_is_bounded_in_bytes_too() {
 }
 
 #[test]
-fn subscribing_again_and_again_to_many_retained_messages_is_bounded() {
-    let broker = broker_with(Limits {
-        queued: 1_000,
-        ..Limits::default()
-    });
+fn a_client_that_reads_nothing_makes_the_broker_hold_little_however_often_it_subscribes() {
+    const COUNT: usize = 2_000;
+    const TIMES: usize = 20;
+    let broker = broker();
     let mut publisher = Client::v5(&broker, "publisher");
-    let pad = "x".repeat(500);
-    for number in 0..2_000 {
-        let topic = format!("r/{number}");
-        let publish = fieldgate_mqtt::Publish {
-            retain: true,
-            ..publisher.publication(&topic, pad.as_bytes(), QoS::AtMostOnce)
-        };
-        publisher.send(&fieldgate_mqtt::Packet::Publish(publish));
-    }
-    publisher.nothing_more();
+    let mut retain_all = |letter: &str| {
+        let pad = letter.repeat(500);
+        for number in 0..COUNT {
+            let topic = format!("r/{number}");
+            let publish = fieldgate_mqtt::Publish {
+                retain: true,
+                ..publisher.publication(&topic, pad.as_bytes(), QoS::AtMostOnce)
+            };
+            publisher.send(&fieldgate_mqtt::Packet::Publish(publish));
+        }
+        publisher.nothing_more();
+    };
+    retain_all("x");
     let mut greedy = Client::v5(&broker, "greedy");
-    // SUBSCRIBE to `#`, 200 times in one write, and nothing is read.
+    // SUBSCRIBE to `#` many times in one write, and nothing is read.
     let subscribe = [0x82, 7, 0, 1, 0, 0, 1, b'#', 0];
-    greedy.send_bytes(&subscribe.repeat(200));
-    wait_until("the broker gives up hoarding", || {
-        broker.totals().publish_dropped > 0
-    });
-    publisher.nothing_more();
+    greedy.send_bytes(&subscribe.repeat(TIMES));
+    wait_until("the socket is full", || held(&broker, "greedy") > 64 * 1024);
+    assert!(held(&broker, "greedy") < 1024 * 1024);
+    retain_all("y");
+    assert!(held(&broker, "greedy") < 4 * 1024 * 1024);
+    // It reads on in the end, and what was replaced meanwhile comes as it is now.
+    let mut kept = Vec::new();
+    while kept.len() < COUNT * TIMES {
+        if let Event::Publish(message) = greedy.next() {
+            kept.extend(message.retain.then(|| message.text().starts_with('y')));
+        }
+    }
+    assert!(kept[COUNT * (TIMES - 1)..].iter().all(|is_new| *is_new));
+}
+
+/// What the session of a client takes in memory.
+fn held(broker: &Broker, client: &str) -> usize {
+    let (found, _) = broker.door().clients(client, "", 1);
+    found.first().map_or(0, |client| client.bytes)
 }

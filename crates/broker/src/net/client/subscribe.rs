@@ -38,25 +38,85 @@ pub(in crate::net) struct Listed {
     is_answered: bool,
 }
 
-/// The retained messages of a subscription, as they were when it was made.
+/// The retained messages of a subscription that are to be sent.
 #[derive(Debug)]
 struct Found {
     grant: Grant,
-    left: vec::IntoIter<Kept>,
-    /// The session was unlocked since, and may have been sent what has come meanwhile. An older message must not come
-    /// after that.
-    is_old: bool,
+    left: Left,
+}
+
+#[derive(Debug)]
+enum Left {
+    /// As they were when it was made.
+    Messages(vec::IntoIter<Kept>),
+    /// The session was unlocked since, and may have been sent what has come meanwhile: an older message must not come
+    /// after that. Nor does a client that takes its time keep messages in memory that have been replaced.
+    Topics(Topics),
+}
+
+/// Names of topics, one behind the other.
+#[derive(Debug)]
+struct Topics {
+    /// Each ends with a character that no topic has (MQTT 5.0 section 1.5.4).
+    text: String,
+    at: usize,
+}
+
+const END: char = '\0';
+
+impl Left {
+    fn next(&mut self, worker: &Worker) -> Option<Kept> {
+        match self {
+            Self::Messages(messages) => messages.next(),
+            Self::Topics(topics) => {
+                topics.find_map(|topic| worker.hub.retained().get(topic).cloned())
+            }
+        }
+    }
+
+    /// The same, from now on as it will be then.
+    fn grow_old(&mut self) {
+        if let Self::Messages(messages) = self {
+            let left = messages.as_slice();
+            let len = left.iter().map(|kept| kept.message.topic().len() + 1).sum();
+            let mut text = String::with_capacity(len);
+            for kept in left {
+                text.push_str(kept.message.topic());
+                text.push(END);
+            }
+            *self = Self::Topics(Topics { text, at: 0 });
+        }
+    }
+
+    /// What it takes in memory, in bytes. Messages count themselves.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Messages(messages) => messages.len() * size_of::<Kept>(),
+            Self::Topics(topics) => topics.text.len(),
+        }
+    }
+}
+
+impl Topics {
+    /// What `found` makes of the next one of which it makes something.
+    fn find_map<T>(&mut self, mut found: impl FnMut(&str) -> Option<T>) -> Option<T> {
+        loop {
+            let left = self.text.get(self.at..)?;
+            let (topic, _) = left.split_once(END)?;
+            self.at += topic.len() + 1;
+            if let Some(found) = found(topic) {
+                return Some(found);
+            }
+        }
+    }
 }
 
 impl Listed {
     /// What it takes in memory, in bytes. A filter may be there any number of times, so that the limit of
     /// subscriptions is none for this.
     pub(in crate::net) fn bytes(&self) -> usize {
-        // The messages count themselves.
-        let found = self.found.as_ref().map_or(0, |found| found.left.len());
-        self.codes.capacity()
-            + self.wanted.capacity() * size_of::<(usize, Grant)>()
-            + found * size_of::<Kept>()
+        let found = self.found.as_ref().map_or(0, |found| found.left.bytes());
+        self.codes.capacity() + self.wanted.capacity() * size_of::<(usize, Grant)>() + found
     }
 }
 
@@ -191,7 +251,7 @@ impl Client {
         loop {
             if let Some(found) = &mut listed.found {
                 if !self.send_found(found, (session, &mut turn), worker, slice) {
-                    found.is_old = true;
+                    found.left.grow_old();
                     return false;
                 }
                 listed.found = None;
@@ -209,8 +269,7 @@ impl Client {
             }
             listed.found = Some(Found {
                 grant,
-                left: retained.matching(filter, turn.now).into_iter(),
-                is_old: false,
+                left: Left::Messages(retained.matching(filter, turn.now).into_iter()),
             });
         }
     }
@@ -225,18 +284,13 @@ impl Client {
     ) -> bool {
         let rights = self.attached.slot.rights();
         let terms = Terms::of(found.grant);
-        for kept in found.left.by_ref() {
-            let now = match found.is_old {
-                true => worker.hub.retained().get(kept.message.topic()).cloned(),
-                false => Some(kept),
-            };
-            if let Some(Kept { message, publisher }) = now {
-                let own = found.grant.no_local && **publisher == *self.attached.slot.client_id();
-                if !own && rights.may_read(message.topic()) {
-                    session.deliver_retained(&message, &terms, turn);
-                }
+        while let Some(Kept { message, publisher }) = found.left.next(worker) {
+            let own = found.grant.no_local && **publisher == *self.attached.slot.client_id();
+            if !own && rights.may_read(message.topic()) {
+                session.deliver_retained(&message, &terms, turn);
             }
-            if slice.is_over() {
+            // The others can wait where they are until the client has taken these.
+            if slice.is_over() || Session::is_full(turn.out) {
                 return false;
             }
         }
