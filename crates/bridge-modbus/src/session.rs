@@ -4,7 +4,7 @@ mod commands;
 mod schedule;
 mod write;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -79,7 +79,6 @@ impl Driver for ModbusDriver {
                 Ok(()) = self.recoveries.changed() => {}
             }
         }
-        let points = self.device.points.len();
         let now = Instant::now();
         let periods = self.periods.unwrap_or(Periods {
             origin: now,
@@ -102,8 +101,8 @@ impl Driver for ModbusDriver {
             next_number: 0,
             skip: 0,
             is_proven: false,
-            misses: vec![0; points],
-            reported: vec![false; points],
+            misses: BTreeMap::new(),
+            reported: BTreeSet::new(),
         })
     }
 
@@ -143,9 +142,9 @@ pub struct ModbusSession {
     /// costs the bus one time limit.
     is_proven: bool,
     /// How often in a row there was no answer about a point.
-    misses: Vec<u32>,
+    misses: BTreeMap<usize, u32>,
     /// Points whose fault is in the log already.
-    reported: Vec<bool>,
+    reported: BTreeSet<usize>,
     /// Nothing of the device is ever read, so that its first poll only says that commands can come.
     is_write_only: bool,
 }
@@ -373,7 +372,7 @@ impl ModbusSession {
                 continue;
             }
             self.schedule.answered(point);
-            self.clear_misses(point);
+            self.misses.remove(&point);
             match value {
                 Ok(value) => {
                     self.set_reported(point, false);
@@ -410,7 +409,7 @@ impl ModbusSession {
             if !is_busy {
                 self.schedule.answered(*point);
             }
-            self.clear_misses(*point);
+            self.misses.remove(point);
             is_news |= self.set_reported(*point, true);
             out.push(Sample::bad(*point, at).because(&why));
         }
@@ -433,27 +432,20 @@ impl ModbusSession {
         let limit = self.bus.config().offline.after;
         let why: Arc<str> = error.reason().into();
         for point in &request.points {
-            if let Some(misses) = self.misses.get_mut(*point) {
-                *misses = misses.saturating_add(1);
-                // Were the whole unit silent, it would be offline by now, and its values stale.
-                if *misses > limit {
-                    out.push(Sample::bad(*point, at).because(&why));
-                }
+            let misses = self.misses.entry(*point).or_default();
+            *misses = misses.saturating_add(1);
+            // Were the whole unit silent, it would be offline by now, and its values stale.
+            if *misses > limit {
+                out.push(Sample::bad(*point, at).because(&why));
             }
-        }
-    }
-
-    fn clear_misses(&mut self, point: usize) {
-        if let Some(misses) = self.misses.get_mut(point) {
-            *misses = 0;
         }
     }
 
     /// True if that is a change.
     fn set_reported(&mut self, point: usize, is_reported: bool) -> bool {
-        match self.reported.get_mut(point) {
-            Some(reported) => std::mem::replace(reported, is_reported) != is_reported,
-            None => false,
+        match is_reported {
+            true => self.reported.insert(point),
+            false => self.reported.remove(&point),
         }
     }
 

@@ -188,8 +188,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// What the pool holds at most, in bytes.
-    const MAX: usize = 4 << 20;
+    /// What the pool holds at most, in bytes. One burst must not keep its memory for ever.
+    const MAX: usize = 1 << 20;
 
     /// A buffer, empty, with room in it if there was one.
     pub fn take(&mut self) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! A bus: one task owns the line and lends it to one transaction at a time, or to as many as its protocol allows.
 //!
-//! Transactions of all devices wait in two bounded queues, commands and polls; `queue` says
-//! whose turn it is. A full queue makes its senders wait; nothing is dropped. As a device has one
-//! poll under way at most, it waits for one of each other device at most.
+//! Transactions of all devices wait in a queue that has places for so many commands and so many polls; `queue` says
+//! whose turn it is. Without a place a sender waits; nothing is dropped. As a device has one poll under way at most, it
+//! waits for one of each other device at most.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,10 +18,10 @@ use tokio_util::task::TaskTracker;
 use crate::line::{Line, Manners, SharedBreaker};
 use crate::queue::{Job, Priority, Queue, Turn};
 
-/// Transactions that may wait in each queue: one for each unit that a line can have.
+/// Commands that may wait, and polls: one for each unit that a line can have.
 pub const QUEUE: usize = 256;
 
-/// A transaction of a protocol that waits. Boxed, as a channel has room for 32 from the start, and each bus has two.
+/// A transaction of a protocol that waits. Boxed, as a channel has room for 32 from the start, and each bus has one.
 pub type JobOf<P> = Box<Job<<P as Protocol>::Unit, <P as Protocol>::Work, <P as Protocol>::Answer>>;
 
 /// The line of a protocol.
@@ -105,8 +105,9 @@ pub struct Closed;
 
 /// Lends the line of a bus to its devices and to tools. A clone is another handle to the same bus.
 pub struct Bus<P: Protocol> {
-    commands: mpsc::Sender<JobOf<P>>,
-    polls: mpsc::Sender<JobOf<P>>,
+    jobs: mpsc::UnboundedSender<JobOf<P>>,
+    /// What bounds them.
+    places: Places,
     recoveries: watch::Receiver<u64>,
     breaker: SharedBreaker<P::Unit>,
     /// How long the other end is left alone after a connection was made, in microseconds: the
@@ -118,8 +119,8 @@ pub struct Bus<P: Protocol> {
 impl<P: Protocol> Clone for Bus<P> {
     fn clone(&self) -> Self {
         Self {
-            commands: self.commands.clone(),
-            polls: self.polls.clone(),
+            jobs: self.jobs.clone(),
+            places: self.places.clone(),
             recoveries: self.recoveries.clone(),
             breaker: self.breaker.clone(),
             settle: Arc::clone(&self.settle),
@@ -150,12 +151,11 @@ impl<P: Protocol> Bus<P> {
         cancel: CancellationToken,
         link: Option<P::Link>,
     ) -> Self {
-        let (commands, commands_rx) = mpsc::channel(QUEUE);
-        let (polls, polls_rx) = mpsc::channel(QUEUE);
+        let (jobs, jobs_rx) = mpsc::unbounded_channel();
         let (recovered, recoveries) = watch::channel(0);
         let bus = Self {
-            commands,
-            polls,
+            jobs,
+            places: Places::default(),
             recoveries,
             breaker: SharedBreaker::new(manners.tolerance),
             settle: Arc::new(AtomicU64::new(micros(manners.settle))),
@@ -168,8 +168,7 @@ impl<P: Protocol> Bus<P> {
             protocol,
             line,
             queue: Queue::default(),
-            commands: commands_rx,
-            polls: polls_rx,
+            jobs: jobs_rx,
             holds_back: manners.tolerance.together,
         };
         // By reference, as what is moved into an async function stands in its future twice.
@@ -191,19 +190,24 @@ impl<P: Protocol> Bus<P> {
         priority: Priority,
         timeout: Duration,
     ) -> Result<oneshot::Receiver<P::Answer>, Closed> {
-        let queue = match priority {
-            Priority::Command => &self.commands,
-            Priority::Poll(_) | Priority::Background => &self.polls,
+        let places = match priority {
+            Priority::Command => &self.places.commands,
+            Priority::Poll(_) | Priority::Background => &self.places.polls,
         };
-        let room = queue.reserve().await.map_err(|_| Closed)?;
+        let place = tokio::select! {
+            place = Arc::clone(places).acquire_owned() => place.map_err(|_| Closed)?,
+            () = self.jobs.closed() => return Err(Closed),
+        };
         let (reply, answer) = oneshot::channel();
-        room.send(Box::new(Job {
+        let job = Box::new(Job {
             unit,
             work,
             priority,
             timeout,
             reply,
-        }));
+            _place: Some(place),
+        });
+        self.jobs.send(job).map_err(|_| Closed)?;
         Ok(answer)
     }
 
@@ -248,29 +252,37 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// For how many more there is room.
+#[derive(Clone)]
+struct Places {
+    commands: Arc<Semaphore>,
+    polls: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            commands: Arc::new(Semaphore::new(QUEUE)),
+            polls: Arc::new(Semaphore::new(QUEUE)),
+        }
+    }
+}
+
 /// The task that owns the line.
 struct Arbiter<P: Protocol> {
     protocol: P,
     line: LineOf<P>,
     queue: Queue<P::Unit, P::Work, P::Answer>,
-    commands: mpsc::Receiver<JobOf<P>>,
-    polls: mpsc::Receiver<JobOf<P>>,
+    jobs: mpsc::UnboundedReceiver<JobOf<P>>,
     /// Units that were given up wait until they may have the line again.
     holds_back: bool,
 }
 
 impl<P: Protocol> Arbiter<P> {
     async fn run(&mut self, cancel: &CancellationToken) {
-        let (mut commands_open, mut polls_open) = (true, true);
+        let mut is_open = true;
         while !cancel.is_cancelled() {
-            while self.queue.commands() < QUEUE
-                && let Ok(job) = self.commands.try_recv()
-            {
-                self.queue.push(job);
-            }
-            while self.queue.polls() < QUEUE
-                && let Ok(job) = self.polls.try_recv()
-            {
+            while let Ok(job) = self.jobs.try_recv() {
                 self.queue.push(job);
             }
             let wake = match self.turn() {
@@ -283,7 +295,7 @@ impl<P: Protocol> Arbiter<P> {
             };
             let is_flying = self.protocol.is_under_way();
             let is_idle = !is_flying && self.queue.polls() + self.queue.commands() == 0;
-            if is_idle && !commands_open && !polls_open {
+            if is_idle && !is_open {
                 return;
             }
             let closes_at = self.line.closes_at().filter(|_| is_idle);
@@ -295,18 +307,10 @@ impl<P: Protocol> Arbiter<P> {
                 event = next(&mut self.protocol, &mut self.line.link), if is_flying => {
                     self.protocol.happened(event, &mut self.line).await;
                 }
-                job = self.commands.recv(), if commands_open && self.queue.commands() < QUEUE => {
-                    match job {
-                        Some(job) => self.queue.push(job),
-                        None => commands_open = false,
-                    }
-                }
-                job = self.polls.recv(), if polls_open && self.queue.polls() < QUEUE => {
-                    match job {
-                        Some(job) => self.queue.push(job),
-                        None => polls_open = false,
-                    }
-                }
+                job = self.jobs.recv(), if is_open => match job {
+                    Some(job) => self.queue.push(job),
+                    None => is_open = false,
+                },
                 () = at(wake) => {
                     let now = Instant::now();
                     if closes_at.is_some_and(|at| at <= now) {

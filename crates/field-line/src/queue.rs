@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
@@ -32,6 +32,8 @@ pub struct Job<U, W, A> {
     pub timeout: Duration,
     /// Where the answer goes.
     pub reply: oneshot::Sender<A>,
+    /// Its place among those that may wait, which is free when it has been carried out.
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
 }
 
 /// The transactions that wait. Its user keeps its bounds.
@@ -160,6 +162,7 @@ mod tests {
             priority,
             timeout,
             reply,
+            _place: None,
         };
         (Box::new(job), answer)
     }
