@@ -7,6 +7,8 @@ mod durable;
 mod fewer;
 #[path = "uplink/nats.rs"]
 mod nats;
+#[path = "uplink/thin.rs"]
+mod thin;
 #[path = "uplink/websocket.rs"]
 mod websocket;
 

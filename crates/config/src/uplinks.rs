@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fieldgate_bridge::Period;
 use fieldgate_model::Topics;
+use fieldgate_spool::ring::WhenFull;
 use fieldgate_uplink::Config;
 use fieldgate_uplink::config::{Accept, Files, Forward, Limits, Pack, Preset, Replay, Spool};
 use fieldgate_uplink::map::{Template, overlap};
@@ -206,6 +207,15 @@ impl<'a> Around<'a> {
             found.extend(misfits_of_pack(pack, uplink));
         }
         let late = uplink.replay.topic.as_ref().map(ToString::to_string);
+        let spool = &uplink.spool;
+        if spool.when_full == WhenFull::Thin && spool.max < Spool::THIN_MIN {
+            let text = format!(
+                "thin needs a spool.max of {}M or more, found {}M",
+                Spool::THIN_MIN >> 20,
+                spool.max >> 20
+            );
+            found.push((vec!["spool", "when_full"], text));
+        }
         let late = late.and_then(|topic| rules.refuse(&topic));
         found.extend(late.map(|why| (vec!["replay", "topic"], why)));
         for forward in &uplink.forward {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fieldgate_mqtt::QoS;
-use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, WhenFull};
+use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, THIN_MIN, WhenFull};
 
 use crate::lanes::{Order, Settings};
 use crate::map::{Template, TopicRules};
@@ -195,6 +195,8 @@ impl Default for Spool {
 impl Spool {
     /// The least `max`.
     pub const MIN: u64 = RING_MIN;
+    /// The least `max` with [`WhenFull::Thin`].
+    pub const THIN_MIN: u64 = THIN_MIN;
 
     /// Hours that it lasts without the remote if so many readings come each second, and bytes that are written a day
     /// then.

@@ -112,6 +112,7 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
         (with("    limits: {in_flight: 0}"), "expected a number 1..=1000, found 0"),
         (with("    spool: {max: 1M}"), "expected a size from 16M to"),
         (with("    spool: {when_full: stop}"), "when_full"),
+        (with("    spool: {max: 31M, when_full: thin}"), "cloud.spool.when_full: thin needs a spool.max of 32M or more"),
         (with("    replay: {share: 0%}"), "expected 1% to 100%"),
         (with("    certificate: c.pem"), ":7:5: uplinks.cloud.certificate: needs key, too"),
         (with("    ca: c.pem"), ":7:5: uplinks.cloud.ca: is for encrypted connections"),
