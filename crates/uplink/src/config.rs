@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fieldgate_mqtt::QoS;
+use fieldgate_mqtt::{QoS, topic};
 use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, THIN_MIN, WhenFull};
 
 use crate::lanes::{Order, Settings};
@@ -133,6 +133,14 @@ pub struct Forward {
     pub min_interval: Option<Duration>,
 }
 
+impl Forward {
+    /// Whether it is for messages of this topic.
+    pub fn takes(&self, topic: &str) -> bool {
+        let matches = |filter: &String| topic::matches(filter, topic);
+        self.topics.iter().any(matches) && !self.except.iter().any(matches)
+    }
+}
+
 /// Which messages come down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept {
@@ -203,12 +211,13 @@ impl Spool {
     ///
     /// Of a reading of 118 bytes 25 are left in a block, which is padded to 4 KiB (measured on JSON payloads). In the
     /// ring no block is written more often than once a window.
-    pub fn estimate(&self, messages_per_second: u32) -> (f64, f64) {
+    pub fn estimate(&self, messages_per_second: f64) -> (f64, f64) {
         const STORED: f64 = 25.0;
         const HEADER: f64 = 96.0;
         const SECTOR: f64 = 4096.0;
         const PER_BLOCK: f64 = 480.0;
-        let rate = f64::from(messages_per_second.max(1));
+        // Fewer than one in a hundred years are none.
+        let rate = messages_per_second.max(1e-9);
         let each_window = (rate * self.window.as_secs_f64()).max(1.0);
         let whole = (each_window / PER_BLOCK).floor();
         let rest = each_window - whole * PER_BLOCK;
