@@ -141,10 +141,11 @@ impl<'a> Around<'a> {
             keep_alive: entry
                 .keep_alive
                 .map_or(Duration::from_secs(30), |time| time.0),
-            reconnect: entry.reconnect.map_or(
-                (Duration::from_secs(1), Duration::from_secs(60)),
-                |backoff| (backoff.min(), backoff.max()),
-            ),
+            reconnect: entry
+                .reconnect
+                .map_or((Duration::from_secs(1), Duration::from_secs(60)), |backoff| {
+                    (backoff.min(), backoff.max())
+                }),
         }
     }
 
@@ -206,16 +207,8 @@ impl<'a> Around<'a> {
         if let Some(pack) = &uplink.pack {
             found.extend(misfits_of_pack(pack, uplink));
         }
+        found.extend(misfit_of_spool(&uplink.spool));
         let late = uplink.replay.topic.as_ref().map(ToString::to_string);
-        let spool = &uplink.spool;
-        if spool.when_full == WhenFull::Thin && spool.max < Spool::THIN_MIN {
-            let text = format!(
-                "thin needs a spool.max of {}M or more, found {}M",
-                Spool::THIN_MIN >> 20,
-                spool.max >> 20
-            );
-            found.push((vec!["spool", "when_full"], text));
-        }
         let late = late.and_then(|topic| rules.refuse(&topic));
         found.extend(late.map(|why| (vec!["replay", "topic"], why)));
         for forward in &uplink.forward {
@@ -292,6 +285,16 @@ fn pack(entry: PackEntry, gateway: &str) -> Pack {
         max: entry.max.map_or(PACK_MAX, |size| size.0) as usize,
         topic: entry.topic.of(gateway).to_string(),
     }
+}
+
+fn misfit_of_spool<'k>(spool: &Spool) -> Option<(Vec<&'k str>, String)> {
+    let least = Spool::THIN_MIN;
+    let is_small = spool.when_full == WhenFull::Thin && spool.max < least;
+    is_small.then(|| {
+        let (least, most) = (least >> 20, spool.max >> 20);
+        let text = format!("thin needs a spool.max of {least}M or more, found {most}M");
+        (vec!["spool", "when_full"], text)
+    })
 }
 
 fn misfits_of_pack<'k>(pack: &Pack, uplink: &Config) -> Vec<(Vec<&'k str>, String)> {

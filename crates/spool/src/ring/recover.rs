@@ -81,12 +81,7 @@ pub(super) fn open(folder: &Path, bounds: Bounds) -> Result<Ring, Error> {
     if saved.is_none() {
         ring.found_again(&found);
     }
-    let heads = found.iter().flat_map(|found| found.heads.last());
-    let newest = heads.map(|(head, _)| head.generation).max();
-    ring.newest = newest.unwrap_or(0).max(ring.cursor.generation);
-    for Found { heads, .. } in &mut found {
-        heads.retain(|(head, _)| head.salt == ring.cursor.salt);
-    }
+    ring.know(&mut found);
     ring.take_over(supersede(found)?)?;
     // Numbers of records count from the start within a new epoch, as those that were never written are not known.
     ring.cursor.epoch = match ring.cursor.epoch {
@@ -147,6 +142,16 @@ impl Ring {
             epoch: epochs.max().unwrap_or(0).wrapping_add(1_000),
             next: newest.number + 1,
         };
+    }
+
+    /// Which generation was given out last. Of `found` only what is of this ring is left.
+    fn know(&mut self, found: &mut [Found]) {
+        let heads = found.iter().flat_map(|found| found.heads.last());
+        let newest = heads.map(|(head, _)| head.generation).max();
+        self.newest = newest.unwrap_or(0).max(self.cursor.generation);
+        for Found { heads, .. } in found {
+            heads.retain(|(head, _)| head.salt == self.cursor.salt);
+        }
     }
 
     /// Sorts the segments into those that count and those that are free.

@@ -73,7 +73,7 @@ fn thinned(folder: &PathBuf, bounds: Bounds, data: &[u8]) {
         }
     };
     let mut ring = Ring::open(folder, bounds).unwrap();
-    for block in 0..120 {
+    for block in 0..60 {
         let records: Vec<_> = (block * 4..block * 4 + 4).map(record).collect();
         assert_eq!(ring.append(1, &records).unwrap(), 0);
     }
