@@ -143,7 +143,7 @@ impl<'a> Around<'a> {
                 .map_or(Duration::from_secs(30), |time| time.0),
             reconnect: entry
                 .reconnect
-                .map_or((Duration::from_secs(1), Duration::from_secs(60)), |backoff| {
+                .map_or((preset.pause(), Duration::from_secs(60)), |backoff| {
                     (backoff.min(), backoff.max())
                 }),
         }
@@ -198,7 +198,8 @@ impl<'a> Around<'a> {
         if has("password_file") && !has("username") {
             found.push((vec!["password_file"], "needs username, too".to_owned()));
         }
-        let (id, most) = (&uplink.client_id, CLIENT_ID_MAX);
+        let id = &uplink.client_id;
+        let most = uplink.preset.client_id().unwrap_or(CLIENT_ID_MAX);
         if id.is_empty() || id.len() > most || id.chars().any(char::is_control) {
             let message = format!("expected 1 to {most} bytes without control characters");
             found.push((vec!["client_id"], message));

@@ -44,8 +44,9 @@ pub struct Limits {
 impl Preset {
     /// What it says of limits.
     ///
-    /// Sources: AWS IoT Core endpoints and quotas (100 publishes/s, 512 KB/s and 100 unacknowledged a connection, 128 KB a
-    /// message); Azure Event Grid quotas and limits (1,000 publishes/s and 1 MB/s a session, 512 KB a message).
+    /// Sources: "AWS IoT Core endpoints and quotas" (100 publishes/s, 512 KiB/s and 100 unacknowledged a connection, 128 KB
+    /// a payload); "Azure Event Grid quotas and limits" of May 2026 (1,000 publishes/s, 1 MB/s and 1,000 unacknowledged a
+    /// session, 512 KB a message).
     pub fn limits(self) -> Limits {
         let usual = Limits {
             messages: None,
@@ -63,7 +64,7 @@ impl Preset {
             },
             Self::EventGrid => Limits {
                 messages: Some(1_000),
-                bytes: Some(1 << 20),
+                bytes: Some(1_000_000),
                 ..usual
             },
         }
@@ -71,14 +72,19 @@ impl Preset {
 
     /// What it says of topics.
     ///
-    /// Sources: AWS IoT Core endpoints and quotas; docs.nats.io, MQTT (spaces); Azure Event Grid topic names (256
-    /// characters, 8 levels).
+    /// Sources: "AWS IoT Core endpoints and quotas" (256 bytes, 7 slashes); docs.nats.io, MQTT (spaces); "Azure Event Grid
+    /// quotas and limits" of May 2026 (256 bytes, 15 segments).
     pub fn topics(self) -> TopicRules {
         let rules = TopicRules::default();
         match self {
             Self::None => rules,
-            Self::Aws | Self::EventGrid => TopicRules {
+            Self::Aws => TopicRules {
                 slashes: Some(7),
+                bytes: Some(256),
+                ..rules
+            },
+            Self::EventGrid => TopicRules {
+                slashes: Some(14),
                 bytes: Some(256),
                 ..rules
             },
@@ -89,7 +95,23 @@ impl Preset {
         }
     }
 
-    /// Filters in one SUBSCRIBE at most.
+    /// The shortest pause between two attempts, of which half may be left out. AWS and Event Grid take one connection a
+    /// second of a client. Sources: as of [`Self::limits`].
+    pub fn pause(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::None | Self::Nats => 1,
+            Self::Aws | Self::EventGrid => 2,
+        })
+    }
+
+    /// Bytes of a client identifier at most, if it says that.
+    ///
+    /// Source: "AWS IoT Core endpoints and quotas".
+    pub fn client_id(self) -> Option<usize> {
+        (self == Self::Aws).then_some(128)
+    }
+
+    /// Filters in one SUBSCRIBE at most. Sources: as of [`Self::limits`].
     pub fn filters(self) -> usize {
         match self {
             Self::Aws => 8,
