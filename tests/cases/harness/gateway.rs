@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Write,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::Command,
@@ -137,7 +138,9 @@ pub fn fieldgate() -> &'static Path {
             let begun = Instant::now();
             build(profile);
             let took = begun.elapsed().as_secs();
-            eprintln!("fieldgate was built first, as its sources are newer: the first cases waited {took} s for that");
+            // Not by eprintln, which is shown only of cases that fail.
+            let told = format!("fieldgate was built first, its sources are newer: the first cases waited {took} s\n");
+            let _ = std::io::stderr().write_all(told.as_bytes());
         }
         binary
     })
