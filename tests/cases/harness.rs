@@ -15,6 +15,7 @@ pub mod modbus;
 pub mod mosquitto;
 pub mod mqtt;
 pub mod nats;
+pub mod nats_keys;
 pub mod plant;
 pub mod process;
 pub mod pty;

@@ -7,6 +7,12 @@ mod durable;
 mod fewer;
 #[path = "uplink/nats.rs"]
 mod nats;
+#[path = "uplink/nats_faults.rs"]
+mod nats_faults;
+#[path = "uplink/nats_login.rs"]
+mod nats_login;
+#[path = "uplink/thin.rs"]
+mod thin;
 #[path = "uplink/websocket.rs"]
 mod websocket;
 

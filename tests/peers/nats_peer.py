@@ -1,19 +1,29 @@
 """Looks into a NATS cluster with the client that its makers wrote. The first argument is a list of servers.
 
-create NAME SUBJECT REPLICAS WINDOW   makes a stream; the window for duplicates is in seconds
+create NAME SUBJECT REPLICAS WINDOW [MESSAGES]
+                                      makes a stream; the window for duplicates is in seconds. It takes so many
+                                      messages and no more
+delete NAME                           removes a stream with what it holds
+purge NAME                            removes what a stream holds
 read NAME                             prints its messages, each as a line of JSON
 leader NAME                           prints the name of the server that leads it, when all its replicas are current
 publish SUBJECT PAYLOAD [NAME=VALUE]  publishes a message, with a header
+
+Who asks is in the URLs, or in NATS_JWT and NATS_KEY: files with what an account says of a user, and with its key.
 """
 
 import asyncio
+import base64
 import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
 
 import nats
 import nats.js.errors
-from nats.js.api import StreamConfig
+from nats.js.api import DiscardPolicy, StreamConfig
 
 # How long a cluster may take to answer.
 PATIENCE = 40
@@ -33,10 +43,12 @@ async def until(what, ask):
     raise TimeoutError(f"{what}: {last!r}")
 
 
-async def create(js, name, subject, replicas, window):
+async def create(js, name, subject, replicas, window, most=None):
     config = StreamConfig(
         name=name, subjects=[subject], num_replicas=int(replicas), duplicate_window=float(window)
     )
+    if most is not None:
+        config.max_msgs, config.discard = int(most), DiscardPolicy.NEW
     await until("create", lambda: js.add_stream(config))
 
 
@@ -80,12 +92,33 @@ async def publish(client, subject, payload, headers):
     await client.flush()
 
 
+def sign(nonce):
+    """Its own way needs a package more, openssl is here."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(nonce.encode())
+        file.flush()
+        command = ["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", os.environ["NATS_KEY"], "-in", file.name]
+        return base64.b64encode(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def jwt():
+    with open(os.environ["NATS_JWT"], "rb") as file:
+        return file.read()
+
+
 async def main(servers, command, *arguments):
-    client = await nats.connect(servers.split(","), connect_timeout=5, max_reconnect_attempts=20)
+    who = {"user_jwt_cb": jwt, "signature_cb": sign} if "NATS_JWT" in os.environ else {}
+    client = await nats.connect(
+        servers.split(","), connect_timeout=5, max_reconnect_attempts=20, **who
+    )
     js = client.jetstream(timeout=5)
     match command:
         case "create":
             await create(js, *arguments)
+        case "delete":
+            await js.delete_stream(*arguments)
+        case "purge":
+            await js.purge_stream(*arguments)
         case "read":
             await read(js, *arguments)
         case "leader":

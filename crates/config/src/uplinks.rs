@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fieldgate_bridge::Period;
 use fieldgate_model::Topics;
+use fieldgate_spool::ring::WhenFull;
 use fieldgate_uplink::Config;
 use fieldgate_uplink::config::{Accept, Files, Forward, Limits, Pack, Preset, Replay, Spool};
 use fieldgate_uplink::map::{Template, overlap};
@@ -140,10 +141,11 @@ impl<'a> Around<'a> {
             keep_alive: entry
                 .keep_alive
                 .map_or(Duration::from_secs(30), |time| time.0),
-            reconnect: entry.reconnect.map_or(
-                (Duration::from_secs(1), Duration::from_secs(60)),
-                |backoff| (backoff.min(), backoff.max()),
-            ),
+            reconnect: entry
+                .reconnect
+                .map_or((preset.pause(), Duration::from_secs(60)), |backoff| {
+                    (backoff.min(), backoff.max())
+                }),
         }
     }
 
@@ -196,7 +198,8 @@ impl<'a> Around<'a> {
         if has("password_file") && !has("username") {
             found.push((vec!["password_file"], "needs username, too".to_owned()));
         }
-        let (id, most) = (&uplink.client_id, CLIENT_ID_MAX);
+        let id = &uplink.client_id;
+        let most = uplink.preset.client_id().unwrap_or(CLIENT_ID_MAX);
         if id.is_empty() || id.len() > most || id.chars().any(char::is_control) {
             let message = format!("expected 1 to {most} bytes without control characters");
             found.push((vec!["client_id"], message));
@@ -205,6 +208,7 @@ impl<'a> Around<'a> {
         if let Some(pack) = &uplink.pack {
             found.extend(misfits_of_pack(pack, uplink));
         }
+        found.extend(misfit_of_spool(&uplink.spool));
         let late = uplink.replay.topic.as_ref().map(ToString::to_string);
         let late = late.and_then(|topic| rules.refuse(&topic));
         found.extend(late.map(|why| (vec!["replay", "topic"], why)));
@@ -282,6 +286,16 @@ fn pack(entry: PackEntry, gateway: &str) -> Pack {
         max: entry.max.map_or(PACK_MAX, |size| size.0) as usize,
         topic: entry.topic.of(gateway).to_string(),
     }
+}
+
+fn misfit_of_spool<'k>(spool: &Spool) -> Option<(Vec<&'k str>, String)> {
+    let least = Spool::THIN_MIN;
+    let is_small = spool.when_full == WhenFull::Thin && spool.max < least;
+    is_small.then(|| {
+        let (least, most) = (least >> 20, spool.max >> 20);
+        let text = format!("thin needs a spool.max of {least}M or more, found {most}M");
+        (vec!["spool", "when_full"], text)
+    })
 }
 
 fn misfits_of_pack<'k>(pack: &Pack, uplink: &Config) -> Vec<(Vec<&'k str>, String)> {

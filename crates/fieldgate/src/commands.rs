@@ -17,6 +17,7 @@ use crate::kinds::KINDS;
 use crate::output::{print, print_to};
 use crate::stop::Stop;
 use crate::tools;
+use crate::uplinks;
 
 /// Prints why the program ends.
 pub(crate) fn complain(stop: &Stop) {
@@ -59,7 +60,7 @@ pub(crate) fn check(path: &Path, expand: bool) -> Result<(), Stop> {
     } else {
         let lines = lines(&config).into_iter();
         let lines = lines
-            .chain(uplinks(&config))
+            .chain(uplinks::estimate(&config))
             .chain(history::estimate(&config));
         let lines: String = lines.map(|line| format!("    {line}\n")).collect();
         print(&format!("{}: {summary}\n{lines}", path.display()));
@@ -141,34 +142,6 @@ fn summary(config: &Config) -> String {
         0 => summary,
         lines => format!("{summary}, {}", counted(lines, "GPIO line")),
     }
-}
-
-/// How long what uplinks keep lasts, and what that writes to the card.
-fn uplinks(config: &Config) -> Vec<String> {
-    const MB: f64 = 1e6;
-    let line = |uplink: &fieldgate_uplink::Config| {
-        let spool = &uplink.spool;
-        let at = |rate: u32| {
-            let (hours, bytes) = spool.estimate(rate);
-            let lasts = if hours >= 48.0 {
-                format!("{:.0} days", hours / 24.0)
-            } else {
-                format!("{hours:.0} hours")
-            };
-            format!(
-                "{lasts} at {rate} messages/s ({:.0} MB written a day)",
-                bytes / MB
-            )
-        };
-        let size = spool.max >> 20;
-        format!(
-            "uplink {}: without the remote {size} MiB last about {}, {}",
-            uplink.name,
-            at(10),
-            at(100)
-        )
-    };
-    config.uplinks.values().map(line).collect()
 }
 
 /// What devices take of the machine.

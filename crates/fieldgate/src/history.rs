@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fieldgate_bridge::Period;
 use fieldgate_bridge::show::counted;
-use fieldgate_config::{Config, History as Wanted};
+use fieldgate_config::Config;
 use fieldgate_history::{History, Now, Range, Reader, Series, Settings, csv};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
@@ -14,6 +14,7 @@ use crate::args;
 use crate::backup;
 use crate::clock::Clock;
 use crate::output::print;
+use crate::rates::{Rates, readings};
 use crate::stop::Stop;
 
 /// Its folder below that of the state.
@@ -64,7 +65,12 @@ pub(crate) fn estimate(config: &Config) -> Vec<String> {
     let Some(wanted) = &config.history else {
         return Vec::new();
     };
-    let (rate, points, unknown) = rates(config, wanted);
+    let kept = readings(config).filter(|(device, point, _)| wanted.keeps(device, point));
+    let Rates {
+        each_second: rate,
+        count: points,
+        unknown,
+    } = kept.map(|(.., rate)| rate).collect();
     let frames = DAY / wanted.flush.as_secs_f64() * BYTES_FRAME;
     let kept = rate * DAY * BYTES_KEPT;
     let written = rate * DAY * BYTES_WRITTEN + frames;
@@ -92,24 +98,6 @@ pub(crate) fn estimate(config: &Config) -> Vec<String> {
         );
     }
     vec![line]
-}
-
-/// Readings a second at most, the points that are kept, and those of them of which that is not known.
-fn rates(config: &Config, wanted: &Wanted) -> (f64, usize, usize) {
-    let (mut rate, mut points, mut unknown) = (0.0, 0, 0);
-    for (name, device) in &config.devices {
-        for point in device.point_names() {
-            if !wanted.keeps(name, point) {
-                continue;
-            }
-            points += 1;
-            match device.rate(point) {
-                Some(own) => rate += own,
-                None => unknown += 1,
-            }
-        }
-    }
-    (rate, points, unknown)
 }
 
 /// Carries out `fieldgate history`.

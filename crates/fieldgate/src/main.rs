@@ -17,6 +17,7 @@ mod kinds;
 mod notify;
 mod output;
 mod provision;
+mod rates;
 mod serial;
 mod stop;
 mod tokens;

@@ -1,6 +1,8 @@
 //! The uplinks of a running gateway: started, changed and stopped as the configuration says, and
 //! what they say of themselves published.
 
+mod estimate;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use fieldgate_uplink::{Config, Handle, INBOX, Status};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Duration, Instant};
+
+pub(crate) use estimate::estimate;
 
 /// The folder of the rings, within the state folder.
 const FOLDER: &str = "uplink";

@@ -302,3 +302,80 @@ fn a_device_of_a_simulated_bus_is_tested_with_its_raw_words() {
         assert!(stdout.contains(want), "{want:?} is not in\n{stdout}");
     }
 }
+
+#[test]
+fn how_long_a_spool_lasts_is_counted_from_what_the_devices_publish() {
+    let folder = Folder::new("estimate");
+    let text = |mqtt: &str, forward: &str| {
+        let text = format!(
+            "version: 1
+gateway: {{name: plant7}}
+mqtt: {mqtt}
+buses: {{b: {{tcp: \"127.0.0.1:502\"}}}}
+devices:
+  plc:
+    bus: b
+    unit: 1
+    points:
+      level: {{input: 0, as: u16, poll: 100ms}}
+      flow: {{input: 1, as: u16, poll: 500ms}}
+      serial_number: {{input: 9, as: u16, poll: once}}
+  fan:
+    bus: b
+    unit: 2
+    points: {{speed: {{input: 0, as: u16, poll: 1s}}}}
+uplinks:
+  cloud: {{url: \"mqtt://h\", forward: [{forward}]}}
+"
+        );
+        folder.write("gateway.yaml", text.as_bytes())
+    };
+    let unknown = "how many messages a second go up is not known; without the remote 256 MiB last about 8 days at \
+         10 messages/s (35 MB written a day), ";
+    for (mqtt, forward, want) in [
+        (
+            "{}",
+            "{topics: [\"#\"]}",
+            "at most 13.0 messages/s of 4 topics if all values",
+        ),
+        (
+            "{}",
+            "{topics: [\"plant7/fan/#\"]}",
+            "at most 1.0 messages/s of 1 topic if",
+        ),
+        (
+            "{}",
+            "{topics: [\"#\"], except: [\"+/plc/#\"]}",
+            "at most 1.0 messages/s of 1 topic if",
+        ),
+        (
+            "{}",
+            "{topics: [\"#\"], min_interval: 1s}",
+            "at most 3.0 messages/s of 4 topics if",
+        ),
+        (
+            "{}",
+            "{topics: [\"+/fan/#\"], qos: 0}, {topics: [\"#\"]}",
+            "at most 12.0 messages/s of 3 topics",
+        ),
+        (
+            "{payload: device, points: false}",
+            "{topics: [\"#\"]}",
+            "at most 11.0 messages/s of 2 topics",
+        ),
+        (
+            "{payload: device}",
+            "{topics: [\"plant7/plc\"]}",
+            "at most 10.0 messages/s of 1 topic if",
+        ),
+        ("{}", "{topics: [\"other/#\"]}", unknown),
+        ("{}", "{topics: [\"plant7/plc/serial_number\"]}", unknown),
+    ] {
+        let (code, stdout, stderr) = fieldgate(&["check", &text(mqtt, forward)]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{forward}");
+        assert!(
+            stdout.contains(&format!("    uplink cloud: {want}")),
+            "{mqtt} {forward}: {stdout}"
+        );
+    }
+}

@@ -2,34 +2,40 @@
 //!
 //! Its bytes are bounded; what does not fit goes by a policy and is counted. A damaged block costs
 //! that block. `record`, `block` and `cursor` are the format and pure; `recover` finds out at the
-//! start what counts; `room` finds the segment that is written to next.
+//! start what counts; `read` goes from block to block; `room` finds the segment that is written to
+//! next, and `thin` makes it free.
 
 pub mod block;
 pub(crate) mod cursor;
+mod read;
 pub mod record;
 mod recover;
 mod room;
 #[cfg(test)]
 mod tests;
+mod thin;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use block::{Block, read_block};
 pub use record::{BLOCK_RAW, RECORD_MAX, Record};
 
 use crate::Error;
-use crate::frame::{BLOCK, HEAD, Head, Place, STAMP};
+use crate::frame::{BLOCK, Place, STAMP};
 use crate::segment::Segment;
-use block::Stamp;
 use cursor::Cursor;
+use thin::Thinning;
 
 /// Bytes of a segment on a card.
 pub const SEGMENT: u64 = 8 << 20;
 /// The smallest bound on the bytes of a ring on a card: one segment is written while another is read.
 pub const RING_MIN: u64 = 2 * SEGMENT;
+/// The same of a ring that is thinned: one more is read, and one is free.
+pub const THIN_MIN: u64 = 4 * SEGMENT;
 /// A block's payload is no longer, compressed or not.
 const RAW_MAX: usize = RECORD_MAX + BLOCK_RAW + 1024;
 
@@ -41,6 +47,9 @@ pub enum WhenFull {
     DropOldest,
     /// What comes is not taken.
     DropNewest,
+    /// Of the oldest half every second record of each key goes, see [`Ring::set_key`]; again when it is full again.
+    /// One segment is kept free for it.
+    Thin,
 }
 
 /// The bounds of a ring.
@@ -90,10 +99,12 @@ impl Figures {
 #[derive(Debug)]
 struct Part {
     path: PathBuf,
+    /// Of its blocks. It is a name: a thinned segment has a newer one than those behind it.
     generation: u64,
+    /// The number of the first block in it that counts, and the first number that is not in it.
+    numbers: Range<u64>,
     /// Where the next block would go.
     end: u64,
-    blocks: u64,
     records: u64,
     times: (u64, u64),
 }
@@ -135,6 +146,9 @@ pub struct Ring {
     /// What is read from, if that is not `head`.
     reading: Option<(u64, Segment)>,
     free: Vec<PathBuf>,
+    /// The newest generation that was given out.
+    newest: u64,
+    thinning: Thinning,
     /// Where the first block is that is not acknowledged, and where the next one to read is.
     acked: Spot,
     read: Spot,
@@ -165,6 +179,11 @@ impl Ring {
     pub fn set_bounds(&mut self, bounds: Bounds) {
         let segment = self.bounds.segment;
         self.bounds = Bounds { segment, ..bounds };
+    }
+
+    /// What tells records of different kinds apart when the ring is thinned. Without it they are all of one kind.
+    pub fn set_key(&mut self, key: fn(&[u8]) -> &[u8]) {
+        self.thinning.key = key;
     }
 
     /// What is in it, and what was lost.
@@ -203,7 +222,7 @@ impl Ring {
         let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
         let mut frame = Vec::new();
         place.generation = self.parts.back().map_or(0, |part| part.generation);
-        block::write(place, epoch, records, &mut frame).map_err(too_long)?;
+        block::write(place, epoch, records, None, &mut frame).map_err(too_long)?;
         if frame.len() as u64 > self.bounds.segment {
             self.figures.full += records.len() as u64;
             return Ok(records.len());
@@ -215,7 +234,7 @@ impl Ring {
             frame.clear();
             place.generation = self.parts.back().map_or(0, |part| part.generation);
             place.tail = self.cursor.generation;
-            block::write(place, epoch, records, &mut frame).map_err(too_long)?;
+            block::write(place, epoch, records, None, &mut frame).map_err(too_long)?;
         }
         let (Some(head), Some(part)) = (&mut self.head, self.parts.back_mut()) else {
             return Ok(records.len());
@@ -225,12 +244,12 @@ impl Ring {
             records.first().map_or(0, |record| record.time),
             records.last().map_or(0, |record| record.time),
         );
-        part.times = match part.blocks {
+        part.times = match part.end {
             0 => times,
             _ => (part.times.0.min(times.0), part.times.1.max(times.1)),
         };
         part.end += frame.len() as u64;
-        part.blocks += 1;
+        part.numbers.end = place.number + 1;
         part.records += records.len() as u64;
         self.cursor.next += 1;
         self.is_unsaved = true;
@@ -242,161 +261,6 @@ impl Ring {
     fn has_room(&self, len: usize) -> bool {
         let end = self.parts.back().filter(|_| self.head.is_some());
         end.is_some_and(|part| part.end + len as u64 <= self.bounds.segment)
-    }
-
-    /// The next block, if there is one. Blocks that are damaged or too old at `now` are left out
-    /// and counted. `now` is in milliseconds since 1970.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn read(&mut self, now: u64) -> Result<Option<Block>, Error> {
-        while !self.is_read() {
-            let Some((head, at)) = self.find_next()? else {
-                continue;
-            };
-            let Some((segment, end)) = self.segment(self.read.generation)? else {
-                continue;
-            };
-            let behind = at + head.size() as u64;
-            let is_sane = head.raw() <= RAW_MAX && behind <= end;
-            let payload = match is_sane {
-                true => segment.payload(at, &head)?,
-                false => None,
-            };
-            let stamp = Stamp::decode(&head.stamp);
-            let generation = self.read.generation;
-            let spot = Spot {
-                generation,
-                at: if is_sane { behind } else { at + BLOCK as u64 },
-                number: head.number + 1,
-            };
-            let block = payload.and_then(|payload| block::of_head(&head, &payload));
-            self.read = spot;
-            let taken = Some(stamp.times.1).filter(|taken| *taken > 0);
-            let ends = taken
-                .zip(self.bounds.age)
-                .map(|(taken, age)| taken.saturating_add(age));
-            let is_old = ends.is_some_and(|end| end < now);
-            match block {
-                Some(block) if !is_old => {
-                    return Ok(Some(self.lend(block, spot)));
-                }
-                found => {
-                    let count = u64::from(stamp.count);
-                    match found {
-                        Some(_) => self.figures.aged += count,
-                        None => self.figures.damaged += 1,
-                    }
-                    self.figures.records = self.figures.records.saturating_sub(count);
-                    self.figures.lose(stamp.times.0, stamp.times.1);
-                    self.seen = stamp.times.1;
-                    if self.lent.is_empty() {
-                        self.move_to(spot);
-                    }
-                }
-            }
-        }
-        if self.lent.is_empty() && self.acked != self.read {
-            self.move_to(self.read);
-        }
-        Ok(None)
-    }
-
-    /// Of the block at the cursor those records that are not acknowledged.
-    fn lend(&mut self, mut block: Block, behind: Spot) -> Block {
-        let count = block.records.len() as u32;
-        if block.number == self.cursor.number {
-            block
-                .records
-                .drain(..(self.cursor.skip as usize).min(block.records.len()));
-        }
-        self.last_read = block.records.last().map_or(0, |record| record.time);
-        self.lent.push_back(Lent {
-            number: block.number,
-            count,
-            last: self.last_read,
-            behind,
-        });
-        block
-    }
-
-    /// The header of the next block and where it is, in the segment of `self.read`. `None`: look again.
-    fn find_next(&mut self) -> Result<Option<(Head, u64)>, Error> {
-        let Spot {
-            generation,
-            mut at,
-            number,
-        } = self.read;
-        let salt = self.cursor.salt;
-        let mut found = None;
-        if let Some((segment, end)) = self.segment(generation)? {
-            while at + HEAD as u64 <= end {
-                let head = segment.head(at)?;
-                let is_ours = |head: &Head| {
-                    head.generation == generation && head.salt == salt && head.number >= number
-                };
-                if let Some(head) = head.filter(is_ours) {
-                    found = Some((head, at));
-                    break;
-                }
-                at += BLOCK as u64;
-            }
-        }
-        if let Some((head, at)) = found {
-            if head.number > number {
-                self.miss(head.number - number, Stamp::decode(&head.stamp).times.0);
-            }
-            self.read.at = at;
-            return Ok(found);
-        }
-        let next = self.parts.iter().find(|part| part.generation > generation);
-        match next.map(|part| part.generation) {
-            Some(generation) => {
-                self.read = Spot {
-                    generation,
-                    at: 0,
-                    number,
-                };
-            }
-            // The end of all that can be found.
-            None => {
-                let missing = self.cursor.next.saturating_sub(number);
-                self.miss(missing, self.last_read);
-                self.read.number = self.cursor.next;
-            }
-        }
-        Ok(None)
-    }
-
-    fn miss(&mut self, blocks: u64, until: u64) {
-        if blocks > 0 {
-            self.figures.damaged += blocks;
-            self.figures.lose(self.last_read.min(until), until);
-        }
-    }
-
-    /// The segment of a generation and where it ends.
-    fn segment(&mut self, generation: u64) -> Result<Option<(&Segment, u64)>, Error> {
-        let found = self.parts.iter().find(|part| part.generation == generation);
-        let Some(part) = found else {
-            return Ok(None);
-        };
-        let (path, end) = (part.path.clone(), part.end);
-        let is_head = self
-            .parts
-            .back()
-            .is_some_and(|last| last.generation == generation);
-        if let Some(head) = self.head.as_ref().filter(|_| is_head) {
-            return Ok(Some((head, end)));
-        }
-        if self
-            .reading
-            .as_ref()
-            .is_none_or(|(open, _)| *open != generation)
-        {
-            self.reading = Some((generation, Segment::open(path)?));
-        }
-        Ok(self.reading.as_ref().map(|(_, segment)| (segment, end)))
     }
 
     /// The first `count` records of what is left of block `number` are acknowledged, and all of the blocks before it.
@@ -440,20 +304,25 @@ impl Ring {
         self.cursor.skip = 0;
         self.is_unsaved = true;
         let is_done = spot.number >= self.cursor.next;
-        while let Some(part) = self.parts.front() {
-            let is_head = self.parts.len() == 1;
-            if part.generation >= spot.generation || is_head {
-                break;
-            }
-            self.free
-                .extend(self.parts.pop_front().map(|part| part.path));
-        }
-        if let Some(part) = self.parts.front() {
-            self.cursor.generation = part.generation;
-        }
+        let before = self.index(spot.generation).unwrap_or(0);
+        self.free
+            .extend(self.parts.drain(..before).map(|part| part.path));
+        self.find_tail();
         if is_done {
             self.figures.records = 0;
         }
+    }
+
+    /// The place of a generation's segment among the others.
+    fn index(&self, generation: u64) -> Option<usize> {
+        self.parts
+            .iter()
+            .position(|part| part.generation == generation)
+    }
+
+    fn find_tail(&mut self) {
+        let generations = self.parts.iter().map(|part| part.generation);
+        self.cursor.generation = generations.min().unwrap_or(self.cursor.generation);
     }
 
     /// The next block that is read is the first that is not acknowledged.

@@ -10,6 +10,12 @@ use crate::frame::{BLOCK, HEAD, Head};
 /// Blocks that are written ahead at a time, in bytes, so that a small log stays a small file.
 const AHEAD: u64 = 8 * 1024;
 
+#[cfg(test)]
+thread_local! {
+    /// Writings of this thread until it is as if it were killed.
+    pub(crate) static WRITES: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) };
+}
+
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -55,6 +61,8 @@ impl Segment {
     pub(crate) fn write(&mut self, at: u64, frame: &[u8], limit: u64) -> io::Result<()> {
         self.check()?;
         let end = at + frame.len() as u64;
+        #[cfg(test)]
+        self.cut_off(at, &[])?;
         self.file.write_all_at(frame, at)?;
         if end > self.len {
             let wanted = end.next_multiple_of(AHEAD).min(limit.max(end));
@@ -62,6 +70,36 @@ impl Segment {
             self.file.write_all_at(&zeros, end)?;
             self.len = wanted;
         }
+        self.file.sync_data()
+    }
+
+    /// Writes `frame` to blocks that were written ahead. It is durable after [`Self::sync`].
+    pub(crate) fn put(&self, at: u64, frame: &[u8]) -> io::Result<()> {
+        self.check()?;
+        #[cfg(test)]
+        self.cut_off(at, frame)?;
+        self.file.write_all_at(frame, at)
+    }
+
+    /// Writes only half of `frame`, and nothing more, once so many were written as a test has said.
+    #[cfg(test)]
+    fn cut_off(&self, at: u64, frame: &[u8]) -> io::Result<()> {
+        match WRITES.get() {
+            None => Ok(()),
+            Some(0) => {
+                let half = frame.len() / 2 / 512 * 512;
+                self.file.write_all_at(&frame[..half], at)?;
+                Err(ErrorKind::Interrupted.into())
+            }
+            Some(left) => {
+                WRITES.set(Some(left - 1));
+                Ok(())
+            }
+        }
+    }
+
+    /// What was [`Self::put`] is durable when this returns.
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 

@@ -48,7 +48,7 @@ fn reopened(folder: &Path) -> Vec<Vec<u8>> {
 }
 
 /// Bytes that do not shrink.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let step = |_| {
         state ^= state << 13;

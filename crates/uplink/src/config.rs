@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fieldgate_mqtt::QoS;
-use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, WhenFull};
+use fieldgate_mqtt::{QoS, topic};
+use fieldgate_spool::ring::{Bounds, RING_MIN, SEGMENT, THIN_MIN, WhenFull};
 
 use crate::lanes::{Order, Settings};
 use crate::map::{Template, TopicRules};
@@ -44,8 +44,9 @@ pub struct Limits {
 impl Preset {
     /// What it says of limits.
     ///
-    /// Sources: AWS IoT Core endpoints and quotas (100 publishes/s, 512 KB/s and 100 unacknowledged a connection, 128 KB a
-    /// message); Azure Event Grid quotas and limits (1,000 publishes/s and 1 MB/s a session, 512 KB a message).
+    /// Sources: "AWS IoT Core endpoints and quotas" (100 publishes/s, 512 KiB/s and 100 unacknowledged a connection, 128 KB
+    /// a payload); "Azure Event Grid quotas and limits" of May 2026 (1,000 publishes/s, 1 MB/s and 1,000 unacknowledged a
+    /// session, 512 KB a message).
     pub fn limits(self) -> Limits {
         let usual = Limits {
             messages: None,
@@ -63,7 +64,7 @@ impl Preset {
             },
             Self::EventGrid => Limits {
                 messages: Some(1_000),
-                bytes: Some(1 << 20),
+                bytes: Some(1_000_000),
                 ..usual
             },
         }
@@ -71,14 +72,19 @@ impl Preset {
 
     /// What it says of topics.
     ///
-    /// Sources: AWS IoT Core endpoints and quotas; docs.nats.io, MQTT (spaces); Azure Event Grid topic names (256
-    /// characters, 8 levels).
+    /// Sources: "AWS IoT Core endpoints and quotas" (256 bytes, 7 slashes); docs.nats.io, MQTT (spaces); "Azure Event Grid
+    /// quotas and limits" of May 2026 (256 bytes, 15 segments).
     pub fn topics(self) -> TopicRules {
         let rules = TopicRules::default();
         match self {
             Self::None => rules,
-            Self::Aws | Self::EventGrid => TopicRules {
+            Self::Aws => TopicRules {
                 slashes: Some(7),
+                bytes: Some(256),
+                ..rules
+            },
+            Self::EventGrid => TopicRules {
+                slashes: Some(14),
                 bytes: Some(256),
                 ..rules
             },
@@ -89,7 +95,23 @@ impl Preset {
         }
     }
 
-    /// Filters in one SUBSCRIBE at most.
+    /// The shortest pause between two attempts, of which half may be left out. AWS and Event Grid take one connection a
+    /// second of a client. Sources: as of [`Self::limits`].
+    pub fn pause(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::None | Self::Nats => 1,
+            Self::Aws | Self::EventGrid => 2,
+        })
+    }
+
+    /// Bytes of a client identifier at most, if it says that.
+    ///
+    /// Source: "AWS IoT Core endpoints and quotas".
+    pub fn client_id(self) -> Option<usize> {
+        (self == Self::Aws).then_some(128)
+    }
+
+    /// Filters in one SUBSCRIBE at most. Sources: as of [`Self::limits`].
     pub fn filters(self) -> usize {
         match self {
             Self::Aws => 8,
@@ -131,6 +153,14 @@ pub struct Forward {
     pub retain: Retain,
     /// A topic has at most one message in this time, the last one.
     pub min_interval: Option<Duration>,
+}
+
+impl Forward {
+    /// Whether it is for messages of this topic.
+    pub fn takes(&self, topic: &str) -> bool {
+        let matches = |filter: &String| topic::matches(filter, topic);
+        self.topics.iter().any(matches) && !self.except.iter().any(matches)
+    }
 }
 
 /// Which messages come down.
@@ -195,18 +225,21 @@ impl Default for Spool {
 impl Spool {
     /// The least `max`.
     pub const MIN: u64 = RING_MIN;
+    /// The least `max` with [`WhenFull::Thin`].
+    pub const THIN_MIN: u64 = THIN_MIN;
 
     /// Hours that it lasts without the remote if so many readings come each second, and bytes that are written a day
     /// then.
     ///
     /// Of a reading of 118 bytes 25 are left in a block, which is padded to 4 KiB (measured on JSON payloads). In the
     /// ring no block is written more often than once a window.
-    pub fn estimate(&self, messages_per_second: u32) -> (f64, f64) {
+    pub fn estimate(&self, messages_per_second: f64) -> (f64, f64) {
         const STORED: f64 = 25.0;
         const HEADER: f64 = 96.0;
         const SECTOR: f64 = 4096.0;
         const PER_BLOCK: f64 = 480.0;
-        let rate = f64::from(messages_per_second.max(1));
+        // Fewer than one in a hundred years are none.
+        let rate = messages_per_second.max(1e-9);
         let each_window = (rate * self.window.as_secs_f64()).max(1.0);
         let whole = (each_window / PER_BLOCK).floor();
         let rest = each_window - whole * PER_BLOCK;

@@ -8,6 +8,8 @@ use fieldgate_spool::Error;
 use fieldgate_spool::ring::{Block, Bounds, Figures, Record, Ring};
 use tokio::task::JoinHandle;
 
+use crate::item::topic_of;
+
 /// How long to wait before a ring that cannot be used is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// The cursor is saved so often while blocks are acknowledged,
@@ -87,7 +89,10 @@ impl Disk {
         let (folder, bounds) = (self.folder.clone(), self.bounds);
         self.running = Some(tokio::task::spawn_blocking(move || {
             match Ring::open(&folder, bounds) {
-                Ok(ring) => (Some(ring), Outcome::Opened, None),
+                Ok(mut ring) => {
+                    ring.set_key(topic_of);
+                    (Some(ring), Outcome::Opened, None)
+                }
                 Err(error) => (None, Outcome::Opened, Some(error)),
             }
         }));

@@ -133,6 +133,17 @@ pub fn qos_of(record: &[u8]) -> QoS {
     QoS::from_u8(number).unwrap_or_default()
 }
 
+/// The topic of a record's message, without a look at the rest; empty if the record is none of ours.
+pub fn topic_of(record: &[u8]) -> &[u8] {
+    let Some((flags, mut rest)) = record.split_first() else {
+        return &[];
+    };
+    if flags & EXPIRES != 0 && take_array::<8>(&mut rest).is_none() {
+        return &[];
+    }
+    take(&mut rest).unwrap_or_default()
+}
+
 /// A field of 65,535 bytes at most, as all of MQTT's are.
 fn put(field: &[u8], out: &mut Vec<u8>) {
     let len = u16::try_from(field.len()).unwrap_or(u16::MAX);
@@ -205,11 +216,13 @@ mod tests {
             let record = item.encode();
             prop_assert_eq!(Item::decode(&record), Some(item));
             prop_assert_eq!(qos_of(&record), item.qos);
+            prop_assert_eq!(topic_of(&record), topic.as_bytes());
         }
 
         #[test]
         fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = Item::decode(&bytes);
+            let _ = topic_of(&bytes);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Write,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::Command,
@@ -122,7 +123,8 @@ mqtt: {{topic: \"{{gateway}}/{{device}}/{{point}}\", payload: json}}
 
 /// The built binary, next to the running test and of the same profile. Cargo gives a test the path
 /// of its own package's binaries only. `cargo test --workspace` has built it for the tests of the
-/// package `fieldgate`; where it is missing, or its sources are newer, this builds it, once.
+/// package `fieldgate`; where it is missing, or its sources are newer, this builds it, once: the first cases wait for
+/// that, and seem to be slow.
 pub fn fieldgate() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -133,20 +135,28 @@ pub fn fieldgate() -> &'static Path {
         let binary = profile.join("fieldgate");
         let built = fs::metadata(&binary).and_then(|file| file.modified());
         if built.is_err() || newest(&repository().join("crates")) > built.ok() {
+            let begun = Instant::now();
             build(profile);
+            let took = begun.elapsed().as_secs();
+            // Not by eprintln, which is shown only of cases that fail.
+            let told = format!("fieldgate was built first, its sources are newer: the first cases waited {took} s\n");
+            let _ = std::io::stderr().write_all(told.as_bytes());
         }
         binary
     })
 }
 
-/// When the last of the files below a folder was changed.
+/// When the last of the files below a folder was changed that may be in the binary.
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = fs::read_dir(folder).expect("a folder of sources");
     let times = entries.map(|entry| {
         let entry = entry.expect("a folder of sources");
         let kind = entry.file_type().expect("a file has a type");
         if kind.is_dir() {
-            return newest(&entry.path());
+            let is_test = ["tests", "benches", "fuzz"]
+                .iter()
+                .any(|name| entry.file_name() == *name);
+            return newest(&entry.path()).filter(|_| !is_test);
         }
         entry.metadata().and_then(|file| file.modified()).ok()
     });

@@ -13,10 +13,15 @@ use super::{Folder, free_port, python};
 pub struct Nats {
     nodes: Vec<Node>,
     folder: Folder,
+    /// What the client of its makers shows: `NAME:PASSWORD@` or `TOKEN@`, and what of a key in its environment.
+    pub login: String,
+    pub environment: Vec<(&'static str, PathBuf)>,
 }
 
 struct Node {
     file: PathBuf,
+    /// The beginning of its configuration.
+    text: String,
     port: u16,
     mqtt: u16,
     process: Option<Process>,
@@ -42,16 +47,17 @@ impl Nats {
             let mut text = format!(
                 "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\n\
                  jetstream: {{store_dir: {store:?}, max_mem: 16M, max_file: 256M}}\n\
-                 mqtt: {{listen: \"127.0.0.1:{mqtt}\"}}\n{rest}"
+                 mqtt: {{listen: \"127.0.0.1:{mqtt}\"}}\n"
             );
             if count > 1 {
                 let all = all.join(", ");
                 text.push_str(&format!(
-                    "\ncluster: {{name: plant, listen: \"127.0.0.1:{route}\", routes: [{all}]}}\n"
+                    "cluster: {{name: plant, listen: \"127.0.0.1:{route}\", routes: [{all}]}}\n"
                 ));
             }
             Node {
-                file: folder.write(&format!("n{number}.conf"), &text),
+                file: folder.write(&format!("n{number}.conf"), &format!("{text}{rest}\n")),
+                text,
                 port,
                 mqtt,
                 process: None,
@@ -60,6 +66,8 @@ impl Nats {
         let mut nats = Self {
             nodes: nodes.collect(),
             folder,
+            login: String::new(),
+            environment: Vec::new(),
         };
         (0..count).for_each(|number| nats.again(number));
         nats
@@ -79,6 +87,20 @@ impl Nats {
         let process = Process::spawn("nats-server", &mut command);
         process.wait_line("Listening for client connections");
         node.process = Some(process);
+    }
+
+    /// Has the first server read other lines in its configuration.
+    pub fn reload(&self, rest: &str) {
+        let node = &self.nodes[0];
+        std::fs::write(&node.file, format!("{}{rest}\n", node.text)).unwrap();
+        let process = node.process.as_ref().unwrap();
+        process.signal("HUP");
+        process.wait_line("Reloaded server configuration");
+    }
+
+    /// Waits for a line of the first server's log.
+    pub fn wait_line(&self, text: &str) {
+        self.nodes[0].process.as_ref().unwrap().wait_line(text);
     }
 
     pub fn kill(&mut self, number: usize) {
@@ -111,13 +133,14 @@ impl Nats {
     pub fn ask(&self, arguments: &[&str]) -> String {
         let alive = self.nodes.iter().filter(|node| node.process.is_some());
         let servers: Vec<_> = alive
-            .map(|node| format!("nats://127.0.0.1:{}", node.port))
+            .map(|node| format!("nats://{}127.0.0.1:{}", self.login, node.port))
             .collect();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/nats_peer.py");
         let asked = Command::new(python())
             .arg(script)
             .arg(servers.join(","))
             .args(arguments)
+            .envs(self.environment.iter().cloned())
             .output()
             .unwrap();
         let error = String::from_utf8_lossy(&asked.stderr);

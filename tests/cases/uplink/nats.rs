@@ -15,7 +15,7 @@ use crate::harness::secure::make_certificates;
 use crate::harness::{Folder, PATIENCE};
 
 /// An uplink for all below `data/`. Clients are acknowledged at once, so that they are quick.
-fn uplink(urls: &str, rest: &str) -> String {
+pub(super) fn uplink(urls: &str, rest: &str) -> String {
     format!(
         "    url: {urls}
     forward: [{{topics: [\"data/#\"], to: \"site/{{topic}}\"}}]
@@ -25,12 +25,12 @@ fn uplink(urls: &str, rest: &str) -> String {
     )
 }
 
-fn to_port(port: u16) -> String {
+pub(super) fn to_port(port: u16) -> String {
     format!("\"nats://127.0.0.1:{port}\"")
 }
 
 /// Publishes so many more messages, whose payloads are numbers.
-fn publish(here: &mut Wire, number: &mut u64, count: u64) {
+pub(super) fn publish(here: &mut Wire, number: &mut u64, count: u64) {
     for _ in 0..count {
         here.publish(
             &format!("data/p{}", *number % 50),
@@ -42,12 +42,20 @@ fn publish(here: &mut Wire, number: &mut u64, count: u64) {
 }
 
 /// Whether nothing waits.
-fn is_through(status: &Value) -> bool {
+pub(super) fn is_through(status: &Value) -> bool {
     status["state"] == "online" && status["backlog"]["messages"] == 0 && status["window"] == 0
 }
 
+/// Whether the error is this one.
+pub(super) fn says(text: &'static str) -> impl Fn(&Value) -> bool {
+    move |status| {
+        let error = status["error"].as_str();
+        error.is_some_and(|error| error.contains(text))
+    }
+}
+
 /// Waits until all of `count` messages are acknowledged.
-fn through(gateway: &Gateway, count: u64) -> Value {
+pub(super) fn through(gateway: &Gateway, count: u64) -> Value {
     let is_all =
         |status: &Value| is_through(status) && status["acknowledged"].as_u64() >= Some(count);
     gateway.wait("all acknowledged", is_all)
@@ -66,7 +74,7 @@ fn wait_stored(nats: &Nats, count: usize) {
 }
 
 /// The stream has each number once, with a name of its own.
-fn assert_each_once(messages: &[Value], count: u64) {
+pub(super) fn assert_each_once(messages: &[Value], count: u64) {
     let mut seen: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
     for message in messages {
         let number: u64 = message["payload"].as_str().unwrap().parse().unwrap();
@@ -303,13 +311,6 @@ fn nats_is_spoken_encrypted_with_a_password_or_a_key_and_files_are_read_anew() {
             at("pw")
         )),
     );
-    let says = |text: &'static str| {
-        move |status: &Value| {
-            status["error"]
-                .as_str()
-                .is_some_and(|error| error.contains(text))
-        }
-    };
     gateway.wait("the wrong authority", says("certificate"));
     std::fs::copy(at("ca.pem"), &ca).unwrap();
     gateway.wait("the wrong password", says("Authorization Violation"));

@@ -152,6 +152,7 @@ names!(DurableText => uplink::Durable {
 names!(WhenFull => ring::WhenFull {
     DropOldest => Self::DropOldest,
     DropNewest => Self::DropNewest,
+    Thin => Self::Thin,
 });
 names!(Sequence => lanes::Order {
     Auto => Self::Auto,

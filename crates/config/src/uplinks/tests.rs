@@ -97,6 +97,17 @@ fn what_is_absent_is_as_usual_and_a_preset_sets_limits() {
         (aws.limits.messages, aws.limits.packet),
         (Some(100), 128 << 10)
     );
+    // One connection a second of a client.
+    assert_eq!(aws.reconnect.0, Duration::from_secs(2));
+    let azure = few("event_grid");
+    assert_eq!(
+        (
+            azure.limits.messages,
+            azure.limits.bytes,
+            azure.rules().slashes
+        ),
+        (Some(1_000), Some(1_000_000), Some(14))
+    );
 }
 
 #[test]
@@ -112,6 +123,7 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
         (with("    limits: {in_flight: 0}"), "expected a number 1..=1000, found 0"),
         (with("    spool: {max: 1M}"), "expected a size from 16M to"),
         (with("    spool: {when_full: stop}"), "when_full"),
+        (with("    spool: {max: 31M, when_full: thin}"), "cloud.spool.when_full: thin needs a spool.max of 32M or more"),
         (with("    replay: {share: 0%}"), "expected 1% to 100%"),
         (with("    certificate: c.pem"), ":7:5: uplinks.cloud.certificate: needs key, too"),
         (with("    ca: c.pem"), ":7:5: uplinks.cloud.ca: is for encrypted connections"),
@@ -120,6 +132,7 @@ fn mistakes_have_their_place_and_say_what_is_expected() {
         (with("    pack: {topic: \"b/{topic}\"}"), "uplinks.cloud.pack.topic: many messages have one topic"),
         (with("    pack: {every: 2s}"), "topic"),
         (with("    client_id: \"\""), "expected 1 to 256 bytes"),
+        (with(&format!("    preset: aws\n    client_id: {}", "c".repeat(129))), "expected 1 to 128 bytes"),
         ("    url: \"http://h\"\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "expected mqtt://HOST, mqtts://, ws://"),
         ("    url: [\"mqtt://h\", \"nats://h\"]\n    forward: [{topics: [\"a\"]}]\n".to_owned(), "uplinks.cloud.url: of one uplink all speak NATS"),
         ("    url: \"tls://h\"\n    preset: nats\n    forward: [{topics: [\"a\"]}]\n".to_owned(), ":6:5: uplinks.cloud.preset: is for MQTT"),

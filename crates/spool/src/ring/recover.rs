@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use super::block::Stamp;
+use super::block::{Stamp, first_of};
 use super::cursor::Cursor;
+use super::thin::Thinning;
 use super::{Bounds, Figures, Part, Ring, Spot};
 use crate::Error;
 use crate::frame::{BLOCK, HEAD, Head};
@@ -56,6 +57,8 @@ pub(super) fn open(folder: &Path, bounds: Bounds) -> Result<Ring, Error> {
         head: None,
         reading: None,
         free: Vec::new(),
+        newest: 0,
+        thinning: Thinning::default(),
         acked: Spot {
             generation: 0,
             at: 0,
@@ -78,7 +81,8 @@ pub(super) fn open(folder: &Path, bounds: Bounds) -> Result<Ring, Error> {
     if saved.is_none() {
         ring.found_again(&found);
     }
-    ring.take_over(found)?;
+    ring.know(&mut found);
+    ring.take_over(supersede(found)?)?;
     // Numbers of records count from the start within a new epoch, as those that were never written are not known.
     ring.cursor.epoch = match ring.cursor.epoch {
         0 => (RandomState::new().hash_one(folder) as u32 >> 1).max(1),
@@ -140,31 +144,39 @@ impl Ring {
         };
     }
 
+    /// Which generation was given out last. Of `found` only what is of this ring is left.
+    fn know(&mut self, found: &mut [Found]) {
+        let heads = found.iter().flat_map(|found| found.heads.last());
+        let newest = heads.map(|(head, _)| head.generation).max();
+        self.newest = newest.unwrap_or(0).max(self.cursor.generation);
+        for Found { heads, .. } in found {
+            heads.retain(|(head, _)| head.salt == self.cursor.salt);
+        }
+    }
+
     /// Sorts the segments into those that count and those that are free.
     fn take_over(&mut self, found: Vec<Found>) -> Result<(), Error> {
         let Cursor {
-            salt,
-            generation,
-            number,
-            ..
+            generation, number, ..
         } = self.cursor;
         let mut counting = Vec::new();
-        for Found { path, mut heads } in found {
-            heads.retain(|(head, _)| head.salt == salt);
-            let last = heads.last().map(|(head, _)| head.generation);
-            match last.filter(|last| *last >= generation) {
-                Some(last) => counting.push((last, path, heads)),
+        for Found { path, heads } in found {
+            let counts = |head: &Head| head.generation >= generation && head.number + 1 >= number;
+            match heads.last().filter(|(head, _)| counts(head)) {
+                Some((last, _)) => counting.push((last.number, last.generation, path, heads)),
                 None => self.free.push(path),
             }
         }
-        counting.sort_by_key(|(generation, ..)| *generation);
+        counting.sort_by_key(|(number, ..)| *number);
         self.acked = Spot {
-            generation,
+            generation: counting
+                .first()
+                .map_or(0, |(_, generation, ..)| *generation),
             at: 0,
             number,
         };
         let mut waits = false;
-        for (generation, path, heads) in counting {
+        for (_, generation, path, heads) in counting {
             let part = self.part(generation, path, &heads);
             waits |= part.records > 0;
             self.figures.records += part.records;
@@ -205,9 +217,10 @@ impl Ring {
                 };
                 continue;
             }
+            let count = u32::from(stamp.count);
             let count = match head.number == number {
-                true => stamp.count.saturating_sub(self.cursor.skip),
-                false => stamp.count,
+                true => count.saturating_sub(self.cursor.skip),
+                false => count,
             };
             records += u64::from(count);
             let (first, last) = times.unwrap_or(stamp.times);
@@ -216,10 +229,54 @@ impl Ring {
         Part {
             path,
             generation,
+            numbers: heads.first().map_or(0, |(head, _)| first_of(head))
+                ..heads.last().map_or(0, |(head, _)| head.number + 1),
             end,
-            blocks: heads.len() as u64,
             records,
             times: times.unwrap_or_default(),
         }
     }
+}
+
+/// Of the blocks that a thinned segment stands for, those that it was made of count no more. One that was not finished
+/// goes, and they count.
+fn supersede(mut found: Vec<Found>) -> Result<Vec<Found>, Error> {
+    let generation = |found: &Found| found.heads.last().map_or(0, |(head, _)| head.generation);
+    found.sort_by_key(generation);
+    for at in 0..found.len() {
+        let Some((older, Found { path, heads })) = found
+            .split_at_mut_checked(at)
+            .and_then(|(older, rest)| Some((older, rest.first_mut()?)))
+        else {
+            continue;
+        };
+        let thinned = |head: &Head| Stamp::decode(&head.stamp).thinned.is_some();
+        let (Some((first, _)), Some((last, _))) = (heads.first(), heads.last()) else {
+            continue;
+        };
+        if !thinned(first) {
+            continue;
+        }
+        let end = Some(Stamp::decode(&last.stamp)).filter(Stamp::is_end);
+        let range = end.map_or(first_of(first), |end| end.seq)..=last.number;
+        // Its end may have been damaged later: then what it was made of has been written over.
+        let sources = first_of(first)..=first.number;
+        let has_sources = || {
+            let heads = older.iter().flat_map(|found| &found.heads);
+            heads
+                .into_iter()
+                .any(|(head, _)| sources.contains(&head.number))
+        };
+        if end.is_none() && has_sources() {
+            fs::remove_file(&*path)?;
+            heads.clear();
+            *path = PathBuf::new();
+            continue;
+        }
+        for Found { heads, .. } in older {
+            heads.retain(|(head, _)| !range.contains(&head.number));
+        }
+    }
+    found.retain(|found| !found.path.as_os_str().is_empty());
+    Ok(found)
 }

@@ -1,8 +1,8 @@
-//! Which segment is written to next: a free one, a new one, or the oldest.
+//! Which segment is written to next: a free one, a new one, one that thinning has emptied, or the oldest.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Part, Record, Ring, Spot, WhenFull};
 use crate::Error;
@@ -14,16 +14,24 @@ const CHUNK: usize = 256 * 1024;
 impl Ring {
     /// Makes an empty segment the one that is written to. False if there is no room and `records` are dropped.
     pub(super) fn make_room(&mut self, records: &[Record]) -> Result<bool, Error> {
-        let path = match self.free.pop() {
-            Some(path) => Some(path),
-            None if (self.parts.len() as u64 + 1) * self.bounds.segment <= self.bounds.bytes => {
-                self.create()?
-            }
-            None => None,
+        self.clear_unfinished()?;
+        // One stays free, or the right to make it.
+        let spare = u64::from(self.bounds.when_full == WhenFull::Thin);
+        let (files, free) = (self.files(), self.free.len() as u64);
+        let wanted = files + 1 + spare.saturating_sub(free);
+        let mut path = match free > spare {
+            true => self.free.pop(),
+            false if wanted * self.bounds.segment <= self.bounds.bytes => self.create()?,
+            false => None,
         };
+        if path.is_none() && self.bounds.when_full == WhenFull::Thin {
+            path = self.thin_for_room()?;
+        }
         let path = match (path, self.bounds.when_full) {
             (Some(path), _) => path,
-            (None, WhenFull::DropOldest) if !self.parts.is_empty() => self.drop_oldest(),
+            (None, WhenFull::DropOldest | WhenFull::Thin) if !self.parts.is_empty() => {
+                self.drop_oldest()
+            }
             (None, _) => {
                 let times = records.iter().map(|record| record.time);
                 self.figures.full += records.len() as u64;
@@ -33,38 +41,36 @@ impl Ring {
                 return Ok(false);
             }
         };
-        let last = self
-            .parts
-            .back()
-            .map_or(self.cursor.generation, |part| part.generation);
-        let generation = last + 1;
-        if self
-            .reading
-            .as_ref()
-            .is_some_and(|(_, open)| open.path() == path)
-        {
-            self.reading = None;
-        }
-        self.head = Some(Segment::open(path.clone())?);
-        if self.parts.is_empty() {
-            self.cursor.generation = generation;
-        }
+        self.head = Some(self.open_again(path.clone())?);
+        self.newest += 1;
         self.parts.push_back(Part {
             path,
-            generation,
+            generation: self.newest,
+            numbers: self.cursor.next..self.cursor.next,
             end: 0,
-            blocks: 0,
             records: 0,
             times: (0, 0),
         });
+        self.find_tail();
         // Before an old use of the segment is overwritten the cursor must not name it any more.
         self.is_unsaved = true;
         self.save()?;
         Ok(true)
     }
 
+    /// Segments that there are.
+    pub(super) fn files(&self) -> u64 {
+        (self.parts.len() + self.free.len()) as u64
+    }
+
+    /// A segment that is to be written from its beginning.
+    pub(super) fn open_again(&mut self, path: PathBuf) -> Result<Segment, Error> {
+        self.reading.take_if(|(_, open)| open.path() == path);
+        Ok(Segment::open(path)?)
+    }
+
     /// Takes the oldest segment away from the readers, with what it holds.
-    fn drop_oldest(&mut self) -> std::path::PathBuf {
+    pub(super) fn drop_oldest(&mut self) -> PathBuf {
         let Some(part) = self.parts.pop_front() else {
             return self.folder.clone();
         };
@@ -77,37 +83,25 @@ impl Ring {
             self.figures
                 .lose(part.times.0.max(self.seen.min(part.times.1)), part.times.1);
         }
-        let last = part.generation;
-        let next = self.parts.front().map_or(last + 1, |part| part.generation);
-        let number = self.first_number_behind(last);
         let spot = Spot {
-            generation: next,
+            generation: self.parts.front().map_or(0, |part| part.generation),
             at: 0,
-            number,
+            number: part.numbers.end,
         };
-        self.lent.retain(|lent| lent.behind.generation > last);
+        self.lent
+            .retain(|lent| lent.behind.generation != part.generation);
         self.acked = spot;
-        self.cursor.generation = next;
-        self.cursor.number = number;
+        self.cursor.number = spot.number;
         self.cursor.skip = 0;
-        if self.read.generation <= last {
+        self.find_tail();
+        if self.index(self.read.generation).is_none() {
             self.read = spot;
         }
         part.path
     }
 
-    /// The number of the first block behind a segment: all blocks are numbered without gaps.
-    fn first_number_behind(&self, generation: u64) -> u64 {
-        let behind = self
-            .parts
-            .iter()
-            .filter(|part| part.generation > generation);
-        let blocks: u64 = behind.map(|part| part.blocks).sum();
-        self.cursor.next.saturating_sub(blocks)
-    }
-
     /// A new segment of zeros; `None` if the partition has no room for it.
-    fn create(&mut self) -> Result<Option<std::path::PathBuf>, Error> {
+    pub(super) fn create(&mut self) -> Result<Option<PathBuf>, Error> {
         let index = (0..).find_map(|index| {
             let path = self.folder.join(format!("ring-{index:05}"));
             (!path.exists()).then_some(path)

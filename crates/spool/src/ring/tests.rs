@@ -1,5 +1,7 @@
 //! The ring on a real file system, and its format.
 
+mod thin;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -169,6 +171,7 @@ fn a_full_ring_drops_the_oldest_or_the_newest_counts_it_and_goes_on() {
                 assert_eq!(refused, figures.full);
                 assert_eq!(kept, (0..figures.records).collect::<Vec<_>>());
             }
+            WhenFull::Thin => unreachable!(),
         }
         // It goes on once there is room.
         let last = ring.lent.back().unwrap().number;
@@ -451,7 +454,7 @@ proptest! {
         }).collect();
         let place = Place { salt: 1, generation: 2, number: 3, tail: 1, stamp: [0; STAMP] };
         let mut bytes = Vec::new();
-        block::write(place, 7, &records, &mut bytes).unwrap();
+        block::write(place, 7, &records, None, &mut bytes).unwrap();
         prop_assert_eq!(bytes.len() % BLOCK, 0);
         let block = read_block(&bytes).unwrap();
         prop_assert_eq!(block, Block { number: 3, epoch: 7, records });

@@ -51,7 +51,48 @@ pub(crate) fn block(data: &[u8]) {
     if !spoilt {
         assert_eq!(found.len(), blocks.len());
     }
+    drop(ring);
     fs::remove_dir_all(&folder).unwrap();
+    thinned(&folder, bounds, data);
+}
+
+/// A ring that is thinned again and again, whose bytes are changed then: what is read was written, in its order.
+fn thinned(folder: &PathBuf, bounds: Bounds, data: &[u8]) {
+    let bounds = Bounds {
+        bytes: 5 * SEGMENT,
+        when_full: WhenFull::Thin,
+        ..bounds
+    };
+    let record = |seq: u64| {
+        let size = data.get(seq as usize % data.len().max(1)).copied();
+        let byte = |at: usize| (at as u64 ^ seq).wrapping_mul(0x9E37_79B9_7F4A_7C15) as u8;
+        Record {
+            seq,
+            time: 1_000 + seq,
+            bytes: (0..usize::from(size.unwrap_or(0)) * 30).map(byte).collect(),
+        }
+    };
+    let mut ring = Ring::open(folder, bounds).unwrap();
+    for block in 0..60 {
+        let records: Vec<_> = (block * 4..block * 4 + 4).map(record).collect();
+        assert_eq!(ring.append(1, &records).unwrap(), 0);
+    }
+    drop(ring);
+    let spoilt = spoil(folder, data);
+    let mut ring = Ring::open(folder, bounds).unwrap();
+    let (waits, mut found, mut last) = (ring.figures().records, 0, None);
+    while let Some(block) = ring.read(0).unwrap() {
+        for read in block.records {
+            assert!(last.is_none_or(|last| last < read.seq), "out of order");
+            assert_eq!(read, record(read.seq));
+            last = Some(read.seq);
+            found += 1;
+        }
+    }
+    if !spoilt {
+        assert_eq!((found, ring.figures().damaged), (waits, 0));
+    }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 /// Changes bytes: file, block, place in it, mask. Whether it changed any.

@@ -6,7 +6,7 @@ use fieldgate_broker::{Delivery, Vouched};
 use fieldgate_mqtt::{QoS, UserProperties};
 use fieldgate_spool::ring::Record;
 
-use super::{Uplink, unix_ms, up};
+use super::{Uplink, unix_ms};
 use crate::config::{Durable, Retain};
 use crate::item::{Item, qos_of};
 use crate::marks;
@@ -28,7 +28,7 @@ impl Uplink {
             .config
             .forward
             .iter()
-            .find(|forward| up::is_meant(forward, topic))
+            .find(|forward| forward.takes(topic))
         else {
             return;
         };

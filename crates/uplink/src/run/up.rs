@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use fieldgate_mqtt::{PacketId, QoS, ReasonCode, UserProperties, topic};
+use fieldgate_mqtt::{PacketId, QoS, ReasonCode, UserProperties};
 use fieldgate_spool::ring::Record;
 
 use super::{Uplink, unix_ms};
 use crate::client::Event;
-use crate::config::{Config, Forward, Retain};
+use crate::config::{Config, Retain};
 use crate::item::Item;
 use crate::lanes::{Lane, Next, Sending};
 use crate::link::Link;
@@ -16,12 +16,6 @@ use crate::remote::Remote;
 
 /// Bytes that a message may grow by what is added to it.
 const MARKS: usize = 512;
-
-/// Whether a topic goes up by this rule.
-pub(super) fn is_meant(forward: &Forward, name: &str) -> bool {
-    let matches = |filter: &String| topic::matches(filter, name);
-    forward.topics.iter().any(matches) && !forward.except.iter().any(matches)
-}
 
 /// What became of an attempt to send.
 enum Sent {
@@ -123,7 +117,7 @@ impl Uplink {
             .config
             .forward
             .iter()
-            .find(|forward| is_meant(forward, name));
+            .find(|forward| forward.takes(name));
         let to = forward.and_then(|forward| forward.to.apply(name));
         let (Some(message), Some(to)) = (message, to) else {
             self.sync.pop();
@@ -244,7 +238,7 @@ impl Uplink {
                     .iter()
                     .flat_map(|filter| self.forwarder.retained(filter));
                 let is_sent =
-                    |name: &str| is_meant(forward, name) && !name.starts_with(&self.config.own);
+                    |name: &str| forward.takes(name) && !name.starts_with(&self.config.own);
                 let sent = kept.filter(|message| is_sent(message.topic()));
                 self.sync.extend(sent.map(|message| message.topic().into()));
             }
