@@ -4,6 +4,7 @@ mod backup;
 mod buses;
 mod certificates;
 mod config;
+mod counters;
 mod devices;
 mod history;
 mod jobs;
@@ -117,6 +118,10 @@ fn all(app: Arc<App>) -> Routes {
     let past = "/api/v1/history/{device}/{point}";
     r.add(get.clone(), past, VIEW, history::columns);
     r.add(get.clone(), "/api/v1/history.csv", VIEW, history::export);
+    let path = "/api/v1/history/counters";
+    r.add(get.clone(), path, VIEW, counters::list);
+    let path = "/api/v1/history/counters.csv";
+    r.add(get.clone(), path, VIEW, counters::export);
     r.add(get.clone(), "/api/v1/stream", VIEW, stream::open);
     r.add(
         Method::PATCH,

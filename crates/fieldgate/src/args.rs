@@ -14,7 +14,7 @@ use fieldgate_field_line::PortSettings;
 use log::LevelFilter;
 
 pub(crate) use certificate::{Certificate, MakeCertificate, SetCertificate};
-pub(crate) use history::{Export, History};
+pub(crate) use history::{By, Counters, Export, History};
 pub(crate) use token::{AddToken, RemoveToken, Token};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 

@@ -164,6 +164,11 @@ impl Head {
         chunks
     }
 
+    /// What it would hand over.
+    pub(crate) fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
     /// The least time of a reading in a chunk.
     pub(crate) fn first(&self) -> Option<i64> {
         self.chunks

@@ -7,9 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::tz::TimeZone;
+
 use crate::build::{HOUR, MINUTE};
 use crate::cells::{self, Cell};
 use crate::chunk;
+use crate::counters::Counters;
+use crate::counters::store::Store;
 use crate::file::{self, Entry, Fault, Level, Opened, Series, What};
 use crate::folder::{self, JOURNAL, Kept};
 use crate::head::{Head, Stored};
@@ -89,7 +93,10 @@ impl Reader {
         let mut head = Head::new(done + 1);
         journal::replay(&frames, done, &mut head);
         let files = found.files.into_iter().map(Arc::new).collect();
-        let shared = Shared::new(head, files);
+        let mut counters = Counters::new(TimeZone::system());
+        Store::open(folder, &mut counters)?;
+        counters.replay(head.chunks());
+        let shared = Shared::new(head, files, counters, folder);
         shared.lock().measure();
         Ok(Self {
             shared: Arc::new(shared),

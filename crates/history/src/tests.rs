@@ -1,5 +1,6 @@
 //! Coding and layout, by their properties.
 
+mod counting;
 mod keeping;
 
 use fieldgate_model::{Decimal, Quality};

@@ -60,6 +60,8 @@ impl Bench {
             reserve: 0,
             flush: Duration::from_secs(3_600),
             memory: 64 << 20,
+            keep_counters: Duration::from_secs(86_400),
+            zone: jiff::tz::TimeZone::UTC,
             trust: Duration::MAX,
         };
         let now = Arc::clone(&clock);
@@ -105,7 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn tap(history: &History, names: &[String]) -> DeviceTap {
     history
         .tap()
-        .device("d", names.iter().map(String::as_str), |_| true)
+        .device("d", names.iter().map(String::as_str), |_| Keeps::readings())
 }
 
 fn names(count: usize) -> Vec<String> {
