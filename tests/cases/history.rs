@@ -173,7 +173,8 @@ fn counters(state: &Path, more: &[&str]) -> Vec<Vec<String>> {
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
-/// A counter that has counted one kWh an hour for forty days, and was reset once, nineteen days ago.
+/// A counter that has counted one kWh an hour for forty days, and was reset once, nineteen days ago; and a voltage that
+/// was read in the last half hour.
 fn forty_days(state: &Path) {
     let now = Timestamp::now().as_millisecond();
     let begin = (now - 40 * DAY) / HOUR * HOUR;
@@ -195,9 +196,10 @@ fn forty_days(state: &Path) {
         is_set: true,
     });
     let history = history.expect("it starts");
-    let tap = history.tap().device("meter", ["energy"], |_| Keeps {
-        readings: false,
-        counter: Some("kWh".to_owned()),
+    let points = ["energy", "voltage"];
+    let tap = history.tap().device("meter", points, |point| Keeps {
+        readings: point == "voltage",
+        counter: (point == "energy").then(|| "kWh".to_owned()),
     });
     for hour in 0..=40 * 24 {
         let at = begin + hour * HOUR;
@@ -212,6 +214,12 @@ fn forty_days(state: &Path) {
         tap.take(&[Sample::good(0, shown, at)], true);
         history.flush();
     }
+    let moment = |second: i64| Timestamp::from_millisecond(now - second * 1_000).expect("a time");
+    let samples = (1..=1_800).rev().map(|second| {
+        let volts = fieldgate_model::Value::F32(230.0 + (second % 7) as f32);
+        Sample::good(1, volts, moment(second))
+    });
+    tap.take(&samples.collect::<Vec<_>>(), true);
 }
 
 #[test]
@@ -256,6 +264,29 @@ fn what_a_counter_counted_survives_kill_9_and_comes_by_hour_day_and_month() {
         .map(|month| month[5].parse::<f64>().expect("a number"))
         .sum();
     assert!(sum >= 960.0, "{after:?}");
+}
+
+#[test]
+fn the_last_hour_goes_on_after_a_restart() {
+    let folder = Folder::new();
+    let state = folder.path().join("state");
+    std::fs::create_dir_all(state.join("history")).expect("a folder");
+    forty_days(&state);
+    let (gateway, http) = start(folder);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let told = http.get("/api/v1/trends?points=meter/voltage").json();
+        let least = told["trends"]["meter/voltage"]["lo"]
+            .as_array()
+            .map_or(0, Vec::len);
+        // Half an hour of ten seconds each, and what the start took.
+        if (178..=200).contains(&least) {
+            break;
+        }
+        assert!(Instant::now() < end, "{least} cells");
+        std::thread::yield_now();
+    }
+    drop(gateway);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 """A browser that looks at what history keeps: consumption by hours, days and months, and charts after a restart.
 
 Arguments as of console_look.py. The gateway has had a counter `meter/energy` for 40 days, which began again once, and a
-point `meter/voltage` for some minutes before its last start. The last line of the output is a JSON object.
+point `meter/voltage` for half an hour before its last start. The last line of the output is a JSON object.
 """
 
 import json
@@ -67,6 +67,32 @@ def consumption(page):
     expect(rows.nth(4)).to_contain_text("1 kWh")
 
 
+def courses(page):
+    """Half an hour of readings from before the start: in the last hour, and seen in 7 days."""
+    page.goto(BASE + "/#/points/meter/voltage")
+    chart = ".u-over"
+    page.wait_for_selector(chart)
+    canvas = ".uplot canvas"
+    for _ in range(40):
+        columns, width = painted(page, canvas)
+        if columns > width / 3:
+            break
+        page.wait_for_timeout(500)
+    assert columns > width / 3, f"the last hour begins anew: {columns} of {width} columns"
+    page.get_by_role("button", name="7 days").click()
+    page.get_by_role("button", name="Show the whole range").wait_for()
+    page.wait_for_timeout(500)
+    columns, width = painted(page, canvas)
+    assert columns > width / 3, f"7 days with half an hour of readings: {columns} of {width} columns"
+    look(page, "history-narrow")
+    page.get_by_role("button", name="Show the whole range").click()
+    page.get_by_role("button", name="Show the part with readings").wait_for()
+    page.wait_for_timeout(500)
+    columns, width = painted(page, canvas)
+    assert 4 <= columns < width / 10, f"the whole range: {columns} of {width} columns"
+    look(page, "history-whole")
+
+
 def every_size(browser, state):
     for size, (width, height) in SIZES.items():
         for language in ("en", "de"):
@@ -93,6 +119,7 @@ def main():
         watch(page, "history")
         set_up(page)
         consumption(page)
+        courses(page)
         every_size(browser, context.storage_state())
         browser.close()
     print(json.dumps({"wrong": wrong}))

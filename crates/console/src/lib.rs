@@ -22,6 +22,7 @@ mod live;
 mod logs;
 mod messages;
 mod metrics;
+mod past;
 mod peer;
 mod problem;
 mod query;

@@ -31,6 +31,11 @@ impl Stored {
         // Its own bytes can be read.
         chunk::decode(&mut &*self.bytes, self.base).unwrap_or_default()
     }
+
+    /// The last of them before a time.
+    pub(crate) fn last_before(&self, before: i64) -> Option<Reading> {
+        chunk::last_before(&mut &*self.bytes, self.base, before).flatten()
+    }
 }
 
 /// The chunks of a part of the journal, by series.

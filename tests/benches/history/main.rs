@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use fieldgate_history::{DeviceTap, History, Now, Range, Reader, Series, Settings};
+use fieldgate_history::{DeviceTap, History, Keeps, Now, Range, Reader, Series, Settings};
 
 use plant::{KINDS, Plant};
 
@@ -236,7 +236,7 @@ fn ask(
     to: i64,
     width: usize,
 ) -> Result<(), Box<dyn Error>> {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), cpu()?);
     let mut cells = 0;
     for number in 0..count {
         cells += reader
@@ -245,8 +245,9 @@ fn ask(
             .len();
     }
     println!(
-        "  {what:28} {:8.1} ms ({cells} columns)",
-        begun.elapsed().as_secs_f64() * 1e3
+        "  {what:28} {:8.1} ms, {:.1} ms of a processor ({cells} columns)",
+        begun.elapsed().as_secs_f64() * 1e3,
+        (cpu()? - before).as_secs_f64() * 1e3
     );
     Ok(())
 }
