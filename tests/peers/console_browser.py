@@ -35,6 +35,7 @@ PAGES = {
     "mqtt": "#/system/mqtt",
     "users": "#/system/users",
     "certificates": "#/system/certificates",
+    "network": "#/system/network",
     "backup": "#/system/backup",
 }
 def set_up(page):
@@ -342,7 +343,7 @@ def every_page(browser, state):
                 page.wait_for_selector({
                     "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
                     "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
-                    "system": ".choice", "config": "[role=status] .q-good", "certificates": "#h-put", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
+                    "system": ".choice", "config": "[role=status] .q-good", "certificates": "#h-put", "backup": "input[type=file]", "network": "main p.muted", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
                 }[name])
                 page.wait_for_timeout(700)
                 assert page.evaluate("document.documentElement.lang") == language

@@ -11,6 +11,7 @@ mod jobs;
 mod lists;
 mod logs;
 mod mqtt;
+mod network;
 mod overview;
 mod points;
 mod session;
@@ -192,6 +193,11 @@ fn files(r: &mut Routes) {
     let path = "/api/v1/certificates/ca.pem";
     let view = Needs::Role(Role::View);
     r.add(get, path, view, certificates::authority);
+    let path = "/api/v1/system/network";
+    r.add(Method::GET, path, ADMIN, network::look);
+    r.add(Method::PUT, path, ADMIN, network::change);
+    let path = "/api/v1/system/network/confirm";
+    r.add(post.clone(), path, ADMIN, network::confirm);
     r.add(post.clone(), "/api/v1/backup", ADMIN, backup::make);
     r.add(post, "/api/v1/restore", ADMIN, backup::restore);
 }
