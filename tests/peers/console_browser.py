@@ -9,18 +9,18 @@ its screen, and on a text that is missing. The last line of its output is a JSON
 
 import json
 import os
-import pathlib
 import re
 import subprocess
 import sys
 import time
 import urllib.request
-from urllib.parse import urlsplit
 
 from playwright.sync_api import expect, sync_playwright
 
-BASE, CODE, AXE, SHOTS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
+from console_look import BASE, CODE, SHOTS, SIZES, look, watch, wrong
+
 USER, PASSWORD = "ada", "correct horse battery"
+bytes_first = {}
 PAGES = {
     "overview": "#/overview",
     "points": "#/points",
@@ -35,61 +35,9 @@ PAGES = {
     "mqtt": "#/system/mqtt",
     "users": "#/system/users",
     "certificates": "#/system/certificates",
+    "network": "#/system/network",
     "backup": "#/system/backup",
 }
-SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
-# A key of the texts that has no text; not a file that is called like one.
-MISSING = re.compile(r"\b(part|mqtt|users|certificates|tokens|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|trend|figures|role)\.(?!yaml\b)[a-z_.]+\b")
-
-wrong = []
-bytes_first = {}
-
-
-def watch(page, name):
-    page.on("pageerror", lambda error: wrong.append(f"{name}: {error}"))
-    page.on("request", lambda request: seen(request, name))
-    page.on("console", lambda message: said(message, name))
-    page.add_init_script(
-        "addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective + ' ' + e.blockedURI))"
-    )
-
-
-def seen(request, name):
-    parts = urlsplit(request.url)
-    if parts.scheme != "data" and parts.netloc != urlsplit(BASE).netloc:
-        wrong.append(f"{name}: a request to {request.url}")
-
-
-def said(message, name):
-    # What the gateway refuses as it should is a failed resource to the browser.
-    if message.type == "error" and "Failed to load resource" not in message.text:
-        wrong.append(f"{name}: {message.text}")
-
-
-def look(page, name, shot=True):
-    """What every page has to be."""
-    page.wait_for_timeout(150)
-    if shot:
-        page.screenshot(path=SHOTS / f"{name}.png")
-    text = page.inner_text("body")
-    # What quotes the configuration may name any key.
-    for quoted in page.locator(".mistakes").all_inner_texts():
-        text = text.replace(quoted, "")
-    for missing in MISSING.finditer(text):
-        wrong.append(f"{name}: the text {missing.group()} is missing")
-    if "undefined" in text or "NaN" in text or "[object" in text:
-        wrong.append(f"{name}: {text!r}")
-    wide = page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
-    if wide > 0:
-        wrong.append(f"{name}: {wide} pixels wider than the screen")
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    for violation in found["violations"]:
-        if violation["impact"] in ("serious", "critical"):
-            nodes = [node["html"][:160] + " " + node["failureSummary"][:200] for node in violation["nodes"][:3]]
-            wrong.append(f"{name}: axe: {violation['id']}: {violation['help']}: {nodes}")
-
-
 def set_up(page):
     """From the first start to the overview, by keyboard."""
     page.goto(BASE)
@@ -395,7 +343,7 @@ def every_page(browser, state):
                 page.wait_for_selector({
                     "overview": ".cards", "points": ".rows .space .row", "point": ".big .value", "devices": "tbody tr",
                     "device": ".rows .space .row", "buses": ".card canvas", "logs": ".log li",
-                    "system": ".choice", "config": "[role=status] .q-good", "certificates": "#h-put", "backup": "input[type=file]", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
+                    "system": ".choice", "config": "[role=status] .q-good", "certificates": "#h-put", "backup": "input[type=file]", "network": "main p.muted", "tools": "select[name=bus]", "mqtt": ".tree li", "users": "tbody tr",
                 }[name])
                 page.wait_for_timeout(700)
                 assert page.evaluate("document.documentElement.lang") == language

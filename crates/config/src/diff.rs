@@ -67,7 +67,9 @@ pub fn diff(old: &Config, new: &Config) -> Changes {
                     let history = config.history.as_ref();
                     history.and_then(|history| history.without.get(name).cloned())
                 };
-                let is_same = other == device && keeps(old) == keeps(new);
+                let is_same = other == device
+                    && keeps(old) == keeps(new)
+                    && old.counters.get(name) == new.counters.get(name);
                 if !is_same || device.bus().is_some_and(is_on) {
                     changes.changed.insert(name.clone());
                 }

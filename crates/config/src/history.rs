@@ -1,4 +1,4 @@
-//! `history:`, what is kept on the card, and which points are left out of it.
+//! `history:`, what is kept on the card, which points are left out of it, and which are counters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,11 @@ use crate::yaml::{Kind, Mistake, Node, Pruned, suggestion};
 
 /// The key, at all its places.
 const KEY: &str = "history";
+/// The key of a point that only grows, such as the energy that a meter has counted.
+const COUNTER: &str = "counter";
 const DAY: u64 = 86_400;
+/// For how long hours of counters are kept if nothing is said: two years, and with them the months of the year before.
+const COUNTERS: Duration = Duration::from_secs(731 * DAY);
 
 /// How history is kept, and of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +33,14 @@ pub struct History {
     pub flush: Duration,
     /// Bytes of memory for what no file has yet.
     pub memory: u64,
+    /// For how long hours of counters are kept.
+    pub keep_counters: Duration,
     /// The points that are left out, by device.
-    pub without: BTreeMap<String, BTreeSet<String>>,
+    pub without: PointNames,
 }
+
+/// Names of points, by device.
+pub type PointNames = BTreeMap<String, BTreeSet<String>>;
 
 impl History {
     /// Whether a point is kept.
@@ -48,19 +57,21 @@ impl History {
 pub(crate) struct Entry {
     max: Option<Bytes<{ 16 << 20 }, { 1 << 40 }>>,
     keep: Option<Age>,
+    keep_counters: Option<Age>,
     reserve: Option<Percent>,
     flush: Option<Time<1, 600>>,
     memory: Option<Bytes<{ 4 << 20 }, { 1 << 30 }>>,
 }
 
 impl Entry {
-    pub(crate) fn resolve(self, without: BTreeMap<String, BTreeSet<String>>) -> History {
+    pub(crate) fn resolve(self, without: PointNames) -> History {
         History {
             max: self.max.map_or(2 << 30, |size| size.0),
             keep: self.keep.map_or(Duration::from_secs(30 * DAY), |age| age.0),
             reserve: self.reserve.map_or(10, |percent| percent.0),
             flush: self.flush.map_or(Duration::from_secs(60), |time| time.0),
             memory: self.memory.map_or(16 << 20, |size| size.0),
+            keep_counters: self.keep_counters.map_or(COUNTERS, |age| age.0),
             without,
         }
     }
@@ -141,7 +152,24 @@ struct Choice {
     points: Points,
 }
 
-type Points = BTreeMap<String, bool>;
+/// What points say, by name.
+#[derive(Debug, Default)]
+struct Points {
+    kept: BTreeMap<String, bool>,
+    counters: BTreeMap<String, bool>,
+}
+
+impl Points {
+    fn take(path: &str, node: &mut Node, wrong: &mut Vec<Mistake>) -> Self {
+        Self {
+            kept: take_points(KEY, path, node, wrong),
+            counters: take_points(COUNTER, path, node, wrong),
+        }
+    }
+}
+
+/// A device: its name, the entry that it is of, and its points.
+pub(crate) type Meant<'d> = (&'d str, &'d str, Vec<&'d str>);
 
 /// `history` of a device.
 #[derive(Debug)]
@@ -158,7 +186,7 @@ impl Choices {
         let path = format!("devices.{name}");
         let choice = Choice {
             whole: take_whole(&path, device, wrong),
-            points: take_points(&path, device, wrong),
+            points: Points::take(&path, device, wrong),
         };
         self.devices.insert(name.to_owned(), choice);
     }
@@ -171,41 +199,63 @@ impl Choices {
         kind: &mut Node,
         wrong: &mut Vec<Mistake>,
     ) {
-        let points = take_points(path, kind, wrong);
+        let points = Points::take(path, kind, wrong);
         self.types.entry(name.to_owned()).or_insert(points);
     }
 
-    /// The points that are left out, by device. `devices` have a name, the entry that they are of, and their points.
-    /// Names of points that a device does not have go to `unknown`, with its entry.
+    /// The points that are left out, by device. Names of points that a device does not have go to `unknown`, with its
+    /// entry.
     pub(crate) fn without<'d>(
         &self,
         sources: &Sources,
-        devices: impl Iterator<Item = (&'d str, &'d str, Vec<&'d str>)>,
+        devices: impl Iterator<Item = Meant<'d>>,
         unknown: &mut Vec<(String, String)>,
-    ) -> BTreeMap<String, BTreeSet<String>> {
-        let mut without = BTreeMap::new();
+    ) -> PointNames {
         let mut checked = BTreeSet::new();
+        let devices = devices.inspect(|(_, entry, points)| {
+            let choice = self.devices.get(*entry).filter(|_| checked.insert(*entry));
+            let messages = choice.into_iter().flat_map(|choice| choice.unknown(points));
+            unknown.extend(messages.map(|message| ((*entry).to_owned(), message)));
+        });
+        self.which(sources, devices, |choice, point, of_type| {
+            !choice.keeps(point, of_type)
+        })
+    }
+
+    /// The points that are counters, by device.
+    pub(crate) fn counters<'d>(
+        &self,
+        sources: &Sources,
+        devices: impl Iterator<Item = Meant<'d>>,
+    ) -> PointNames {
+        self.which(sources, devices, |choice, point, of_type| {
+            let own = choice.points.counters.get(point);
+            let of_type = || of_type?.counters.get(point);
+            own.or_else(of_type).copied().unwrap_or(false)
+        })
+    }
+
+    fn which<'d>(
+        &self,
+        sources: &Sources,
+        devices: impl Iterator<Item = Meant<'d>>,
+        is_it: impl Fn(&Choice, &str, Option<&Points>) -> bool,
+    ) -> PointNames {
+        let mut found = PointNames::new();
         for (name, entry, points) in devices {
             let Some(choice) = self.devices.get(entry) else {
                 continue;
             };
-            if checked.insert(entry) {
-                let messages = choice.unknown(&points).into_iter();
-                unknown.extend(messages.map(|message| (entry.to_owned(), message)));
-            }
-            let kind = sources
-                .main
-                .root
-                .get(&["devices", entry, "type"])
-                .and_then(Node::text);
+            let root = &sources.main.root;
+            let kind = root.get(&["devices", entry, "type"]).and_then(Node::text);
             let of_type = kind.and_then(|kind| self.types.get(kind));
-            let left_out = points.iter().filter(|point| !choice.keeps(point, of_type));
-            let left_out: BTreeSet<String> = left_out.map(|point| (*point).to_owned()).collect();
-            if !left_out.is_empty() {
-                without.insert(name.to_owned(), left_out);
+            let points = points.iter().filter(|point| is_it(choice, point, of_type));
+            let points: BTreeSet<String> = points.map(|point| (*point).to_owned()).collect();
+            if !points.is_empty() {
+                found.insert(name.to_owned(), points);
             }
         }
-        without
+        found
     }
 }
 
@@ -215,8 +265,9 @@ impl Choice {
             Some(Whole::Only(names)) => names.iter().any(|name| name == point),
             Some(Whole::All(false)) => false,
             Some(Whole::All(true)) | None => {
-                let own = self.points.get(point);
-                own.or_else(|| of_type?.get(point)).copied().unwrap_or(true)
+                let own = self.points.kept.get(point);
+                let of_type = || of_type?.kept.get(point);
+                own.or_else(of_type).copied().unwrap_or(true)
             }
         }
     }
@@ -265,17 +316,23 @@ fn take_whole(path: &str, device: &mut Node, wrong: &mut Vec<Mistake>) -> Option
     }
 }
 
-fn take_points(path: &str, node: &mut Node, wrong: &mut Vec<Mistake>) -> Points {
+/// Takes a key that is true or false out of the points of a device or a type.
+fn take_points(
+    key: &str,
+    path: &str,
+    node: &mut Node,
+    wrong: &mut Vec<Mistake>,
+) -> BTreeMap<String, bool> {
     let points = match node.entry_mut("points") {
         Some(points) => points.value.entries_mut(),
         None => &mut [],
     };
-    let mut found = Points::new();
+    let mut found = BTreeMap::new();
     for point in points.iter_mut().filter(|point| point.pruned.is_none()) {
         let Some(name) = point.key.text().map(str::to_owned) else {
             continue;
         };
-        let Some(entry) = point.value.entry_mut(KEY) else {
+        let Some(entry) = point.value.entry_mut(key) else {
             continue;
         };
         entry.pruned = Some(Pruned::Taken);
@@ -286,7 +343,7 @@ fn take_points(path: &str, node: &mut Node, wrong: &mut Vec<Mistake>) -> Points 
         let dot = if path.is_empty() { "" } else { "." };
         wrong.push(Mistake {
             mark: entry.value.mark,
-            path: format!("{path}{dot}points.{name}.{KEY}"),
+            path: format!("{path}{dot}points.{name}.{key}"),
             message: format!("expected true or false, found {}", entry.value),
         });
     }
@@ -309,17 +366,18 @@ mod tests {
             reserve: 10,
             flush: Duration::from_secs(60),
             memory: 16 << 20,
+            keep_counters: day(731),
             without: BTreeMap::new(),
         };
         assert_eq!(read("{}").unwrap(), usual);
-        let all =
-            r#"{"max": "1GiB", "keep": "400d", "reserve": "5%", "flush": "10s", "memory": "8M"}"#;
+        let all = r#"{"max": "1GiB", "keep": "400d", "reserve": "5%", "flush": "10s", "memory": "8M", "keep_counters": "3650d"}"#;
         let want = History {
             max: 1 << 30,
             keep: day(400),
             reserve: 5,
             flush: Duration::from_secs(10),
             memory: 8 << 20,
+            keep_counters: day(3_650),
             without: BTreeMap::new(),
         };
         assert_eq!(read(all).unwrap(), want);

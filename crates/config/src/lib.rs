@@ -45,7 +45,7 @@ use claims::Claims;
 pub use console::{Console, ConsoleListen};
 pub use diff::{Changes, diff};
 pub use expand::document;
-pub use history::History;
+pub use history::{History, PointNames};
 pub use limits::{Limits, Machine};
 pub use listen::{Address, Listen};
 pub use named::{AUTHORITY, AUTHORITY_KEY, CERTIFICATE, KEY, NamedFile, named_files};
@@ -85,6 +85,8 @@ pub struct Config {
     pub console: Option<Console>,
     /// What is kept on the card, if anything is.
     pub history: Option<History>,
+    /// The points that only grow, such as the energy that a meter has counted.
+    pub counters: PointNames,
     /// Where the users are.
     pub users_file: Option<PathBuf>,
     /// What is there, if it was read at all.

@@ -17,7 +17,7 @@ pub(crate) const TYPE_KEYS: Others = &[
 /// The gateway's own keys of a device.
 pub(crate) const DEVICE_KEYS: Others = &[(&[], &["history"]), (&["points", "*"], POINT_KEYS)];
 /// The gateway's own keys of a point.
-pub(crate) const POINT_KEYS: &[&str] = &["history"];
+pub(crate) const POINT_KEYS: &[&str] = &["counter", "history"];
 
 /// Which bridge reads what, by name; and the buses whose units this process simulates, and where.
 #[derive(Debug, Default)]

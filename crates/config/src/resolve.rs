@@ -1,6 +1,6 @@
 //! Puts the parts of a configuration together: references, patterns, types and defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,8 +18,10 @@ use super::owners::Owners;
 use super::report::Report;
 use super::source::{File, Sources};
 use super::{
-    Config, History, StoreTimes, entries, gateway_keys, history, shipped, unavailable, uplinks,
+    Config, History, PointNames, StoreTimes, entries, gateway_keys, history, shipped, unavailable,
+    uplinks,
 };
+use crate::history::Meant;
 use crate::kinds::{AnyBus, AnyDevice, Around, Kinds, Origins, Picked};
 use crate::yaml::{Node, Pruned, read, suggestion};
 
@@ -101,6 +103,7 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
     }
     claims.compare(report);
     let without = main.left_out(&owners, &origins, &devices, report);
+    let counters = owners.history.counters(&sources, named(&origins, &devices));
     let history = document.history.take().map(|entry| entry.resolve(without));
     let topics = topics?;
     let entries = std::mem::take(&mut document.uplinks);
@@ -108,7 +111,7 @@ pub(crate) fn resolve(mut sources: Sources, kinds: Kinds, report: &mut Report) -
     let uplinks = uplinks::resolve(entries, &around, report);
     Some(config(
         document,
-        (topics, buses, devices, uplinks, history),
+        (topics, buses, devices, uplinks, (history, counters)),
         &sources,
     ))
 }
@@ -119,12 +122,23 @@ type Parts = (
     BTreeMap<String, AnyBus>,
     BTreeMap<String, AnyDevice>,
     BTreeMap<String, fieldgate_uplink::Config>,
-    Option<History>,
+    (Option<History>, PointNames),
 );
+
+/// The devices, with the entries that they are of.
+fn named<'d>(
+    origins: &'d Origins,
+    devices: &'d BTreeMap<String, AnyDevice>,
+) -> impl Iterator<Item = Meant<'d>> {
+    devices.iter().filter_map(|(name, device)| {
+        let entry = origins.get(name)?;
+        Some((name.as_str(), entry.as_str(), device.point_names()))
+    })
+}
 
 fn config(
     document: Document,
-    (topics, buses, devices, uplinks, history): Parts,
+    (topics, buses, devices, uplinks, (history, counters)): Parts,
     sources: &Sources,
 ) -> Config {
     let path = Path::new(&sources.main.name);
@@ -144,6 +158,7 @@ fn config(
         limits: document.broker.limits,
         console: document.console,
         history,
+        counters,
         users_file: document.broker.users.map(Into::into),
         users: Users::default(),
         topics,
@@ -282,12 +297,9 @@ impl Main<'_> {
         origins: &Origins,
         devices: &BTreeMap<String, AnyDevice>,
         report: &mut Report,
-    ) -> BTreeMap<String, BTreeSet<String>> {
+    ) -> PointNames {
         let mut unknown = Vec::new();
-        let devices = devices.iter().filter_map(|(name, device)| {
-            let entry = origins.get(name)?;
-            Some((name.as_str(), entry.as_str(), device.point_names()))
-        });
+        let devices = named(origins, devices);
         let without = owners.history.without(self.sources, devices, &mut unknown);
         for (entry, message) in unknown {
             self.wrong(&["devices", &entry, "history"], &message, report);

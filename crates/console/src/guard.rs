@@ -50,6 +50,14 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, request: Request, next: Ne
     response
 }
 
+/// The address that a visitor has asked for, if it is one and no name.
+pub(crate) fn address(headers: &HeaderMap) -> Option<std::net::IpAddr> {
+    let host = host(headers);
+    let whole = host.parse::<std::net::SocketAddr>().map(|place| place.ip());
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    whole.ok().or_else(|| bare.parse().ok())
+}
+
 fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let peer = request.extensions().get::<Peer>();
     let peer = peer.ok_or_else(|| Problem::bad("no peer"))?;

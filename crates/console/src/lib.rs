@@ -22,6 +22,8 @@ mod live;
 mod logs;
 mod messages;
 mod metrics;
+mod network;
+mod past;
 mod peer;
 mod problem;
 mod query;
@@ -56,6 +58,7 @@ pub use house::{Figure, FigureKind, House};
 pub use later::Later;
 pub use logs::{Entry as LogEntry, Logs};
 pub use messages::{Client, Kept, Level, Messages, Sent};
+pub use network::{Addressing, ChangeView, InterfaceView, Network, NetworkView};
 pub use serve::{Door, Encrypt, Encrypted, Socket};
 pub use tools::{Found, NewDevice, Raw, RawRead, Scan, Told, Tools, Unable};
 
@@ -95,6 +98,8 @@ pub struct Around {
     pub files: Arc<dyn Files>,
     /// The certificate of the gateway.
     pub certificates: Arc<dyn Certificates>,
+    /// The addresses of the machine.
+    pub network: Arc<dyn Network>,
     /// Figures of the rest of the program.
     pub house: Arc<dyn House>,
     /// Readings that are kept on the card, if any are.

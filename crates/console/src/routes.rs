@@ -4,12 +4,14 @@ mod backup;
 mod buses;
 mod certificates;
 mod config;
+mod counters;
 mod devices;
 mod history;
 mod jobs;
 mod lists;
 mod logs;
 mod mqtt;
+mod network;
 mod overview;
 mod points;
 mod session;
@@ -117,6 +119,10 @@ fn all(app: Arc<App>) -> Routes {
     let past = "/api/v1/history/{device}/{point}";
     r.add(get.clone(), past, VIEW, history::columns);
     r.add(get.clone(), "/api/v1/history.csv", VIEW, history::export);
+    let path = "/api/v1/history/counters";
+    r.add(get.clone(), path, VIEW, counters::list);
+    let path = "/api/v1/history/counters.csv";
+    r.add(get.clone(), path, VIEW, counters::export);
     r.add(get.clone(), "/api/v1/stream", VIEW, stream::open);
     r.add(
         Method::PATCH,
@@ -187,6 +193,11 @@ fn files(r: &mut Routes) {
     let path = "/api/v1/certificates/ca.pem";
     let view = Needs::Role(Role::View);
     r.add(get, path, view, certificates::authority);
+    let path = "/api/v1/system/network";
+    r.add(Method::GET, path, ADMIN, network::look);
+    r.add(Method::PUT, path, ADMIN, network::change);
+    let path = "/api/v1/system/network/confirm";
+    r.add(post.clone(), path, ADMIN, network::confirm);
     r.add(post.clone(), "/api/v1/backup", ADMIN, backup::make);
     r.add(post, "/api/v1/restore", ADMIN, backup::restore);
 }

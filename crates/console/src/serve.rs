@@ -25,6 +25,7 @@ use tower_service::Service;
 
 use crate::app::App;
 use crate::later::Later;
+use crate::past;
 use crate::peer::Peer;
 use crate::routes;
 use crate::stall::Stalling;
@@ -186,12 +187,21 @@ async fn serve(
 }
 
 /// Keeps the series of the plant for ever.
-async fn keep_trends(app: &App) {
+async fn keep_trends(app: &Arc<App>) {
     let mut pause = LOOK;
+    // The one that reads stops with this.
+    let going = Arc::new(());
     loop {
         tokio::time::sleep(pause).await;
         let begin = Instant::now();
         app.trends().look(app.plant(), begin);
+        let missing = app.trends().take_missing();
+        if let (Some(history), false) = (&app.around.history, missing.is_empty()) {
+            let (app, history, going) = (Arc::clone(app), history.clone(), Arc::downgrade(&going));
+            tokio::task::spawn_blocking(move || {
+                past::fill(&app, &history, missing, &|| going.strong_count() > 0);
+            });
+        }
         pause = LOOK.max(begin.elapsed() * SHARE);
     }
 }

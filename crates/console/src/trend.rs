@@ -42,6 +42,29 @@ pub(crate) struct Trends {
     step: usize,
     devices: BTreeMap<String, Series>,
     buses: BTreeMap<String, Bus>,
+    /// Points whose past is not known.
+    missing: Vec<Missing>,
+}
+
+/// A point that is new here, and may have been read before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) device: String,
+    pub(crate) point: String,
+    /// The cell since which it is looked at.
+    until: usize,
+}
+
+/// The cells that a series has now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// The number of the first.
+    first: usize,
+    pub(crate) cells: usize,
+    /// Seconds of each.
+    pub(crate) step: usize,
+    /// How long ago the first began.
+    pub(crate) age: Duration,
 }
 
 #[derive(Debug)]
@@ -80,6 +103,56 @@ impl Trends {
             step: STEPS[0],
             devices: BTreeMap::new(),
             buses: BTreeMap::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// The number of the cell of a time. Those of the hour before the start have numbers, too.
+    fn cell_at(&self, now: Instant) -> usize {
+        let passed = usize::try_from((now - self.start).as_secs()).unwrap_or(usize::MAX);
+        (passed / self.step).saturating_add(self.cells)
+    }
+
+    /// Points whose past is to be filled in. They are told once.
+    pub(crate) fn take_missing(&mut self) -> Vec<Missing> {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// The cells of now.
+    pub(crate) fn window(&self, now: Instant) -> Window {
+        let next = self.cell.saturating_add(1);
+        let seconds = |cells: usize| Duration::from_secs((cells * self.step) as u64);
+        // The cells from the start on have the numbers behind those of the hour before.
+        let passed = (now - self.start) + seconds(2 * self.cells);
+        Window {
+            first: next.saturating_sub(self.cells),
+            cells: self.cells,
+            step: self.step,
+            age: passed.saturating_sub(seconds(next)),
+        }
+    }
+
+    /// Fills in what a point was in the cells of a window, before it was looked at.
+    pub(crate) fn fill(&mut self, missing: &Missing, window: Window, past: &[Option<(f64, f64)>]) {
+        let (cells, now) = (self.cells, self.cell);
+        let series = self.devices.get_mut(&missing.device);
+        if (window.cells, window.step) != (cells, self.step) {
+            return;
+        }
+        let Some(ring) = series.and_then(|series| {
+            let mut points = series.points.iter();
+            let place = points.position(|point| point.name == missing.point)?;
+            series.rings.get_mut(place)
+        }) else {
+            return;
+        };
+        for (number, cell) in (window.first..).zip(past) {
+            let is_there = number < missing.until && number <= now && now < number + cells;
+            if let (Some((least, most)), true) = (cell, is_there) {
+                for value in [*least as f32, *most as f32] {
+                    take(ring, cells, number % cells, value);
+                }
+            }
         }
     }
 
@@ -88,10 +161,9 @@ impl Trends {
         let seen = plant.changes();
         let layout = plant.layout();
         if layout.number != self.layout {
-            self.change(&layout);
+            self.change(&layout, now);
         }
-        let passed = usize::try_from((now - self.start).as_secs()).unwrap_or(usize::MAX);
-        let cell = passed / self.step;
+        let cell = self.cell_at(now);
         let is_next = cell != self.cell;
         if is_next {
             self.turn(cell);
@@ -120,7 +192,7 @@ impl Trends {
     }
 
     /// Series for what is there now; those of points that stay go on.
-    fn change(&mut self, layout: &Layout) {
+    fn change(&mut self, layout: &Layout, now: Instant) {
         self.layout = layout.number;
         let devices = layout.devices.values();
         let count: usize = devices.map(|device| device.points().len()).sum();
@@ -132,10 +204,19 @@ impl Trends {
             self.devices.clear();
             self.buses.clear();
         }
+        let until = self.cell_at(now);
         let mut old = std::mem::take(&mut self.devices);
         for (name, device) in &layout.devices {
             let points = Arc::clone(&device.about().points);
             let mut before = old.remove(name);
+            if before.is_none() {
+                let points = points.iter().map(|point| point.name.clone());
+                self.missing.extend(points.map(|point| Missing {
+                    device: name.clone(),
+                    point,
+                    until,
+                }));
+            }
             let rings = points.iter().map(|point| {
                 let before = before.as_mut()?;
                 let place = before
@@ -322,6 +403,45 @@ mod tests {
         let gone = pairs(&trends.point("d", 1));
         assert_eq!(gone.len(), 7);
         assert_eq!(gone[3..], [None; 4]);
+    }
+
+    #[test]
+    fn what_was_before_the_start_is_filled_in_and_nothing_else() {
+        let start = Instant::now();
+        let plant = plant(&["a"]);
+        let mut trends = Trends::new(start);
+        let at = start + Duration::from_secs(25);
+        tell(&plant, 0, 7);
+        trends.look(&plant, start);
+        trends.look(&plant, at);
+        let missing = trends.take_missing();
+        assert_eq!((missing.len(), trends.take_missing()), (1, Vec::new()));
+        let window = trends.window(at);
+        assert_eq!(
+            (window.cells, window.step, window.age.as_secs()),
+            (360, 10, 3_595)
+        );
+        // The last three cells are of after the start.
+        let past: Vec<_> = (0..360_u16)
+            .map(|cell| Some((f64::from(cell), 400.0)))
+            .collect();
+        trends.fill(&missing[0], window, &past);
+        let found = pairs(&trends.point("d", 0));
+        assert_eq!(found.len(), 360);
+        assert_eq!(
+            (found[0], found[356]),
+            (Some((0.0, 400.0)), Some((356.0, 400.0)))
+        );
+        assert_eq!(found[357..], [Some((7.0, 7.0)), None, Some((7.0, 7.0))]);
+        // A series of another length is not of this window.
+        let other = Window { step: 30, ..window };
+        trends.fill(&missing[0], other, &[Some((-1.0, -1.0)); 360]);
+        assert_eq!(pairs(&trends.point("d", 0)), found);
+        let gone = Missing {
+            point: "b".into(),
+            ..missing[0].clone()
+        };
+        trends.fill(&gone, window, &past);
     }
 
     #[test]

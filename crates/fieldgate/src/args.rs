@@ -1,5 +1,6 @@
 //! The command line.
 
+mod board;
 mod certificate;
 mod history;
 mod token;
@@ -13,8 +14,9 @@ use fieldgate_bridge::BAUDS;
 use fieldgate_field_line::PortSettings;
 use log::LevelFilter;
 
+pub(crate) use board::{Network, Provision};
 pub(crate) use certificate::{Certificate, MakeCertificate, SetCertificate};
-pub(crate) use history::{Export, History};
+pub(crate) use history::{By, Counters, Export, History};
 pub(crate) use token::{AddToken, RemoveToken, Token};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 
@@ -112,6 +114,9 @@ pub(crate) enum Command {
     /// Each item of `provision.yaml` is checked and applied by itself, the mapping as a whole; both again
     /// when they change. `fieldgate/REPORT.txt` beside them says what was done. Needs root.
     Provision(Provision),
+    /// Carry out what the web console asks for the network of the SD image. Its unit runs this.
+    #[command(subcommand, hide = true)]
+    Network(Network),
     /// Write the configuration and what belongs to it to one file.
     ///
     /// That is: the configuration, device types, users, certificates, the counts of GPIO devices, and, sealed with a
@@ -340,16 +345,6 @@ pub(crate) struct Health {
     /// Ask again for so many seconds until it answers.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) wait: u64,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Provision {
-    /// Where the boot partition is mounted.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) boot: PathBuf,
-    /// The root of the system to provision.
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub(crate) root: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

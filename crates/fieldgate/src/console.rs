@@ -5,6 +5,7 @@ mod certificates;
 mod files;
 mod house;
 mod messages;
+mod network;
 mod notice;
 mod people;
 mod text;
@@ -161,6 +162,7 @@ impl Opened {
             }),
             files: Arc::new(desk.clone()),
             certificates: Arc::new(self.safe),
+            network: Arc::new(network::Net::new(std::path::Path::new("/"))),
             house: Arc::new(House::new(broker.door(), history.clone())),
             history,
         };

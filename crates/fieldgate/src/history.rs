@@ -1,5 +1,6 @@
 //! History on the card: starts it, says what it will take, and exports it.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -7,13 +8,14 @@ use std::path::Path;
 use fieldgate_bridge::Period;
 use fieldgate_bridge::show::counted;
 use fieldgate_config::Config;
-use fieldgate_history::{History, Now, Range, Reader, Series, Settings, csv};
+use fieldgate_history::counters::used::{By, SPANS_MAX};
+use fieldgate_history::{History, Keeps, Now, Question, Range, Reader, Series, Settings, csv};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::args;
 use crate::backup;
 use crate::clock::Clock;
-use crate::output::print;
+use crate::output::{print, print_to};
 use crate::rates::{Rates, readings};
 use crate::stop::Stop;
 
@@ -24,6 +26,8 @@ const BYTES_KEPT: f64 = 1.3;
 const BYTES_WRITTEN: f64 = 4.5;
 /// What is written to the journal for a device in a minute, whatever it holds, in bytes.
 const BYTES_FRAME: f64 = 4_096.0;
+/// What an hour of a counter takes, with its part of the names, which come again each day, in bytes.
+const BYTES_ROW: f64 = 10.0;
 const DAY: f64 = 86_400.0;
 const MB: f64 = 1e6;
 /// From how far the clock has gone evenly on it is believed to tell what is old.
@@ -43,6 +47,8 @@ pub(crate) fn start(config: &Config, state: Option<&Path>) -> Option<History> {
         reserve: wanted.reserve,
         flush: wanted.flush,
         memory: usize::try_from(wanted.memory).unwrap_or(usize::MAX),
+        keep_counters: wanted.keep_counters,
+        zone: TimeZone::system(),
         trust: TRUST,
     };
     let folder = settings.folder.clone();
@@ -57,6 +63,17 @@ pub(crate) fn start(config: &Config, state: Option<&Path>) -> Option<History> {
             log::error!("history is not kept: {}: {error}", folder.display());
             None
         }
+    }
+}
+
+/// What is kept of a point.
+pub(crate) fn keeps(config: &Config, device: &str, point: &str, unit: Option<&str>) -> Keeps {
+    let wanted = config.history.as_ref();
+    let counters = config.counters.get(device);
+    let is_counter = counters.is_some_and(|points| points.contains(point));
+    Keeps {
+        readings: wanted.is_none_or(|wanted| wanted.keeps(device, point)),
+        counter: is_counter.then(|| unit.unwrap_or_default().to_owned()),
     }
 }
 
@@ -97,7 +114,17 @@ pub(crate) fn estimate(config: &Config) -> Vec<String> {
             counted(unknown, "point")
         );
     }
-    vec![line]
+    let counters: usize = config.counters.values().map(BTreeSet::len).sum();
+    let of_counters = (counters > 0).then(|| {
+        let bytes = counters as f64 * 365.0 * 24.0 * BYTES_ROW;
+        format!(
+            "history: every hour of {} for {:.0} days, {:.1} MB a year",
+            counted(counters, "counter"),
+            wanted.keep_counters.as_secs_f64() / DAY,
+            bytes / MB,
+        )
+    });
+    [line].into_iter().chain(of_counters).collect()
 }
 
 /// Carries out `fieldgate history`.
@@ -108,6 +135,7 @@ pub(crate) fn estimate(config: &Config) -> Vec<String> {
 pub(crate) fn act(history: &args::History) -> Result<(), Stop> {
     match history {
         args::History::Export(wanted) => export(wanted),
+        args::History::Counters(wanted) => counters(wanted),
         args::History::Status(place) => status(place),
     }
 }
@@ -142,15 +170,8 @@ fn status(place: &args::Place) -> Result<(), Stop> {
 
 fn export(wanted: &args::Export) -> Result<(), Stop> {
     let now = Timestamp::now();
-    let range = Range {
-        from: time("--from", &wanted.from, now)?,
-        to: wanted
-            .to
-            .as_deref()
-            .map_or(Ok(now.as_millisecond()), |to| time("--to", to, now))?,
-    };
+    let range = range((&wanted.from, wanted.to.as_deref()), now, &TimeZone::UTC)?;
     let reader = open(&wanted.place)?;
-    let failed = |error: fieldgate_history::Error| Stop::Other(io::Error::other(error));
     let all = reader.series(range).map_err(failed)?;
     let is_meant = |series: &&Series| {
         let points = &wanted.point;
@@ -178,33 +199,86 @@ fn export(wanted: &args::Export) -> Result<(), Stop> {
             break;
         }
     }
-    match written.and_then(|()| out.flush()) {
-        // A reader that has gone, such as `head`, is no error.
+    ended(written.and_then(|()| out.flush()))
+}
+
+fn failed(error: fieldgate_history::Error) -> Stop {
+    Stop::Other(io::Error::other(error))
+}
+
+/// A reader that has gone, such as `head`, is no error.
+fn ended(written: io::Result<()>) -> Result<(), Stop> {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::Other(error)),
         _ => Ok(()),
     }
 }
 
-/// A time as a person writes it, in milliseconds since 1970.
-fn time(option: &str, text: &str, now: Timestamp) -> Result<i64, Stop> {
+fn counters(wanted: &args::Counters) -> Result<(), Stop> {
+    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let question = Question {
+        device: wanted.device.clone(),
+        points: wanted.point.clone(),
+        range: range((&wanted.from, wanted.to.as_deref()), now, &zone)?,
+        by: match wanted.by {
+            args::By::Hour => By::Hour,
+            args::By::Day => By::Day,
+            args::By::Month => By::Month,
+        },
+        zone: zone.clone(),
+    };
+    let told = open(&wanted.place)?.consumption(&question, &|| true);
+    let told = told.map_err(failed)?.ok_or_else(|| {
+        let text = format!(
+            "--from: expected a time so that there are at most {SPANS_MAX} lines of a counter"
+        );
+        Stop::Usage(text)
+    })?;
+    if told.damaged > 0 {
+        let text = format!(
+            "{} of the files of counters are damaged; what was counted there is told with the next hour\n",
+            counted(usize::try_from(told.damaged).unwrap_or(usize::MAX), "place")
+        );
+        print_to(&mut io::stderr(), &text);
+    }
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = out.write_all(csv::COUNTERS.as_bytes());
+    let mut text = String::new();
+    for used in &told.counters {
+        text.clear();
+        csv::append_used(&mut text, used, &zone, now.as_millisecond());
+        written = written.and_then(|()| out.write_all(text.as_bytes()));
+    }
+    ended(written.and_then(|()| out.flush()))
+}
+
+fn range((from, to): (&str, Option<&str>), now: Timestamp, zone: &TimeZone) -> Result<Range, Stop> {
+    let until = |to| time("--to", to, now, zone);
+    Ok(Range {
+        from: time("--from", from, now, zone)?,
+        to: to.map_or(Ok(now.as_millisecond()), until)?,
+    })
+}
+
+/// A time as a person writes it, dates by a zone, in milliseconds since 1970.
+fn time(option: &str, text: &str, now: Timestamp, zone: &TimeZone) -> Result<i64, Stop> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_millisecond());
     }
-    if let Ok(zoned) = text
-        .parse::<Date>()
-        .map(|date| date.to_zoned(TimeZone::UTC))
-    {
+    if let Ok(zoned) = text.parse::<Date>().map(|date| date.to_zoned(zone.clone())) {
         return zoned
             .map(|zoned| zoned.timestamp().as_millisecond())
             .map_err(|error| Stop::Other(io::Error::other(error)));
     }
-    if let Some(ago) = Period::parse(text) {
-        let ago = i64::try_from(ago.get().as_millis()).unwrap_or(i64::MAX);
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    let days = days.map(|days: u32| std::time::Duration::from_secs(u64::from(days) * 86_400));
+    if let Some(ago) = days.or_else(|| Period::parse(text).map(Period::get)) {
+        let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         return Ok(now.as_millisecond().saturating_sub(ago));
     }
     let text = format!(
         "{option}: expected a date such as 2026-11-27, a time such as 2026-11-27T08:00:00Z, or how long ago such as \
-         24h, found \"{text}\""
+         24h or 31d, found \"{text}\""
     );
     Err(Stop::Usage(text))
 }
@@ -221,10 +295,12 @@ mod tests {
             ("2026-11-27T08:00:00Z", Some("2026-11-27T08:00:00Z")),
             ("2026-11-27T08:00:00+01:00", Some("2026-11-27T07:00:00Z")),
             ("36h", Some("2026-11-25T22:00:00Z")),
+            ("31d", Some("2026-10-27T10:00:00Z")),
+            ("-1d", None),
             ("yesterday", None),
             ("2026-13-01", None),
         ] {
-            let found = time("--from", text, now).ok();
+            let found = time("--from", text, now, &TimeZone::UTC).ok();
             let want = want.map(|want| want.parse::<Timestamp>().unwrap().as_millisecond());
             assert_eq!(found, want, "{text}");
         }

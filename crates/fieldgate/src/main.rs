@@ -14,6 +14,7 @@ mod daemon;
 mod health;
 mod history;
 mod kinds;
+mod network;
 mod notify;
 mod output;
 mod provision;
@@ -78,6 +79,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
         Command::Test(test) => block_on(commands::test(&test)),
         Command::Health(health) => health::check(&health),
         Command::Provision(provision) => provision::act(&provision),
+        Command::Network(command) => network::act(&command),
         Command::Backup(wanted) => backup::make(&wanted),
         Command::Restore(wanted) => backup::take(&wanted),
         Command::Update(update) => update::act(&update),

@@ -177,18 +177,49 @@ pub(crate) fn float_of_ordered(value: i64) -> f64 {
 
 /// Takes a chunk from the front; `None` if there is none.
 pub fn decode(bytes: &mut &[u8], base: i64) -> Option<Vec<Reading>> {
-    let count = usize::try_from(take_varint(bytes)?).ok()?;
-    if count > COUNT_MAX {
-        return None;
-    }
-    let states = take_states(bytes, count)?;
-    let times = column::decode(bytes, count, base)?;
-    let numbers = states.iter().filter(|state| has_number(**state)).count();
-    let mut numbers = take_numbers(bytes, numbers)?.into_iter();
-    let readings = states.into_iter().zip(times);
+    let columns = Columns::take(bytes, base)?;
+    let mut number = 0..;
+    let readings = columns.states.iter().zip(&columns.times);
     readings
-        .map(|(state, at)| Reading::with(state, at, || numbers.next()))
+        .map(|(state, at)| Reading::with(*state, *at, || columns.numbers.get(number.next()?)))
         .collect()
+}
+
+/// The last reading of a chunk before a time, if there is one; `None` if this is no chunk. Only that one is put together.
+pub(crate) fn last_before(bytes: &mut &[u8], base: i64, before: i64) -> Option<Option<Reading>> {
+    let columns = Columns::take(bytes, base)?;
+    let Some(place) = columns.times.iter().rposition(|at| *at < before) else {
+        return Some(None);
+    };
+    let states = columns.states.get(..place)?.iter();
+    let number = states.filter(|state| has_number(**state)).count();
+    let (state, at) = (columns.states.get(place)?, columns.times.get(place)?);
+    Reading::with(*state, *at, || columns.numbers.get(number)).map(Some)
+}
+
+/// A chunk that is not put together yet.
+struct Columns {
+    states: Vec<u8>,
+    times: Vec<i64>,
+    numbers: Numbers,
+}
+
+impl Columns {
+    fn take(bytes: &mut &[u8], base: i64) -> Option<Self> {
+        let count = usize::try_from(take_varint(bytes)?).ok()?;
+        if count > COUNT_MAX {
+            return None;
+        }
+        let states = take_states(bytes, count)?;
+        let times = column::decode(bytes, count, base)?;
+        let numbers = states.iter().filter(|state| has_number(**state)).count();
+        let numbers = take_numbers(bytes, numbers)?;
+        Some(Self {
+            states,
+            times,
+            numbers,
+        })
+    }
 }
 
 fn take_states(bytes: &mut &[u8], count: usize) -> Option<Vec<u8>> {
@@ -212,30 +243,46 @@ fn take_states(bytes: &mut &[u8], count: usize) -> Option<Vec<u8>> {
     Some(states)
 }
 
-fn take_numbers(bytes: &mut &[u8], count: usize) -> Option<Vec<Number>> {
+/// The numbers of a chunk.
+enum Numbers {
+    Wide(Vec<Number>),
+    Whole(Kind, u8, Vec<i64>),
+}
+
+impl Numbers {
+    fn get(&self, place: usize) -> Option<Number> {
+        let (kind, digits, whole) = match self {
+            Self::Wide(numbers) => return numbers.get(place).cloned(),
+            Self::Whole(kind, digits, column) => (*kind, *digits, *column.get(place)?),
+        };
+        match kind {
+            Kind::Nothing | Kind::Wide => None,
+            Kind::Bool => Some(Number::Bool(whole != 0)),
+            Kind::Decimal => Number::whole(whole, digits),
+            Kind::F32 => {
+                let bits = i32::try_from(whole).ok()?;
+                Some(Number::F32(f32::from_bits(ordered32(bits as u32) as u32)))
+            }
+            Kind::F64 => Some(Number::F64(float_of_ordered(whole))),
+        }
+    }
+}
+
+fn take_numbers(bytes: &mut &[u8], count: usize) -> Option<Numbers> {
     let kind = *Kind::ALL.get(usize::from(take_byte(bytes)?))?;
     if (kind == Kind::Nothing) != (count == 0) {
         return None;
     }
     if kind == Kind::Wide {
-        return (0..count).map(|_| take_wide(bytes)).collect();
+        let numbers = (0..count).map(|_| take_wide(bytes));
+        return numbers.collect::<Option<_>>().map(Numbers::Wide);
     }
     let digits = match kind {
         Kind::Decimal => take_byte(bytes)?,
         _ => 0,
     };
-    let column = column::decode(bytes, count, 0)?.into_iter();
-    let number = |whole: i64| match kind {
-        Kind::Nothing | Kind::Wide => None,
-        Kind::Bool => Some(Number::Bool(whole != 0)),
-        Kind::Decimal => Decimal::new(i128::from(whole), digits).map(Number::decimal),
-        Kind::F32 => {
-            let bits = i32::try_from(whole).ok()?;
-            Some(Number::F32(f32::from_bits(ordered32(bits as u32) as u32)))
-        }
-        Kind::F64 => Some(Number::F64(float_of_ordered(whole))),
-    };
-    column.map(number).collect()
+    let column = column::decode(bytes, count, 0)?;
+    Some(Numbers::Whole(kind, digits, column))
 }
 
 fn take_wide(bytes: &mut &[u8]) -> Option<Number> {

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use fieldgate_model::Quality;
+use fieldgate_model::{Decimal, Quality};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
+use crate::counters::used::Used;
 use crate::layout::Series;
 use crate::reading::Reading;
 
@@ -35,6 +37,41 @@ pub fn append(out: &mut String, series: &Series, reading: &Reading) {
     });
 }
 
+/// The first line of what counters counted.
+pub const COUNTERS: &str = "from,to,device,point,unit,used,value,hours,hours_of,resets\r\n";
+
+/// Appends a line for each span in which a counter was read. Times are those of the zone.
+pub fn append_used(out: &mut String, used: &Used, zone: &TimeZone, now: i64) {
+    for span in used.spans.iter().filter(|span| span.hours > 0) {
+        let _ = write!(out, "{},{},", local(span.from, zone), local(span.to, zone));
+        for text in [
+            &used.named.series.device,
+            &used.named.series.point,
+            &used.named.unit,
+        ] {
+            field(out, text);
+            out.push(',');
+        }
+        let number = |number: Option<Decimal>| number.map_or(String::new(), |own| own.to_string());
+        let _ = write!(
+            out,
+            "{},{},{},{},{}\r\n",
+            number(span.used),
+            number(span.value),
+            span.hours,
+            span.hours_until(now),
+            span.resets
+        );
+    }
+}
+
+/// A time by the clock of a zone, with how far that is from UTC.
+pub fn local(at: i64, zone: &TimeZone) -> String {
+    let time = Timestamp::from_millisecond(at).unwrap_or_default();
+    let zoned = time.to_zoned(zone.clone());
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
 fn field(out: &mut String, text: &str) {
     if text.contains([',', '"', '\r', '\n']) {
         out.push('"');
@@ -48,6 +85,9 @@ fn field(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use fieldgate_model::Value;
+
+    use crate::counters::rows::Named;
+    use crate::counters::used::Span;
 
     use super::*;
     use crate::reading::Number;
@@ -99,5 +139,33 @@ mod tests {
             append(&mut line, &series(device), &reading);
             assert_eq!(line, format!("2026-09-21T14:13:20.005Z,{want}\r\n"));
         }
+    }
+
+    #[test]
+    fn what_was_used_has_local_times_and_only_spans_that_were_read() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let day: Timestamp = "2026-10-24T22:00:00Z".parse().unwrap();
+        let from = day.as_millisecond();
+        let span = Span {
+            from,
+            to: from + 25 * 3_600_000,
+            used: Some("12.50".parse().unwrap()),
+            value: Some("1012.5".parse().unwrap()),
+            hours: 20,
+            resets: 1,
+        };
+        let series = Series {
+            device: "a,b".to_owned(),
+            point: "import".to_owned(),
+        };
+        let unit = "kWh".to_owned();
+        let used = Used {
+            named: Named { series, unit },
+            spans: vec![span, Span::default()],
+        };
+        let mut text = String::new();
+        append_used(&mut text, &used, &zone, i64::MAX);
+        let want = "2026-10-25T00:00:00+02:00,2026-10-26T00:00:00+01:00,\"a,b\",import,kWh,12.5,1012.5,20,25,1\r\n";
+        assert_eq!(text, want);
     }
 }

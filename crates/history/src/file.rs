@@ -21,6 +21,9 @@ use crate::layout::{
 pub use crate::layout::{BODY_MAX, Entry, Fault, Header, Level, Series, Source, VERSION, What};
 pub use crate::write::Writer;
 
+/// Entries of an index that are read at once.
+const FOUND: usize = 32;
+
 /// A file that can be read.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -115,13 +118,14 @@ fn read_index(source: &(impl Source + ?Sized), size: u64) -> io::Result<Option<I
     if digest.finalize() != crc {
         return Ok(None);
     }
-    let entries = bytes.chunks_exact(ENTRY).map(|entry| {
-        let mut rest = Fields(entry);
-        let (hash, offset) = (rest.u64(), rest.u64());
-        rest.entry(hash, offset)
-    });
-    let index: Option<Vec<Entry>> = entries.collect();
+    let index: Option<Vec<Entry>> = bytes.chunks_exact(ENTRY).map(entry).collect();
     Ok(index.map(|index| (index, times)))
+}
+
+fn entry(bytes: &[u8]) -> Option<Entry> {
+    let mut rest = Fields(bytes);
+    let (hash, offset) = (rest.u64(), rest.u64());
+    rest.entry(hash, offset)
 }
 
 /// Finds the blocks that are good, from the first byte to the last.
@@ -222,6 +226,61 @@ pub fn read(
     }
     let found = split(body).filter(|(series, _)| series.hash() == entry.hash);
     Ok(found.map(|(series, data)| (series, data.to_vec())))
+}
+
+/// The blocks of a series in a file of `size` bytes whose index has so many entries and is whole. Only what is needed of
+/// it is read. `None` if it is not as it should be.
+///
+/// # Errors
+///
+/// The system's.
+pub(crate) fn find(
+    source: &(impl Source + ?Sized),
+    size: u64,
+    entries: u64,
+    hash: u64,
+) -> io::Result<Option<Vec<Entry>>> {
+    let Some(begin) = (size.checked_sub(TAIL as u64))
+        .and_then(|end| end.checked_sub(entries.checked_mul(ENTRY as u64)?))
+    else {
+        return Ok(None);
+    };
+    let mut bytes = [0; ENTRY * FOUND];
+    let mut at = |place: u64, count: u64, read: &mut Vec<Option<Entry>>| -> io::Result<()> {
+        let length = usize::try_from(count).unwrap_or(0) * ENTRY;
+        let bytes = bytes.get_mut(..length).unwrap_or_default();
+        source.read_at(begin + place * ENTRY as u64, bytes)?;
+        read.clear();
+        read.extend(bytes.chunks_exact(ENTRY).map(entry));
+        Ok(())
+    };
+    let (mut low, mut high) = (0, entries);
+    let mut read = Vec::with_capacity(FOUND);
+    while low < high {
+        let middle = low.midpoint(high);
+        at(middle, 1, &mut read)?;
+        let Some(Some(entry)) = read.first() else {
+            return Ok(None);
+        };
+        match entry.hash < hash {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    let mut found = Vec::new();
+    while low < entries {
+        let count = (entries - low).min(FOUND as u64);
+        at(low, count, &mut read)?;
+        for entry in &read {
+            match entry {
+                None => return Ok(None),
+                Some(entry) if entry.hash != hash => return Ok(Some(found)),
+                Some(entry) => found.push(*entry),
+            }
+        }
+        low += count;
+    }
+    Ok(Some(found))
 }
 
 impl Opened {

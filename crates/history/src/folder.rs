@@ -22,6 +22,8 @@ pub(crate) struct Kept {
     pub(crate) day: i64,
     pub(crate) times: (i64, i64),
     pub(crate) bytes: u64,
+    /// Entries of its index; `None` if that is damaged.
+    pub(crate) entries: Option<u64>,
 }
 
 /// What is in a folder.
@@ -95,6 +97,19 @@ impl Kept {
         let opened = file::open(&file)?;
         Ok((file, opened))
     }
+
+    /// Opens it, and finds the blocks of a series.
+    pub(crate) fn find(&self, hash: u64) -> Result<(File, Vec<Entry>), Fault> {
+        let file = File::open(&self.path)?;
+        if let Some(entries) = self.entries
+            && let Some(found) = file::find(&file, self.bytes, entries, hash)?
+        {
+            return Ok((file, found));
+        }
+        // The index is damaged: what is whole is looked for.
+        let found = file::open(&file)?.of(hash).to_vec();
+        Ok((file, found))
+    }
 }
 
 fn kept(path: &Path, name: &str) -> Result<(Kept, bool), Fault> {
@@ -107,6 +122,7 @@ fn kept(path: &Path, name: &str) -> Result<(Kept, bool), Fault> {
         day: day_of(name).unwrap_or_default(),
         times: opened.times,
         bytes: file.metadata()?.len(),
+        entries: (!is_damaged).then_some(opened.index.len() as u64),
     };
     Ok((kept, is_damaged))
 }
@@ -194,6 +210,7 @@ impl Draft {
             day,
             times,
         } = self;
+        let entries = Some(writer.entries());
         let (out, bytes) = writer.finish()?;
         let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.flush()?;
@@ -206,6 +223,7 @@ impl Draft {
             day,
             times: times.unwrap_or_default(),
             bytes,
+            entries,
         })
     }
 

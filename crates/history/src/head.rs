@@ -31,6 +31,11 @@ impl Stored {
         // Its own bytes can be read.
         chunk::decode(&mut &*self.bytes, self.base).unwrap_or_default()
     }
+
+    /// The last of them before a time.
+    pub(crate) fn last_before(&self, before: i64) -> Option<Reading> {
+        chunk::last_before(&mut &*self.bytes, self.base, before).flatten()
+    }
 }
 
 /// The chunks of a part of the journal, by series.
@@ -162,6 +167,11 @@ impl Head {
         let open: usize = self.open.iter().map(Vec::len).sum();
         self.bytes = open * READING;
         chunks
+    }
+
+    /// What it would hand over.
+    pub(crate) fn chunks(&self) -> &Chunks {
+        &self.chunks
     }
 
     /// The least time of a reading in a chunk.

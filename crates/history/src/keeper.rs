@@ -8,8 +8,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use fieldgate_spool::{Log, STAMP};
+use jiff::tz::TimeZone;
 
 use crate::build::{self, HOUR};
+use crate::counters::store::Store;
 use crate::file::Level;
 use crate::folder::{self, Kept};
 use crate::head::READING;
@@ -17,6 +19,9 @@ use crate::journal;
 use crate::room::{Pressure, Steady, victim};
 use crate::shared::Shared;
 use crate::tap::{Batch, Message};
+
+/// Counters have at most one part in so many of the room: readings need most of it.
+const COUNTERS_SHARE: u64 = 2;
 
 /// How history is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,10 @@ pub struct Settings {
     pub flush: Duration,
     /// Bytes of memory for what no file has yet.
     pub memory: usize,
+    /// For how long hours of counters are kept.
+    pub keep_counters: Duration,
+    /// By whose hours they are.
+    pub zone: TimeZone,
     /// For how long the clock must have gone evenly before files are removed for their age.
     pub trust: Duration,
 }
@@ -55,6 +64,7 @@ pub(crate) struct Keeper {
     pub(crate) clock: Clock,
     /// `None` if it cannot be used at the moment.
     pub(crate) journal: Option<Log>,
+    pub(crate) counters: Store,
     /// The newest part that a file has.
     pub(crate) done: u64,
     /// The hour that the head is of, since 1970.
@@ -78,6 +88,8 @@ impl Keeper {
             }
         }
         self.flush();
+        self.shared.lock().counters.end();
+        self.count();
     }
 
     fn take(&mut self, message: Message) {
@@ -132,14 +144,26 @@ impl Keeper {
         }
         self.is_due |= is_full;
         let places = batch.names.places.get_or_init(|| {
-            let series = batch.names.series.iter();
-            series
-                .map(|series| Some(state.head.place(series.as_ref()?)))
-                .collect()
+            let points = batch.names.points.iter();
+            let places = points.map(|kept| {
+                let series = kept.series.as_ref();
+                let counter = kept.counter.as_ref();
+                (
+                    series.map(|series| state.head.place(series)),
+                    counter.map(|named| state.counters.place(named)),
+                )
+            });
+            places.collect()
         });
         for (point, reading) in batch.readings {
-            if let Some(Some(place)) = places.get(point) {
-                state.head.push(*place, reading);
+            let Some((series, counter)) = places.get(point) else {
+                continue;
+            };
+            if let Some(counter) = counter {
+                state.counters.take(*counter, &reading);
+            }
+            if let Some(series) = series {
+                state.head.push(*series, reading);
             }
         }
         state.figures.kept += count as u64;
@@ -148,6 +172,7 @@ impl Keeper {
     /// Everything that is due.
     fn tick(&mut self) {
         self.flush();
+        self.count();
         let hour = (self.clock)().at.div_euclid(HOUR);
         self.is_due |= hour != self.hour;
         if self.is_due {
@@ -179,6 +204,30 @@ impl Keeper {
                 // Whether the frame is there is not known; its readings wait in memory for the file.
                 self.journal = None;
                 self.stuck(&error);
+            }
+        }
+    }
+
+    /// Writes what counters showed in hours that are over.
+    fn count(&mut self) {
+        let now = (self.clock)();
+        let due = {
+            let mut state = self.shared.lock();
+            if now.is_set && !self.is_ended {
+                state.counters.turn(now.at);
+            }
+            state.counters.take_due()
+        };
+        if due.is_empty() {
+            return;
+        }
+        let written = self.counters.append(&due);
+        self.shared.lock().counters.bytes = self.counters.bytes();
+        match written {
+            Ok(bytes) => self.written(bytes),
+            Err(error) => {
+                self.shared.lock().counters.give_back(due);
+                self.stuck(&error.to_string());
             }
         }
     }
@@ -287,6 +336,7 @@ impl Keeper {
 
     /// Removes the oldest files until the bounds hold when `more` bytes are written.
     pub(crate) fn make_room(&mut self, more: u64) {
+        self.make_room_of_counters();
         loop {
             let pressure = match self.pressure(more) {
                 Ok(pressure) => pressure,
@@ -308,9 +358,27 @@ impl Keeper {
         self.shared.lock().measure();
     }
 
-    fn pressure(&mut self, more: u64) -> io::Result<Pressure> {
+    /// Removes months of counters that are too old, or that leave readings too little of the room.
+    fn make_room_of_counters(&mut self) {
+        let keep = i64::try_from(self.settings.keep_counters.as_millis()).unwrap_or(i64::MAX);
+        let before = self.trusted().map(|now| now.saturating_sub(keep));
+        let removed = self
+            .counters
+            .make_room(before, self.settings.max / COUNTERS_SHARE);
+        let mut state = self.shared.lock();
+        state.figures.removed += removed;
+        state.counters.bytes = self.counters.bytes();
+    }
+
+    /// The time, if it is so sure that it tells what is old.
+    fn trusted(&mut self) -> Option<i64> {
         let now = (self.clock)();
         let is_steady = self.steady.look(Instant::now(), now.at) >= self.settings.trust;
+        Some(now.at).filter(|_| now.is_set && is_steady)
+    }
+
+    fn pressure(&mut self, more: u64) -> io::Result<Pressure> {
+        let now = self.trusted();
         let keep = i64::try_from(self.settings.keep.as_millis()).unwrap_or(i64::MAX);
         let (all, free) = folder::room(&self.settings.folder)?;
         let journal = folder::bytes_of(&self.settings.folder.join(folder::JOURNAL));
@@ -320,9 +388,10 @@ impl Keeper {
                 .settings
                 .max
                 .saturating_sub(journal)
+                .saturating_sub(self.counters.bytes())
                 .saturating_sub(more),
             missing: (reserve + more).saturating_sub(free),
-            now: Some(now.at).filter(|_| now.is_set && is_steady),
+            now,
             keep,
         })
     }

@@ -12,6 +12,8 @@ mod build;
 pub mod cells;
 pub mod chunk;
 mod column;
+mod consumption;
+pub mod counters;
 pub mod csv;
 pub mod file;
 mod folder;
@@ -37,14 +39,17 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 pub use cells::{Cell, Numbers};
+pub use consumption::{Consumption, Question};
 pub use file::Series;
 pub use keeper::{Now, Settings};
 pub use query::{Columns, Error, Range, Reader, WIDTH_MAX};
 pub use reading::{Number, Reading};
 pub use shared::Figures;
-pub use tap::{DeviceTap, Tap};
+pub use tap::{DeviceTap, Keeps, Tap};
 
 use build::HOUR;
+use counters::Counters;
+use counters::store::Store;
 use head::Head;
 use keeper::Keeper;
 use room::Steady;
@@ -69,28 +74,10 @@ impl History {
         let folder = &settings.folder;
         fs::create_dir_all(folder)?;
         let found = folder::look(folder)?;
-        for (path, fault) in &found.foreign {
-            log::warn!("history: {}: {fault}; it is left as it is", path.display());
-        }
-        for path in &found.damaged {
-            log::warn!(
-                "history: {}: its index is damaged; what is whole of it is read",
-                path.display()
-            );
-        }
+        let now = clock();
+        tell(&found, now);
         for path in &found.leftover {
             folder::remove(path)?;
-        }
-        let now = clock();
-        for kept in found
-            .files
-            .iter()
-            .filter(|kept| now.is_set && room::is_from_future(kept, now.at))
-        {
-            log::warn!(
-                "history: {} has times that are still to come; it is left as it is",
-                kept.path.display()
-            );
         }
         let done = found
             .files
@@ -107,14 +94,19 @@ impl History {
                 replayed.readings
             );
         }
-        let shared = Shared::new(head, found.files.into_iter().map(Arc::new).collect());
-        shared.lock().figures.damaged = (replayed.damaged + found.damaged.len()) as u64;
+        let mut counters = Counters::new(settings.zone.clone());
+        let (store, damaged) = Store::open(folder, &mut counters)?;
+        counters.replay(head.chunks());
+        let files = found.files.into_iter().map(Arc::new).collect();
+        let shared = Shared::new(head, files, counters, folder);
+        shared.lock().figures.damaged = (replayed.damaged + found.damaged.len()) as u64 + damaged;
         let shared = Arc::new(shared);
         let (sender, messages) = sync_channel(BATCHES_MAX);
         let mut keeper = Keeper {
             shared: Arc::clone(&shared),
             messages,
             journal: Some(log),
+            counters: store,
             done,
             hour: now.at.div_euclid(HOUR),
             is_due: false,
@@ -165,6 +157,29 @@ impl History {
             // A keeper that has ended does nothing more.
             let _ = answer.recv();
         }
+    }
+}
+
+/// Says which files are not read as they should be.
+fn tell(found: &folder::Found, now: Now) {
+    for (path, fault) in &found.foreign {
+        log::warn!("history: {}: {fault}; it is left as it is", path.display());
+    }
+    for path in &found.damaged {
+        log::warn!(
+            "history: {}: its index is damaged; what is whole of it is read",
+            path.display()
+        );
+    }
+    for kept in found
+        .files
+        .iter()
+        .filter(|kept| now.is_set && room::is_from_future(kept, now.at))
+    {
+        log::warn!(
+            "history: {} has times that are still to come; it is left as it is",
+            kept.path.display()
+        );
     }
 }
 

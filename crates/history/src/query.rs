@@ -7,10 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::tz::TimeZone;
+
 use crate::build::{HOUR, MINUTE};
 use crate::cells::{self, Cell};
 use crate::chunk;
-use crate::file::{self, Entry, Fault, Level, Opened, Series, What};
+use crate::counters::Counters;
+use crate::counters::store::Store;
+use crate::file::{self, Entry, Fault, Level, Series, What};
 use crate::folder::{self, JOURNAL, Kept};
 use crate::head::{Head, Stored};
 use crate::journal;
@@ -89,7 +93,10 @@ impl Reader {
         let mut head = Head::new(done + 1);
         journal::replay(&frames, done, &mut head);
         let files = found.files.into_iter().map(Arc::new).collect();
-        let shared = Shared::new(head, files);
+        let mut counters = Counters::new(TimeZone::system());
+        Store::open(folder, &mut counters)?;
+        counters.replay(head.chunks());
+        let shared = Shared::new(head, files, counters, folder);
         shared.lock().measure();
         Ok(Self {
             shared: Arc::new(shared),
@@ -124,7 +131,7 @@ impl Reader {
             (state.files.clone(), series)
         };
         for kept in files.iter().filter(|kept| overlap(kept.times, range)) {
-            let Some((file, opened)) = there(kept)? else {
+            let Some((file, opened)) = there(kept.open())? else {
                 continue;
             };
             let mut known = None;
@@ -215,12 +222,12 @@ impl Reader {
             if !overlap(kept.times, range) {
                 continue;
             }
-            let Some((file, opened)) = there(kept)? else {
+            let Some((file, entries)) = there(kept.find(series.hash()))? else {
                 // It was put together with others meanwhile; what it held is asked for anew.
                 later = true;
                 break;
             };
-            for entry in own(&opened, series, What::Readings, range) {
+            for entry in own(&entries, What::Readings, range) {
                 let readings = self.block(&file, entry, series)?;
                 if all(&readings).is_break() {
                     return Ok(());
@@ -283,20 +290,16 @@ impl Reader {
             if !go_on() {
                 return Err(Error::Withdrawn);
             }
-            let Some((file, opened)) = there(kept)? else {
+            let Some((file, entries)) = there(kept.find(series.hash()))? else {
                 return Ok(false);
             };
-            let has_minutes = || {
-                own(&opened, series, What::Minutes, columns.range)
-                    .next()
-                    .is_some()
-            };
+            let has_minutes = || own(&entries, What::Minutes, columns.range).next().is_some();
             let cells = match (kept.header.level, wanted) {
                 (Level::Rollup, _) => What::Hours,
                 (_, What::Minutes | What::Hours) if has_minutes() => What::Minutes,
                 _ => What::Readings,
             };
-            for entry in own(&opened, series, cells, columns.range) {
+            for entry in own(&entries, cells, columns.range) {
                 match cells {
                     What::Readings => {
                         let readings = self.block(&file, entry, series)?;
@@ -319,10 +322,9 @@ impl Reader {
         series: &Series,
         from: i64,
     ) -> Result<Option<Reading>, Error> {
-        let last =
-            |readings: Vec<Reading>| readings.into_iter().rev().find(|reading| reading.at < from);
-        if let Some(found) = last(snapshot.open.clone()) {
-            return Ok(Some(found));
+        let mut open = snapshot.open.iter().rev();
+        if let Some(found) = open.find(|reading| reading.at < from) {
+            return Ok(Some(found.clone()));
         }
         for chunk in snapshot
             .chunks
@@ -330,23 +332,28 @@ impl Reader {
             .rev()
             .filter(|chunk| chunk.times.0 < from)
         {
-            if let Some(found) = last(chunk.readings()) {
+            if let Some(found) = chunk.last_before(from) {
                 return Ok(Some(found));
             }
         }
         let files = snapshot.files.iter().rev();
         let files = files.filter(|kept| kept.header.level != Level::Rollup && kept.times.0 < from);
         for kept in files.take(BEFORE_FILES) {
-            let Some((file, opened)) = there(kept)? else {
+            let Some((file, entries)) = there(kept.find(series.hash()))? else {
                 return Ok(None);
             };
             let all = Range {
                 from: i64::MIN,
                 to: from,
             };
-            for entry in own(&opened, series, What::Readings, all).rev() {
-                if let Some(found) = last(self.block(&file, entry, series)?) {
-                    return Ok(Some(found));
+            for entry in own(&entries, What::Readings, all).rev() {
+                let last = |data: &[u8]| {
+                    let found = chunk::last_before(&mut &*data, entry.times.0, from)?;
+                    Some(Vec::from_iter(found))
+                };
+                let found = self.decoded(&file, entry, series, last)?;
+                if let [found, ..] = found.as_slice() {
+                    return Ok(Some(found.clone()));
                 }
             }
         }
@@ -388,23 +395,23 @@ fn overlap(times: (i64, i64), range: Range) -> bool {
     times.0 < range.to && times.1 >= range.from.saturating_sub(HOUR)
 }
 
-/// Opens a file; `None` if it has been removed.
-fn there(kept: &Kept) -> Result<Option<(File, Opened)>, Error> {
-    match kept.open() {
+/// A file that was opened; `None` if it has been removed.
+fn there<T>(opened: Result<T, Fault>) -> Result<Option<T>, Error> {
+    match opened {
         Ok(opened) => Ok(Some(opened)),
         Err(Fault::Io(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(fault) => Err(fault.into()),
     }
 }
 
-fn own<'o>(
-    opened: &'o Opened,
-    series: &Series,
+fn own(
+    entries: &[Entry],
     what: What,
     range: Range,
-) -> impl DoubleEndedIterator<Item = &'o Entry> + use<'o> {
-    let all = opened.of(series.hash()).iter();
-    all.filter(move |entry| entry.what == what && overlap(entry.times, range))
+) -> impl DoubleEndedIterator<Item = &Entry> + use<'_> {
+    entries
+        .iter()
+        .filter(move |entry| entry.what == what && overlap(entry.times, range))
 }
 
 /// Which files answer: roll-ups where hours do, and where nothing else is left; each part of the journal once.

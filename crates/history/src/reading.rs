@@ -2,6 +2,9 @@
 
 use fieldgate_model::{Decimal, Quality, Sample, Value};
 
+/// Digits behind the point that a decimal number has at most.
+const DIGITS_MAX: u8 = 36;
+
 /// A number that comes out as it came in. 16 bytes.
 #[derive(Clone, Debug)]
 pub enum Number {
@@ -63,6 +66,18 @@ impl Number {
         }
     }
 
+    /// `mantissa` / 10^`digits`. A chart takes apart many thousands, so that this stays with 64 bits.
+    pub(crate) fn whole(mut mantissa: i64, mut digits: u8) -> Option<Self> {
+        if mantissa == 0 {
+            digits = 0;
+        }
+        while digits > 0 && mantissa % 10 == 0 {
+            mantissa /= 10;
+            digits -= 1;
+        }
+        (digits <= DIGITS_MAX).then_some(Self::Decimal { mantissa, digits })
+    }
+
     /// As the gateway publishes it.
     pub fn value(&self) -> Value {
         match self {
@@ -81,6 +96,12 @@ impl Number {
     pub fn to_f64(&self) -> f64 {
         match self {
             Self::Bool(on) => f64::from(u8::from(*on)),
+            // Both are exact doubles, so that the one division rounds correctly.
+            Self::Decimal { mantissa, digits }
+                if *digits <= 22 && mantissa.unsigned_abs() <= 1 << 53 =>
+            {
+                *mantissa as f64 / 10_f64.powi(i32::from(*digits))
+            }
             other => other.value().as_f64().unwrap_or(f64::NAN),
         }
     }

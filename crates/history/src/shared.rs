@@ -1,8 +1,10 @@
 //! What the keeper and its readers share.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::counters::Counters;
 use crate::folder::Kept;
 use crate::head::{Chunks, Head};
 
@@ -36,6 +38,7 @@ pub(crate) struct State {
     pub(crate) closing: Option<(u64, Arc<Chunks>)>,
     /// In the order of their parts.
     pub(crate) files: Vec<Arc<Kept>>,
+    pub(crate) counters: Counters,
     pub(crate) figures: Figures,
 }
 
@@ -45,7 +48,7 @@ impl State {
         let files = self.files.iter();
         let since = files.clone().map(|kept| kept.times.0).min();
         let figures = &mut self.figures;
-        figures.bytes = files.clone().map(|kept| kept.bytes).sum();
+        figures.bytes = files.clone().map(|kept| kept.bytes).sum::<u64>() + self.counters.bytes;
         figures.files = files.count() as u64;
         figures.since = since.or_else(|| self.head.first());
     }
@@ -54,6 +57,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    pub(crate) folder: PathBuf,
     /// Readings that wait for the keeper.
     pub(crate) pending: AtomicUsize,
     /// Readings that it was too slow for.
@@ -63,15 +67,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(head: Head, files: Vec<Arc<Kept>>) -> Self {
+    pub(crate) fn new(
+        head: Head,
+        files: Vec<Arc<Kept>>,
+        counters: Counters,
+        folder: &Path,
+    ) -> Self {
         let state = State {
             head,
+            counters,
             closing: None,
             files,
             figures: Figures::default(),
         };
         Self {
             state: Mutex::new(state),
+            folder: folder.to_owned(),
             pending: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             damaged: AtomicU64::new(0),

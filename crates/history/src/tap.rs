@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use fieldgate_model::Sample;
 
+use crate::counters::rows::Named;
 use crate::file::Series;
 use crate::reading::Reading;
 use crate::shared::Shared;
@@ -33,12 +34,38 @@ pub(crate) struct Batch {
     pub(crate) readings: Vec<(usize, Reading)>,
 }
 
-/// The series of a device's points; `None` for a point that is not kept.
+/// What is kept of a point.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keeps {
+    /// Its readings.
+    pub readings: bool,
+    /// The unit of a counter, of which every hour is kept.
+    pub counter: Option<String>,
+}
+
+impl Keeps {
+    /// Readings alone.
+    pub fn readings() -> Self {
+        Self {
+            readings: true,
+            counter: None,
+        }
+    }
+}
+
+/// The points of a device.
 #[derive(Debug)]
 pub(crate) struct Names {
-    pub(crate) series: Vec<Option<Series>>,
-    /// The keeper's numbers for them, when it has seen them.
-    pub(crate) places: OnceLock<Vec<Option<u32>>>,
+    pub(crate) points: Vec<Kept>,
+    /// The keeper's numbers for them, when it has seen them: of the readings, and of the counter.
+    pub(crate) places: OnceLock<Vec<(Option<u32>, Option<usize>)>>,
+}
+
+/// What is kept of one point, and under which names.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) series: Option<Series>,
+    pub(crate) counter: Option<Named>,
 }
 
 /// Takes readings of any device.
@@ -49,22 +76,29 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// A tap for a device. Those of its points that `is_kept` are kept.
+    /// A tap for a device. `keeps` says what is kept of each of its points.
     pub fn device<'p>(
         &self,
         device: &str,
         points: impl IntoIterator<Item = &'p str>,
-        mut is_kept: impl FnMut(&str) -> bool,
+        mut keeps: impl FnMut(&str) -> Keeps,
     ) -> DeviceTap {
-        let series = points.into_iter().map(|point| {
-            let series = || Series {
+        let points = points.into_iter().map(|point| {
+            let series = Series {
                 device: device.to_owned(),
                 point: point.to_owned(),
             };
-            is_kept(point).then(series)
+            let keeps = keeps(point);
+            Kept {
+                counter: keeps.counter.map(|unit| Named {
+                    series: series.clone(),
+                    unit,
+                }),
+                series: Some(series).filter(|_| keeps.readings),
+            }
         });
         let names = Names {
-            series: series.collect(),
+            points: points.collect(),
             places: OnceLock::new(),
         };
         DeviceTap {
@@ -85,7 +119,8 @@ impl DeviceTap {
     /// Takes samples. What history has no room for is dropped and counted.
     pub fn take(&self, samples: &[Sample], is_clock_set: bool) {
         let readings = samples.iter().filter_map(|sample| {
-            self.names.series.get(sample.point)?.as_ref()?;
+            let kept = self.names.points.get(sample.point)?;
+            (kept.series.is_some() || kept.counter.is_some()).then_some(())?;
             Some((sample.point, Reading::of(sample, is_clock_set)?))
         });
         let readings: Vec<(usize, Reading)> = readings.collect();

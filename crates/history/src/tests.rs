@@ -1,5 +1,6 @@
 //! Coding and layout, by their properties.
 
+mod counting;
 mod keeping;
 
 use fieldgate_model::{Decimal, Quality};
@@ -115,8 +116,12 @@ proptest! {
         let mut found = Vec::new();
         for chunk in chunks(&readings, base) {
             let mut rest = chunk.as_slice();
-            found.extend(chunk::decode(&mut rest, base).unwrap());
+            let all = chunk::decode(&mut rest, base).unwrap();
             prop_assert!(rest.is_empty());
+            let before = all.get(all.len() / 2).map_or(0, |reading| reading.at);
+            let want = all.iter().rev().find(|reading| reading.at < before).cloned();
+            prop_assert_eq!(chunk::last_before(&mut chunk.as_slice(), base, before), Some(want));
+            found.extend(all);
         }
         prop_assert_eq!(found, readings);
     }
@@ -180,6 +185,11 @@ proptest! {
             prop_assert!(at < 40, "only the header makes a file unreadable, not byte {}", at);
             return Ok(());
         };
+        let (size, entries) = (spoilt.len() as u64, opened.index.len() as u64);
+        for entry in opened.index.iter().filter(|_| !opened.is_damaged) {
+            let own = file::find(spoilt.as_slice(), size, entries, entry.hash).unwrap();
+            prop_assert_eq!(own.as_deref(), Some(opened.of(entry.hash)));
+        }
         let mut found = Vec::new();
         for entry in &opened.index {
             if let Some(block) = file::read(spoilt.as_slice(), entry).unwrap() {

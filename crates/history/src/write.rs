@@ -80,6 +80,11 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Entries of the index so far.
+    pub fn entries(&self) -> u64 {
+        self.index.len() as u64
+    }
+
     /// Writes index and tail. Returns what was written to, and how many bytes.
     ///
     /// # Errors

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use fieldgate_history::{History, Now, Range, Reader, Reading, Series, Settings};
+use fieldgate_history::{History, Keeps, Now, Range, Reader, Reading, Series, Settings};
 use fieldgate_model::{Sample, Value};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 const NAME: &str = "a_full_card_stops_nothing_and_history_goes_on_when_there_is_room";
 /// Named in the environment of the process that keeps.
@@ -33,6 +34,8 @@ fn keep(folder: &Path) -> ! {
         reserve: 0,
         flush: Duration::from_secs(3_600),
         memory: 128 << 10,
+        keep_counters: Duration::from_secs(86_400),
+        zone: TimeZone::UTC,
         trust: Duration::MAX,
     };
     let now = || Now {
@@ -40,7 +43,7 @@ fn keep(folder: &Path) -> ! {
         is_set: true,
     };
     let history = History::start(settings, now).unwrap();
-    let tap = history.tap().device("d", ["p"], |_| true);
+    let tap = history.tap().device("d", ["p"], |_| Keeps::readings());
     let mut out = std::io::stdout();
     for batch in 0_i64.. {
         let samples = (batch * 100..batch * 100 + 100).map(|number| {

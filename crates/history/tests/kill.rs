@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use fieldgate_history::{History, Now, Range, Reader, Series, Settings};
+use fieldgate_history::{History, Keeps, Now, Range, Reader, Series, Settings};
 use fieldgate_model::{Decimal, Sample, Value};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 const ROUNDS: u32 = 200;
 const POINTS: usize = 20;
@@ -39,6 +40,8 @@ fn keep(folder: &Path) -> ! {
         reserve: 0,
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
+        keep_counters: Duration::from_secs(86_400),
+        zone: TimeZone::UTC,
         trust: Duration::ZERO,
     };
     let history = History::start(settings, move || Now {
@@ -49,7 +52,7 @@ fn keep(folder: &Path) -> ! {
     let names: Vec<String> = (0..POINTS).map(|point| format!("p{point}")).collect();
     let tap = history
         .tap()
-        .device("d", names.iter().map(String::as_str), |_| true);
+        .device("d", names.iter().map(String::as_str), |_| Keeps::readings());
     let mut out = std::io::stdout();
     let first = numbers(&history.reader(), 0)
         .last()

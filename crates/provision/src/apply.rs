@@ -31,6 +31,18 @@ pub(crate) fn apply(root: &Path, change: &Change) -> io::Result<()> {
             let path = root.join(path);
             remove(&path).map_err(|error| about(&path, &error))
         }
+        Change::RemoveConsole { folder } => {
+            let folder = root.join(folder);
+            let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+            let own = entries.filter(|entry| {
+                let name = entry.file_name();
+                name.to_string_lossy().starts_with(crate::CONSOLE_NETWORK)
+            });
+            for path in own.map(|entry| entry.path()) {
+                remove(&path).map_err(|error| about(&path, &error))?;
+            }
+            Ok(())
+        }
         // Of a root that is not the running one, the file has to do.
         Change::HostName(_) if root != Path::new("/") => Ok(()),
         Change::HostName(name) => {

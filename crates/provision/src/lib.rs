@@ -25,6 +25,7 @@ use fieldgate_config::kinds::Kinds;
 use fieldgate_config::users_file::NotSet;
 use fieldgate_config::yaml::BYTES_MAX;
 use fieldgate_config::{self as config, Report};
+pub use plan::CONSOLE_NETWORK;
 pub use report::Line;
 use report::{Became, Story};
 

@@ -13,6 +13,9 @@ const TIME_LINK: &str = "etc/localtime";
 const ETHERNET_FILE: &str = "etc/systemd/network/20-fieldgate-ethernet.network";
 const WIFI_FILE: &str = "etc/systemd/network/20-fieldgate-wifi.network";
 
+/// How the names of files begin that the web console writes for single interfaces. They come first.
+pub const CONSOLE_NETWORK: &str = "15-fieldgate-";
+
 /// One change. Paths are relative to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -28,6 +31,10 @@ pub(crate) enum Change {
     },
     Remove {
         path: &'static str,
+    },
+    /// Of the files that the web console has written for single interfaces.
+    RemoveConsole {
+        folder: &'static str,
     },
     /// The name that the running kernel has.
     HostName(String),
@@ -63,6 +70,8 @@ pub(crate) fn plan(wanted: &Wanted, wpa: Option<&str>) -> Result<Plan, (&'static
         plan.told.push(format!("time zone: {}", zone.0));
     }
     if let Some(ethernet) = &wanted.ethernet {
+        let folder = "etc/systemd/network";
+        plan.changes.push(Change::RemoveConsole { folder });
         plan.network(ETHERNET_FILE, "ether", ethernet);
         plan.told.push(format!("Ethernet: {}", described(ethernet)));
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use fieldgate_history::{DeviceTap, History, Now, Range, Reader, Series, Settings};
+use fieldgate_history::{DeviceTap, History, Keeps, Now, Range, Reader, Series, Settings};
 
 use plant::{KINDS, Plant};
 
@@ -60,6 +60,8 @@ impl Bench {
             reserve: 0,
             flush: Duration::from_secs(3_600),
             memory: 64 << 20,
+            keep_counters: Duration::from_secs(86_400),
+            zone: jiff::tz::TimeZone::UTC,
             trust: Duration::MAX,
         };
         let now = Arc::clone(&clock);
@@ -105,7 +107,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn tap(history: &History, names: &[String]) -> DeviceTap {
     history
         .tap()
-        .device("d", names.iter().map(String::as_str), |_| true)
+        .device("d", names.iter().map(String::as_str), |_| Keeps::readings())
 }
 
 fn names(count: usize) -> Vec<String> {
@@ -234,7 +236,7 @@ fn ask(
     to: i64,
     width: usize,
 ) -> Result<(), Box<dyn Error>> {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), cpu()?);
     let mut cells = 0;
     for number in 0..count {
         cells += reader
@@ -243,8 +245,9 @@ fn ask(
             .len();
     }
     println!(
-        "  {what:28} {:8.1} ms ({cells} columns)",
-        begun.elapsed().as_secs_f64() * 1e3
+        "  {what:28} {:8.1} ms, {:.1} ms of a processor ({cells} columns)",
+        begun.elapsed().as_secs_f64() * 1e3,
+        (cpu()? - before).as_secs_f64() * 1e3
     );
     Ok(())
 }

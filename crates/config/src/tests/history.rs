@@ -51,6 +51,42 @@ fn devices_types_and_points_say_what_is_kept() {
 }
 
 #[test]
+fn types_and_points_say_what_is_a_counter() {
+    let of_type = METER.replace("unit: kWh", "unit: kWh, counter: true");
+    let types = [("em3", of_type.as_str())];
+    for (text, want) in [
+        (
+            "  a: {type: em3, bus: net, unit: 1, history: false}",
+            "a/import",
+        ),
+        (
+            "  \"m{unit}\": {type: em3, bus: net, units: 1-2}",
+            "m1/import m2/import",
+        ),
+        (
+            "  a: {bus: net, unit: 1, points: {x: {input: 1, as: u16, counter: true}, y: {coil: 2, counter: false}}}",
+            "a/x",
+        ),
+    ] {
+        let config = load(&devices(text), &types).unwrap();
+        let all = config.counters.iter();
+        let all = all.flat_map(|(device, points)| {
+            points.iter().map(move |point| format!("{device}/{point}"))
+        });
+        assert_eq!(all.collect::<Vec<_>>().join(" "), want, "{text}");
+    }
+    let old = load(
+        &devices("  a: {bus: net, unit: 1, points: {x: {input: 1, as: u16}}}"),
+        &[],
+    );
+    let new = load(
+        &devices("  a: {bus: net, unit: 1, points: {x: {input: 1, as: u16, counter: true}}}"),
+        &[],
+    );
+    assert!(diff(&old.unwrap(), &new.unwrap()).changed.contains("a"));
+}
+
+#[test]
 fn what_does_not_fit_is_said_at_its_place() {
     for (text, want) in [
         (
@@ -64,6 +100,10 @@ fn what_does_not_fit_is_said_at_its_place() {
         (
             "  a: {bus: net, unit: 1, points: {pump: {coil: 1, history: off}}}",
             "devices.a.points.pump.history: expected true or false, found",
+        ),
+        (
+            "  a: {bus: net, unit: 1, points: {pump: {coil: 1, counter: 1}}}",
+            "devices.a.points.pump.counter: expected true or false, found 1",
         ),
         (
             "  a: {bus: net, unit: 1, points: {pump: {coil: 1, histroy: false}}}",

@@ -77,29 +77,30 @@ fn quality(quality: Quality) -> &'static str {
     }
 }
 
-fn reader(app: &App) -> Result<Reader, Problem> {
+pub(super) fn reader(app: &App) -> Result<Reader, Problem> {
     app.around.history.clone().ok_or_else(|| {
         let text = "no history is kept: the configuration has no `history`";
         Problem::new(StatusCode::NOT_FOUND, "no_history", text)
     })
 }
 
+/// A time that a query may name.
+pub(super) fn moment(query: &Query, key: &str) -> Result<Option<i64>, Problem> {
+    let Some(text) = query.given(key) else {
+        return Ok(None);
+    };
+    let moment: Timestamp = text.parse().map_err(|_| {
+        Problem::bad(format!(
+            "{key}: expected a time such as 2026-11-27T08:00:00Z"
+        ))
+    })?;
+    Ok(Some(moment.as_millisecond()))
+}
+
 /// The range that a query asks for: the hour until now if it says nothing.
 fn range(query: &Query) -> Result<Range, Problem> {
-    let moment = |key: &str| -> Result<Option<i64>, Problem> {
-        let Some(text) = query.given(key) else {
-            return Ok(None);
-        };
-        let expected = || {
-            Problem::bad(format!(
-                "{key}: expected a time such as 2026-11-27T08:00:00Z"
-            ))
-        };
-        let moment: Timestamp = text.parse().map_err(|_| expected())?;
-        Ok(Some(moment.as_millisecond()))
-    };
-    let to = moment("to")?.unwrap_or_else(|| Timestamp::now().as_millisecond());
-    let from = moment("from")?.unwrap_or_else(|| to.saturating_sub(RANGE));
+    let to = moment(query, "to")?.unwrap_or_else(|| Timestamp::now().as_millisecond());
+    let from = moment(query, "from")?.unwrap_or_else(|| to.saturating_sub(RANGE));
     if from >= to {
         return Err(Problem::bad("from: expected a time before that of to"));
     }
@@ -111,7 +112,8 @@ fn shown_time(at: i64) -> String {
 }
 
 /// Says when it is dropped, as it is with the request when the visitor has gone.
-struct Gone(Arc<AtomicBool>);
+#[derive(Default)]
+pub(super) struct Gone(pub(super) Arc<AtomicBool>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
@@ -135,7 +137,7 @@ pub(crate) async fn columns(
         point: names.get("point").to_owned(),
     };
     let _large = app.large().await?;
-    let gone = Gone(Arc::default());
+    let gone = Gone::default();
     let has_gone = Arc::clone(&gone.0);
     let asked = series.clone();
     let since = reader.figures().since;
@@ -147,11 +149,11 @@ pub(crate) async fn columns(
     Ok(Json(shown(series, range, &columns, since)).into_response())
 }
 
-fn failed(text: String) -> Problem {
+pub(super) fn failed(text: String) -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", text)
 }
 
-fn unread(error: Error) -> Problem {
+pub(super) fn unread(error: Error) -> Problem {
     failed(format!("history cannot be read: {error}"))
 }
 
@@ -212,18 +214,24 @@ pub(crate) async fn export(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).after(10)
     })?;
     let (sender, parts) = mpsc::channel(PARTS);
-    let name = format!("attachment; filename=\"{}.csv\"", file_name(&device));
+    let name = device.clone();
     tokio::task::spawn_blocking(move || {
         write(&reader, &device, point.as_deref(), range, &sender);
         drop(permit);
     });
-    let mut response = typed(Body::from_stream(Parts(parts)), "text/csv; charset=utf-8");
+    Ok(attached(&name, Body::from_stream(Parts(parts))))
+}
+
+/// Comma-separated values that a browser keeps as a file.
+pub(super) fn attached(name: &str, body: Body) -> Response {
+    let mut response = typed(body, "text/csv; charset=utf-8");
+    let name = format!("attachment; filename=\"{}.csv\"", file_name(name));
     if let Ok(name) = HeaderValue::from_str(&name) {
         response
             .headers_mut()
             .insert(header::CONTENT_DISPOSITION, name);
     }
-    Ok(response)
+    response
 }
 
 /// What every system takes as the name of a file.

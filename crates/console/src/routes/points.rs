@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
+use fieldgate_history::Series;
 use fieldgate_plant::{Device, Reading};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -137,6 +138,8 @@ struct Whole<'d> {
     may_write: bool,
     /// Whether readings are kept on the card.
     history: bool,
+    /// Whether what it counts is kept by the hour.
+    counter: bool,
     step_seconds: usize,
     trend: ShownTrend,
 }
@@ -169,6 +172,12 @@ pub(crate) async fn one(
             && may_operate(&session)
             && accounts.may_write(session.holder.user(), name, wanted),
         history: app.around.history.is_some(),
+        counter: app.around.history.as_ref().is_some_and(|history| {
+            history.is_counter(&Series {
+                device: name.to_owned(),
+                point: wanted.to_owned(),
+            })
+        }),
         step_seconds: trends.step(),
         trend: trends.point(name, place),
     };

@@ -25,6 +25,7 @@ mod certificates;
 mod files;
 mod history;
 mod mqtt;
+mod network;
 mod reading;
 mod tokens;
 mod tools;
@@ -205,6 +206,7 @@ fn bench_with(people: &[(&str, &str, Role)], by_code: bool, history: Option<Read
         tools: Arc::new(tools::Bag),
         files: Arc::new(files::Shelf::default()),
         certificates: Arc::new(certificates::Drawer::default()),
+        network: Arc::new(network::Plug::default()),
         house: Arc::new(Home),
         history,
     };

@@ -7,6 +7,7 @@ import { Lazy } from "./system.js";
 import { Age, Failed, Quality, Reading, State, usePolled, useTick } from "./ui.js";
 
 const trend = () => import("./trend.js");
+const consumption = () => import("./counters.js");
 
 export function Point({ device, point, query, who }) {
   const path = pathOf(device, point);
@@ -51,7 +52,9 @@ export function Point({ device, point, query, who }) {
     ${data.writable && !data.may_write ? html`<p class="muted">${t(who.role === "view" ? "write.role" : "write.denied")}</p>` : null}
     <section aria-labelledby="h-trend"><h2 id="h-trend">${t(data.history ? "history" : "trend")}</h2>
       <${Lazy} load=${trend} device=${device} point=${point} unit=${data.unit} others=${others} change=${change}
-        kept=${data.history} range=${range} /></section>`;
+        kept=${data.history} range=${range} /></section>
+    ${data.counter ? html`<section aria-labelledby="h-used"><h2 id="h-used">${t("counters")}</h2>
+      <${Lazy} load=${consumption} device=${device} point=${point} unit=${data.unit} /></section>` : null}`;
 }
 
 // What a person chose or typed, as it is sent.

@@ -10,6 +10,7 @@ const parts = {
   mqtt: { role: "admin", load: () => import("./mqtt.js") },
   users: { role: "admin", load: () => import("./users.js") },
   certificates: { role: "admin", load: () => import("./certificates.js") },
+  network: { role: "admin", load: () => import("./network.js") },
   backup: { role: "admin", load: () => import("./backup.js") },
 };
 

@@ -48,6 +48,13 @@ function columns(names, data, now) {
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// Values that no line leads to: a dot shows them.
+function alone(chart, series) {
+  const values = chart.data[series];
+  const has = (index) => values[index] !== null && values[index] !== undefined;
+  return Array.from(values.keys()).filter((index) => has(index) && !has(index - 1) && !has(index + 1));
+}
+
 // One scale for each unit; the first two have an axis.
 function options(names, units, width, height, label) {
   const scales = [...new Set(names.map((name) => units[name] || "1"))];
@@ -66,7 +73,8 @@ function options(names, units, width, height, label) {
     const [scale, colour] = [units[name] || "1", css(colours[index])];
     const edge = { scale, stroke: "transparent", width: 0, points: { show: false } };
     bands.push({ series: [series.length + 1, series.length], fill: `${colour}33` });
-    series.push(edge, edge, { scale, stroke: colour, width: 2, points: { show: false }, label: name });
+    const points = { show: true, size: 6, width: 0, fill: colour, stroke: colour, filter: alone };
+    series.push(edge, edge, { scale, stroke: colour, width: 2, points, label: name });
   });
   return {
     width, height, series, bands,
@@ -74,7 +82,7 @@ function options(names, units, width, height, label) {
     cursor: { drag: { x: true, y: false }, points: { show: false } },
     scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range: (_, least, most) => padded(least, most) }])) },
     axes: [{ ...axis, space: 85, values: (_, marks) => clock(marks) },
-      ...scales.slice(0, 2).map((scale, index) => ({ ...axis, scale, side: index ? 1 : 3, size: 70, grid: index ? { show: false } : axis.grid,
+      ...scales.slice(0, 2).map((scale, index) => ({ ...axis, scale, side: index ? 1 : 3, size: 86, grid: index ? { show: false } : axis.grid,
         label: scale === "1" ? undefined : scale, labelSize: 18, labelFont: axis.font, values: (_, marks) => marks.map((mark) => number(Number(mark.toPrecision(8)))) }))],
     hooks: { ready: [(chart) => chart.root.querySelectorAll("canvas").forEach((canvas) => {
       canvas.setAttribute("role", "img");
@@ -128,10 +136,11 @@ export default function Trend({ device, point, unit, others, change, kept, range
   const names = [own, ...others.filter((name) => name !== own)].slice(0, LINES);
   const list = names.join(",");
   const isPast = kept && range !== HOUR;
-  const ask = isPast ? (background) => load(names, range, background) : (background) => get(`trends?points=${encodeURIComponent(list)}`, background);
-  const { data, problem } = usePolled(ask, isPast ? 60000 : 10000, [list, range, isPast]);
+  const [whole, setWhole] = useState(false);
+  const ask = isPast ? (background) => load(names, range, whole, background) : (background) => get(`trends?points=${encodeURIComponent(list)}`, background);
+  const { data, problem } = usePolled(ask, isPast ? 60000 : 10000, [list, range, isPast, whole]);
   // What was asked for before another range was chosen is not drawn for it.
-  const told = data && Boolean(data.past) === Boolean(isPast) && (!isPast || (data.range === range && data.list === list)) ? data : null;
+  const told = data && Boolean(data.past) === Boolean(isPast) && (!isPast || (data.range === range && data.list === list && data.whole === whole)) ? data : null;
   const table = useMemo(() => told && (isPast ? past(names, told) : columns(names, told, Date.now() / 1000)), [list, told]);
   const [units, setUnits] = useState({ [own]: unit });
   const [at, setAt] = useState(null);
@@ -164,6 +173,8 @@ export default function Trend({ device, point, unit, others, change, kept, range
   const moment = isPast ? time(table[0][last] * 1000) : `−${number(minutes, 1)} min`;
   return html`${choose}<div class="card"><${Failed} problem=${problem} />
     ${isEmpty ? html`<p class="muted">${t("trend.none")}</p>` : html`<${Chart} names=${names} units=${units} table=${table} point=${setAt} label=${t("trend.of", { name: list, range: t(`history.${isPast ? range : HOUR}`) })} />`}
+    ${told && told.isNarrow ? html`<p class="inline"><span class="muted">${t(whole ? "history.whole" : "history.narrow")}</span>
+      <button class="quiet" onClick=${() => setWhole(!whole)}>${t(whole ? "history.show_narrow" : "history.show_whole")}</button></p>` : null}
     <p class="count">${at === null || at === undefined ? t("now") : moment}</p>
     <ul class="plain legend">${names.map((name, index) => html`<li key=${name}><span class=${`key k${index}`} aria-hidden="true"></span>
       <a href=${`#/points/${name.split("/").map(encodeURIComponent).join("/")}`}>${name}</a>

@@ -10,6 +10,10 @@ pub(crate) enum History {
     ///
     /// The gateway goes on meanwhile. Times are in UTC, numbers exact.
     Export(Export),
+    /// Write what counters counted in each day, month or hour, as comma-separated values.
+    ///
+    /// Counters are the points with `counter: true`. Days are those of the board's time zone.
+    Counters(Counters),
     /// Show since when there are readings, and how much room they take.
     Status(Place),
 }
@@ -24,10 +28,38 @@ pub(crate) struct Export {
     /// Only this point. May be given several times. Without it, all.
     #[arg(long, value_name = "NAME")]
     pub(crate) point: Vec<String>,
-    /// From when on: a date such as 2026-11-27, a time such as 2026-11-27T08:00:00Z, or how long ago, such as 24h.
+    /// From when on: a date such as 2026-11-27, a time such as 2026-11-27T08:00:00Z, or how long ago, such as 24h or 31d.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub(crate) from: String,
     /// Until when, likewise. Without it, until now.
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Counters {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only this device. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) device: Option<String>,
+    /// Only this point. May be given several times. Without it, all.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) point: Vec<String>,
+    /// How long each line is: hour, day or month.
+    #[arg(long, value_enum, value_name = "SPAN", default_value = "day")]
+    pub(crate) by: By,
+    /// From when on: a date such as 2026-11-01, a time such as 2026-11-27T08:00:00Z, or how long ago, such as 24h or 31d.
+    #[arg(long, value_name = "TIME", default_value = "31d")]
+    pub(crate) from: String,
+    /// Until when, likewise. Without it, until now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum By {
+    Hour,
+    Day,
+    Month,
 }

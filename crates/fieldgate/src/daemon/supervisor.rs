@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::device::Device;
 use super::publisher::Publisher;
 use super::stats::Stats;
+use crate::history;
 use crate::kinds::KINDS;
 use fieldgate_config::kinds::Running;
 use fieldgate_config::{self as config, Changes, Config};
@@ -242,9 +243,11 @@ impl Supervisor {
             let place = (device.kind, device.bus());
             let history = self.history.as_ref().map(|tap| {
                 let points = started.points.iter().map(|point| point.name.as_str());
-                let choice = wanted.history.as_ref();
                 tap.device(name, points, |point| {
-                    choice.is_none_or(|choice| choice.keeps(name, point))
+                    let mut all = started.points.iter();
+                    let unit = all.find(|known| known.name == point);
+                    let unit = unit.and_then(|known| known.unit.as_deref());
+                    history::keeps(wanted, name, point, unit)
                 })
             });
             let device = Device::start(started, place, &self.plant, publisher, changed, history);

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use fieldgate_model::{Decimal, Quality, Sample, Value};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::reading::Reading;
-use crate::{History, Now, Range, Reader, Series, Settings};
+use crate::{History, Keeps, Now, Range, Reader, Series, Settings};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -22,10 +23,10 @@ const ALL: Range = Range {
     to: i64::MAX / 2,
 };
 
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("history-{}-{number}", std::process::id()));
@@ -35,7 +36,9 @@ impl Folder {
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.filter(|name| name != "journal").collect();
+        let mut names: Vec<String> = names
+            .filter(|name| name != "journal" && name != "counters")
+            .collect();
         names.sort();
         names
     }
@@ -47,7 +50,7 @@ impl Drop for Folder {
     }
 }
 
-fn settings(folder: &Path) -> Settings {
+pub(super) fn settings(folder: &Path) -> Settings {
     Settings {
         folder: folder.to_owned(),
         max: 1 << 30,
@@ -56,16 +59,18 @@ fn settings(folder: &Path) -> Settings {
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
         trust: Duration::ZERO,
+        keep_counters: Duration::from_secs(731 * 86_400),
+        zone: TimeZone::UTC,
     }
 }
 
-struct Plant {
-    history: History,
+pub(super) struct Plant {
+    pub(super) history: History,
     now: Arc<AtomicI64>,
 }
 
 impl Plant {
-    fn new(settings: Settings, now: i64) -> Self {
+    pub(super) fn new(settings: Settings, now: i64) -> Self {
         let now = Arc::new(AtomicI64::new(now));
         let clock = Arc::clone(&now);
         let history = History::start(settings, move || Now {
@@ -83,7 +88,10 @@ impl Plant {
         let tap = self
             .history
             .tap()
-            .device("meter", ["power", "secret"], |point| point != "secret");
+            .device("meter", ["power", "secret"], |point| Keeps {
+                readings: point != "secret",
+                counter: None,
+            });
         let samples = (0..).zip(values).flat_map(|(second, value)| {
             let at = Timestamp::from_millisecond(at + second * 1_000).unwrap();
             let value = Value::Decimal(Decimal::new(value.into(), 1).unwrap());
@@ -95,11 +103,39 @@ impl Plant {
         tap.take(&samples.collect::<Vec<_>>(), true);
     }
 
+    /// Tells what a counter shows, a second apart, from `at` on.
+    pub(super) fn count(&self, at: i64, values: &[&str]) {
+        let samples = (0..).zip(values).map(|(second, value)| {
+            let value = Value::Decimal(value.parse().unwrap());
+            Sample::good(0, value, moment(at + second * 1_000))
+        });
+        self.counter(&samples.collect::<Vec<_>>());
+    }
+
+    /// Tells that the counter's device does not answer.
+    pub(super) fn lose(&self, at: i64) {
+        self.counter(&[Sample::bad(0, moment(at))]);
+    }
+
+    fn counter(&self, samples: &[Sample]) {
+        let keeps = |_: &str| Keeps {
+            readings: true,
+            counter: Some("kWh".to_owned()),
+        };
+        let tap = self.history.tap().device("meter", ["energy"], keeps);
+        tap.take(samples, true);
+        self.history.flush();
+    }
+
     /// Has the keeper look at the clock.
-    fn turn(&self, now: i64) {
+    pub(super) fn turn(&self, now: i64) {
         self.now.store(now, Ordering::Relaxed);
         self.history.close();
     }
+}
+
+fn moment(at: i64) -> Timestamp {
+    Timestamp::from_millisecond(at).unwrap()
 }
 
 fn power() -> Series {
@@ -354,7 +390,10 @@ fn too_much_for_the_memory_is_in_files_early_and_quality_comes_through() {
         "{:?}",
         plant.history.reader().figures()
     );
-    let tap = plant.history.tap().device("meter", ["power"], |_| true);
+    let tap = plant
+        .history
+        .tap()
+        .device("meter", ["power"], |_| Keeps::readings());
     let at = Timestamp::from_millisecond(NOON + HOUR).unwrap();
     tap.take(&[Sample::bad(0, at)], false);
     plant.history.flush();

@@ -1,5 +1,6 @@
 //! What decoders must withstand, for tests and fuzz targets.
 
+use fieldgate_history::counters::rows::{Named, Row, Writer as Rows, walk};
 use fieldgate_history::file::{self, Header, Level, Series, What, Writer};
 use fieldgate_history::{cells, chunk};
 
@@ -70,4 +71,30 @@ fn read_all(bytes: &[u8]) -> Vec<(Series, Vec<u8>)> {
         .iter()
         .filter_map(|entry| file::read(bytes, entry).expect("bytes are there"));
     blocks.collect()
+}
+
+/// Any bytes as a file of counters; and a file with the rows of one, of which the last bytes say how it is spoilt.
+pub(crate) fn counters(data: &[u8]) {
+    let rows = |bytes: &[u8]| {
+        let mut found: Vec<(Named, Row)> = Vec::new();
+        let walked = walk(bytes, |named, row| found.push((named.clone(), row)));
+        (found, walked.damaged)
+    };
+    let (found, _) = rows(data);
+    let head = data.get(..16).unwrap_or_default();
+    let mut bytes = [head, &Rows::new(1).blocks(&found)].concat();
+    let (again, _) = rows(&bytes);
+    if head.len() == 16 {
+        assert!(again == found, "{found:?}");
+    }
+    for change in data.rchunks_exact(3).take(4) {
+        let at = usize::from(change[0]) << 8 | usize::from(change[1]);
+        let at = at % bytes.len().max(1);
+        bytes
+            .get_mut(at)
+            .into_iter()
+            .for_each(|byte| *byte ^= change[2]);
+    }
+    let (spoilt, _) = rows(&bytes);
+    assert!(spoilt.iter().all(|row| found.contains(row)), "{spoilt:?}");
 }

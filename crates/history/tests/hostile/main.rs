@@ -18,6 +18,11 @@ fn what_is_read_from_a_spoilt_file_was_written() {
     replay("file", checks::file);
 }
 
+#[test]
+fn rows_of_a_spoilt_file_were_written() {
+    replay("counters", checks::counters);
+}
+
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut count = 0;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fieldgate_history::{History, Now, Settings as Keeping};
+use fieldgate_history::{History, Keeps, Now, Settings as Keeping};
 use fieldgate_model::{Decimal, Sample, Value};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::*;
 
@@ -34,6 +35,8 @@ fn kept(name: &str) -> Kept {
         reserve: 0,
         flush: Duration::from_secs(60),
         memory: 1 << 20,
+        keep_counters: Duration::from_secs(86_400),
+        zone: TimeZone::UTC,
         trust: Duration::MAX,
     };
     let now = || Now {
@@ -41,7 +44,12 @@ fn kept(name: &str) -> Kept {
         is_set: true,
     };
     let history = History::start(settings, now).unwrap();
-    let tap = history.tap().device("plc", ["level", "other"], |_| true);
+    let tap = history
+        .tap()
+        .device("plc", ["level", "other"], |point| Keeps {
+            readings: true,
+            counter: (point == "level").then(|| "m".to_owned()),
+        });
     let at = |second: i64| Timestamp::from_millisecond(START + second * 1_000).unwrap();
     let level = |tenths: i64| Value::Decimal(Decimal::new(tenths.into(), 1).unwrap());
     let mut samples: Vec<_> = (0..60)
@@ -130,6 +138,54 @@ async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
     }
     let whole = bench.ask("GET", "/api/v1/history.csv", &cookie, None).await;
     assert_eq!(whole.status, 400);
+}
+
+#[tokio::test]
+async fn counters_are_told_by_hours_days_and_months_and_as_a_file() {
+    let kept = kept("counters");
+    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let cookie = bench.login("vera").await;
+    let range = "from=2026-09-21T14:00:00Z&to=2026-09-21T15:00:00Z";
+    let path = format!("/api/v1/history/counters?device=plc&point=level&by=hour&{range}");
+    let answer = bench.ask("GET", &path, &cookie, None).await;
+    let told = answer.json();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!((&told["by"], &told["damaged"]), (&json!("hour"), &json!(0)));
+    let counter = &told["counters"][0];
+    assert_eq!(
+        (&counter["unit"], &counter["spans"][0]["used"]),
+        (&json!("m"), &json!(5.9))
+    );
+    assert_eq!(counter["spans"][0]["value"], 5.9);
+    assert_eq!(
+        (
+            &counter["spans"][0]["hours"],
+            &counter["spans"][0]["hours_of"]
+        ),
+        (&json!(1), &json!(1))
+    );
+    let path = format!("/api/v1/history/counters.csv?by=hour&{range}");
+    let file = bench.ask("GET", &path, &cookie, None).await.text;
+    let mut lines = file.split_terminator("\r\n");
+    assert_eq!(
+        lines.next(),
+        Some("from,to,device,point,unit,used,value,hours,hours_of,resets")
+    );
+    let line = lines.next().unwrap_or_default();
+    assert!(line.ends_with(",plc,level,m,5.9,5.9,1,1,0"), "{line}");
+    assert_eq!(lines.next(), None);
+    for (query, want) in [
+        ("by=week", 400),
+        ("by=hour&from=2020-01-01T00:00:00Z", 400),
+        ("from=2026-09-21T14:13:30Z&to=2026-09-21T14:13:30Z", 400),
+        ("by=month", 200),
+        ("device=none", 200),
+        ("", 200),
+    ] {
+        let path = format!("/api/v1/history/counters?{query}");
+        let answer = bench.ask("GET", &path, &cookie, None).await;
+        assert_eq!(answer.status, want, "{query}: {}", answer.text);
+    }
 }
 
 #[tokio::test]
