@@ -71,6 +71,8 @@ pub(crate) struct Keeper {
     pub(crate) hour: i64,
     /// Whether the head must go to a file.
     pub(crate) is_due: bool,
+    /// The journal has not got all that is in the head: only a file makes that safe.
+    pub(crate) is_owing: bool,
     pub(crate) next_flush: Instant,
     pub(crate) is_ended: bool,
     pub(crate) steady: Steady,
@@ -174,7 +176,7 @@ impl Keeper {
         self.flush();
         self.count();
         let hour = (self.clock)().at.div_euclid(HOUR);
-        self.is_due |= hour != self.hour;
+        self.is_due |= hour != self.hour || self.is_owing;
         if self.is_due {
             self.close(hour);
         }
@@ -203,6 +205,7 @@ impl Keeper {
             Err(error) => {
                 // Whether the frame is there is not known; its readings wait in memory for the file.
                 self.journal = None;
+                self.is_owing = true;
                 self.stuck(&error);
             }
         }
@@ -257,6 +260,7 @@ impl Keeper {
             if state.closing.is_none() && !state.head.is_empty() {
                 let part = state.head.part;
                 state.closing = Some((part, Arc::new(state.head.close())));
+                self.is_owing = false;
             }
             state.closing.clone()
         };
@@ -279,7 +283,8 @@ impl Keeper {
         state.files.push(Arc::new(kept));
         state.closing = None;
         drop(state);
-        (self.hour, self.is_due, self.done) = (hour, false, part);
+        // What came while the card took nothing does not wait for the end of the hour.
+        (self.hour, self.is_due, self.done) = (hour, self.is_owing, part);
         if let Some(log) = &mut self.journal
             && let Err(error) = journal::release(log, part)
         {

@@ -110,6 +110,7 @@ impl History {
             done,
             hour: now.at.div_euclid(HOUR),
             is_due: false,
+            is_owing: false,
             next_flush: Instant::now() + settings.flush,
             is_ended: false,
             steady: Steady::new(Instant::now(), now.at),
