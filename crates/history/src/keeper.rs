@@ -117,7 +117,8 @@ impl Keeper {
         }
     }
 
-    /// What came in while it wrote.
+    /// What came in while it wrote, up to the first that asks for an answer: one who asks again and again must not keep
+    /// it from writing.
     fn catch_up(&mut self) {
         loop {
             match self.messages.try_recv() {
@@ -125,6 +126,7 @@ impl Keeper {
                 Ok(Message::Flush(done) | Message::Close(done)) => {
                     self.flush();
                     let _ = done.send(());
+                    break;
                 }
                 Ok(Message::Stop) => self.is_ended = true,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
