@@ -47,7 +47,10 @@ fn types() -> Vec<(String, TypeConfig)> {
         // What is read rarely is asked as often as all else, so that more can go wrong.
         let points = kind.get_mut("points").unwrap().as_mapping_mut().unwrap();
         for (_, point) in points {
-            point.as_mapping_mut().unwrap().remove("poll");
+            let point = point.as_mapping_mut().unwrap();
+            point.remove("poll");
+            // That is not the bridge's business.
+            point.remove("counter");
         }
         let kind = serde_yaml::from_value(kind.into());
         let kind = kind.unwrap_or_else(|error| panic!("{name}: {error}"));
