@@ -176,10 +176,3 @@ check "the last one grows" grow
 check "to the end of the card" eval 'inside sfdisk -l -o sectors /root/card | tail -n 1 | grep -qx " *456704"'
 check "and its file system with it" inside grep -q 'resize2fs /dev/card2' /run/grown
 check "the first is as it was" eval 'inside sfdisk -d /root/card | grep -q "start= *2048, size= *65536"'
-
-step "removing"
-check "removed, it is gone" inside dpkg -r fieldgate
-check "and the configuration and the state are kept" inside test -e /etc/fieldgate/users.yaml -a -e /var/lib/fieldgate/broker
-check "purged, they are gone" inside dpkg -P fieldgate
-left() { inside ls -d /etc/fieldgate /var/lib/fieldgate /var/log/fieldgate /etc/systemd/system/multi-user.target.wants/fieldgate.service; }
-check "and nothing is left" eval '! left | grep .'
