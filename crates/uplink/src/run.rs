@@ -137,6 +137,8 @@ struct Uplink {
     memory: Memory,
     /// Connections in a row that the remote closed instead of an answer to CONNECT.
     closed: u32,
+    /// The log has it that messages are dropped as there is no room.
+    is_full_told: bool,
     failures: u32,
     up_since: Option<Instant>,
     /// Nothing is taken from the inbox before.
@@ -173,6 +175,7 @@ async fn run(
         dialect: Dialect::first(config.preset),
         memory: Memory::default(),
         closed: 0,
+        is_full_told: false,
         failures: 0,
         up_since: None,
         take_at: now,

@@ -11,13 +11,19 @@ use crate::status::Rejected;
 
 impl Uplink {
     pub(super) fn count_full(&mut self, dropped: u64) {
-        if dropped > 0 && self.status.dropped.full == 0 {
+        self.status.dropped.full += dropped;
+        self.tell_full(dropped > 0);
+    }
+
+    /// Says it once.
+    fn tell_full(&mut self, is_full: bool) {
+        if is_full && !std::mem::replace(&mut self.is_full_told, true) {
+            let name = &self.config.name;
             log::error!(
-                "uplink {}: there is no room for messages that wait; from now on some are dropped",
-                self.config.name
+                "uplink {name}: there is no room for messages that wait; from now on some are dropped, as \
+                 `spool.when_full` says; `fieldgate uplink status {name}` counts them"
             );
         }
-        self.status.dropped.full += dropped;
     }
 
     pub(super) fn reject_now(&mut self, topic: &str, reason: String, payload: &[u8]) {
@@ -48,6 +54,7 @@ impl Uplink {
 
     pub(super) fn publish_status(&mut self) {
         let figures = self.disk.figures();
+        self.tell_full(figures.full > 0);
         let status = &mut self.status;
         let dropped_inbox = self.forwarder.dropped();
         status.spool_messages = figures.records;
