@@ -67,7 +67,9 @@ fn an_outage_beyond_the_size_of_the_spool_is_thinned_also_if_the_gateway_is_kill
     let mut here = Wire::connect(gateway.port, "publisher");
     publish(&mut here, 650..1_050);
     let status = gateway.wait("on the card", |status| status["window"] == 0);
-    gateway.process.wait_line("there is no room for messages that wait");
+    gateway
+        .process
+        .wait_line("there is no room for messages that wait");
     let backlog = &status["backlog"];
     let (waiting, thinned) = (&backlog["messages"], &status["dropped"]["full"]);
     let (waiting, thinned) = (waiting.as_u64().unwrap(), thinned.as_u64().unwrap());
