@@ -65,11 +65,13 @@ struct Topics {
 const END: char = '\0';
 
 impl Left {
-    fn next(&mut self, worker: &Worker) -> Option<Kept> {
+    /// The next one; `Some(None)` for a topic that has none any more.
+    fn next(&mut self, worker: &Worker) -> Option<Option<Kept>> {
         match self {
-            Self::Messages(messages) => messages.next(),
+            Self::Messages(messages) => messages.next().map(Some),
             Self::Topics(topics) => {
-                topics.find_map(|topic| worker.hub.retained().get(topic).cloned())
+                let topic = topics.next()?;
+                Some(worker.hub.retained().get(topic).cloned())
             }
         }
     }
@@ -98,16 +100,10 @@ impl Left {
 }
 
 impl Topics {
-    /// What `found` makes of the next one of which it makes something.
-    fn find_map<T>(&mut self, mut found: impl FnMut(&str) -> Option<T>) -> Option<T> {
-        loop {
-            let left = self.text.get(self.at..)?;
-            let (topic, _) = left.split_once(END)?;
-            self.at += topic.len() + 1;
-            if let Some(found) = found(topic) {
-                return Some(found);
-            }
-        }
+    fn next(&mut self) -> Option<&str> {
+        let (topic, _) = self.text.get(self.at..)?.split_once(END)?;
+        self.at += topic.len() + 1;
+        Some(topic)
     }
 }
 
@@ -284,10 +280,12 @@ impl Client {
     ) -> bool {
         let rights = self.attached.slot.rights();
         let terms = Terms::of(found.grant);
-        while let Some(Kept { message, publisher }) = found.left.next(worker) {
-            let own = found.grant.no_local && **publisher == *self.attached.slot.client_id();
-            if !own && rights.may_read(message.topic()) {
-                session.deliver_retained(&message, &terms, turn);
+        while let Some(now) = found.left.next(worker) {
+            if let Some(Kept { message, publisher }) = now {
+                let own = found.grant.no_local && **publisher == *self.attached.slot.client_id();
+                if !own && rights.may_read(message.topic()) {
+                    session.deliver_retained(&message, &terms, turn);
+                }
             }
             // The others can wait where they are until the client has taken these.
             if slice.is_over() || Session::is_full(turn.out) {
