@@ -90,6 +90,27 @@ pub fn names(payload: &[u8]) -> Option<Result<Vec<String>, ApiError>> {
 }
 
 #[derive(Deserialize)]
+struct Told {
+    state: Option<State>,
+    error: Option<ApiError>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    messages: u64,
+}
+
+/// How many messages a stream holds. `None` if it is no answer.
+pub fn messages(payload: &[u8]) -> Option<Result<u64, ApiError>> {
+    let told: Told = serde_json::from_slice(payload).ok()?;
+    match (told.error, told.state) {
+        (Some(error), _) => Some(Err(error)),
+        (None, Some(state)) => Some(Ok(state.messages)),
+        (None, None) => None,
+    }
+}
+
+#[derive(Deserialize)]
 struct Found {
     message: Option<Stored>,
     error: Option<ApiError>,
@@ -204,6 +225,11 @@ mod tests {
         assert_eq!(names(br#"{"total":0,"streams":null}"#), Some(Ok(vec![])));
         let list = names(br#"{"total":2,"offset":0,"limit":1024,"streams":["A","B"]}"#);
         assert_eq!(list, Some(Ok(vec!["A".to_owned(), "B".to_owned()])));
+        let info = br#"{"config":{"name":"A"},"state":{"messages":3,"last_seq":9}}"#;
+        assert_eq!(messages(info), Some(Ok(3)));
+        let gone = br#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+        assert!(messages(gone).unwrap().unwrap_err().is_absent());
+        assert_eq!(messages(b"{}"), None);
         let message = found(
             br#"{"message":{"subject":"a","seq":9,"hdrs":"TkFUUy8xLjANCg==","data":"eA=="}}"#,
         );
@@ -228,7 +254,7 @@ mod tests {
         #[test]
         fn no_answer_makes_reading_panic(text in ".{0,40}", bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = from_base64(&text);
-            let _ = (ack(&bytes), names(&bytes), found(&bytes));
+            let _ = (ack(&bytes), names(&bytes), messages(&bytes), found(&bytes));
         }
     }
 }

@@ -5,6 +5,9 @@ use super::*;
 const INFO: &str =
     r#"{"server_id":"x","version":"2.10.27","headers":true,"max_payload":200,"nonce":"abc"}"#;
 
+/// What is told of a stream with messages.
+const FILLED: &str = r#"{"state":{"messages":3}}"#;
+
 /// A client that has said CONNECT, and what it wrote since.
 struct Talk {
     client: Client,
@@ -61,7 +64,8 @@ impl Talk {
         talk.hear(&format!("INFO {INFO}\r\n")).unwrap();
         talk.hear("PONG\r\n").unwrap();
         talk.answer("r1", r#"{"streams":["SITE"]}"#).unwrap();
-        let events = talk.answer("r2", r#"{"message":{"seq":4}}"#).unwrap();
+        talk.answer("r2", FILLED).unwrap();
+        let events = talk.answer("r3", r#"{"message":{"seq":4}}"#).unwrap();
         assert!(matches!(events[..], [Event::Connected(_)]), "{events:?}");
         talk.said();
         talk
@@ -121,20 +125,23 @@ fn a_connection_is_up_when_the_stream_was_read_back() {
     let want = "PUB $JS.API.STREAM.NAMES _INBOX.s.r1 20\r\n{\"subject\":\"site.>\"}\r\n";
     assert_eq!(talk.said(), want);
     talk.answer("r1", r#"{"streams":["SITE"]}"#).unwrap();
+    let want = "PUB $JS.API.STREAM.INFO.SITE _INBOX.s.r2 2\r\n{}\r\n";
+    assert_eq!(talk.said(), want);
+    talk.answer("r2", FILLED).unwrap();
     assert!(
         talk.said()
-            .contains("STREAM.MSG.GET.SITE _INBOX.s.r2 25\r\n{\"last_by_subj\":\"site.>\"}")
+            .contains("STREAM.MSG.GET.SITE _INBOX.s.r3 25\r\n{\"last_by_subj\":\"site.>\"}")
     );
-    talk.answer("r2", r#"{"message":{"seq":4}}"#).unwrap();
+    talk.answer("r3", r#"{"message":{"seq":4}}"#).unwrap();
     assert!(
         talk.said()
-            .contains("STREAM.MSG.GET.SITE _INBOX.s.r3 33\r\n")
+            .contains("STREAM.MSG.GET.SITE _INBOX.s.r4 33\r\n")
     );
     assert!(!talk.client.is_up());
     let hdrs = "TkFUUy8xLjANCk5hdHMtTXNnLUlkOiBnOjE6NwoNCg==";
     let events = talk
         .answer(
-            "r3",
+            "r4",
             &format!(r#"{{"message":{{"seq":4,"hdrs":"{hdrs}"}}}}"#),
         )
         .unwrap();
