@@ -199,7 +199,7 @@ impl Link {
             return Poll::Pending; // Links stay attached as long as they exist.
         };
         let Some(delivery) = inbox.pop() else {
-            inbox.waker = Some(cx.waker().clone());
+            inbox.wake(cx.waker(), false);
             return Poll::Pending;
         };
         let waiting = inner.relieve();

@@ -138,6 +138,7 @@ impl UserPropertiesBuf {
     /// [`EncodeError::TooLarge`] when a text exceeds 65,535 bytes; nothing is appended then.
     pub fn push(&mut self, name: &str, value: &str) -> Result<(), EncodeError> {
         let before = self.encoded.len();
+        self.encoded.reserve(5 + name.len() + value.len());
         self.encoded.push(id::USER_PROPERTY);
         let pushed = put_field(&mut self.encoded, name.as_bytes())
             .and_then(|()| put_field(&mut self.encoded, value.as_bytes()));

@@ -468,6 +468,11 @@ impl Lanes {
             .trim(2 * self.settings.window_bytes, &mut self.slots)
     }
 
+    /// Whether nothing more can be sent before something is acknowledged.
+    pub fn needs_answer(&self) -> bool {
+        self.slots.is_full() || self.suspect.is_some()
+    }
+
     /// Whether the oldest message under way is unacknowledged for too long. Less is sent from then on.
     pub fn is_stuck(&mut self, now: Instant) -> bool {
         let since = self.slots.oldest_time();

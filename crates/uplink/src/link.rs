@@ -45,6 +45,8 @@ pub(crate) struct Open {
     /// Bytes of `out` that are written.
     written: usize,
     is_flushed: bool,
+    /// Nothing is read before.
+    read_at: Instant,
     /// The largest packet that the remote takes, in bytes.
     pub(crate) packet: usize,
     pub(crate) retain: bool,
@@ -93,8 +95,8 @@ pub(crate) enum Event {
     Due,
     /// The attempt is.
     Opened(Result<Opened, net::Error>),
-    /// Bytes came.
-    Read,
+    /// Bytes came. There are more if it is false.
+    Read(bool),
     /// Bytes went.
     Wrote,
     /// The connection is gone.
@@ -164,12 +166,21 @@ impl Open {
             out,
             written: 0,
             is_flushed: true,
+            read_at: now,
             packet: 0,
             retain: false,
         })
     }
 
     async fn event(&mut self) -> Event {
+        let room = self.input.capacity() - self.input.len();
+        let read_at = self.read_at;
+        let read = async {
+            if read_at > Instant::now() {
+                tokio::time::sleep_until(read_at.into()).await;
+            }
+            self.read.read_buf(&mut self.input).await
+        };
         let rest = self.out.get(self.written..).unwrap_or_default();
         let has_work = !rest.is_empty() || !self.is_flushed;
         let write = async {
@@ -179,9 +190,9 @@ impl Open {
             }
         };
         tokio::select! {
-            read = self.read.read_buf(&mut self.input) => match read {
+            read = read => match read {
                 Ok(0) => Event::Ended(CLOSED.to_owned()),
-                Ok(_) => Event::Read,
+                Ok(len) => Event::Read(len < room),
                 Err(error) => Event::Ended(error.to_string()),
             },
             wrote = write, if has_work => match wrote {
@@ -197,6 +208,11 @@ impl Open {
                 Err(error) => Event::Ended(error.to_string()),
             },
         }
+    }
+
+    /// Nothing is read before this time, so that many answers are read in one piece.
+    pub(crate) fn read_at(&mut self, at: Instant) {
+        self.read_at = at;
     }
 
     /// Whether another message may be appended.

@@ -85,7 +85,7 @@ impl Template {
     /// The topic that is made of `topic`; `None` if it has fewer levels than are left out, or the
     /// result is none.
     pub fn apply(&self, topic: &str) -> Option<String> {
-        let mut made = String::new();
+        let mut made = String::with_capacity(topic.len() + 64);
         for part in &self.parts {
             match part {
                 Part::Text(text) => made.push_str(text),

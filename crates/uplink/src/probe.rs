@@ -95,12 +95,12 @@ async fn talk(mut link: Link, topic: &str) -> Result<Talked, Trouble> {
     let mut has_greeting = link.open().is_some_and(|open| !open.input.is_empty());
     loop {
         let event = match std::mem::take(&mut has_greeting) {
-            true => Event::Read,
+            true => Event::Read(false),
             false => link.event().await,
         };
         match event {
             Event::Ended(error) => return Err(Trouble::Other(error)),
-            Event::Read => {}
+            Event::Read(_) => {}
             _ => continue,
         }
         let Some(open) = link.open() else { continue };

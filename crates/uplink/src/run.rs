@@ -1,6 +1,7 @@
 //! The task of an uplink: messages in, messages out, and nothing lost between.
 
 mod down;
+mod gather;
 mod promised;
 mod taken;
 mod told;
@@ -15,6 +16,8 @@ use fieldgate_broker::{Delivery, Forwarder, Vouched};
 use fieldgate_mqtt::QoS;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use gather::Gather;
 
 use crate::config::{Config, Durable};
 use crate::disk::{Disk, Outcome};
@@ -32,9 +35,6 @@ use crate::status::{Rejected, RejectedList, Status};
 pub const INBOX: usize = 8 << 20;
 /// Messages that are taken from the inbox in one go.
 const AT_ONCE: usize = 256;
-/// Messages that come within this time go up together: one of them wakes this task, one write takes them, and their
-/// acknowledgements come in one piece.
-const TOGETHER: Duration = Duration::from_millis(10);
 /// How often is looked at what is due by time.
 const TICK: Duration = Duration::from_millis(200);
 /// How long the last words may take.
@@ -141,8 +141,7 @@ struct Uplink {
     is_full_told: bool,
     failures: u32,
     up_since: Option<Instant>,
-    /// Nothing is taken from the inbox before.
-    take_at: Instant,
+    gather: Gather,
     /// More messages can be sent at this time.
     wake: Option<Instant>,
     chance: RandomState,
@@ -178,7 +177,7 @@ async fn run(
         is_full_told: false,
         failures: 0,
         up_since: None,
-        take_at: now,
+        gather: Gather::new(now),
         wake: None,
         chance,
         status: Status {
@@ -218,19 +217,22 @@ impl Uplink {
                 .chain(self.promised_until())
                 .min();
             let release = held.unwrap_or(wake);
-            let may_take = self.take_at <= Instant::now();
+            let take_at = self.gather.take_at;
+            let may_take = take_at <= Instant::now();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
                 () = self.forwarder.recv(AT_ONCE, &mut taken), if may_take => {
                     if taken.len() < AT_ONCE {
-                        self.take_at = Instant::now() + TOGETHER;
+                        let publishers = taken.iter().filter_map(Delivery::publisher);
+                        self.gather.took(publishers, Instant::now());
                     }
                     for mut delivery in taken.drain(..) {
                         self.take(&mut delivery);
                     }
                 }
-                () = tokio::time::sleep_until(self.take_at.into()), if !may_take => {}
+                () = tokio::time::sleep_until(take_at.into()), if !may_take => {}
+                () = self.forwarder.filling(), if !may_take => self.gather.take_at = Instant::now(),
                 outcome = self.disk.done() => self.on_disk(outcome),
                 event = self.link.event() => self.on_link(event).await,
                 _ = tick.tick() => self.tick(),
@@ -240,6 +242,11 @@ impl Uplink {
             self.settle();
             self.use_disk();
             self.fill();
+            if self.lanes.needs_answer()
+                && let Some(open) = self.link.open()
+            {
+                open.read_at(Instant::now());
+            }
         }
     }
 
@@ -293,11 +300,11 @@ impl Uplink {
             Event::Due => self.link = self.attempt(),
             Event::Opened(Ok(opened)) => match self.greet(opened).await {
                 // Some of it may have come already.
-                Ok(()) => self.read(),
+                Ok(()) => self.read(false),
                 Err(error) => self.fail(error, false),
             },
             Event::Opened(Err(error)) => self.fail(error.to_string(), false),
-            Event::Read => self.read(),
+            Event::Read(is_all) => self.read(is_all),
             Event::Wrote => {}
             Event::Ended(error) => self.fail(error, true),
         }

@@ -276,7 +276,7 @@ fn hand_over(
         Sink::Link(inbox) => {
             let is_promised = terms.qos.min(message.publish.qos) > QoS::AtMostOnce;
             let vouched = (sender.waits && is_promised && slot.vouches())
-                .then(|| Vouched::new(post.vouched.get_or_insert_default()));
+                .then(|| Vouched::new(post.vouched.get_or_insert_default(), sender.session));
             inbox.push(message, vouched, false, now, tally);
         }
         Sink::Away if inner.dead => {}
@@ -331,7 +331,7 @@ fn finish(
     let waker = match &mut inner.sink {
         Sink::Wire(wire) if wire.out.is_empty() => None,
         Sink::Wire(wire) => wire.waker.take(),
-        Sink::Link(inbox) => inbox.waker.take(),
+        Sink::Link(inbox) => inbox.woken(),
         Sink::Away => None,
     };
     let pressure = inner.pressure(now);

@@ -10,18 +10,24 @@ use fieldgate_broker_core::ticket::Part;
 
 /// The client that published a message waits for its acknowledgement until this is dropped.
 #[derive(Debug)]
-pub struct Vouched(Arc<Part>);
+pub struct Vouched {
+    part: Arc<Part>,
+    publisher: u64,
+}
 
 impl Vouched {
-    pub(crate) fn new(part: &Arc<Part>) -> Self {
+    pub(crate) fn new(part: &Arc<Part>, publisher: u64) -> Self {
         part.add();
-        Self(Arc::clone(part))
+        Self {
+            part: Arc::clone(part),
+            publisher,
+        }
     }
 }
 
 impl Drop for Vouched {
     fn drop(&mut self) {
-        if let Some(waker) = self.0.remove() {
+        if let Some(waker) = self.part.remove() {
             waker.wake();
         }
     }
@@ -56,6 +62,12 @@ impl Delivery {
         self.vouched.take()
     }
 
+    /// The number of its client's session if that waits until the message is safe: two messages of one client have the
+    /// same.
+    pub fn publisher(&self) -> Option<u64> {
+        self.vouched.as_ref().map(|vouched| vouched.publisher)
+    }
+
     /// Whether it was kept from before the subscription, not published just now.
     pub fn is_retained(&self) -> bool {
         self.retained
@@ -66,7 +78,9 @@ impl Delivery {
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     queue: VecDeque<Delivery>,
-    pub(crate) waker: Option<Waker>,
+    waker: Option<Waker>,
+    /// The waker is for when it fills.
+    is_patient: bool,
     /// For those that are bounded in bytes and not in messages.
     room: Option<Room>,
 }
@@ -90,6 +104,26 @@ impl Inbox {
             }),
             ..Self::default()
         }
+    }
+
+    /// Wakes `waker` at the next message, or, for one who is patient, when it fills.
+    pub(crate) fn wake(&mut self, waker: &Waker, is_patient: bool) {
+        self.waker = Some(waker.clone());
+        self.is_patient = is_patient;
+    }
+
+    /// Whom to wake after a message.
+    pub(crate) fn woken(&mut self) -> Option<Waker> {
+        match self.is_patient && !self.is_filling() {
+            true => None,
+            false => self.waker.take(),
+        }
+    }
+
+    /// A quarter of it is in use.
+    pub(crate) fn is_filling(&self) -> bool {
+        let (held, most) = self.level();
+        held * 4 > most
     }
 
     fn is_full(&self) -> bool {
@@ -181,6 +215,10 @@ mod tests {
         for sent in 1..=25 {
             inbox.push(&Routed::kept(&message), None, false, now, &mut tally);
             assert_eq!(inbox.is_congested(), sent > 5, "{sent}");
+            for (is_patient, is_woken) in [(false, true), (true, sent > 2)] {
+                inbox.wake(Waker::noop(), is_patient);
+                assert_eq!(inbox.woken().is_some(), is_woken, "{sent} {is_patient}");
+            }
         }
         assert_eq!(
             (inbox.queue.len(), inbox.dropped(), tally.dropped),

@@ -136,6 +136,21 @@ impl Forwarder {
         poll_fn(|cx| self.poll_recv(most, into, cx)).await;
     }
 
+    /// Waits until so much waits that it has to be taken soon. Messages that come before wake nothing.
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn filling(&self) {
+        poll_fn(|cx| match &mut self.link.shared.slot.lock().sink {
+            Sink::Link(inbox) if inbox.is_filling() => Poll::Ready(()),
+            Sink::Link(inbox) => {
+                inbox.wake(cx.waker(), true);
+                Poll::Pending
+            }
+            Sink::Wire(_) | Sink::Away => Poll::Pending, // Links stay attached as long as they exist.
+        })
+        .await;
+    }
+
     fn poll_recv(&self, most: usize, into: &mut Vec<Delivery>, cx: &Context<'_>) -> Poll<()> {
         let shared = &self.link.shared;
         let mut inner = shared.slot.lock();
@@ -143,7 +158,7 @@ impl Forwarder {
             return Poll::Pending; // Links stay attached as long as they exist.
         };
         if inbox.is_empty() {
-            inbox.waker = Some(cx.waker().clone());
+            inbox.wake(cx.waker(), false);
             return Poll::Pending;
         }
         let before = into.len();

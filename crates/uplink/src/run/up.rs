@@ -153,8 +153,8 @@ impl Uplink {
         true
     }
 
-    /// Takes what has come.
-    pub(super) fn read(&mut self) {
+    /// Takes what has come, and, if that was all, lets more come until it is read.
+    pub(super) fn read(&mut self, is_all: bool) {
         let now = Instant::now();
         let mut at = 0;
         loop {
@@ -185,6 +185,9 @@ impl Uplink {
         }
         if let Some(open) = self.link.open() {
             open.input.drain(..at);
+            if is_all && open.client.is_up() {
+                open.read_at(now + self.gather.time());
+            }
         }
     }
 
