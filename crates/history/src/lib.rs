@@ -15,12 +15,16 @@ mod column;
 mod consumption;
 pub mod counters;
 pub mod csv;
+pub mod export;
 pub mod file;
 mod folder;
 mod head;
 mod journal;
+mod jsonl;
 mod keeper;
 mod layout;
+mod line;
+mod parquet;
 mod query;
 mod reading;
 mod room;
@@ -139,6 +143,7 @@ impl History {
     pub fn reader(&self) -> Reader {
         Reader {
             shared: Arc::clone(&self.shared),
+            is_foreign: false,
         }
     }
 

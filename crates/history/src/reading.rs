@@ -92,6 +92,15 @@ impl Number {
         }
     }
 
+    /// False for NaN and the infinities only.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::Bool(_) | Self::Decimal { .. } | Self::Wide(_) => true,
+            Self::F32(number) => number.is_finite(),
+            Self::F64(number) => number.is_finite(),
+        }
+    }
+
     /// The nearest double, for drawing; a switch is 0 or 1.
     pub fn to_f64(&self) -> f64 {
         match self {
@@ -136,6 +145,23 @@ impl Reading {
             quality: sample.quality,
             is_clock_set,
         })
+    }
+
+    /// A word for how far it can be trusted.
+    pub fn quality_name(&self) -> &'static str {
+        match self.quality {
+            Quality::Good => "good",
+            Quality::Stale => "stale",
+            Quality::Bad => "bad",
+        }
+    }
+
+    /// A word for whether its time can be trusted.
+    pub(crate) fn clock_name(&self) -> &'static str {
+        match self.is_clock_set {
+            true => "set",
+            false => "unsynchronised",
+        }
     }
 
     /// All but time and number, in four bits.

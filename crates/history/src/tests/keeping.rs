@@ -202,7 +202,7 @@ fn readings_go_from_memory_to_journal_to_hour_to_day_and_stay_the_same() {
         want
     );
     let series = Reader::of_folder(&folder.0).unwrap().series(ALL).unwrap();
-    assert_eq!(series, [power()]);
+    assert_eq!(series, [power()].into());
 }
 
 #[test]
