@@ -39,14 +39,16 @@ pub(crate) fn append(out: &mut String, row: &Row<'_>) {
     let _ = writeln!(out, "quality={} {at}", rank(reading.quality));
 }
 
-/// What would end a tag gets a backslash.
+/// What would end a tag gets a backslash. For a backslash there is nothing that all databases take: it becomes a slash,
+/// which no name has.
 fn tag(out: &mut String, name: &str, text: &str) {
     out.push(',');
     out.push_str(name);
     out.push('=');
     for c in text.chars() {
         match c {
-            ',' | '=' | ' ' | '\\' => out.extend(['\\', c]),
+            ',' | '=' | ' ' => out.extend(['\\', c]),
+            '\\' => out.push('/'),
             // It would end the line. Names have none.
             '\n' | '\r' => out.push_str("\\ "),
             _ => out.push(c),
@@ -111,7 +113,7 @@ mod tests {
                 "m³/h x",
                 None,
                 (Quality::Bad, false),
-                "a\\ b\\,c\\=d\\\\,point=p,unit=m³/h\\ x,clock=unsynchronised quality=2",
+                "a\\ b\\,c\\=d/,point=p,unit=m³/h\\ x,clock=unsynchronised quality=2",
             ),
         ] {
             let series = &Series {
