@@ -62,7 +62,7 @@ function Setting({ one, tell }) {
   const field = (name, hint) => html`<label class="field">${t(`network.${name}`)}<input value=${texts[name]} placeholder=${hint} maxlength="200" autocomplete="off"
     spellcheck=${false} onInput=${(event) => setTexts({ ...texts, [name]: event.target.value })} /></label>`;
   return html`<form onSubmit=${send}>
-    <p><label class="check"><input type="checkbox" checked=${dhcp} onChange=${(event) => setDhcp(event.target.checked)} /> ${t("network.dhcp")}</label></p>
+    <label class="check"><input type="checkbox" checked=${dhcp} onChange=${(event) => setDhcp(event.target.checked)} /> ${t("network.dhcp")}</label>
     ${dhcp ? null : html`<div class="fields">${field("address", "192.168.1.5/24")}${field("gateway", "192.168.1.1")}${field("dns", "192.168.1.1, 9.9.9.9")}</div>`}
     <${Failed} problem=${problem && { message: problem.code === "refused" ? problem.detail : problem.message }} />
     <p class="buttons"><button class="main" disabled=${isBusy}>${t("network.try")}</button></p></form>`;
@@ -84,9 +84,11 @@ export default function Network() {
   const id = data.change ? data.change.id : null;
   const isAsked = asked && asked.before === id;
   const known = isAsked ? { id: null, wanted: asked.wanted, state: "trying" } : data.change;
-  const seconds = Math.max(0, Math.ceil(((isAsked ? asked.until : until) - Date.now()) / 1000));
+  const left = (isAsked ? asked.until : until) - Date.now();
+  const seconds = Math.max(0, Math.ceil(left / 1000));
   const change = known && { ...known, seconds };
-  const isTrying = change && change.state === "trying" && (seconds > 0 || problem);
+  // At the end it takes a while until the page hears of it, or that the gateway is not there.
+  const isTrying = change && change.state === "trying" && (left > -10000 || problem);
   const tell = (wanted) => {
     setAsked({ wanted, before: id, until: Date.now() + SECONDS * 1000 });
     again();
