@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::counters::used::Used;
-use crate::export::Row;
+use crate::reading::Row;
 
 /// The first line.
 pub(crate) const HEADER: &str = "time,device,point,value,quality,clock,unit\r\n";

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use crate::file::Series;
 use crate::parquet::{self, Parquet};
 use crate::query::{self, ATTEMPTS, Range, Reader};
-use crate::reading::Reading;
+use crate::reading::{Reading, Row};
 use crate::{csv, jsonl, line};
 
 /// What a file is.
@@ -52,14 +52,6 @@ pub enum Error {
     /// It would be larger than such a file may be.
     #[error("there are more than {0} readings; ask for a shorter range, or for fewer points")]
     TooMany(u64),
-}
-
-/// A reading, and of what it is.
-pub(crate) struct Row<'r> {
-    pub(crate) series: &'r Series,
-    /// Empty for none.
-    pub(crate) unit: &'r str,
-    pub(crate) reading: &'r Reading,
 }
 
 /// A file that is being written.

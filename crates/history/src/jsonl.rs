@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use crate::export::Row;
-use crate::reading::{Number, Reading};
+use crate::reading::{Number, Reading, Row};
 
 /// Appends the line of a reading. Its number has all digits; one that JSON has no number for is a text.
 pub(crate) fn append(out: &mut String, row: &Row<'_>) {

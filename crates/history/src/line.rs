@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 
 use fieldgate_model::Quality;
 
-use crate::export::Row;
-use crate::reading::{Number, rank};
+use crate::reading::{Number, Row, rank};
 
 /// Appends the line of a reading: `value` if it is a good number, and always `quality`, so that a gap can be seen.
 pub(crate) fn append(out: &mut String, row: &Row<'_>) {

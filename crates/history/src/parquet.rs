@@ -15,8 +15,7 @@ mod thrift;
 
 use std::io::{self, Write};
 
-use crate::export::Row;
-use crate::reading::Number;
+use crate::reading::{Number, Row};
 use column::{Column, Kind};
 use thrift::{STRUCT, Thrift};
 

@@ -2,6 +2,8 @@
 
 use fieldgate_model::{Decimal, Quality, Sample, Value};
 
+use crate::layout::Series;
+
 /// Digits behind the point that a decimal number has at most.
 const DIGITS_MAX: u8 = 36;
 
@@ -127,6 +129,14 @@ pub struct Reading {
     pub quality: Quality,
     /// Whether the clock of the machine was set by then.
     pub is_clock_set: bool,
+}
+
+/// A reading, and of what it is.
+pub(crate) struct Row<'r> {
+    pub(crate) series: &'r Series,
+    /// Empty for none.
+    pub(crate) unit: &'r str,
+    pub(crate) reading: &'r Reading,
 }
 
 const NO_NUMBER: u8 = 4;

@@ -269,9 +269,14 @@ pub(super) async fn export(
         };
         let out = BufWriter::with_capacity(PART, Sending(&sender));
         let written = reader.export((&chosen, range), &unit, kind.format, out);
-        // One who has gone needs nothing. All others see that the body ends too early.
         if let Err(error) = written {
-            let _ = sender.blocking_send(Err(io::Error::other(error)));
+            // One who has gone is told nothing. All others see that the body ends too early.
+            if sender
+                .blocking_send(Err(io::Error::other(error.to_string())))
+                .is_ok()
+            {
+                log::warn!("the console: an export ends too early: {error}");
+            }
         }
         drop(permit);
     });

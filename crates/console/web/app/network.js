@@ -62,7 +62,7 @@ function Setting({ one, tell }) {
   const field = (name, hint) => html`<label class="field">${t(`network.${name}`)}<input value=${texts[name]} placeholder=${hint} maxlength="200" autocomplete="off"
     spellcheck=${false} onInput=${(event) => setTexts({ ...texts, [name]: event.target.value })} /></label>`;
   return html`<form onSubmit=${send}>
-    <label class="check"><input type="checkbox" checked=${dhcp} onChange=${(event) => setDhcp(event.target.checked)} /> ${t("network.dhcp")}</label>
+    <p><label class="check"><input type="checkbox" checked=${dhcp} onChange=${(event) => setDhcp(event.target.checked)} /> ${t("network.dhcp")}</label></p>
     ${dhcp ? null : html`<div class="fields">${field("address", "192.168.1.5/24")}${field("gateway", "192.168.1.1")}${field("dns", "192.168.1.1, 9.9.9.9")}</div>`}
     <${Failed} problem=${problem && { message: problem.code === "refused" ? problem.detail : problem.message }} />
     <p class="buttons"><button class="main" disabled=${isBusy}>${t("network.try")}</button></p></form>`;

@@ -168,7 +168,7 @@ export default function Trend({ device, point, unit, others, change, kept, range
   const choose = kept ? html`<p class="inline" role="group" aria-label=${t("history.range")}>${ranges.map(([name]) => html`<button key=${name}
       class=${name === range ? "main" : "quiet"} aria-pressed=${name === range} onClick=${() => change(others, name)}>${t(`history.${name}`)}</button>`)}
     </p>
-    <p class="inline"><span class="muted">${t("history.download")}</span>${files.map((kind) => html`<a key=${kind} download
+    <p class="links files"><span class="muted">${t("history.download")}</span>${files.map((kind) => html`<a key=${kind} download
       href=${`/api/v1/history.${kind}?device=${encodeURIComponent(device)}&point=${encodeURIComponent(point)}&from=${since(range)}`}>${t(`history.as_${kind}`)}</a>`)}</p>` : null;
   if (!table) return html`${choose}<${Failed} problem=${problem} />`;
   const last = at === null || at === undefined ? table[0].length - 1 : at;
