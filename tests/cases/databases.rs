@@ -17,7 +17,7 @@ use crate::harness::{
 };
 
 /// The block of a document that has this language and contains this text.
-fn block(document: &str, language: &str, has: &str) -> String {
+pub fn block(document: &str, language: &str, has: &str) -> String {
     let text = fs::read_to_string(repository().join("config").join(document)).expect(document);
     let begin = format!("```{language}\n");
     let blocks = text.split(&begin).skip(1);

@@ -77,14 +77,14 @@ fn until(http: &Http, point: &str, count: u64) -> Value {
     }
 }
 
-fn export(state: &Path, more: &[&str]) -> Vec<Vec<String>> {
-    let mut command = Command::new(fieldgate());
-    command
-        .args(["history", "export", "--device", "meter", "--from", "1h"])
+/// Runs `fieldgate history export` or `counters` and returns its lines.
+fn lines(command: &str, header: &str, state: &Path, more: &[&str]) -> Vec<Vec<String>> {
+    let output = Command::new(fieldgate())
+        .args(["history", command, "--device", "meter", "--state"])
+        .arg(state)
         .args(more)
-        .arg("--state")
-        .arg(state);
-    let output = command.output().expect("it runs");
+        .output()
+        .expect("it runs");
     assert!(
         output.status.success(),
         "{}",
@@ -92,10 +92,20 @@ fn export(state: &Path, more: &[&str]) -> Vec<Vec<String>> {
     );
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let mut lines = text.split_terminator("\r\n");
-    assert_eq!(lines.next(), Some("time,device,point,value,quality,clock"));
+    assert_eq!(lines.next(), Some(header));
     lines
         .map(|line| line.split(',').map(str::to_owned).collect())
         .collect()
+}
+
+fn export(state: &Path, more: &[&str]) -> Vec<Vec<String>> {
+    let header = "time,device,point,value,quality,clock,unit";
+    lines("export", header, state, more)
+}
+
+fn counters(state: &Path, more: &[&str]) -> Vec<Vec<String>> {
+    let header = "from,to,device,point,unit,used,value,hours,hours_of,resets";
+    lines("counters", header, state, more)
 }
 
 #[test]
@@ -149,25 +159,6 @@ fn what_is_published_is_kept_and_survives_kill_9() {
         "{figures}"
     );
     drop(gateway);
-}
-
-/// Runs `fieldgate history counters` and returns its lines.
-fn counters(state: &Path, more: &[&str]) -> Vec<Vec<String>> {
-    let mut command = Command::new(fieldgate());
-    command.args(["history", "counters", "--device", "meter", "--state"]);
-    let output = command.arg(state).args(more).output().expect("it runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let mut lines = text.split_terminator("\r\n");
-    let header = "from,to,device,point,unit,used,value,hours,hours_of,resets";
-    assert_eq!(lines.next(), Some(header));
-    lines
-        .map(|line| line.split(',').map(str::to_owned).collect())
-        .collect()
 }
 
 const HOUR: i64 = 3_600_000;

@@ -79,6 +79,17 @@ def courses(page):
             break
         page.wait_for_timeout(500)
     assert columns > width / 3, f"the last hour begins anew: {columns} of {width} columns"
+    for name, suffix, begin in (
+        ("CSV", "csv", b"time,device,point,value,quality,clock,unit\r\n"),
+        ("JSON lines", "jsonl", b'{"time":"'),
+        ("Parquet", "parquet", b"PAR1"),
+        ("InfluxDB lines", "line", b"fieldgate,device=meter,point=voltage,unit=V value="),
+    ):
+        with page.expect_download() as told:
+            page.get_by_role("link", name=name, exact=True).click()
+        assert told.value.suggested_filename == f"meter.{suffix}", told.value.suggested_filename
+        data = open(told.value.path(), "rb").read()
+        assert data.startswith(begin) and len(data) > 1000, (name, data[:100])
     page.get_by_role("button", name="7 days").click()
     page.get_by_role("button", name="Show the whole range").wait_for()
     page.wait_for_timeout(500)
@@ -107,6 +118,10 @@ def every_size(browser, state):
             page.evaluate("document.querySelector(\"#h-used\").scrollIntoView()")
             page.wait_for_timeout(700)
             look(page, f"consumption-{size}-{language}")
+            page.goto(BASE + "/#/points/meter/voltage")
+            page.wait_for_selector(".u-over")
+            page.evaluate("document.querySelector(\"#h-trend\").scrollIntoView()")
+            look(page, f"downloads-{size}-{language}")
             context.close()
 
 

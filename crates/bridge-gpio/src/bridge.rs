@@ -15,6 +15,11 @@ impl Device for GpioConfig {
         self.points.iter().map(|(name, _)| name.as_str()).collect()
     }
 
+    fn unit(&self, point: &str) -> Option<&str> {
+        let (_, point) = self.points.iter().find(|(name, _)| name == point)?;
+        point.unit.as_deref()
+    }
+
     fn lines(&self) -> Vec<String> {
         show::listed(self)
     }

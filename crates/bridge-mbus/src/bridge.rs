@@ -47,6 +47,11 @@ impl Device for MbusConfig {
     fn rate(&self, _point: &str) -> Option<f64> {
         Some(1.0 / self.poll.as_secs_f64())
     }
+
+    fn unit(&self, point: &str) -> Option<&str> {
+        let (_, point) = self.points.iter().find(|(name, _)| name == point)?;
+        point.unit.as_deref()
+    }
 }
 
 impl From<MbusSnapshot> for Figures {

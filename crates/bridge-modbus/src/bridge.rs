@@ -59,6 +59,11 @@ impl Device for DeviceConfig {
             Some(Poll::Once) | None => 0.0,
         })
     }
+
+    fn unit(&self, point: &str) -> Option<&str> {
+        let (_, point) = self.points.iter().find(|(name, _)| name == point)?;
+        point.unit.as_deref()
+    }
 }
 
 impl From<&Counts> for Figures {

@@ -36,6 +36,11 @@ impl Device for Instrument {
     fn requests(&self) -> usize {
         self.config.requests.len()
     }
+
+    fn unit(&self, point: &str) -> Option<&str> {
+        let (_, point) = self.config.points.iter().find(|(name, _)| name == point)?;
+        point.unit.as_deref()
+    }
 }
 
 impl Bridge for Instruments {

@@ -346,6 +346,9 @@ pub trait Device: Any + Debug + Send + Sync {
         None
     }
 
+    /// The unit of a point's values; `None` if it has none, or its device decides.
+    fn unit(&self, point: &str) -> Option<&str>;
+
     /// What it takes of the machine, such as GPIO lines, each in one line for a person.
     fn lines(&self) -> Vec<String> {
         Vec::new()

@@ -118,7 +118,10 @@ fn all(app: Arc<App>) -> Routes {
     r.add(get.clone(), "/api/v1/trends", VIEW, points::trends);
     let past = "/api/v1/history/{device}/{point}";
     r.add(get.clone(), past, VIEW, history::columns);
-    r.add(get.clone(), "/api/v1/history.csv", VIEW, history::export);
+    for (path, kind) in history::EXPORTS {
+        let export = move |app, request| history::export(kind, app, request);
+        r.add(get.clone(), path, VIEW, export);
+    }
     let path = "/api/v1/history/counters";
     r.add(get.clone(), path, VIEW, counters::list);
     let path = "/api/v1/history/counters.csv";

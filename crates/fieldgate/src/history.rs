@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use fieldgate_bridge::Period;
 use fieldgate_bridge::show::counted;
-use fieldgate_config::Config;
+use fieldgate_config::{self as config, Config};
 use fieldgate_history::counters::used::{By, SPANS_MAX};
+use fieldgate_history::export::{self, Chosen, Format};
 use fieldgate_history::{History, Keeps, Now, Question, Range, Reader, Series, Settings, csv};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::args;
 use crate::backup;
 use crate::clock::Clock;
+use crate::kinds::KINDS;
 use crate::output::{print, print_to};
 use crate::rates::{Rates, readings};
 use crate::stop::Stop;
@@ -169,37 +170,49 @@ fn status(place: &args::Place) -> Result<(), Stop> {
 }
 
 fn export(wanted: &args::Export) -> Result<(), Stop> {
-    let now = Timestamp::now();
-    let range = range((&wanted.from, wanted.to.as_deref()), now, &TimeZone::UTC)?;
+    let (chosen, range) = asked(
+        &wanted.chosen,
+        &wanted.from,
+        Timestamp::now(),
+        &TimeZone::UTC,
+    )?;
     let reader = open(&wanted.place)?;
-    let all = reader.series(range).map_err(failed)?;
-    let is_meant = |series: &&Series| {
-        let points = &wanted.point;
-        wanted
-            .device
+    let config = units(&wanted.place.config);
+    let unit = |series: &Series| {
+        let device = config
             .as_ref()
-            .is_none_or(|device| *device == series.device)
-            && (points.is_empty() || points.contains(&series.point))
+            .and_then(|config| config.devices.get(&series.device));
+        let unit = device.and_then(|device| device.unit(&series.point));
+        unit.unwrap_or_default().to_owned()
     };
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut written = out.write_all(csv::HEADER.as_bytes());
-    let mut text = String::new();
-    for series in all.iter().filter(is_meant) {
-        let each = &mut |reading: &fieldgate_history::Reading| {
-            text.clear();
-            csv::append(&mut text, series, reading);
-            written = out.write_all(text.as_bytes());
-            match written {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
-        };
-        reader.readings(series, range, each).map_err(failed)?;
-        if written.is_err() {
-            break;
-        }
+    let format = match wanted.format {
+        args::Format::Csv => Format::Csv,
+        args::Format::Jsonl => Format::Jsonl,
+        args::Format::Parquet => Format::Parquet,
+        args::Format::Line => Format::Line,
+    };
+    let out = BufWriter::new(io::stdout().lock());
+    match reader.export((&chosen, range), &unit, format, out) {
+        Err(export::Error::Write(error)) => ended(Err(error)),
+        Err(error) => Err(Stop::Other(io::Error::other(error))),
+        Ok(()) => Ok(()),
     }
-    ended(written.and_then(|()| out.flush()))
+}
+
+/// The configuration, which knows units. Readings can be had without it.
+fn units(path: &Path) -> Option<Config> {
+    if !path.exists() {
+        return None;
+    }
+    let loaded = config::load(path, KINDS);
+    if loaded.is_err() {
+        let text = format!(
+            "{}: it cannot be read, so that units are left out\n",
+            path.display()
+        );
+        print_to(&mut io::stderr(), &text);
+    }
+    loaded.ok().map(|loaded| loaded.config)
 }
 
 fn failed(error: fieldgate_history::Error) -> Stop {
@@ -216,10 +229,10 @@ fn ended(written: io::Result<()>) -> Result<(), Stop> {
 
 fn counters(wanted: &args::Counters) -> Result<(), Stop> {
     let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let (chosen, range) = asked(&wanted.chosen, &wanted.from, now, &zone)?;
     let question = Question {
-        device: wanted.device.clone(),
-        points: wanted.point.clone(),
-        range: range((&wanted.from, wanted.to.as_deref()), now, &zone)?,
+        chosen,
+        range,
         by: match wanted.by {
             args::By::Hour => By::Hour,
             args::By::Day => By::Day,
@@ -252,12 +265,25 @@ fn counters(wanted: &args::Counters) -> Result<(), Stop> {
     ended(written.and_then(|()| out.flush()))
 }
 
-fn range((from, to): (&str, Option<&str>), now: Timestamp, zone: &TimeZone) -> Result<Range, Stop> {
-    let until = |to| time("--to", to, now, zone);
-    Ok(Range {
-        from: time("--from", from, now, zone)?,
-        to: to.map_or(Ok(now.as_millisecond()), until)?,
-    })
+/// Which points are meant, and which range.
+fn asked(
+    wanted: &args::Chosen,
+    from: &str,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Result<(Chosen, Range), Stop> {
+    let until = |to: &String| time("--to", to, now, zone);
+    let to = wanted.to.as_ref().map_or(Ok(now.as_millisecond()), until)?;
+    let from = time("--from", from, now, zone)?;
+    if from >= to {
+        let text = "--from: expected a time before that of --to";
+        return Err(Stop::Usage(text.to_owned()));
+    }
+    let chosen = Chosen {
+        device: wanted.device.clone(),
+        points: wanted.point.clone(),
+    };
+    Ok((chosen, Range { from, to }))
 }
 
 /// A time as a person writes it, dates by a zone, in milliseconds since 1970.

@@ -6,16 +6,15 @@ use jiff::tz::TimeZone;
 
 use crate::counters::store::{self, Month};
 use crate::counters::used::{Adding, By, Used, borders};
+use crate::export::Chosen;
 use crate::file::{Fault, Series};
 use crate::query::{Error, Range, Reader};
 
 /// What is asked of counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Only those of this device.
-    pub device: Option<String>,
-    /// Only these points; all if there are none.
-    pub points: Vec<String>,
+    /// Of which points.
+    pub chosen: Chosen,
     /// Every span that this touches.
     pub range: Range,
     /// How long a span is.
@@ -50,14 +49,6 @@ impl Reader {
         };
         let begin = borders.first().copied().unwrap_or(from);
         let end = borders.last().copied().unwrap_or(to);
-        let is_meant = |series: &Series| {
-            let points = &question.points;
-            question
-                .device
-                .as_ref()
-                .is_none_or(|device| *device == series.device)
-                && (points.is_empty() || points.contains(&series.point))
-        };
         // First, so that what is written meanwhile is in both rather than in none: it counts nothing the second time.
         let (folder, open) = {
             let state = self.shared.lock();
@@ -70,7 +61,7 @@ impl Reader {
                 return Err(Error::Withdrawn);
             }
             let walked = store::read(&path, |named, row| {
-                if is_meant(&named.series) {
+                if question.chosen.has(&named.series) {
                     adding.take(named, row);
                 }
             });
@@ -78,7 +69,7 @@ impl Reader {
         }
         for (named, row) in open
             .into_iter()
-            .filter(|(named, _)| is_meant(&named.series))
+            .filter(|(named, _)| question.chosen.has(&named.series))
         {
             adding.take(&named, row);
         }

@@ -2,19 +2,23 @@
 
 use std::fmt::Write as _;
 
-use fieldgate_model::{Decimal, Quality};
+use fieldgate_model::Decimal;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::counters::used::Used;
-use crate::layout::Series;
-use crate::reading::Reading;
+use crate::reading::Row;
 
 /// The first line.
-pub const HEADER: &str = "time,device,point,value,quality,clock\r\n";
+pub(crate) const HEADER: &str = "time,device,point,value,quality,clock,unit\r\n";
 
 /// Appends the line of a reading. Its number is as it was published: nothing is rounded.
-pub fn append(out: &mut String, series: &Series, reading: &Reading) {
+pub(crate) fn append(out: &mut String, row: &Row<'_>) {
+    let Row {
+        series,
+        unit,
+        reading,
+    } = row;
     let time = Timestamp::from_millisecond(reading.at).unwrap_or_default();
     // Writing to a text does not fail.
     let _ = write!(out, "{time:.3},");
@@ -25,16 +29,9 @@ pub fn append(out: &mut String, series: &Series, reading: &Reading) {
     if let Some(number) = &reading.number {
         let _ = write!(out, "{}", number.value());
     }
-    out.push_str(match reading.quality {
-        Quality::Good => ",good",
-        Quality::Stale => ",stale",
-        Quality::Bad => ",bad",
-    });
-    out.push_str(if reading.is_clock_set {
-        ",set\r\n"
-    } else {
-        ",unsynchronised\r\n"
-    });
+    let _ = write!(out, ",{},{},", reading.quality_name(), reading.clock_name());
+    field(out, unit);
+    out.push_str("\r\n");
 }
 
 /// The first line of what counters counted.
@@ -84,13 +81,14 @@ fn field(out: &mut String, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use fieldgate_model::Value;
+    use fieldgate_model::{Quality, Value};
 
     use crate::counters::rows::Named;
     use crate::counters::used::Span;
 
     use super::*;
-    use crate::reading::Number;
+    use crate::layout::Series;
+    use crate::reading::{Number, Reading};
 
     #[test]
     fn a_line_has_the_exact_number_and_names_are_quoted_where_needed() {
@@ -136,8 +134,15 @@ mod tests {
                 is_clock_set,
             };
             let mut line = String::new();
-            append(&mut line, &series(device), &reading);
-            assert_eq!(line, format!("2026-09-21T14:13:20.005Z,{want}\r\n"));
+            append(
+                &mut line,
+                &Row {
+                    series: &series(device),
+                    unit: "m³",
+                    reading: &reading,
+                },
+            );
+            assert_eq!(line, format!("2026-09-21T14:13:20.005Z,{want},m³\r\n"));
         }
     }
 

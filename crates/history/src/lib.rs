@@ -2,7 +2,7 @@
 //!
 //! `chunk` and `cells` code readings and roll-ups, `file` lays them out, `head` holds what no file has yet, `room` says
 //! what goes when there is no more room: all pure. `keeper` is the one thread that writes; `tap` is where readings come
-//! in, and never waits; `query` reads, also while it is written.
+//! in, and never waits; `query` reads, also while it is written; `export` makes files for other programs of what it reads.
 //!
 //! Readings go to the journal once a minute, to a file once an hour, and to another once a day. A file is written once,
 //! under a name that it gets when it is whole, and removed as a whole. Nothing here knows devices, MQTT or YAML.
@@ -15,12 +15,16 @@ mod column;
 mod consumption;
 pub mod counters;
 pub mod csv;
+pub mod export;
 pub mod file;
 mod folder;
 mod head;
 mod journal;
+mod jsonl;
 mod keeper;
 mod layout;
+mod line;
+mod parquet;
 mod query;
 mod reading;
 mod room;
@@ -139,6 +143,7 @@ impl History {
     pub fn reader(&self) -> Reader {
         Reader {
             shared: Arc::clone(&self.shared),
+            is_foreign: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Questions to history: columns for a chart, readings one by one.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
@@ -24,7 +25,7 @@ use crate::shared::{Figures, Shared};
 /// Columns of an answer at most.
 pub const WIDTH_MAX: usize = 4_000;
 /// How often a question is asked anew because files were put together meanwhile.
-const ATTEMPTS: usize = 4;
+pub(crate) const ATTEMPTS: usize = 4;
 /// Files that are looked at for what was before a range.
 const BEFORE_FILES: usize = 62;
 
@@ -43,6 +44,9 @@ pub enum Error {
     /// The one who asked has gone.
     #[error("the question was withdrawn")]
     Withdrawn,
+    /// Files were removed, or put together, while they were read.
+    #[error("files were removed or put together meanwhile; ask again")]
+    Gone,
     /// A file cannot be read.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -63,6 +67,8 @@ pub struct Columns {
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(crate) shared: Arc<Shared>,
+    /// Whether another process may write to the folder: then this knows what was there when it was made.
+    pub(crate) is_foreign: bool,
 }
 
 /// What is looked at for one series: files, chunks, and readings that are in none.
@@ -100,7 +106,16 @@ impl Reader {
         shared.lock().measure();
         Ok(Self {
             shared: Arc::new(shared),
+            is_foreign: true,
         })
+    }
+
+    /// One that knows which files are there now.
+    pub(crate) fn renewed(&self) -> Result<Self, Error> {
+        match self.is_foreign {
+            true => Ok(Self::of_folder(&self.shared.folder)?),
+            false => Ok(self.clone()),
+        }
     }
 
     /// What has been counted.
@@ -118,21 +133,27 @@ impl Reader {
     /// # Errors
     ///
     /// If a file cannot be read.
-    pub fn series(&self, range: Range) -> Result<Vec<Series>, Error> {
-        let (files, mut series) = {
+    pub fn series(&self, range: Range) -> Result<BTreeSet<Series>, Error> {
+        for _ in 0..ATTEMPTS {
+            if let Some(found) = self.series_now(range)? {
+                return Ok(found);
+            }
+        }
+        Err(Error::Gone)
+    }
+
+    /// `None` if a file has gone meanwhile.
+    fn series_now(&self, range: Range) -> Result<Option<BTreeSet<Series>>, Error> {
+        let (files, mut found) = {
             let state = self.shared.lock();
             let closing = state.closing.iter().flat_map(|(_, chunks)| chunks.keys());
-            let series: Vec<Series> = state
-                .head
-                .series()
-                .chain(closing)
-                .map(|series| Series::clone(series))
-                .collect();
-            (state.files.clone(), series)
+            let all = state.head.series().chain(closing);
+            let found: BTreeSet<Series> = all.map(|series| Series::clone(series)).collect();
+            (state.files.clone(), found)
         };
         for kept in files.iter().filter(|kept| overlap(kept.times, range)) {
             let Some((file, opened)) = there(kept.open())? else {
-                continue;
+                return Ok(None);
             };
             let mut known = None;
             for entry in &opened.index {
@@ -140,14 +161,12 @@ impl Reader {
                     continue;
                 }
                 if let Some((own, _)) = file::read(&file, entry).map_err(Fault::from)? {
-                    series.push(own);
+                    found.insert(own);
                     known = Some(entry.hash);
                 }
             }
         }
-        series.sort();
-        series.dedup();
-        Ok(series)
+        Ok(Some(found))
     }
 
     /// What a series was, in `width` columns of the range. `go_on` is asked now and then.
@@ -191,7 +210,7 @@ impl Reader {
                 before: self.before(&snapshot, series, range.from)?,
             });
         }
-        Err(Fault::Io(ErrorKind::NotFound.into()).into())
+        Err(Error::Gone)
     }
 
     /// Every reading of a series in the range, in the order in which they came.
@@ -213,7 +232,6 @@ impl Reader {
                 .filter(|reading| is_meant(reading.at))
                 .try_for_each(&mut *each)
         };
-        let mut later = false;
         for kept in snapshot
             .files
             .iter()
@@ -223,9 +241,7 @@ impl Reader {
                 continue;
             }
             let Some((file, entries)) = there(kept.find(series.hash()))? else {
-                // It was put together with others meanwhile; what it held is asked for anew.
-                later = true;
-                break;
+                return Err(Error::Gone);
             };
             for entry in own(&entries, What::Readings, range) {
                 let readings = self.block(&file, entry, series)?;
@@ -233,9 +249,6 @@ impl Reader {
                     return Ok(());
                 }
             }
-        }
-        if later {
-            return Err(Fault::Io(ErrorKind::NotFound.into()).into());
         }
         for chunk in snapshot
             .chunks

@@ -2,6 +2,8 @@
 
 use fieldgate_model::{Decimal, Quality, Sample, Value};
 
+use crate::layout::Series;
+
 /// Digits behind the point that a decimal number has at most.
 const DIGITS_MAX: u8 = 36;
 
@@ -92,6 +94,15 @@ impl Number {
         }
     }
 
+    /// False for NaN and the infinities only.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::Bool(_) | Self::Decimal { .. } | Self::Wide(_) => true,
+            Self::F32(number) => number.is_finite(),
+            Self::F64(number) => number.is_finite(),
+        }
+    }
+
     /// The nearest double, for drawing; a switch is 0 or 1.
     pub fn to_f64(&self) -> f64 {
         match self {
@@ -120,6 +131,14 @@ pub struct Reading {
     pub is_clock_set: bool,
 }
 
+/// A reading, and of what it is.
+pub(crate) struct Row<'r> {
+    pub(crate) series: &'r Series,
+    /// Empty for none.
+    pub(crate) unit: &'r str,
+    pub(crate) reading: &'r Reading,
+}
+
 const NO_NUMBER: u8 = 4;
 const NO_CLOCK: u8 = 8;
 
@@ -136,6 +155,23 @@ impl Reading {
             quality: sample.quality,
             is_clock_set,
         })
+    }
+
+    /// A word for how far it can be trusted.
+    pub fn quality_name(&self) -> &'static str {
+        match self.quality {
+            Quality::Good => "good",
+            Quality::Stale => "stale",
+            Quality::Bad => "bad",
+        }
+    }
+
+    /// A word for whether its time can be trusted.
+    pub(crate) fn clock_name(&self) -> &'static str {
+        match self.is_clock_set {
+            true => "set",
+            false => "unsynchronised",
+        }
     }
 
     /// All but time and number, in four bits.

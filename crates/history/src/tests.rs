@@ -1,6 +1,7 @@
 //! Coding and layout, by their properties.
 
 mod counting;
+mod exporting;
 mod keeping;
 
 use fieldgate_model::{Decimal, Quality};

@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::history::{Gone, attached, failed, moment, reader, unread};
+use super::history::{CSV, Gone, attached, chosen, failed, moment, reader, unread};
 use crate::answer::Json;
 use crate::app::App;
 use crate::problem::Problem;
@@ -94,12 +94,7 @@ fn asked(query: &Query) -> Result<(Question, &'static str), Problem> {
         return Err(Problem::bad("from: expected a time before that of to"));
     }
     let question = Question {
-        device: query.given("device").map(str::to_owned),
-        points: query
-            .given("point")
-            .map(str::to_owned)
-            .into_iter()
-            .collect(),
+        chosen: chosen(query),
         range: Range { from, to },
         by,
         zone: TimeZone::system(),
@@ -127,21 +122,45 @@ async fn answered(app: &App, question: Question) -> Result<Consumption, Problem>
     })
 }
 
+/// What counters counted, and what was asked.
+struct Told {
+    counters: Vec<Used>,
+    damaged: u64,
+    by: &'static str,
+    device: Option<String>,
+    zone: TimeZone,
+    /// When, in milliseconds since 1970.
+    now: i64,
+}
+
+async fn told(app: &App, request: Request) -> Result<Told, Problem> {
+    let (parts, _) = request.into_parts();
+    let query = Query::of(&parts, &["device", "point", "by", "from", "to"])?;
+    let (question, by) = asked(&query)?;
+    let device = question.chosen.device.clone();
+    let (zone, now) = (question.zone.clone(), Timestamp::now().as_millisecond());
+    let Consumption { counters, damaged } = answered(app, question).await?;
+    Ok(Told {
+        counters,
+        damaged,
+        by,
+        device,
+        zone,
+        now,
+    })
+}
+
 /// What counters counted.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    let query = Query::of(&parts, &["device", "point", "by", "from", "to"])?;
-    let (question, by) = asked(&query)?;
-    let (zone, now) = (question.zone.clone(), Timestamp::now().as_millisecond());
-    let told = answered(&app, question).await?;
+    let told = told(&app, request).await?;
     let counters = told.counters.into_iter();
-    let counters = counters.map(|used| ShownCounter::new(used, &zone, now));
+    let counters = counters.map(|used| ShownCounter::new(used, &told.zone, told.now));
     Ok(Json(Shown {
-        zone: zone.iana_name().unwrap_or("local time").to_owned(),
-        by,
+        zone: told.zone.iana_name().unwrap_or("local time").to_owned(),
+        by: told.by,
         counters: counters.collect(),
         damaged: told.damaged,
     })
@@ -153,15 +172,15 @@ pub(crate) async fn export(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (parts, _) = request.into_parts();
-    let query = Query::of(&parts, &["device", "point", "by", "from", "to"])?;
-    let (question, by) = asked(&query)?;
-    let (zone, now) = (question.zone.clone(), Timestamp::now().as_millisecond());
-    let name = format!("{}-{by}", question.device.as_deref().unwrap_or("counters"));
-    let told = answered(&app, question).await?;
+    let told = told(&app, request).await?;
     let mut text = csv::COUNTERS.to_owned();
     for used in &told.counters {
-        csv::append_used(&mut text, used, &zone, now);
+        csv::append_used(&mut text, used, &told.zone, told.now);
     }
-    Ok(attached(&name, text.into()))
+    let name = format!(
+        "{}-{}",
+        told.device.as_deref().unwrap_or("counters"),
+        told.by
+    );
+    Ok(attached(&name, CSV, text.into()))
 }

@@ -1,6 +1,6 @@
-//! Readings that are kept on the card: columns for a chart, and all of them as comma-separated values.
+//! Readings that are kept on the card: columns for a chart, and all of them as a file.
 
-use std::ops::ControlFlow;
+use std::io::{self, BufWriter, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use fieldgate_history::{
-    Cell, Columns, Error, Numbers, Range, Reader, Reading, Series, WIDTH_MAX, csv,
-};
+use fieldgate_history::export::{Chosen, Format};
+use fieldgate_history::{Cell, Columns, Error, Numbers, Range, Reader, Reading, Series, WIDTH_MAX};
 use fieldgate_model::Quality;
 use futures_core::Stream;
 use jiff::Timestamp;
@@ -195,8 +194,52 @@ fn value(reading: &Reading) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
+/// Where each kind of file is.
+pub(super) const EXPORTS: [(&str, Kind); 4] = [
+    ("/api/v1/history.csv", CSV),
+    (
+        "/api/v1/history.jsonl",
+        Kind {
+            format: Format::Jsonl,
+            suffix: "jsonl",
+            media: "application/x-ndjson",
+        },
+    ),
+    (
+        "/api/v1/history.parquet",
+        Kind {
+            format: Format::Parquet,
+            suffix: "parquet",
+            media: "application/vnd.apache.parquet",
+        },
+    ),
+    (
+        "/api/v1/history.line",
+        Kind {
+            format: Format::Line,
+            suffix: "line",
+            media: "text/plain; charset=utf-8",
+        },
+    ),
+];
+pub(super) const CSV: Kind = Kind {
+    format: Format::Csv,
+    suffix: "csv",
+    media: "text/csv; charset=utf-8",
+};
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    format: Format,
+    /// Of its name.
+    suffix: &'static str,
+    media: &'static str,
+}
+
 /// Every reading of a device, or of one of its points, as it was published.
-pub(crate) async fn export(
+pub(super) async fn export(
+    kind: Kind,
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -204,28 +247,56 @@ pub(crate) async fn export(
     let query = Query::of(&parts, &["device", "point", "from", "to"])?;
     let reader = reader(&app)?;
     let range = range(&query)?;
-    let device = query.text("device").to_owned();
-    if device.is_empty() {
+    let name = query.text("device").to_owned();
+    if name.is_empty() {
         return Err(Problem::bad("device: expected the name of a device"));
     }
-    let point = query.given("point").map(str::to_owned);
+    let chosen = chosen(&query);
     let permit = Arc::clone(&app.exports).try_acquire_owned().map_err(|_| {
         let text = "other exports are running; try again";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).after(10)
     })?;
     let (sender, parts) = mpsc::channel(PARTS);
-    let name = device.clone();
+    let layout = app.plant().layout();
     tokio::task::spawn_blocking(move || {
-        write(&reader, &device, point.as_deref(), range, &sender);
+        let unit = |series: &Series| {
+            let device = layout.devices.get(&series.device);
+            let mut points = device.into_iter().flat_map(|device| device.points());
+            let found = points.find(|point| point.name == series.point);
+            found
+                .and_then(|point| point.unit.clone())
+                .unwrap_or_default()
+        };
+        let out = BufWriter::with_capacity(PART, Sending(&sender));
+        let written = reader.export((&chosen, range), &unit, kind.format, out);
+        if let Err(error) = written {
+            // One who has gone is told nothing. All others see that the body ends too early.
+            if sender
+                .blocking_send(Err(io::Error::other(error.to_string())))
+                .is_ok()
+            {
+                log::warn!("the console: an export ends too early: {error}");
+            }
+        }
         drop(permit);
     });
-    Ok(attached(&name, Body::from_stream(Parts(parts))))
+    Ok(attached(&name, kind, Body::from_stream(Parts(parts))))
 }
 
-/// Comma-separated values that a browser keeps as a file.
-pub(super) fn attached(name: &str, body: Body) -> Response {
-    let mut response = typed(body, "text/csv; charset=utf-8");
-    let name = format!("attachment; filename=\"{}.csv\"", file_name(name));
+/// Which points a query means.
+pub(super) fn chosen(query: &Query) -> Chosen {
+    let given = |key| query.given(key).map(str::to_owned);
+    Chosen {
+        device: given("device"),
+        points: given("point").into_iter().collect(),
+    }
+}
+
+/// What a browser keeps as a file.
+pub(super) fn attached(name: &str, kind: Kind, body: Body) -> Response {
+    let mut response = typed(body, kind.media);
+    let (name, suffix) = (file_name(name), kind.suffix);
+    let name = format!("attachment; filename=\"{name}.{suffix}\"");
     if let Ok(name) = HeaderValue::from_str(&name) {
         response
             .headers_mut()
@@ -246,55 +317,23 @@ fn file_name(device: &str) -> String {
     device.chars().map(plain).collect()
 }
 
-type Part = Result<Bytes, std::io::Error>;
+type Part = Result<Bytes, io::Error>;
 
-/// Writes the lines, part after part, until there are no more or the visitor has gone.
-fn write(
-    reader: &Reader,
-    device: &str,
-    point: Option<&str>,
-    range: Range,
-    parts: &mpsc::Sender<Part>,
-) {
-    let mut text = csv::HEADER.to_owned();
-    let written = lines(reader, device, point, range, &mut text, parts);
-    let last = match written {
-        Ok(()) => Ok(Bytes::from(text)),
-        // The visitor sees that the body ends too early.
-        Err(error) => Err(std::io::Error::other(error)),
-    };
-    // Who has gone needs nothing.
-    let _ = parts.blocking_send(last);
-}
+/// Where the parts go, until the visitor has gone.
+struct Sending<'s>(&'s mpsc::Sender<Part>);
 
-fn lines(
-    reader: &Reader,
-    device: &str,
-    point: Option<&str>,
-    range: Range,
-    text: &mut String,
-    parts: &mpsc::Sender<Part>,
-) -> Result<(), Error> {
-    for series in reader.series(range)? {
-        if series.device != device || point.is_some_and(|point| point != series.point) {
-            continue;
-        }
-        let each = &mut |reading: &Reading| {
-            csv::append(text, &series, reading);
-            if text.len() < PART {
-                return ControlFlow::Continue(());
-            }
-            match parts.blocking_send(Ok(Bytes::from(std::mem::take(text)))) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
-        };
-        reader.readings(&series, range, each)?;
-        if parts.is_closed() {
-            break;
-        }
+impl Write for Sending<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A row group of Parquet comes as a whole.
+        let part = bytes.get(..PART).unwrap_or(bytes);
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(part)));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(part.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The parts of an export as they come.

@@ -6,6 +6,8 @@ import { HOUR, load, past, ranges } from "./history.js";
 import { number, t, time } from "./i18n.js";
 import { Failed, usePolled } from "./ui.js";
 
+// Kinds of files that a point's readings can be had as.
+const files = ["csv", "jsonl", "parquet", "line"];
 // Lines of one chart: more cannot be told apart.
 const LINES = 8;
 const colours = ["--line", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
@@ -165,7 +167,9 @@ export default function Trend({ device, point, unit, others, change, kept, range
   };
   const choose = kept ? html`<p class="inline" role="group" aria-label=${t("history.range")}>${ranges.map(([name]) => html`<button key=${name}
       class=${name === range ? "main" : "quiet"} aria-pressed=${name === range} onClick=${() => change(others, name)}>${t(`history.${name}`)}</button>`)}
-    <a download href=${`/api/v1/history.csv?device=${encodeURIComponent(device)}&point=${encodeURIComponent(point)}&from=${since(range)}`}>${t("history.csv")}</a></p>` : null;
+    </p>
+    <p class="links files"><span class="muted">${t("history.download")}</span>${files.map((kind) => html`<a key=${kind} download
+      href=${`/api/v1/history.${kind}?device=${encodeURIComponent(device)}&point=${encodeURIComponent(point)}&from=${since(range)}`}>${t(`history.as_${kind}`)}</a>`)}</p>` : null;
   if (!table) return html`${choose}<${Failed} problem=${problem} />`;
   const last = at === null || at === undefined ? table[0].length - 1 : at;
   const minutes = (table[0][table[0].length - 1] - table[0][last]) / 60;

@@ -10,6 +10,7 @@ use super::*;
 use crate::counters::meter::Count;
 use crate::counters::rows::{self, Named, Row};
 use crate::counters::used::{By, Used, borders};
+use crate::export::Chosen;
 use crate::{Question, Range, Reader, Settings};
 
 const HOUR: i64 = 3_600_000;
@@ -26,8 +27,7 @@ fn decimal(text: &str) -> Decimal {
 
 fn question(from: &str, to: &str, by: By, zone: &str) -> Question {
     Question {
-        device: None,
-        points: Vec::new(),
+        chosen: Chosen::default(),
         range: Range {
             from: at(from),
             to: at(to),

@@ -17,8 +17,8 @@ use crate::{History, Keeps, Now, Range, Reader, Series, Settings};
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 /// Noon of some day.
-const NOON: i64 = 20_000 * DAY + 12 * HOUR;
-const ALL: Range = Range {
+pub(super) const NOON: i64 = 20_000 * DAY + 12 * HOUR;
+pub(super) const ALL: Range = Range {
     from: i64::MIN / 2,
     to: i64::MAX / 2,
 };
@@ -84,7 +84,7 @@ impl Plant {
     }
 
     /// Tells values one second apart, from `at` on.
-    fn tell(&self, at: i64, values: impl IntoIterator<Item = i64>) {
+    pub(super) fn tell(&self, at: i64, values: impl IntoIterator<Item = i64>) {
         let tap = self
             .history
             .tap()
@@ -202,7 +202,7 @@ fn readings_go_from_memory_to_journal_to_hour_to_day_and_stay_the_same() {
         want
     );
     let series = Reader::of_folder(&folder.0).unwrap().series(ALL).unwrap();
-    assert_eq!(series, [power()]);
+    assert_eq!(series, [power()].into());
 }
 
 #[test]

@@ -126,18 +126,47 @@ async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
         assert!(
             answer
                 .text
-                .starts_with("time,device,point,value,quality,clock\r\n")
+                .starts_with("time,device,point,value,quality,clock,unit\r\n")
         );
         if query == "device=plc&point=other" {
             assert!(
                 answer
                     .text
-                    .ends_with("2026-09-21T14:13:25.000Z,plc,other,true,good,set\r\n")
+                    .ends_with("2026-09-21T14:13:25.000Z,plc,other,true,good,set,\r\n")
             );
         }
     }
-    let whole = bench.ask("GET", "/api/v1/history.csv", &cookie, None).await;
-    assert_eq!(whole.status, 400);
+    // Parquet is no text: other tests read it.
+    for (suffix, media, line) in [
+        (
+            "csv",
+            "text/csv; charset=utf-8",
+            "2026-09-21T14:13:25.000Z,plc,other,true,good,set,\r\n",
+        ),
+        (
+            "jsonl",
+            "application/x-ndjson",
+            "{\"time\":\"2026-09-21T14:13:25.000Z\",\"device\":\"plc\",\"point\":\"other\",\"value\":true,\
+             \"quality\":\"good\",\"clock\":\"set\",\"unit\":null}\n",
+        ),
+        (
+            "line",
+            "text/plain; charset=utf-8",
+            "fieldgate,device=plc,point=other value=1,quality=0 1790000005000000000\n",
+        ),
+    ] {
+        let path = format!("/api/v1/history.{suffix}?device=plc&point=other&{range}");
+        let answer = bench.ask("GET", &path, &cookie, None).await;
+        assert_eq!(answer.headers["content-type"], media);
+        let name = format!("attachment; filename=\"plc.{suffix}\"");
+        assert_eq!(answer.headers["content-disposition"], name.as_str());
+        assert!(answer.text.ends_with(line), "{}", answer.text);
+    }
+    for (path, want) in [("csv", 400), ("parquet", 400), ("xlsx?device=plc", 404)] {
+        let path = format!("/api/v1/history.{path}");
+        let answer = bench.ask("GET", &path, &cookie, None).await;
+        assert_eq!(answer.status, want, "{path}");
+    }
 }
 
 #[tokio::test]

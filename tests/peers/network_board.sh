@@ -1,0 +1,64 @@
+# A board whose network the console changes, in namespaces of its own: the kernel's interfaces are real, what systemd does
+# is played. Started by `unshare -rmnpf --mount-proc`. Wants FIELDGATE, FOLDER with gateway.yaml; what follows is run
+# beside the gateway, with the console's code in CODE.
+set -eu
+mount -t tmpfs none /run
+mount -t tmpfs none /etc/systemd
+mount -t tmpfs none /usr/lib/systemd/system
+mkdir -p /run/fieldgate /run/systemd/network /run/systemd/netif/links /etc/systemd/network
+touch /usr/lib/systemd/system/fieldgate-network.path
+
+# A cable between the board and nothing.
+ip link set lo up
+ip link add plant type veth peer name other
+ip link set plant up
+ip link set other up
+about=$(ip -o link show plant)
+index=${about%%:*}
+# An interface here has no card: what the kernel would say of one stands in for it.
+card=/run/net/plant
+mkdir -p "$card/device"
+echo 1 | tee "$card/type" >"$card/carrier"
+echo "$index" >"$card/ifindex"
+echo "$about" | sed 's/.*link.ether \([^ ]*\).*/\1/' >"$card/address"
+mount --bind /run/net /sys/class/net
+
+# systemd-networkd: the first file by name counts.
+printf '[Match]\nName=plant\n\n[Network]\nAddress=10.99.0.1/24\n' >/etc/systemd/network/80-plant.network
+mkdir "$FOLDER/bin"
+cat >"$FOLDER/bin/networkctl" <<EOF
+#!/bin/sh
+set -eu
+[ "\$1" = reconfigure ] || exit 0
+folders="/run/systemd/network /etc/systemd/network"
+name=\$(ls \$folders | grep '\.network$' | sort | head -1)
+for folder in \$folders; do [ ! -f "\$folder/\$name" ] || file=\$folder/\$name; done
+printf 'NETWORK_FILE=%s\n' "\$file" >/run/systemd/netif/links/$index
+ip addr flush dev plant scope global
+ip addr add "\$(sed -n 's/^Address=//p' "\$file")" dev plant
+EOF
+chmod +x "$FOLDER/bin/networkctl"
+PATH=$FOLDER/bin:$PATH
+networkctl reconfigure plant
+
+# fieldgate-network.path and its service.
+(
+    last=
+    while sleep 0.1; do
+        now=$(stat -c %i /run/fieldgate/network 2>/dev/null || true)
+        if [ "$now" != "$last" ]; then
+            last=$now
+            "$FIELDGATE" network try || true
+            "$FIELDGATE" network return
+        fi
+    done
+) &
+
+"$FIELDGATE" run "$FOLDER/gateway.yaml" --state "$FOLDER/state" 2>"$FOLDER/log" &
+CODE=
+while [ -z "$CODE" ]; do
+    sleep 0.1
+    CODE=$(sed -n 's/.*code is //p' "$FOLDER/log")
+done
+export CODE
+"$@"
