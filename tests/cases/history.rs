@@ -185,6 +185,7 @@ fn forty_days(state: &Path) {
         max: 64 << 20,
         keep: Duration::from_secs(30 * 86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
         keep_counters: Duration::from_secs(731 * 86_400),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::counters::used::Used;
+use crate::events::Event;
 use crate::layout::Series;
 use crate::reading::Reading;
 
@@ -30,11 +31,7 @@ pub fn append(out: &mut String, series: &Series, reading: &Reading) {
         Quality::Stale => ",stale",
         Quality::Bad => ",bad",
     });
-    out.push_str(if reading.is_clock_set {
-        ",set\r\n"
-    } else {
-        ",unsynchronised\r\n"
-    });
+    out.push_str(clock(reading.is_clock_set));
 }
 
 /// The first line of what counters counted.
@@ -65,6 +62,44 @@ pub fn append_used(out: &mut String, used: &Used, zone: &TimeZone, now: i64) {
     }
 }
 
+/// The first line of events.
+pub const EVENTS: &str = "time,device,kind,name,value,text,by,left_out,clock\r\n";
+
+/// Appends the line of an event.
+pub fn append_event(out: &mut String, event: &Event) {
+    let time = Timestamp::from_microsecond(event.at).unwrap_or_default();
+    let _ = write!(out, "{time:.6},");
+    harmless(out, &event.device);
+    let _ = write!(out, ",{},", event.kind.name());
+    for text in [&event.name, &event.value, &event.text, &event.by] {
+        harmless(out, text);
+        out.push(',');
+    }
+    if event.left_out > 0 {
+        let _ = write!(out, "{}", event.left_out);
+    }
+    out.push_str(clock(event.is_clock_set));
+}
+
+/// Appends a text that somebody chose. One that a spreadsheet would take for a formula begins with an apostrophe.
+fn harmless(out: &mut String, text: &str) {
+    let is_formula = text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err();
+    if is_formula {
+        field(out, &format!("'{text}"));
+    } else {
+        field(out, text);
+    }
+}
+
+/// Whether a time can be relied on, and the end of the line.
+fn clock(is_set: bool) -> &'static str {
+    if is_set {
+        ",set\r\n"
+    } else {
+        ",unsynchronised\r\n"
+    }
+}
+
 /// A time by the clock of a zone, with how far that is from UTC.
 pub fn local(at: i64, zone: &TimeZone) -> String {
     let time = Timestamp::from_millisecond(at).unwrap_or_default();
@@ -90,6 +125,7 @@ mod tests {
     use crate::counters::used::Span;
 
     use super::*;
+    use crate::events::Kind;
     use crate::reading::Number;
 
     #[test]
@@ -138,6 +174,40 @@ mod tests {
             let mut line = String::new();
             append(&mut line, &series(device), &reading);
             assert_eq!(line, format!("2026-09-21T14:13:20.005Z,{want}\r\n"));
+        }
+    }
+
+    #[test]
+    fn an_event_is_a_line_and_no_formula() {
+        let at = Timestamp::from_microsecond(1_790_000_000_000_005).unwrap();
+        let event = |value: &str| {
+            Event::new(Kind::Command, at)
+                .of("plc")
+                .named("pump")
+                .with(value)
+        };
+        let unset = Event {
+            left_out: 979,
+            is_clock_set: false,
+            ..Event::new(Kind::Offline, at)
+                .of("plc")
+                .saying("no answer, again")
+        };
+        for (event, want) in [
+            (
+                event("-12.5").by("vera"),
+                "plc,command,pump,-12.5,,vera,,set",
+            ),
+            (event("=1+1"), "plc,command,pump,'=1+1,,,,set"),
+            (event("+a,b"), "plc,command,pump,\"'+a,b\",,,,set"),
+            (
+                unset,
+                "plc,offline,,,\"no answer, again\",,979,unsynchronised",
+            ),
+        ] {
+            let mut line = String::new();
+            append_event(&mut line, &event);
+            assert_eq!(line, format!("2026-09-21T14:13:20.000005Z,{want}\r\n"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Coding and layout, by their properties.
 
 mod counting;
+mod happening;
 mod keeping;
 
 use fieldgate_model::{Decimal, Quality};
