@@ -18,7 +18,7 @@ use std::time::Duration;
 use fieldgate_model::Point;
 use serde::de::DeserializeOwned;
 
-use crate::{Claim, Counters, Defaults, Driver, Misfit, Ports, Settings, Snapshot, run};
+use crate::{Claim, Counters, Defaults, Driver, Misfit, Outage, Ports, Settings, Snapshot, run};
 
 /// Work that one place holds for several kinds.
 pub type Work<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -209,6 +209,11 @@ pub trait Bridge: Sized + Send + 'static {
 
     /// The counts of buses, and of the devices that are counted there.
     fn counts(&self) -> Vec<(Whose, Figures)> {
+        Vec::new()
+    }
+
+    /// The buses whose lines cannot be opened now, and why.
+    fn outages(&self) -> Vec<(String, Outage)> {
         Vec::new()
     }
 

@@ -16,6 +16,7 @@ pub mod late;
 mod lines;
 mod misfit;
 pub mod names;
+mod outage;
 mod run;
 pub mod show;
 
@@ -31,4 +32,5 @@ pub use kind::{
 };
 pub use lines::{Line, Lines, on_bus};
 pub use misfit::{Claim, Misfit};
+pub use outage::Outage;
 pub use run::run;
