@@ -6,6 +6,7 @@ mod certificates;
 mod config;
 mod counters;
 mod devices;
+mod events;
 mod history;
 mod jobs;
 mod lists;
@@ -119,6 +120,9 @@ fn all(app: Arc<App>) -> Routes {
     let past = "/api/v1/history/{device}/{point}";
     r.add(get.clone(), past, VIEW, history::columns);
     r.add(get.clone(), "/api/v1/history.csv", VIEW, history::export);
+    r.add(get.clone(), "/api/v1/history/events", VIEW, events::list);
+    let path = "/api/v1/history/events.csv";
+    r.add(get.clone(), path, VIEW, events::export);
     let path = "/api/v1/history/counters";
     r.add(get.clone(), path, VIEW, counters::list);
     let path = "/api/v1/history/counters.csv";

@@ -9,7 +9,9 @@ use fieldgate_bridge::Period;
 use fieldgate_bridge::show::counted;
 use fieldgate_config::Config;
 use fieldgate_history::counters::used::{By, SPANS_MAX};
-use fieldgate_history::{History, Keeps, Now, Question, Range, Reader, Series, Settings, csv};
+use fieldgate_history::{
+    Asked, History, Keeps, Now, Question, Range, Reader, Series, Settings, csv,
+};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::args;
@@ -44,6 +46,7 @@ pub(crate) fn start(config: &Config, state: Option<&Path>) -> Option<History> {
         folder: state.join(FOLDER),
         max: wanted.max,
         keep: wanted.keep,
+        events: wanted.events,
         reserve: wanted.reserve,
         flush: wanted.flush,
         memory: usize::try_from(wanted.memory).unwrap_or(usize::MAX),
@@ -136,6 +139,7 @@ pub(crate) fn act(history: &args::History) -> Result<(), Stop> {
     match history {
         args::History::Export(wanted) => export(wanted),
         args::History::Counters(wanted) => counters(wanted),
+        args::History::Events(wanted) => events(wanted),
         args::History::Status(place) => status(place),
     }
 }
@@ -198,6 +202,29 @@ fn export(wanted: &args::Export) -> Result<(), Stop> {
         if written.is_err() {
             break;
         }
+    }
+    ended(written.and_then(|()| out.flush()))
+}
+
+fn events(wanted: &args::Events) -> Result<(), Stop> {
+    let now = Timestamp::now();
+    let asked = Asked {
+        range: range((&wanted.from, wanted.to.as_deref()), now, &TimeZone::UTC)?,
+        device: wanted.device.clone(),
+        with_gateway: false,
+        kinds: wanted.kind.clone(),
+        // Their files have a bound.
+        most: usize::MAX,
+    };
+    let told = open(&wanted.place)?.events(&asked, &|| true);
+    let told = told.map_err(failed)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = out.write_all(csv::EVENTS.as_bytes());
+    let mut text = String::new();
+    for event in &told.events {
+        text.clear();
+        csv::append_event(&mut text, event);
+        written = written.and_then(|()| out.write_all(text.as_bytes()));
     }
     ended(written.and_then(|()| out.flush()))
 }

@@ -33,6 +33,7 @@ fn kept(name: &str) -> Kept {
         max: 1 << 30,
         keep: Duration::from_secs(86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(60),
         memory: 1 << 20,
         keep_counters: Duration::from_secs(86_400),
@@ -67,7 +68,7 @@ fn kept(name: &str) -> Kept {
 #[tokio::test]
 async fn a_range_is_told_in_columns_with_what_was_before() {
     let kept = kept("columns");
-    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
     let cookie = bench.login("vera").await;
     let path =
         "/api/v1/history/plc/level?from=2026-09-21T14:13:30Z&to=2026-09-21T14:14:30Z&width=6";
@@ -106,7 +107,7 @@ async fn a_range_is_told_in_columns_with_what_was_before() {
 #[tokio::test]
 async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
     let kept = kept("export");
-    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
     let cookie = bench.login("vera").await;
     let range = "from=2026-09-21T14:13:20Z&to=2026-09-21T15:00:00Z";
     for (query, lines) in [
@@ -143,7 +144,7 @@ async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
 #[tokio::test]
 async fn counters_are_told_by_hours_days_and_months_and_as_a_file() {
     let kept = kept("counters");
-    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
     let cookie = bench.login("vera").await;
     let range = "from=2026-09-21T14:00:00Z&to=2026-09-21T15:00:00Z";
     let path = format!("/api/v1/history/counters?device=plc&point=level&by=hour&{range}");
