@@ -61,7 +61,8 @@ impl<U: Ord + Copy> SharedBreaker<U> {
 #[derive(Debug)]
 pub(crate) struct Failing {
     pub(crate) detail: String,
-    since: Outage,
+    /// With why the first attempt failed.
+    began: Outage,
     /// Failed in a row.
     attempts: u32,
     /// When the next attempt may be made.
@@ -209,13 +210,13 @@ impl<U: Ord + Copy, L> Line<U, L> {
         let before = self.outage.take();
         let attempts = before.as_ref().map_or(0, |outage| outage.attempts);
         let attempts = attempts.saturating_add(1);
-        let since = before.map_or_else(|| Outage::begins(detail), |outage| outage.since);
-        if attempts >= RECOVERY && self.told.borrow().is_none() {
-            self.told.send_replace(Some(since.clone()));
+        let began = before.map_or_else(|| Outage::begins(detail), |outage| outage.began);
+        if attempts == RECOVERY {
+            self.told.send_replace(Some(began.clone()));
         }
         self.outage = Some(Failing {
             detail: detail.to_owned(),
-            since,
+            began,
             attempts,
             retry_at: Instant::now() + self.delays.next_delay(),
         });

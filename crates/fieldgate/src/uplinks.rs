@@ -48,7 +48,8 @@ impl One {
         if !is_told || std::mem::replace(&mut self.seen, now) == now {
             return None;
         }
-        let at = i64::try_from(status.since).ok();
+        // Zero as long as the clock is not set.
+        let at = i64::try_from(status.since).ok().filter(|at| *at > 0);
         let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         let at = at.unwrap_or_else(jiff::Timestamp::now);
         Some(if status.connected {

@@ -1,7 +1,7 @@
 //! What happened beside readings: devices that come and go, commands, starts, steps of the clock.
 //!
 //! `blocks` codes events, `budget` says how many of them are kept: both pure. `store` appends them to files, and
-//! removes the oldest. All texts are short and without control characters, whoever chose them.
+//! removes the oldest. All texts that are kept are short and without control characters, whoever chose them.
 
 pub mod blocks;
 pub(crate) mod budget;
@@ -153,39 +153,39 @@ impl Event {
     /// The same of a device.
     #[must_use]
     pub fn of(self, device: &str) -> Self {
-        let device = bounded(device);
+        let device = device.to_owned();
         Self { device, ..self }
     }
 
     /// The same of a point, bus or uplink.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
-        let name = bounded(name);
+        let name = name.to_owned();
         Self { name, ..self }
     }
 
     /// The same with a value.
     #[must_use]
     pub fn with(self, value: &str) -> Self {
-        let value = bounded(value);
+        let value = value.to_owned();
         Self { value, ..self }
     }
 
     /// The same with why, or what became of it.
     #[must_use]
     pub fn saying(self, text: &str) -> Self {
-        let text = bounded(text);
+        let text = text.to_owned();
         Self { text, ..self }
     }
 
     /// The same with who wanted it.
     #[must_use]
     pub fn by(self, who: &str) -> Self {
-        let by = bounded(who);
+        let by = who.to_owned();
         Self { by, ..self }
     }
 
-    /// The same with all texts bounded, however it was made.
+    /// The same with all texts bounded, whoever chose them.
     pub(crate) fn bounded(self) -> Self {
         let Self {
             device,

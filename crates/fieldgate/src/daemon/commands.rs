@@ -137,7 +137,10 @@ fn refused(plant: &Plant, target: Target<'_>, payload: &[u8], why: &str) -> Even
     };
     let event = match plant.device(target.device) {
         Some(_) => of(target.device, point),
-        None => of("", &format!("{}/{point}", target.device)),
+        None => of(
+            "",
+            format!("{}/{point}", target.device).trim_end_matches('/'),
+        ),
     };
     event.failed(why).by(BY)
 }

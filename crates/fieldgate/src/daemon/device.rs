@@ -70,6 +70,7 @@ impl Device {
             changed,
             history,
             bad: BTreeSet::new(),
+            away: None,
             cancel: cancel.clone(),
         };
         Self {
@@ -122,6 +123,8 @@ struct Pump {
     history: Option<DeviceTap>,
     /// Points that could not be read the last time.
     bad: BTreeSet<usize>,
+    /// Since when the device is away, as it was told last.
+    away: Option<Timestamp>,
     cancel: CancellationToken,
 }
 
@@ -196,7 +199,10 @@ impl Pump {
                     self.is(State::Online, DeviceState::Online).await;
                 }
                 Event::Offline { error, since } => {
-                    self.happened(Kind::Offline, since, &error);
+                    // Another reason comes with the time of the first.
+                    let is_same = self.away.replace(since) == Some(since);
+                    let at = if is_same { Timestamp::now() } else { since };
+                    self.happened(Kind::Offline, at, &error);
                     let state = State::Offline {
                         error: error.clone(),
                         since,

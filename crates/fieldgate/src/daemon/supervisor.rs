@@ -140,7 +140,6 @@ impl Supervisor {
                 history.event(event.saying(&outage.why));
             }
         }
-        // One that is gone or was changed says nothing of the line.
         let is_there = |name: &&String| self.config.buses.contains_key(*name);
         let back = before.keys().filter(is_there);
         for name in back.filter(|name| !self.outages.contains_key(*name)) {
@@ -171,6 +170,8 @@ impl Supervisor {
     /// Those of simulators that cannot listen; everything else runs all the same.
     pub(crate) async fn change(&mut self, mut wanted: Config) -> Result<Changes, io::Error> {
         let changes = config::diff(&self.config, &wanted);
+        // A bus that is started anew says nothing of the line that it had.
+        self.outages.retain(|name, _| !changes.buses.contains(name));
         wanted.keep(&self.config);
         let mut result = Ok(());
         let mut failed = Vec::new();

@@ -82,7 +82,7 @@ mod tests {
             ),
             (
                 Outcome::Failed("busy\u{7}".to_owned()),
-                ("command_failed", "65.7", "busy\\u{7}"),
+                ("command_failed", "65.7", "busy\u{7}"),
             ),
         ] {
             let event = Event::command(
