@@ -37,7 +37,8 @@ export function useEvents(device, gateway, seconds) {
       if (problem.code === "no_history") return null;
       throw problem;
     });
-  const { data, problem } = usePolled(ask, 15000, [device, gateway, seconds]);
+  // A long range is some megabytes on the card.
+  const { data, problem } = usePolled(ask, seconds > 3600 ? 60000 : 15000, [device, gateway, seconds]);
   return { told: data && data.seconds === seconds ? data : null, problem };
 }
 
