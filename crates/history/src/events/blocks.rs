@@ -6,7 +6,7 @@
 //! event    kind and flags, time since the event before, five texts, how many were left out before it
 //! ```
 //!
-//! Blocks are appended. Each begins at a multiple of eight and is read without those before it, so that damage costs
+//! Blocks are appended, into zeros that were written before. Each begins at a multiple of eight and is read without those before it, so that damage costs
 //! the events of one write. Events of a kind that this program does not know are passed over.
 
 use super::{Event, Kind, TEXT_MAX};
@@ -111,9 +111,9 @@ fn end(body: &mut Vec<u8>, out: &mut Vec<u8>) {
 pub struct Walked {
     /// Places that are damaged, up to the last block that is whole.
     pub damaged: u64,
-    /// Where the last block that is whole ends: what is behind it was never written to its end, or is damaged.
+    /// Where the last block that is whole ends.
     pub whole: u64,
-    /// Whether something is behind it.
+    /// Whether something but zeros is behind it: it was never written to its end, or is damaged.
     pub has_rest: bool,
 }
 
@@ -140,7 +140,8 @@ pub fn walk(bytes: &[u8], mut each: impl FnMut(Event)) -> Walked {
         at += (HEAD + body.len()).next_multiple_of(STEP);
         walked.whole = at.min(bytes.len()) as u64;
     }
-    walked.has_rest = (walked.whole as usize) < bytes.len();
+    let rest = bytes.get(walked.whole as usize..).unwrap_or_default();
+    walked.has_rest = rest.iter().any(|byte| *byte != 0);
     walked
 }
 

@@ -1,7 +1,8 @@
 //! The files of events: appended to one after the other, the oldest removed as a whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use crate::folder::{remove, sync};
 /// Its folder below that of history.
 pub(crate) const FOLDER: &str = "events";
 const SUFFIX: &str = ".fge";
+/// So many zeros are written ahead: a block that goes into them changes nothing else on the card.
+const AHEAD: u64 = 16 << 10;
 /// One file has at most one part in so many of the bytes and of the time: so much goes at once.
 const SHARE: u32 = 16;
 /// Files at most, however the clock was set.
@@ -93,8 +96,8 @@ pub(crate) struct Store {
     folder: PathBuf,
     bounds: Bounds,
     pub(crate) files: Vec<Piece>,
-    /// The last of the files, if it takes more.
-    open: Option<File>,
+    /// The last of the files, if it takes more, and how long it is.
+    open: Option<(File, u64)>,
     /// The greatest number of a file, of another version, too.
     number: u64,
     /// Whether the last run said that it ends; `None` if nothing is known of one.
@@ -192,24 +195,31 @@ impl Store {
         };
         if let Some(newest) = self.files.last_mut().filter(has_room) {
             if self.open.is_none() {
-                let file = OpenOptions::new().write(true).open(&newest.path)?;
+                let opened = OpenOptions::new().write(true).open(&newest.path);
+                if matches!(&opened, Err(error) if error.kind() == ErrorKind::NotFound) {
+                    // Somebody has removed it.
+                    self.files.pop();
+                    return self.ready(at);
+                }
+                let file = opened?;
                 // What is behind was never whole; the next block begins where one may.
                 newest.bytes = newest.bytes.next_multiple_of(blocks::STEP as u64);
                 file.set_len(newest.bytes)?;
-                drop(file);
-                self.open = Some(OpenOptions::new().append(true).open(&newest.path)?);
+                self.open = Some((file, newest.bytes));
             }
             return Ok(());
         }
-        self.open = None;
+        if let (Some((file, _)), Some(newest)) = (self.open.take(), self.files.last()) {
+            file.set_len(newest.bytes)?;
+        }
         fs::create_dir_all(&self.folder)?;
         let number = self.number + 1;
         let path = self.folder.join(format!("e-{number:05}{SUFFIX}"));
-        let mut file = File::create(&path)?;
-        file.write_all(&blocks::header())?;
+        let file = File::create(&path)?;
+        file.write_all_at(&blocks::header(), 0)?;
         file.sync_all()?;
         sync(&self.folder)?;
-        self.open = Some(OpenOptions::new().append(true).open(&path)?);
+        self.open = Some((file, blocks::HEADER as u64));
         self.number = number;
         self.files.push(Piece {
             path,
@@ -221,8 +231,18 @@ impl Store {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = self.open.as_mut().ok_or(ErrorKind::NotFound)?;
-        file.write_all(bytes)?;
+        let (Some((file, length)), Some(newest)) = (&mut self.open, self.files.last()) else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        let end = newest.bytes + bytes.len() as u64;
+        if end > *length {
+            let to = end.next_multiple_of(AHEAD);
+            let zeros = vec![0; usize::try_from(to - *length).unwrap_or(0)];
+            file.write_all_at(&zeros, *length)?;
+            file.sync_all()?;
+            *length = to;
+        }
+        file.write_all_at(bytes, newest.bytes)?;
         file.sync_data()
     }
 
