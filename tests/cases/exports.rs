@@ -42,6 +42,7 @@ fn fill(state: &Path, now: Timestamp) {
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
         keep_counters: Duration::from_secs(86_400),
+        events: 1 << 20,
         zone: TimeZone::UTC,
         trust: Duration::MAX,
     };

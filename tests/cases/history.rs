@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fieldgate_history::{History, Keeps, Now, Settings};
+use fieldgate_history::{Event, History, Keeps, Kind, Now, Settings};
 use fieldgate_model::Sample;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
@@ -165,7 +165,7 @@ const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 /// A counter that has counted one kWh an hour for forty days, and was reset once, nineteen days ago; and a voltage that
-/// was read in the last half hour.
+/// was read in the last half hour, in which its device was away for a minute, and went and came again and again.
 fn forty_days(state: &Path) {
     let now = Timestamp::now().as_millisecond();
     let begin = (now - 40 * DAY) / HOUR * HOUR;
@@ -176,6 +176,7 @@ fn forty_days(state: &Path) {
         max: 64 << 20,
         keep: Duration::from_secs(30 * 86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
         keep_counters: Duration::from_secs(731 * 86_400),
@@ -211,6 +212,20 @@ fn forty_days(state: &Path) {
         Sample::good(1, volts, moment(second))
     });
     tap.take(&samples.collect::<Vec<_>>(), true);
+    // It ends before what a chart of half an hour shows.
+    clock.store(now - 3_590_000, Ordering::Relaxed);
+    let event = |kind, second| Event::new(kind, moment(second)).of("meter");
+    let why = "no answer within 300 ms";
+    tap.tap().event(event(Kind::Offline, 1_500).saying(why));
+    tap.tap().event(event(Kind::Online, 1_440));
+    let command = event(Kind::Command, 1_000).named("setpoint").with("65.5");
+    tap.tap().event(command.by("vera at 10.0.0.7"));
+    for flap in 0..8 {
+        let why = "<img src=x onerror=\"document.title='hit'\">";
+        tap.tap()
+            .event(event(Kind::Offline, 600 - flap).saying(why));
+        tap.tap().event(event(Kind::Online, 600 - flap));
+    }
 }
 
 #[test]

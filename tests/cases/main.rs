@@ -14,6 +14,7 @@ mod databases;
 mod device_types;
 mod differential;
 mod editor;
+mod events;
 mod exports;
 mod first_light;
 mod first_meter;

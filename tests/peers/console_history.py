@@ -1,7 +1,8 @@
-"""A browser that looks at what history keeps: consumption by hours, days and months, and charts after a restart.
+"""A browser that looks at what history keeps: consumption by hours, days and months, charts after a restart, and events.
 
 Arguments as of console_look.py. The gateway has had a counter `meter/energy` for 40 days, which began again once, and a
-point `meter/voltage` for half an hour before its last start. The last line of the output is a JSON object.
+point `meter/voltage` for half an hour before its last start. The meter was away for a minute, was told a setpoint, and
+went and came eight times, for a reason that is HTML. The last line of the output is a JSON object.
 """
 
 import json
@@ -104,6 +105,49 @@ def courses(page):
     look(page, "history-whole")
 
 
+def events(page):
+    """Marks on the chart and the list below it, by mouse and by keyboard; a reason that is HTML is text."""
+    page.goto(BASE + "/#/points/meter/voltage")
+    marks = page.locator(".marks button")
+    expect(marks.first).to_be_visible()
+    boxes = [mark.bounding_box() for mark in marks.all()]
+    assert all(box["width"] >= 24 and box["height"] >= 24 for box in boxes), boxes
+    assert all(b["x"] - a["x"] >= 24 for a, b in zip(boxes, boxes[1:])), boxes
+    away = page.locator('.marks button[aria-label*="no answer within 300 ms"], .marks button[aria-label*="2 events"]').first
+    away.hover()
+    tells = page.locator(".tells")
+    expect(tells).to_contain_text("meter: does not answer · no answer within 300 ms")
+    look(page, "events-marks")
+    page.mouse.move(5, 5)
+    expect(tells).to_have_count(0)
+    many = page.locator('.marks button[aria-label^="16 events"]')
+    many.focus()
+    expect(tells).to_contain_text("<img src=x onerror=")
+    expect(tells).to_contain_text("and 10 more before")
+    page.keyboard.press("ArrowLeft")
+    expect(tells).to_contain_text("setpoint was set to 65.5 · by vera at 10.0.0.7")
+    page.keyboard.press("Escape")
+    expect(tells).to_have_count(0)
+    assert page.evaluate("document.querySelectorAll('.marks button[tabindex=\"0\"]').length") == 1
+    lines = page.locator(".events li")
+    assert lines.count() == 20, lines.count()
+    page.get_by_role("button", name="Show all").click()
+    assert lines.count() > 20, lines.count()
+    expect(lines.filter(has_text="setpoint was set to 65.5")).to_have_count(1)
+    look(page, "events-list")
+    assert page.title() != "hit" and page.locator("img").count() == 0
+    with page.expect_download() as told:
+        page.locator("section[aria-labelledby=h-events] a[download]").click()
+    assert open(told.value.path()).read().startswith("time,device,kind,name,value,text,by,left_out,clock")
+    page.get_by_role("button", name="24 hours").click()
+    expect(marks.first).to_be_visible()
+    page.goto(BASE + "/#/devices/meter")
+    expect(lines.first).to_be_visible()
+    page.get_by_role("button", name="30 days").click()
+    expect(lines.filter(has_text="The gateway was started").first).to_be_visible()
+    look(page, "events-device")
+
+
 def every_size(browser, state):
     for size, (width, height) in SIZES.items():
         for language in ("en", "de"):
@@ -122,6 +166,12 @@ def every_size(browser, state):
             page.wait_for_selector(".u-over")
             page.evaluate("document.querySelector(\"#h-trend\").scrollIntoView()")
             look(page, f"downloads-{size}-{language}")
+            page.locator(".marks button").first.wait_for()
+            page.locator(".marks button").last.focus()
+            look(page, f"events-{size}-{language}")
+            page.locator("#h-events").scroll_into_view_if_needed()
+            page.wait_for_timeout(300)
+            look(page, f"events-list-{size}-{language}")
             context.close()
 
 
@@ -135,6 +185,7 @@ def main():
         set_up(page)
         consumption(page)
         courses(page)
+        events(page)
         every_size(browser, context.storage_state())
         browser.close()
     print(json.dumps({"wrong": wrong}))

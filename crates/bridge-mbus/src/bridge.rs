@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use fieldgate_bridge::{
-    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Part, Place,
-    Places, Search, Simulated, Started, Tell, Untested, Whose, on_bus,
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Outage, Part,
+    Place, Places, Search, Simulated, Started, Tell, Untested, Whose, on_bus,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -134,6 +134,12 @@ impl Bridge for MbusLines {
             (Whose::Bus(name.clone()), figures)
         });
         counts.collect()
+    }
+
+    fn outages(&self) -> Vec<(String, Outage)> {
+        let buses = self.running.iter();
+        let outages = buses.filter_map(|(name, bus)| Some((name.clone(), bus.handle.outage()?)));
+        outages.collect()
     }
 
     /// A [`MbusBusHandle`].

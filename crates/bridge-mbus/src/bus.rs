@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_bridge::{Backoff, Cause, DriverError};
+use fieldgate_bridge::{Backoff, Cause, DriverError, Outage};
 use fieldgate_field_line::{
     self as field_line, Bus, JobOf, LineOf, Manners, Priority, Stale, Tolerance,
 };
@@ -157,6 +157,11 @@ impl MbusBusHandle {
     /// Waits until the task that owns the bus has ended and its port is free again.
     pub async fn ended(&self) {
         self.bus.ended().await;
+    }
+
+    /// Since when and why its line cannot be opened, if that is so.
+    pub fn outage(&self) -> Option<Outage> {
+        self.bus.outage()
     }
 
     /// What happened on the bus so far, and with each meter.

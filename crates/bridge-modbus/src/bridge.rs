@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 
 use fieldgate_bridge::{
-    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Part, Place,
-    Places, Poll, Simulated, Started, Tell, Whose, on_bus,
+    Bridge, Bus, Change, Claim, Defaults, Device, Figures, Line, Lines, Misfit, Outage, Part,
+    Place, Places, Poll, Simulated, Started, Tell, Whose, on_bus,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -181,6 +181,12 @@ impl Bridge for Buses {
             counts.push((Whose::Bus(name.clone()), Figures::from(&counters.bus)));
         }
         counts
+    }
+
+    fn outages(&self) -> Vec<(String, Outage)> {
+        let buses = self.running.iter();
+        let outages = buses.filter_map(|(name, bus)| Some((name.clone(), bus.handle.outage()?)));
+        outages.collect()
     }
 
     /// A [`BusHandle`].

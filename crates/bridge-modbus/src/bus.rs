@@ -5,6 +5,7 @@ mod protocol;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_bridge::Outage;
 use fieldgate_field_line::{Bus, Manners, Tolerance};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -149,6 +150,11 @@ impl BusHandle {
     /// Waits until the task that owns the bus has ended and its port is free again.
     pub async fn ended(&self) {
         self.bus.ended().await;
+    }
+
+    /// Since when and why its line cannot be opened, if that is so.
+    pub fn outage(&self) -> Option<Outage> {
+        self.bus.outage()
     }
 
     /// What happened on the bus so far.

@@ -16,6 +16,8 @@ pub mod late;
 mod lines;
 mod misfit;
 pub mod names;
+mod outage;
+mod place;
 mod run;
 pub mod show;
 
@@ -26,9 +28,11 @@ pub use driver::{Begun, COMMAND_EXPIRY, Driver, Event, Ports, Reply, Request, Se
 pub use error::{Cause, DriverError};
 pub use filter::{Filter, Rule};
 pub use kind::{
-    Bridge, Bus, Change, Device, Figures, Part, Place, Places, Search, Simulated, Started, Tallied,
-    Tell, Untested, Whose, Work,
+    Bridge, Bus, Change, Device, Figures, Part, Search, Simulated, Started, Tallied, Tell,
+    Untested, Whose, Work,
 };
 pub use lines::{Line, Lines, on_bus};
 pub use misfit::{Claim, Misfit};
+pub use outage::Outage;
+pub use place::{Place, Places};
 pub use run::run;

@@ -27,6 +27,8 @@ pub struct History {
     pub max: u64,
     /// For how long readings are kept.
     pub keep: Duration,
+    /// Bytes of events at most, which are a part of `max`.
+    pub events: u64,
     /// Percent of the partition that it leaves free.
     pub reserve: u8,
     /// From one write to the card to the next.
@@ -58,6 +60,7 @@ pub(crate) struct Entry {
     max: Option<Bytes<{ 16 << 20 }, { 1 << 40 }>>,
     keep: Option<Age>,
     keep_counters: Option<Age>,
+    events: Option<Bytes<{ 256 << 10 }, { 64 << 20 }>>,
     reserve: Option<Percent>,
     flush: Option<Time<1, 600>>,
     memory: Option<Bytes<{ 4 << 20 }, { 1 << 30 }>>,
@@ -68,6 +71,7 @@ impl Entry {
         History {
             max: self.max.map_or(2 << 30, |size| size.0),
             keep: self.keep.map_or(Duration::from_secs(30 * DAY), |age| age.0),
+            events: self.events.map_or(8 << 20, |size| size.0),
             reserve: self.reserve.map_or(10, |percent| percent.0),
             flush: self.flush.map_or(Duration::from_secs(60), |time| time.0),
             memory: self.memory.map_or(16 << 20, |size| size.0),
@@ -363,6 +367,7 @@ mod tests {
         let usual = History {
             max: 2 << 30,
             keep: day(30),
+            events: 8 << 20,
             reserve: 10,
             flush: Duration::from_secs(60),
             memory: 16 << 20,
@@ -370,10 +375,11 @@ mod tests {
             without: BTreeMap::new(),
         };
         assert_eq!(read("{}").unwrap(), usual);
-        let all = r#"{"max": "1GiB", "keep": "400d", "reserve": "5%", "flush": "10s", "memory": "8M", "keep_counters": "3650d"}"#;
+        let all = r#"{"max": "1GiB", "keep": "400d", "events": "1M", "reserve": "5%", "flush": "10s", "memory": "8M", "keep_counters": "3650d"}"#;
         let want = History {
             max: 1 << 30,
             keep: day(400),
+            events: 1 << 20,
             reserve: 5,
             flush: Duration::from_secs(10),
             memory: 8 << 20,
@@ -388,6 +394,7 @@ mod tests {
             (r#"{"reserve": "91%"}"#, PERCENT),
             (r#"{"reserve": "10"}"#, PERCENT),
             (r#"{"max": "1M"}"#, "16M to 1024G"),
+            (r#"{"events": "1G"}"#, "256K to 64M"),
             (r#"{"flush": "1h"}"#, "1s to 600s"),
         ] {
             let error = read(text).unwrap_err().to_string();

@@ -41,7 +41,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use fieldgate_history::Reader;
+use fieldgate_history::{Reader, Tap};
 use fieldgate_plant::Plant;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
@@ -104,6 +104,8 @@ pub struct Around {
     pub house: Arc<dyn House>,
     /// Readings that are kept on the card, if any are.
     pub history: Option<Reader>,
+    /// Where it is told what visitors wrote, if that is kept.
+    pub events: Option<Tap>,
 }
 
 /// A console that serves. It ends when this is dropped.

@@ -6,6 +6,7 @@ mod certificates;
 mod config;
 mod counters;
 mod devices;
+mod events;
 mod history;
 mod jobs;
 mod lists;
@@ -122,6 +123,9 @@ fn all(app: Arc<App>) -> Routes {
         let export = move |app, request| history::export(kind, app, request);
         r.add(get.clone(), path, VIEW, export);
     }
+    r.add(get.clone(), "/api/v1/history/events", VIEW, events::list);
+    let path = "/api/v1/history/events.csv";
+    r.add(get.clone(), path, VIEW, events::export);
     let path = "/api/v1/history/counters";
     r.add(get.clone(), path, VIEW, counters::list);
     let path = "/api/v1/history/counters.csv";

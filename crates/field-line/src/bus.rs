@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fieldgate_bridge::Outage;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -109,6 +110,7 @@ pub struct Bus<P: Protocol> {
     /// What bounds them.
     places: Places,
     recoveries: watch::Receiver<u64>,
+    outages: watch::Receiver<Option<Outage>>,
     breaker: SharedBreaker<P::Unit>,
     /// How long the other end is left alone after a connection was made, in microseconds: the
     /// longest that a device on it asks for.
@@ -122,6 +124,7 @@ impl<P: Protocol> Clone for Bus<P> {
             jobs: self.jobs.clone(),
             places: self.places.clone(),
             recoveries: self.recoveries.clone(),
+            outages: self.outages.clone(),
             breaker: self.breaker.clone(),
             settle: Arc::clone(&self.settle),
             task: self.task.clone(),
@@ -153,17 +156,20 @@ impl<P: Protocol> Bus<P> {
     ) -> Self {
         let (jobs, jobs_rx) = mpsc::unbounded_channel();
         let (recovered, recoveries) = watch::channel(0);
+        let breaker = SharedBreaker::new(manners.tolerance);
+        let settle = Arc::new(AtomicU64::new(micros(manners.settle)));
+        let shared = (breaker.clone(), recovered, Arc::clone(&settle));
+        let mut line = Line::new(name, manners, shared);
+        line.link = link;
         let bus = Self {
             jobs,
             places: Places::default(),
             recoveries,
-            breaker: SharedBreaker::new(manners.tolerance),
-            settle: Arc::new(AtomicU64::new(micros(manners.settle))),
+            outages: line.outages(),
+            breaker,
+            settle,
             task: TaskTracker::new(),
         };
-        let (breaker, settle) = (bus.breaker.clone(), Arc::clone(&bus.settle));
-        let mut line = Line::new(name, manners, breaker, recovered, settle);
-        line.link = link;
         let mut arbiter = Arbiter {
             protocol,
             line,
@@ -235,6 +241,11 @@ impl<P: Protocol> Bus<P> {
     /// Waits until the task that owns the bus has ended and its port is free again.
     pub async fn ended(&self) {
         self.task.wait().await;
+    }
+
+    /// Since when and why the line cannot be opened, if that is so. One attempt that fails is no outage.
+    pub fn outage(&self) -> Option<Outage> {
+        self.outages.borrow().clone()
     }
 
     /// Changes when the connection is back after an outage.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fieldgate_bridge::backoff::Delays;
-use fieldgate_bridge::{Backoff, Period};
+use fieldgate_bridge::{Backoff, Outage, Period};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -59,8 +59,10 @@ impl<U: Ord + Copy> SharedBreaker<U> {
 
 /// The bus cannot be reached since the last attempt.
 #[derive(Debug)]
-pub(crate) struct Outage {
+pub(crate) struct Failing {
     pub(crate) detail: String,
+    /// With why the first attempt failed.
+    began: Outage,
     /// Failed in a row.
     attempts: u32,
     /// When the next attempt may be made.
@@ -76,9 +78,11 @@ pub struct Line<U, L> {
     manners: Manners,
     pub(crate) breaker: SharedBreaker<U>,
     recovered: watch::Sender<u64>,
+    /// For those who want to know that it cannot be reached.
+    told: watch::Sender<Option<Outage>>,
     /// The pauses between attempts to connect.
     delays: Delays,
-    pub(crate) outage: Option<Outage>,
+    pub(crate) outage: Option<Failing>,
     /// Nothing is sent before that, and nothing opened.
     silent_until: Instant,
     /// How long the other end is left alone after a connection was made, in microseconds.
@@ -96,9 +100,7 @@ impl<U: Ord + Copy, L> Line<U, L> {
     pub(crate) fn new(
         name: &str,
         manners: Manners,
-        breaker: SharedBreaker<U>,
-        recovered: watch::Sender<u64>,
-        settle: Arc<AtomicU64>,
+        (breaker, recovered, settle): (SharedBreaker<U>, watch::Sender<u64>, Arc<AtomicU64>),
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -107,6 +109,7 @@ impl<U: Ord + Copy, L> Line<U, L> {
             manners,
             breaker,
             recovered,
+            told: watch::Sender::new(None),
             delays: Delays::new(reconnect_pauses(manners.backoff), 0),
             outage: None,
             silent_until: now,
@@ -116,6 +119,11 @@ impl<U: Ord + Copy, L> Line<U, L> {
             last_used: now,
             flood_told: None,
         }
+    }
+
+    /// Where it is told that it cannot be reached.
+    pub(crate) fn outages(&self) -> watch::Receiver<Option<Outage>> {
+        self.told.subscribe()
     }
 
     /// The name of the bus, for logs.
@@ -185,6 +193,7 @@ impl<U: Ord + Copy, L> Line<U, L> {
         self.delays.reset();
         if let Some(outage) = self.outage.take() {
             log::info!(BUS = self.name.as_str(); "connected to {place}");
+            self.told.send_replace(None);
             if outage.attempts >= RECOVERY {
                 self.breaker.lock().reset();
                 self.recovered
@@ -198,10 +207,17 @@ impl<U: Ord + Copy, L> Line<U, L> {
         if self.outage.is_none() {
             log::warn!(BUS = self.name.as_str(); "{detail}");
         }
-        let before = self.outage.take().map_or(0, |outage| outage.attempts);
-        self.outage = Some(Outage {
+        let before = self.outage.take();
+        let attempts = before.as_ref().map_or(0, |outage| outage.attempts);
+        let attempts = attempts.saturating_add(1);
+        let began = before.map_or_else(|| Outage::begins(detail), |outage| outage.began);
+        if attempts == RECOVERY {
+            self.told.send_replace(Some(began.clone()));
+        }
+        self.outage = Some(Failing {
             detail: detail.to_owned(),
-            attempts: before.saturating_add(1),
+            began,
+            attempts,
             retry_at: Instant::now() + self.delays.next_delay(),
         });
     }

@@ -16,7 +16,7 @@ use log::LevelFilter;
 
 pub(crate) use board::{Network, Provision};
 pub(crate) use certificate::{Certificate, MakeCertificate, SetCertificate};
-pub(crate) use history::{By, Chosen, Counters, Export, Format, History};
+pub(crate) use history::{By, Chosen, Counters, Events, Export, Format, History};
 pub(crate) use token::{AddToken, RemoveToken, Token};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 

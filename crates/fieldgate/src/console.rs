@@ -21,7 +21,7 @@ use fieldgate_config::{Address, Config};
 use fieldgate_console::{
     Around, Console, Door, Encrypt, Encrypted, Later, Logs, Settings, Socket, Way,
 };
-use fieldgate_history::Reader;
+use fieldgate_history::History;
 use fieldgate_model::Topics;
 use fieldgate_plant::Plant;
 use tokio::net::TcpStream;
@@ -128,7 +128,7 @@ pub(crate) fn start(
     plant: &Plant,
     broker: &Broker,
     known: Known,
-    desk: (&Desk, &Buses, Option<Reader>),
+    desk: (&Desk, &Buses, Option<&History>),
     logs: Logs,
 ) -> Result<Option<Console>, Stop> {
     let started = opened.map(|opened| opened.start(plant, broker, known, desk, logs));
@@ -141,7 +141,7 @@ impl Opened {
         plant: &Plant,
         broker: &Broker,
         known: Known,
-        (desk, buses, history): (&Desk, &Buses, Option<Reader>),
+        (desk, buses, history): (&Desk, &Buses, Option<&History>),
         logs: Logs,
     ) -> Result<Console, Stop> {
         let messages = Messages {
@@ -151,6 +151,8 @@ impl Opened {
         };
         let users = Users::new(known, broker.door(), self.topics);
         let accounts: Arc<dyn fieldgate_console::Accounts> = Arc::new(users);
+        let events = history.map(History::tap);
+        let history = history.map(History::reader);
         let around = Around {
             plant: plant.clone(),
             accounts: Arc::clone(&accounts),
@@ -165,6 +167,7 @@ impl Opened {
             network: Arc::new(network::Net::new(std::path::Path::new("/"))),
             house: Arc::new(House::new(broker.door(), history.clone())),
             history,
+            events,
         };
         let console = Console::start(self.settings, self.doors, around).map_err(Stop::Other)?;
         if let (Some(code), Some(address)) = (console.code(), self.address)

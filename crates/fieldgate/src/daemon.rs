@@ -23,7 +23,8 @@ use std::time::Duration;
 use fieldgate_bridge::show::counted;
 use fieldgate_broker::{Broker, Link, LinkError, QoS};
 use fieldgate_console::{Console, Logs};
-use fieldgate_history::History;
+use fieldgate_history::{Event, History, Kind, Tap};
+use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
@@ -117,16 +118,17 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     let plant = Plant::default();
     let history = history::start(&config, state);
     let changed = Arc::new(Notify::new());
+    let tap = history.as_ref().map(History::tap);
     let mut supervisor = Supervisor::new(
         &config,
         state,
         publisher.clone(),
         plant.clone(),
         Arc::clone(&changed),
-        history.as_ref().map(History::tap),
+        tap.clone(),
     );
     let configured = config.uplinks.clone();
-    let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone());
+    let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone(), tap.clone());
     // Before devices publish, so that nothing of theirs is missed.
     uplinks.change(&configured, &broker).await;
     supervisor.change(config).await.map_err(Stop::Listen)?;
@@ -134,11 +136,11 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     buses.set(supervisor.handles());
     let _control = open_control(path, args.control.as_deref(), &buses);
     // Commands that came in before there were devices wait in the link until now.
-    let commands = Commands::start(&link, &publisher, &plant);
+    let commands = Commands::start(&link, &publisher, &plant, tap.clone());
     publisher.gateway_state(true).await;
     listen::announce(&broker, &listeners);
     doors.explain();
-    let around = (&desk, &buses, history.as_ref().map(History::reader));
+    let around = (&desk, &buses, history.as_ref());
     let console = console::start(console, &plant, &broker, doors.known(), around, logs)?;
     signals.notifier.ready();
 
@@ -150,6 +152,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
         desk: &desk,
         board,
         console: console.as_ref(),
+        history: tap.as_ref(),
     };
     serve(&mut signals, &broker, &mut parts, &changed, &buses, &wanted).await;
 
@@ -162,7 +165,7 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     uplinks.stop().await;
     link.close();
     // History writes what came in last.
-    drop((link, publisher, history));
+    drop((link, publisher, tap, history));
     end(broker).await;
     Ok(())
 }
@@ -249,6 +252,7 @@ struct Parts<'a> {
     desk: &'a Desk,
     board: Board,
     console: Option<&'a Console>,
+    history: Option<&'a Tap>,
 }
 
 /// What is done for the board itself: its certificate, and what a person there is told.
@@ -308,6 +312,7 @@ async fn serve(
             _ = look.tick() => {
                 parts.doors.look(broker).await;
                 parts.uplinks.publish().await;
+                parts.supervisor.look_at_lines();
                 parts.board.notice.tell(parts.console);
             }
             _ = renew.tick() => parts.keep_certificate().await,
@@ -405,7 +410,7 @@ async fn reload(wanted: &Wanted, broker: &Broker, parts: &mut Parts<'_>) -> Relo
     }
     match parts.supervisor.change(config).await {
         Ok(changes) => {
-            say(&changes, is_new);
+            say(&changes, is_new, parts.history);
             Reloaded::Done(changes, None)
         }
         Err(error) => {
@@ -416,7 +421,7 @@ async fn reload(wanted: &Wanted, broker: &Broker, parts: &mut Parts<'_>) -> Relo
 }
 
 /// What a reload has changed, for the log.
-fn say(changes: &config::Changes, is_new: bool) {
+fn say(changes: &config::Changes, is_new: bool, history: Option<&Tap>) {
     if changes.is_empty() {
         if !is_new {
             log::info!("reloaded: nothing changed");
@@ -426,10 +431,14 @@ fn say(changes: &config::Changes, is_new: bool) {
     for key in &changes.need_restart {
         log::warn!(target: ANSWER, "{key} has changed and needs a restart");
     }
-    log::info!(
-        "reloaded: {} added, {} removed, {} restarted",
+    let text = format!(
+        "{} added, {} removed, {} restarted",
         counted(changes.added.len(), "device"),
         changes.removed.len(),
         changes.changed.len(),
     );
+    log::info!("reloaded: {text}");
+    if let Some(history) = history {
+        history.event(Event::new(Kind::Reloaded, Timestamp::now()).saying(&text));
+    }
 }

@@ -9,7 +9,9 @@ use fieldgate_bridge::show::counted;
 use fieldgate_config::{self as config, Config};
 use fieldgate_history::counters::used::{By, SPANS_MAX};
 use fieldgate_history::export::{self, Chosen, Format};
-use fieldgate_history::{History, Keeps, Now, Question, Range, Reader, Series, Settings, csv};
+use fieldgate_history::{
+    Asked, History, Keeps, Now, Question, Range, Reader, Series, Settings, csv,
+};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::args;
@@ -45,6 +47,7 @@ pub(crate) fn start(config: &Config, state: Option<&Path>) -> Option<History> {
         folder: state.join(FOLDER),
         max: wanted.max,
         keep: wanted.keep,
+        events: wanted.events,
         reserve: wanted.reserve,
         flush: wanted.flush,
         memory: usize::try_from(wanted.memory).unwrap_or(usize::MAX),
@@ -137,6 +140,7 @@ pub(crate) fn act(history: &args::History) -> Result<(), Stop> {
     match history {
         args::History::Export(wanted) => export(wanted),
         args::History::Counters(wanted) => counters(wanted),
+        args::History::Events(wanted) => events(wanted),
         args::History::Status(place) => status(place),
     }
 }
@@ -215,6 +219,29 @@ fn units(path: &Path) -> Option<Config> {
     loaded.ok().map(|loaded| loaded.config)
 }
 
+fn events(wanted: &args::Events) -> Result<(), Stop> {
+    let now = Timestamp::now();
+    let asked = Asked {
+        range: range((&wanted.from, wanted.to.as_deref()), now, &TimeZone::UTC)?,
+        device: wanted.device.clone(),
+        with_gateway: false,
+        kinds: wanted.kind.clone(),
+        // Their files have a bound.
+        most: usize::MAX,
+    };
+    let told = open(&wanted.place)?.events(&asked, &|| true);
+    let told = told.map_err(failed)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut written = out.write_all(csv::EVENTS.as_bytes());
+    let mut text = String::new();
+    for event in &told.events {
+        text.clear();
+        csv::append_event(&mut text, event);
+        written = written.and_then(|()| out.write_all(text.as_bytes()));
+    }
+    ended(written.and_then(|()| out.flush()))
+}
+
 fn failed(error: fieldgate_history::Error) -> Stop {
     Stop::Other(io::Error::other(error))
 }
@@ -272,18 +299,22 @@ fn asked(
     now: Timestamp,
     zone: &TimeZone,
 ) -> Result<(Chosen, Range), Stop> {
-    let until = |to: &String| time("--to", to, now, zone);
-    let to = wanted.to.as_ref().map_or(Ok(now.as_millisecond()), until)?;
+    let chosen = Chosen {
+        device: wanted.device.clone(),
+        points: wanted.point.clone(),
+    };
+    Ok((chosen, range((from, wanted.to.as_deref()), now, zone)?))
+}
+
+fn range((from, to): (&str, Option<&str>), now: Timestamp, zone: &TimeZone) -> Result<Range, Stop> {
+    let until = |to| time("--to", to, now, zone);
+    let to = to.map_or(Ok(now.as_millisecond()), until)?;
     let from = time("--from", from, now, zone)?;
     if from >= to {
         let text = "--from: expected a time before that of --to";
         return Err(Stop::Usage(text.to_owned()));
     }
-    let chosen = Chosen {
-        device: wanted.device.clone(),
-        points: wanted.point.clone(),
-    };
-    Ok((chosen, Range { from, to }))
+    Ok(Range { from, to })
 }
 
 /// A time as a person writes it, dates by a zone, in milliseconds since 1970.

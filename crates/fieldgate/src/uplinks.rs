@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fieldgate_broker::{Broker, Link, Outgoing, QoS};
 use fieldgate_config::yaml::suggestion;
+use fieldgate_history::{Event, Kind, Tap};
 use fieldgate_model::Topics;
 use fieldgate_uplink::{Config, Handle, INBOX, Status};
 use serde_json::{Value, json};
@@ -35,6 +36,31 @@ struct One {
     handle: Handle,
     /// What was published last, and when.
     told: Option<(Value, bool, Instant)>,
+    /// Whether it was connected when it was looked at last, and since when that was so.
+    seen: (bool, u64),
+}
+
+impl One {
+    /// What has happened to it since it was looked at last. One that has just begun to connect is not told.
+    fn happened(&mut self, name: &str, status: &Status) -> Option<Event> {
+        let now = (status.connected, status.since);
+        let is_told = status.connected || status.error.is_some();
+        if !is_told || std::mem::replace(&mut self.seen, now) == now {
+            return None;
+        }
+        // Zero as long as the clock is not set.
+        let at = i64::try_from(status.since).ok().filter(|at| *at > 0);
+        let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        let at = at.unwrap_or_else(jiff::Timestamp::now);
+        Some(if status.connected {
+            Event::new(Kind::UplinkUp, at)
+                .named(name)
+                .saying(&status.remote)
+        } else {
+            let why = status.error.as_deref().unwrap_or_default();
+            Event::new(Kind::UplinkDown, at).named(name).saying(why)
+        })
+    }
 }
 
 impl Running {
@@ -80,11 +106,17 @@ pub(crate) struct Uplinks {
     folder: PathBuf,
     topics: Topics,
     link: Link,
+    history: Option<Tap>,
 }
 
 impl Uplinks {
     /// None yet. Without a state folder their rings are in a folder that the next start of the machine may clear.
-    pub(crate) fn new(state: Option<&Path>, topics: Topics, link: Link) -> Self {
+    pub(crate) fn new(
+        state: Option<&Path>,
+        topics: Topics,
+        link: Link,
+        history: Option<Tap>,
+    ) -> Self {
         let folder = match state {
             Some(state) => state.join(FOLDER),
             None => std::env::temp_dir().join(format!("fieldgate-uplink-{}", std::process::id())),
@@ -95,6 +127,7 @@ impl Uplinks {
             folder,
             topics,
             link,
+            history,
         }
     }
 
@@ -156,6 +189,7 @@ impl Uplinks {
             config: config.clone(),
             handle,
             told: None,
+            seen: (false, 0),
         })
     }
 
@@ -165,6 +199,11 @@ impl Uplinks {
         let mut due = Vec::new();
         for (name, one) in self.running.lock().iter_mut() {
             let status = one.handle.status();
+            if let Some(history) = &self.history {
+                one.happened(name, &status)
+                    .into_iter()
+                    .for_each(|event| history.event(event));
+            }
             let value = described(&status);
             let is_due = match &one.told {
                 None => true,

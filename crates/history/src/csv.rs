@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::counters::used::Used;
-use crate::reading::Row;
+use crate::events::Event;
+use crate::reading::{Row, clock_name};
 
 /// The first line.
 pub(crate) const HEADER: &str = "time,device,point,value,quality,clock,unit\r\n";
@@ -62,6 +63,35 @@ pub fn append_used(out: &mut String, used: &Used, zone: &TimeZone, now: i64) {
     }
 }
 
+/// The first line of events.
+pub const EVENTS: &str = "time,device,kind,name,value,text,by,left_out,clock\r\n";
+
+/// Appends the line of an event.
+pub fn append_event(out: &mut String, event: &Event) {
+    let time = Timestamp::from_microsecond(event.at).unwrap_or_default();
+    let _ = write!(out, "{time:.6},");
+    harmless(out, &event.device);
+    let _ = write!(out, ",{},", event.kind.name());
+    for text in [&event.name, &event.value, &event.text, &event.by] {
+        harmless(out, text);
+        out.push(',');
+    }
+    if event.left_out > 0 {
+        let _ = write!(out, "{}", event.left_out);
+    }
+    let _ = write!(out, ",{}\r\n", clock_name(event.is_clock_set));
+}
+
+/// Appends a text that somebody chose. One that a spreadsheet would take for a formula begins with an apostrophe.
+fn harmless(out: &mut String, text: &str) {
+    let is_formula = text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err();
+    if is_formula {
+        field(out, &format!("'{text}"));
+    } else {
+        field(out, text);
+    }
+}
+
 /// A time by the clock of a zone, with how far that is from UTC.
 pub fn local(at: i64, zone: &TimeZone) -> String {
     let time = Timestamp::from_millisecond(at).unwrap_or_default();
@@ -87,6 +117,7 @@ mod tests {
     use crate::counters::used::Span;
 
     use super::*;
+    use crate::events::Kind;
     use crate::layout::Series;
     use crate::reading::{Number, Reading};
 
@@ -143,6 +174,40 @@ mod tests {
                 },
             );
             assert_eq!(line, format!("2026-09-21T14:13:20.005Z,{want},m³\r\n"));
+        }
+    }
+
+    #[test]
+    fn an_event_is_a_line_and_no_formula() {
+        let at = Timestamp::from_microsecond(1_790_000_000_000_005).unwrap();
+        let event = |value: &str| {
+            Event::new(Kind::Command, at)
+                .of("plc")
+                .named("pump")
+                .with(value)
+        };
+        let unset = Event {
+            left_out: 979,
+            is_clock_set: false,
+            ..Event::new(Kind::Offline, at)
+                .of("plc")
+                .saying("no answer, again")
+        };
+        for (event, want) in [
+            (
+                event("-12.5").by("vera"),
+                "plc,command,pump,-12.5,,vera,,set",
+            ),
+            (event("=1+1"), "plc,command,pump,'=1+1,,,,set"),
+            (event("+a,b"), "plc,command,pump,\"'+a,b\",,,,set"),
+            (
+                unset,
+                "plc,offline,,,\"no answer, again\",,979,unsynchronised",
+            ),
+        ] {
+            let mut line = String::new();
+            append_event(&mut line, &event);
+            assert_eq!(line, format!("2026-09-21T14:13:20.000005Z,{want}\r\n"));
         }
     }
 

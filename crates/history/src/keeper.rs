@@ -1,59 +1,31 @@
 //! The one thread that writes: frames to the journal, parts to files, days of hours; and what it removes.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use fieldgate_spool::{Log, STAMP};
-use jiff::tz::TimeZone;
+use jiff::Timestamp;
 
 use crate::build::{self, HOUR};
 use crate::counters::store::Store;
+use crate::events::intake::ClockWatch;
+use crate::events::{self, Event, Kind};
 use crate::file::Level;
 use crate::folder::{self, Kept};
 use crate::head::READING;
 use crate::journal;
 use crate::room::{Pressure, Steady, victim};
+use crate::settings::{Now, Settings};
 use crate::shared::Shared;
 use crate::tap::{Batch, Message};
 
+/// How often it is looked whether the clock was set, while something comes in.
+const LOOK: Duration = Duration::from_secs(1);
 /// Counters have at most one part in so many of the room: readings need most of it.
 const COUNTERS_SHARE: u64 = 2;
-
-/// How history is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Where.
-    pub folder: PathBuf,
-    /// Bytes of all its files at most.
-    pub max: u64,
-    /// For how long readings are kept.
-    pub keep: Duration,
-    /// Percent of the partition that it leaves free.
-    pub reserve: u8,
-    /// From one write to the card to the next.
-    pub flush: Duration,
-    /// Bytes of memory for what no file has yet.
-    pub memory: usize,
-    /// For how long hours of counters are kept.
-    pub keep_counters: Duration,
-    /// By whose hours they are.
-    pub zone: TimeZone,
-    /// For how long the clock must have gone evenly before files are removed for their age.
-    pub trust: Duration,
-}
-
-/// What the clock of the machine shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds since 1970.
-    pub at: i64,
-    /// Whether something that knows the time has set it.
-    pub is_set: bool,
-}
 
 pub(crate) type Clock = Box<dyn Fn() -> Now + Send>;
 
@@ -65,6 +37,10 @@ pub(crate) struct Keeper {
     /// `None` if it cannot be used at the moment.
     pub(crate) journal: Option<Log>,
     pub(crate) counters: Store,
+    pub(crate) events: events::store::Store,
+    pub(crate) watch: ClockWatch,
+    /// Places that were found damaged, of which an event tells.
+    pub(crate) damage_told: u64,
     /// The newest part that a file has.
     pub(crate) done: u64,
     /// The hour that the head is of, since 1970.
@@ -89,14 +65,66 @@ impl Keeper {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.stop();
         self.flush();
         self.shared.lock().counters.end();
         self.count();
     }
 
+    /// Says that it has begun, and how the run before ended. That is on the card at once: a run that ends soon without a
+    /// word is noticed, too.
+    pub(crate) fn begin(&mut self) {
+        let kind = match self.events.was_ended {
+            Some(false) => Kind::StartedAgain,
+            Some(true) | None => Kind::Started,
+        };
+        self.happened(Event::new(kind, self.now()));
+        self.flush();
+    }
+
+    /// Says that it ends in order.
+    fn stop(&mut self) {
+        let stopped = Event::new(Kind::Stopped, self.now());
+        self.shared.lock().events.end();
+        self.happened(stopped);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond((self.clock)().at).unwrap_or_default()
+    }
+
+    fn happened(&mut self, event: Event) {
+        let is_clock_set = (self.clock)().is_set;
+        let event = Event {
+            is_clock_set,
+            ..event
+        };
+        self.shared.lock().events.take(event, Instant::now());
+    }
+
+    /// Notices what nothing else tells of.
+    fn look(&mut self) {
+        let (now, shown) = (Instant::now(), (self.clock)());
+        for event in self.watch.look(now, shown.at, shown.is_set) {
+            self.happened(event);
+        }
+        let found = self.shared.lock().figures.damaged;
+        let found = found + self.shared.damaged.load(Ordering::Relaxed);
+        let new = found.saturating_sub(self.damage_told);
+        if new > 0 {
+            self.damage_told = found;
+            let event = Event::new(Kind::Damaged, self.now());
+            self.happened(event.with(&new.to_string()));
+        }
+    }
+
     fn take(&mut self, message: Message) {
+        if self.watch.looked().elapsed() >= LOOK {
+            self.look();
+        }
         match message {
             Message::Batch(batch) => self.push(batch),
+            Message::Event(event) => self.happened(*event),
             Message::Flush(done) => {
                 self.flush();
                 if self.is_due {
@@ -123,6 +151,7 @@ impl Keeper {
         loop {
             match self.messages.try_recv() {
                 Ok(Message::Batch(batch)) => self.push(batch),
+                Ok(Message::Event(event)) => self.happened(*event),
                 Ok(Message::Flush(done) | Message::Close(done)) => {
                     self.flush();
                     let _ = done.send(());
@@ -175,6 +204,7 @@ impl Keeper {
 
     /// Everything that is due.
     fn tick(&mut self) {
+        self.look();
         self.flush();
         self.count();
         let hour = (self.clock)().at.div_euclid(HOUR);
@@ -188,9 +218,32 @@ impl Keeper {
         self.make_room(0);
     }
 
-    /// Writes new readings to the journal.
+    /// Writes new events to their file.
+    fn write_events(&mut self) {
+        let events: Vec<Event> = {
+            let mut state = self.shared.lock();
+            state.events.due(Instant::now());
+            state.events.pending.iter().cloned().collect()
+        };
+        if events.is_empty() {
+            return;
+        }
+        match self.events.append(&events) {
+            Ok(bytes) => {
+                let mut state = self.shared.lock();
+                state.events.written(events.len());
+                state.pieces.clone_from(&self.events.files);
+                drop(state);
+                self.written(bytes);
+            }
+            Err(error) => self.stuck(&error.to_string()),
+        }
+    }
+
+    /// Writes new readings to the journal, and what happened.
     fn flush(&mut self) {
         self.next_flush = Instant::now() + self.settings.flush;
+        self.write_events();
         let frame = self.shared.lock().head.frame();
         let Some(frame) = frame else { return };
         if self.journal.is_none() {
@@ -344,6 +397,7 @@ impl Keeper {
     /// Removes the oldest files until the bounds hold when `more` bytes are written.
     pub(crate) fn make_room(&mut self, more: u64) {
         self.make_room_of_counters();
+        self.make_room_of_events();
         loop {
             let pressure = match self.pressure(more) {
                 Ok(pressure) => pressure,
@@ -377,6 +431,18 @@ impl Keeper {
         state.counters.bytes = self.counters.bytes();
     }
 
+    /// Removes files of events that are too old, or too many.
+    fn make_room_of_events(&mut self) {
+        let keep = i64::try_from(self.settings.keep.as_millis()).unwrap_or(i64::MAX);
+        let before = self.trusted().map(|now| now.saturating_sub(keep));
+        let removed = self.events.make_room(before);
+        if removed > 0 {
+            let mut state = self.shared.lock();
+            state.figures.removed += removed;
+            state.pieces.clone_from(&self.events.files);
+        }
+    }
+
     /// The time, if it is so sure that it tells what is old.
     fn trusted(&mut self) -> Option<i64> {
         let now = (self.clock)();
@@ -396,6 +462,7 @@ impl Keeper {
                 .max
                 .saturating_sub(journal)
                 .saturating_sub(self.counters.bytes())
+                .saturating_sub(self.events.bytes())
                 .saturating_sub(more),
             missing: (reserve + more).saturating_sub(free),
             now,

@@ -2,7 +2,8 @@
 //!
 //! `chunk` and `cells` code readings and roll-ups, `file` lays them out, `head` holds what no file has yet, `room` says
 //! what goes when there is no more room: all pure. `keeper` is the one thread that writes; `tap` is where readings come
-//! in, and never waits; `query` reads, also while it is written; `export` makes files for other programs of what it reads.
+//! in, and never waits; `query` reads, also while it is written; `export` makes files for other programs of what it
+//! reads. `events` keeps what happened beside readings, and `happened` reads that.
 //!
 //! Readings go to the journal once a minute, to a file once an hour, and to another once a day. A file is written once,
 //! under a name that it gets when it is whole, and removed as a whole. Nothing here knows devices, MQTT or YAML.
@@ -15,9 +16,11 @@ mod column;
 mod consumption;
 pub mod counters;
 pub mod csv;
+pub mod events;
 pub mod export;
 pub mod file;
 mod folder;
+mod happened;
 mod head;
 mod journal;
 mod jsonl;
@@ -28,6 +31,7 @@ mod parquet;
 mod query;
 mod reading;
 mod room;
+mod settings;
 mod shared;
 mod tap;
 mod write;
@@ -44,21 +48,28 @@ use std::time::Instant;
 
 pub use cells::{Cell, Numbers};
 pub use consumption::{Consumption, Question};
+pub use events::{Event, Kind};
 pub use file::Series;
-pub use keeper::{Now, Settings};
+pub use happened::{Asked, Happened};
 pub use query::{Columns, Error, Range, Reader, WIDTH_MAX};
 pub use reading::{Number, Reading};
+pub use settings::{Now, Settings};
 pub use shared::Figures;
 pub use tap::{DeviceTap, Keeps, Tap};
 
 use build::HOUR;
 use counters::Counters;
 use counters::store::Store;
+use events::intake::ClockWatch;
+use events::store::{self as pieces, Bounds};
 use head::Head;
 use keeper::Keeper;
 use room::Steady;
 use shared::Shared;
 use tap::{BATCHES_MAX, Message};
+
+/// Events have at most one part in so many of the room.
+const EVENTS_SHARE: u64 = 4;
 
 /// History that is being kept. It is written to the end when this is dropped.
 #[derive(Debug)]
@@ -101,9 +112,12 @@ impl History {
         let mut counters = Counters::new(settings.zone.clone());
         let (store, damaged) = Store::open(folder, &mut counters)?;
         counters.replay(head.chunks());
+        let events = pieces::Store::open(folder, bounds(&settings))?;
         let files = found.files.into_iter().map(Arc::new).collect();
         let shared = Shared::new(head, files, counters, folder);
+        let damaged = damaged + events.damaged;
         shared.lock().figures.damaged = (replayed.damaged + found.damaged.len()) as u64 + damaged;
+        shared.lock().pieces.clone_from(&events.files);
         let shared = Arc::new(shared);
         let (sender, messages) = sync_channel(BATCHES_MAX);
         let mut keeper = Keeper {
@@ -111,6 +125,9 @@ impl History {
             messages,
             journal: Some(log),
             counters: store,
+            events,
+            watch: ClockWatch::new(Instant::now(), now.at, now.is_set),
+            damage_told: 0,
             done,
             hour: now.at.div_euclid(HOUR),
             is_due: false,
@@ -122,6 +139,7 @@ impl History {
             settings,
         };
         keeper.make_room(0);
+        keeper.begin();
         let thread = std::thread::Builder::new().name("history".to_owned());
         let thread = thread.spawn(move || keeper.run())?;
         Ok(Self {
@@ -163,6 +181,14 @@ impl History {
             // A keeper that has ended does nothing more.
             let _ = answer.recv();
         }
+    }
+}
+
+/// How much is kept of events: they leave most of the room to readings.
+fn bounds(settings: &Settings) -> Bounds {
+    Bounds {
+        bytes: settings.events.min(settings.max / EVENTS_SHARE),
+        keep: settings.keep,
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cells::{self, Cell};
 use crate::chunk;
 use crate::counters::Counters;
 use crate::counters::store::Store;
+use crate::events::store as pieces;
 use crate::file::{self, Entry, Fault, Level, Series, What};
 use crate::folder::{self, JOURNAL, Kept};
 use crate::head::{Head, Stored};
@@ -103,6 +104,7 @@ impl Reader {
         Store::open(folder, &mut counters)?;
         counters.replay(head.chunks());
         let shared = Shared::new(head, files, counters, folder);
+        shared.lock().pieces = pieces::look(folder)?;
         shared.lock().measure();
         Ok(Self {
             shared: Arc::new(shared),
@@ -120,8 +122,14 @@ impl Reader {
 
     /// What has been counted.
     pub fn figures(&self) -> Figures {
-        let figures = self.shared.lock().figures;
+        let (figures, events, left_out) = {
+            let state = self.shared.lock();
+            (state.figures, state.events.kept, state.events.left_out())
+        };
+        let late = self.shared.events_left_out.load(Ordering::Relaxed);
         Figures {
+            events,
+            events_left_out: left_out + late,
             dropped: figures.dropped + self.shared.dropped.load(Ordering::Relaxed),
             damaged: figures.damaged + self.shared.damaged.load(Ordering::Relaxed),
             ..figures

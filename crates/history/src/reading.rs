@@ -139,6 +139,14 @@ pub(crate) struct Row<'r> {
     pub(crate) reading: &'r Reading,
 }
 
+/// A word for whether a time can be trusted.
+pub(crate) fn clock_name(is_set: bool) -> &'static str {
+    match is_set {
+        true => "set",
+        false => "unsynchronised",
+    }
+}
+
 const NO_NUMBER: u8 = 4;
 const NO_CLOCK: u8 = 8;
 
@@ -168,10 +176,7 @@ impl Reading {
 
     /// A word for whether its time can be trusted.
     pub(crate) fn clock_name(&self) -> &'static str {
-        match self.is_clock_set {
-            true => "set",
-            false => "unsynchronised",
-        }
+        clock_name(self.is_clock_set)
     }
 
     /// All but time and number, in four bits.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::counters::Counters;
+use crate::events::intake::Intake;
+use crate::events::store::Piece;
 use crate::folder::Kept;
 use crate::head::{Chunks, Head};
 
@@ -15,6 +17,10 @@ pub struct Figures {
     pub kept: u64,
     /// Readings that were not, as there was no room for them in memory or on the card.
     pub dropped: u64,
+    /// Events that were kept.
+    pub events: u64,
+    /// Events that were not, as there were too many of one kind, or no room for them.
+    pub events_left_out: u64,
     /// Bytes that were written to the card.
     pub written: u64,
     /// Bytes of its files now.
@@ -39,6 +45,10 @@ pub(crate) struct State {
     /// In the order of their parts.
     pub(crate) files: Vec<Arc<Kept>>,
     pub(crate) counters: Counters,
+    /// Events that are in no file yet.
+    pub(crate) events: Intake,
+    /// Files of events, the oldest first.
+    pub(crate) pieces: Vec<Piece>,
     pub(crate) figures: Figures,
 }
 
@@ -48,7 +58,9 @@ impl State {
         let files = self.files.iter();
         let since = files.clone().map(|kept| kept.times.0).min();
         let figures = &mut self.figures;
-        figures.bytes = files.clone().map(|kept| kept.bytes).sum::<u64>() + self.counters.bytes;
+        let pieces = self.pieces.iter().map(|piece| piece.bytes);
+        let beside = self.counters.bytes + pieces.sum::<u64>();
+        figures.bytes = files.clone().map(|kept| kept.bytes).sum::<u64>() + beside;
         figures.files = files.count() as u64;
         figures.since = since.or_else(|| self.head.first());
     }
@@ -62,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) pending: AtomicUsize,
     /// Readings that it was too slow for.
     pub(crate) dropped: AtomicU64,
+    /// Events that it was too slow for.
+    pub(crate) events_left_out: AtomicU64,
     /// Damage that readers found.
     pub(crate) damaged: AtomicU64,
 }
@@ -76,6 +90,8 @@ impl Shared {
         let state = State {
             head,
             counters,
+            events: Intake::default(),
+            pieces: Vec::new(),
             closing: None,
             files,
             figures: Figures::default(),
@@ -85,6 +101,7 @@ impl Shared {
             folder: folder.to_owned(),
             pending: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
+            events_left_out: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use fieldgate_model::Sample;
 
 use crate::counters::rows::Named;
+use crate::events::Event;
 use crate::file::Series;
 use crate::reading::Reading;
 use crate::shared::Shared;
@@ -20,6 +21,7 @@ pub(crate) const BATCHES_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(crate) enum Message {
     Batch(Batch),
+    Event(Box<Event>),
     /// Write what there is to the journal, and say so.
     Flush(SyncSender<()>),
     /// Hand everything to a file, and say so.
@@ -68,7 +70,7 @@ pub(crate) struct Kept {
     pub(crate) counter: Option<Named>,
 }
 
-/// Takes readings of any device.
+/// Takes readings of any device, and events.
 #[derive(Clone, Debug)]
 pub struct Tap {
     pub(crate) sender: SyncSender<Message>,
@@ -76,6 +78,14 @@ pub struct Tap {
 }
 
 impl Tap {
+    /// Takes an event. One that history has no room for is left out and counted.
+    pub fn event(&self, event: Event) {
+        let message = Message::Event(Box::new(event.bounded()));
+        if self.sender.try_send(message).is_err() {
+            self.shared.events_left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// A tap for a device. `keeps` says what is kept of each of its points.
     pub fn device<'p>(
         &self,
@@ -116,6 +126,11 @@ pub struct DeviceTap {
 }
 
 impl DeviceTap {
+    /// Where events go.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
     /// Takes samples. What history has no room for is dropped and counted.
     pub fn take(&self, samples: &[Sample], is_clock_set: bool) {
         let readings = samples.iter().filter_map(|sample| {

@@ -2,6 +2,7 @@
 
 mod counting;
 mod exporting;
+mod happening;
 mod keeping;
 
 use fieldgate_model::{Decimal, Quality};

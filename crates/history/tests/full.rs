@@ -32,6 +32,7 @@ fn keep(folder: &Path) -> ! {
         max: 1 << 30,
         keep: Duration::from_secs(86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(3_600),
         memory: 128 << 10,
         keep_counters: Duration::from_secs(86_400),

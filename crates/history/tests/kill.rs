@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use fieldgate_history::{History, Keeps, Now, Range, Reader, Series, Settings};
+use fieldgate_history::{Asked, Event, History, Keeps, Kind, Now, Range, Reader, Series, Settings};
 use fieldgate_model::{Decimal, Sample, Value};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -38,6 +38,7 @@ fn keep(folder: &Path) -> ! {
         max: 1 << 30,
         keep: Duration::from_secs(3_650 * 86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
         keep_counters: Duration::from_secs(86_400),
@@ -62,6 +63,8 @@ fn keep(folder: &Path) -> ! {
         let samples =
             (0..POINTS).map(|point| Sample::good(point, Value::Decimal(value(number, point)), at));
         tap.take(&samples.collect::<Vec<_>>(), true);
+        let event = Event::new(Kind::Offline, at).of(&format!("d{number}"));
+        tap.tap().event(event);
         clock.store(at.as_millisecond() / 400 * 24 * 10, Ordering::Relaxed);
         match number % 10 {
             9 => history.close(),
@@ -94,6 +97,27 @@ fn numbers(reader: &Reader, point: usize) -> Vec<i64> {
     };
     reader.readings(&series, all, each).unwrap();
     numbers
+}
+
+/// The numbers of the events that are there.
+fn events(reader: &Reader) -> Vec<i64> {
+    let asked = Asked {
+        range: Range {
+            from: i64::MIN / 2,
+            to: i64::MAX / 2,
+        },
+        device: None,
+        with_gateway: false,
+        kinds: vec![Kind::Offline],
+        most: usize::MAX,
+    };
+    let told = reader.events(&asked, &|| true).unwrap();
+    let numbers = told.events.iter().map(|event| {
+        let number = event.device.strip_prefix('d').unwrap().parse().unwrap();
+        assert_eq!(event.millisecond(), number * HOUR / 40);
+        number
+    });
+    numbers.collect()
 }
 
 #[test]
@@ -142,6 +166,15 @@ fn nothing_that_was_flushed_is_lost_changed_or_there_twice_after_a_kill() {
                 found.len()
             );
         }
+        // Events are written before readings: the next run tells those anew whose readings were lost.
+        let mut found = events(&reader);
+        found.dedup();
+        let want: Vec<i64> = (0..found.len() as i64).collect();
+        assert_eq!(found, want, "round {round}");
+        assert!(
+            found.len() as i64 > told,
+            "round {round}: {told} were flushed"
+        );
         assert_eq!(reader.figures().damaged, 0);
     }
     let days = fs::read_dir(&folder).unwrap().filter(|entry| {

@@ -58,6 +58,7 @@ impl Bench {
             max: 1 << 40,
             keep: Duration::from_secs(3_650 * 86_400),
             reserve: 0,
+            events: 1 << 20,
             flush: Duration::from_secs(3_600),
             memory: 64 << 20,
             keep_counters: Duration::from_secs(86_400),

@@ -385,9 +385,12 @@ async fn without_a_server_requests_fail_at_once_and_the_bus_comes_back_by_itself
     }
     // Long enough for several attempts.
     sleep(Duration::from_millis(500)).await;
+    let outage = bus.outage().map(|outage| outage.why).unwrap_or_default();
+    assert!(outage.contains("cannot connect to 127."), "{outage}");
     let fake = Fake::start_on(&address, state).await;
     let recovered = timeout(Duration::from_secs(5), recoveries.changed()).await;
     assert!(recovered.unwrap().is_ok());
+    assert_eq!(bus.outage(), None);
     assert_eq!(fake.requests(), []);
     assert_eq!(read(&bus, 1, 1, 0).await, words(&[1]));
     assert_eq!(fake.connections(), 1);
@@ -406,6 +409,7 @@ async fn a_connection_that_was_only_dropped_or_refused_once_is_no_recovery() {
     let (address, state) = fake.stop().await;
     read(&bus, 1, 1, 0).await.unwrap_err();
     let _fake = Fake::start_on(&address, state).await;
+    assert_eq!(bus.outage(), None);
     sleep(Duration::from_millis(150)).await;
     assert!(read(&bus, 1, 1, 1).await.is_ok());
     assert!(!recoveries.has_changed().unwrap());

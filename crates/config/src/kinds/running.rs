@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io;
 
-use fieldgate_bridge::{Bridge, Change, Figures, Started, Whose, Work};
+use fieldgate_bridge::{Bridge, Change, Figures, Outage, Started, Whose, Work};
 
 use super::{AnyDevice, part};
 use crate::Config;
@@ -28,6 +28,9 @@ pub trait Running: Send {
 
     /// The counts of buses, and of the devices that are counted there.
     fn counts(&self) -> Vec<(Whose, Figures)>;
+
+    /// The buses whose lines cannot be opened now.
+    fn outages(&self) -> Vec<(String, Outage)>;
 
     /// What tools of this bridge use a bus through.
     fn handle(&self, bus: &str) -> Option<Box<dyn Any + Send>>;
@@ -65,6 +68,10 @@ impl<B: Bridge> Running for Runs<B> {
 
     fn counts(&self) -> Vec<(Whose, Figures)> {
         self.0.counts()
+    }
+
+    fn outages(&self) -> Vec<(String, Outage)> {
+        self.0.outages()
     }
 
     fn handle(&self, bus: &str) -> Option<Box<dyn Any + Send>> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request as HttpRequest, header};
-use fieldgate_history::Reader;
+use fieldgate_history::History;
 use fieldgate_model::{Decimal, Labels, Point, Sample, Value};
 use fieldgate_plant::{About, Plant, State as DeviceState};
 use jiff::Timestamp;
@@ -189,7 +189,7 @@ fn bench(people: &[(&str, &str, Role)], by_code: bool) -> Bench {
     bench_with(people, by_code, None)
 }
 
-fn bench_with(people: &[(&str, &str, Role)], by_code: bool, history: Option<Reader>) -> Bench {
+fn bench_with(people: &[(&str, &str, Role)], by_code: bool, history: Option<&History>) -> Bench {
     let people = people.iter();
     let people = people.map(|(name, password, role)| ((*name).into(), (*password).into(), *role));
     let people = Arc::new(People(
@@ -208,7 +208,8 @@ fn bench_with(people: &[(&str, &str, Role)], by_code: bool, history: Option<Read
         certificates: Arc::new(certificates::Drawer::default()),
         network: Arc::new(network::Plug::default()),
         house: Arc::new(Home),
-        history,
+        history: history.map(History::reader),
+        events: history.map(History::tap),
     };
     let settings = Settings {
         gateway: "plant7".into(),

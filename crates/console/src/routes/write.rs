@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use fieldgate_history::Event;
 use fieldgate_model::{Outcome, Value, parse_command_value};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -21,6 +23,9 @@ use crate::shown;
 
 /// How long the result is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What may become of a command that says nothing itself.
+const NO_RESULT: &str = "no result within 10 s; the value may still be written";
+const REMOVED: &str = "the device was removed meanwhile";
 
 /// What stands beside what is to be written.
 #[derive(Default, Deserialize)]
@@ -78,11 +83,25 @@ pub(crate) async fn write(
         }
     }
     let shown = value.to_string();
-    let answer = found.write(point, value);
-    let answer = answer.map_err(|unsent| unwritable(unsent.0))?;
-    let outcome = tokio::time::timeout(PATIENCE, answer).await;
-    let (result, told) = told(outcome);
     let address = peer.to_string();
+    let event = Event::command(Timestamp::now(), (device, point), &value);
+    let event = event.by(&format!("{user} at {address}"));
+    let tell = |event| {
+        if let Some(events) = &app.around.events {
+            events.event(event);
+        }
+    };
+    let answer = found.write(point, value).map_err(|unsent| {
+        tell(event.clone().failed(&unsent.0));
+        unwritable(unsent.0)
+    })?;
+    let outcome = tokio::time::timeout(PATIENCE, answer).await;
+    tell(match &outcome {
+        Ok(Ok(outcome)) => event.ended(outcome),
+        Ok(Err(_)) => event.failed(REMOVED),
+        Err(_) => event.failed(NO_RESULT),
+    });
+    let (result, told) = told(outcome);
     log::info!(
         DEVICE = device, USER = user, REMOTE = address.as_str();
         "{user} at {address} wrote {shown} to {point}: {told}"
@@ -113,14 +132,10 @@ type Awaited<E> = Result<Result<Outcome, E>, tokio::time::error::Elapsed>;
 fn told<E>(outcome: Awaited<E>) -> (Result<Response, Problem>, String) {
     match outcome {
         Err(_) => {
-            let text = "no result within 10 s; the value may still be written";
-            let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_result", text);
-            (Err(problem), text.to_owned())
+            let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_result", NO_RESULT);
+            (Err(problem), NO_RESULT.to_owned())
         }
-        Ok(Err(_)) => {
-            let text = "the device was removed meanwhile";
-            (Err(unwritable(text.to_owned())), text.to_owned())
-        }
+        Ok(Err(_)) => (Err(unwritable(REMOVED.to_owned())), REMOVED.to_owned()),
         Ok(Ok(Outcome::Done { value, readback })) => {
             let written = Written {
                 status: "ok",

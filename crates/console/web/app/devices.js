@@ -57,6 +57,7 @@ export function Devices({ query }) {
 }
 
 const test = () => import("./test.js");
+const events = () => import("./events.js");
 
 export function Device({ name, who }) {
   const { data, problem } = usePolled((background) => get(pathOf(name), background), 5000, [name]);
@@ -74,7 +75,8 @@ export function Device({ name, who }) {
       <section class="card" aria-labelledby="h-figures"><h2 id="h-figures">${t("figures")}</h2><${Figures} figures=${data.figures} /></section>
     </div>
     ${who.role !== "view" && data.bridge === "modbus" ? html`<${Lazy} load=${test} device=${name} />` : null}
-    <section aria-labelledby="h-points"><h2 id="h-points">${t("part.points")}</h2><${Table} filter=${{ device: name }} /></section>`;
+    <section aria-labelledby="h-points"><h2 id="h-points">${t("part.points")}</h2><${Table} filter=${{ device: name }} /></section>
+    <${Lazy} load=${events} device=${name} />`;
 }
 
 const label = (name) => {

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact.js";
 import { get } from "./api.js";
+import { List, Marks, useEvents } from "./events.js";
 import { HOUR, load, past, ranges } from "./history.js";
 import { number, t, time } from "./i18n.js";
 import { Failed, usePolled } from "./ui.js";
@@ -80,6 +81,8 @@ function options(names, units, width, height, label) {
   });
   return {
     width, height, series, bands,
+    // Room for the marks.
+    padding: [34, null, null, null],
     legend: { show: false },
     cursor: { drag: { x: true, y: false }, points: { show: false } },
     scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range: (_, least, most) => padded(least, most) }])) },
@@ -102,11 +105,20 @@ function padded(least, most) {
   return [least - room, most + room];
 }
 
-function Chart({ names, units, table, label, point }) {
+// Where the times of a chart are on the screen.
+function whereabouts(chart) {
+  const scale = window.devicePixelRatio || 1;
+  const { min, max } = chart.scales.x;
+  const [left, top, width, height] = ["left", "top", "width", "height"].map((side) => chart.bbox[side] / scale);
+  return { left, top, width, height, all: chart.width, from: min, to: max };
+}
+
+function Chart({ names, units, table, label, point, events }) {
   const place = useRef(null);
   const chart = useRef(null);
   const [made, setMade] = useState(null);
   const [failed, setFailed] = useState(null);
+  const [where, setWhere] = useState(null);
   useEffect(() => {
     uplot().then((made) => setMade(() => made), setFailed);
   }, []);
@@ -119,6 +131,12 @@ function Chart({ names, units, table, label, point }) {
     chart.current.setCursor({ left: -10, top: -10 });
     const hook = (u) => point(u.cursor.idx);
     (chart.current.hooks.setCursor ||= []).push(hook);
+    const draw = (u) => {
+      const now = whereabouts(u);
+      setWhere((old) => (old && Object.keys(now).every((key) => old[key] === now[key]) ? old : now));
+    };
+    (chart.current.hooks.draw ||= []).push(draw);
+    draw(chart.current);
     const observer = new ResizeObserver(() => chart.current && chart.current.setSize({ width: width(), height: height() }));
     observer.observe(place.current);
     return () => {
@@ -130,7 +148,8 @@ function Chart({ names, units, table, label, point }) {
   useEffect(() => {
     if (chart.current) chart.current.setData(table);
   }, [table]);
-  return html`<${Failed} problem=${failed} /><div class="trend" ref=${place}></div>`;
+  return html`<${Failed} problem=${failed} /><div class="marked"><div class="trend" ref=${place}></div>
+    ${where && events.length ? html`<${Marks} events=${events} place=${where} />` : null}</div>`;
 }
 
 export default function Trend({ device, point, unit, others, change, kept, range }) {
@@ -144,6 +163,9 @@ export default function Trend({ device, point, unit, others, change, kept, range
   // What was asked for before another range was chosen is not drawn for it.
   const told = data && Boolean(data.past) === Boolean(isPast) && (!isPast || (data.range === range && data.list === list && data.whole === whole)) ? data : null;
   const table = useMemo(() => told && (isPast ? past(names, told) : columns(names, told, Date.now() / 1000)), [list, told]);
+  const seconds = ranges.find(([name]) => name === (isPast ? range : HOUR))[1];
+  const happened = useEvents(kept ? device : null, true, seconds);
+  const events = (happened.told || { events: [] }).events;
   const [units, setUnits] = useState({ [own]: unit });
   const [at, setAt] = useState(null);
   const [all, setAll] = useState([]);
@@ -176,7 +198,7 @@ export default function Trend({ device, point, unit, others, change, kept, range
   const isEmpty = table.slice(1).every((line) => line.every((value) => value === null));
   const moment = isPast ? time(table[0][last] * 1000) : `−${number(minutes, 1)} min`;
   return html`${choose}<div class="card"><${Failed} problem=${problem} />
-    ${isEmpty ? html`<p class="muted">${t("trend.none")}</p>` : html`<${Chart} names=${names} units=${units} table=${table} point=${setAt} label=${t("trend.of", { name: list, range: t(`history.${isPast ? range : HOUR}`) })} />`}
+    ${isEmpty ? html`<p class="muted">${t("trend.none")}</p>` : html`<${Chart} names=${names} units=${units} table=${table} events=${events} point=${setAt} label=${t("trend.of", { name: list, range: t(`history.${isPast ? range : HOUR}`) })} />`}
     ${told && told.isNarrow ? html`<p class="inline"><span class="muted">${t(whole ? "history.whole" : "history.narrow")}</span>
       <button class="quiet" onClick=${() => setWhole(!whole)}>${t(whole ? "history.show_narrow" : "history.show_whole")}</button></p>` : null}
     <p class="count">${at === null || at === undefined ? t("now") : moment}</p>
@@ -187,5 +209,7 @@ export default function Trend({ device, point, unit, others, change, kept, range
     ${names.length < LINES ? html`<div class="inline"><input list="others" aria-label=${t("trend.add")} placeholder=${t("trend.add")} value=${text} maxlength="200" autocomplete="off"
         onInput=${(event) => (all.includes(event.target.value) ? add(event.target.value) : setText(event.target.value))} />
       <datalist id="others">${all.filter((name) => !names.includes(name)).map((name) => html`<option value=${name} />`)}</datalist>
-      <button disabled=${!all.includes(text)} onClick=${() => add(text)}>${t("trend.put")}</button></div>` : null}</div>`;
+      <button disabled=${!all.includes(text)} onClick=${() => add(text)}>${t("trend.put")}</button></div>` : null}</div>
+    ${kept ? html`<section aria-labelledby="h-events"><h2 id="h-events">${t("events")}</h2><${Failed} problem=${happened.problem} />
+      ${happened.told ? html`<${List} key=${seconds} told=${happened.told} device=${device} gateway=${true} seconds=${seconds} />` : null}</section>` : null}`;
 }

@@ -142,6 +142,16 @@ fn of_history(figures: &Figures) -> Vec<Figure> {
             figures.dropped,
         ),
         count(
+            "history_events",
+            "Events that history took.",
+            figures.events,
+        ),
+        count(
+            "history_events_left_out",
+            "Events that history left out, as there were too many.",
+            figures.events_left_out,
+        ),
+        count(
             "history_written_bytes",
             "Bytes that history wrote.",
             figures.written,

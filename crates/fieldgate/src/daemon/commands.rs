@@ -1,8 +1,10 @@
 //! Commands from clients: to the device that they name, and the answer back.
 
 use fieldgate_broker::{Delivery, Link};
-use fieldgate_model::{Outcome, Topics, parse_command_value, parse_command_values};
+use fieldgate_history::{Event, Tap};
+use fieldgate_model::{Outcome, Topics, Value, parse_command_value, parse_command_values};
 use fieldgate_plant::{self as plant, Plant, Unsent};
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +12,8 @@ use super::publisher::{Publisher, ReplyTo};
 
 /// A value for a point is short; the longest is a text of 250 bytes in JSON.
 const PAYLOAD_MAX: usize = 4096;
+/// Bytes of the payload of a refused command that history is told.
+const PAYLOAD_TOLD: usize = 256;
 
 /// The task that takes commands.
 pub(crate) struct Commands {
@@ -19,10 +23,15 @@ pub(crate) struct Commands {
 
 impl Commands {
     /// Takes commands from now on. `link` is subscribed to them.
-    pub(crate) fn start(link: &Link, publisher: &Publisher, plant: &Plant) -> Self {
+    pub(crate) fn start(
+        link: &Link,
+        publisher: &Publisher,
+        plant: &Plant,
+        history: Option<Tap>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let (link, publisher, plant) = (link.clone(), publisher.clone(), plant.clone());
-        let task = tokio::spawn(serve(link, publisher, plant, cancel.clone()));
+        let task = tokio::spawn(serve(link, publisher, plant, history, cancel.clone()));
         Self { task, cancel }
     }
 
@@ -40,6 +49,7 @@ pub(crate) async fn serve(
     link: Link,
     publisher: Publisher,
     plant: Plant,
+    history: Option<Tap>,
     cancel: CancellationToken,
 ) {
     while let Some(delivery) = cancel.run_until_cancelled(link.recv()).await {
@@ -59,15 +69,19 @@ pub(crate) async fn serve(
             send(&plant, target, message.payload())
         };
         match sent {
-            Ok(answer) => {
+            Ok((answer, told)) => {
+                let history = history.clone();
                 // At most as many of these as commands wait for devices.
-                tokio::spawn(answer_later(publisher.clone(), to, answer));
+                tokio::spawn(answer_later(publisher.clone(), to, answer, (history, told)));
             }
             Err(error) => {
                 let topic = message.topic();
                 // A client chooses these texts: nothing in them may act on a terminal.
                 let name = target.device.escape_debug().to_string();
                 log::info!(DEVICE = name.as_str(), TOPIC = topic; "command on {topic:?}: {error}");
+                if let Some(history) = &history {
+                    history.event(refused(&plant, target, message.payload(), &error));
+                }
                 publisher.answer(to, &Outcome::Failed(error)).await;
             }
         }
@@ -104,31 +118,76 @@ impl<'t> Target<'t> {
     }
 }
 
+/// Whom commands come from, as far as it is known.
+const BY: &str = "MQTT";
+
+/// A command that did not get to its device, which may be none: clients choose its name.
+fn refused(plant: &Plant, target: Target<'_>, payload: &[u8], why: &str) -> Event {
+    let point = match target.part {
+        Part::Point(point) => point,
+        Part::Several | Part::Raw => "",
+    };
+    let value = String::from_utf8_lossy(payload.get(..PAYLOAD_TOLD).unwrap_or(payload));
+    let of = |device, point| {
+        Event::command(
+            Timestamp::now(),
+            (device, point),
+            &Value::Text(value.into_owned()),
+        )
+    };
+    let event = match plant.device(target.device) {
+        Some(_) => of(target.device, point),
+        None => of(
+            "",
+            format!("{}/{point}", target.device).trim_end_matches('/'),
+        ),
+    };
+    event.failed(why).by(BY)
+}
+
 /// An outcome, or several and the names of their points.
 enum Answer {
     One(plant::Answer),
     Several(Vec<String>, plant::Answers),
 }
 
-async fn answer_later(publisher: Publisher, to: ReplyTo, answer: Answer) {
+async fn answer_later(
+    publisher: Publisher,
+    to: ReplyTo,
+    answer: Answer,
+    (history, told): (Option<Tap>, Vec<Event>),
+) {
+    let tell = |outcomes: &[Outcome]| {
+        if let Some(history) = &history {
+            for (event, outcome) in told.into_iter().zip(outcomes) {
+                history.event(event.ended(outcome));
+            }
+        }
+    };
     let stopped = || Outcome::Failed("the device was stopped".to_owned());
     match answer {
         Answer::One(outcome) => {
             let outcome = outcome.await.unwrap_or_else(|_| stopped());
+            tell(std::slice::from_ref(&outcome));
             publisher.answer(to, &outcome).await;
         }
         Answer::Several(names, outcomes) => match outcomes.await {
             Ok(outcomes) => {
+                tell(&outcomes);
                 let named: Vec<_> = names.iter().map(String::as_str).zip(&outcomes).collect();
                 publisher.answer_several(to, &named).await;
             }
-            Err(_) => publisher.answer(to, &stopped()).await,
+            Err(_) => {
+                let outcome = stopped();
+                tell(&vec![outcome.clone(); names.len()]);
+                publisher.answer(to, &outcome).await;
+            }
         },
     }
 }
 
-/// Hands a command to its device, or says why not.
-fn send(plant: &Plant, target: Target<'_>, payload: &[u8]) -> Result<Answer, String> {
+/// Hands a command to its device, or says why not. With the answer come the events that tell of it.
+fn send(plant: &Plant, target: Target<'_>, payload: &[u8]) -> Result<(Answer, Vec<Event>), String> {
     let name = target.device;
     let device = plant
         .device(name)
@@ -136,20 +195,30 @@ fn send(plant: &Plant, target: Target<'_>, payload: &[u8]) -> Result<Answer, Str
     if payload.len() > PAYLOAD_MAX {
         return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
     }
-    let sent = match target.part {
-        Part::Raw => device.write_raw(payload.to_vec()).map(Answer::One),
+    let event =
+        |point: &str, value: &Value| Event::command(Timestamp::now(), (name, point), value).by(BY);
+    let unsent = |Unsent(why)| why;
+    match target.part {
+        Part::Raw => {
+            let told = event("", &Value::Bytes(payload.to_vec()));
+            let answer = device.write_raw(payload.to_vec()).map_err(unsent)?;
+            Ok((Answer::One(answer), vec![told]))
+        }
         Part::Point(point) => {
             let value = parse_command_value(payload)?;
-            device.write(point, value).map(Answer::One)
+            let told = event(point, &value);
+            let answer = device.write(point, value).map_err(unsent)?;
+            Ok((Answer::One(answer), vec![told]))
         }
         Part::Several => {
             let values = parse_command_values(payload)?;
+            let told = values.iter().map(|(point, value)| event(point, value));
+            let told = told.collect();
             let names = values.iter().map(|(name, _)| name.clone()).collect();
-            let answers = device.write_all(values);
-            answers.map(|answers| Answer::Several(names, answers))
+            let answers = device.write_all(values).map_err(unsent)?;
+            Ok((Answer::Several(names, answers), told))
         }
-    };
-    sent.map_err(|Unsent(why)| why)
+    }
 }
 
 fn reply_to(topics: &Topics, delivery: &Delivery, target: Target<'_>) -> ReplyTo {

@@ -1,9 +1,10 @@
 //! One running device: its run loop, and the pump that publishes what it tells.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fieldgate_bridge::{Counters, Event, Figures, Ports, Started, Tallied};
-use fieldgate_history::DeviceTap;
+use fieldgate_history::{DeviceTap, Event as Happened, Kind};
 use fieldgate_model::{DeviceState, Quality, Sample};
 use fieldgate_plant::{About, Plant, State};
 use jiff::Timestamp;
@@ -68,6 +69,8 @@ impl Device {
             publisher,
             changed,
             history,
+            bad: BTreeSet::new(),
+            away: None,
             cancel: cancel.clone(),
         };
         Self {
@@ -118,6 +121,10 @@ struct Pump {
     publisher: Publisher,
     changed: Arc<Notify>,
     history: Option<DeviceTap>,
+    /// Points that could not be read the last time.
+    bad: BTreeSet<usize>,
+    /// Since when the device is away, as it was told last.
+    away: Option<Timestamp>,
     cancel: CancellationToken,
 }
 
@@ -140,9 +147,30 @@ impl Pump {
     }
 
     /// Gives samples to history, which waits for nothing.
-    fn keep(&self, samples: &[Sample]) {
+    fn keep(&mut self, samples: &[Sample]) {
+        let Some(history) = &self.history else {
+            return;
+        };
+        history.take(samples, self.publisher.is_clock_set());
+        for sample in samples {
+            let kind = match sample.quality {
+                Quality::Bad if self.bad.insert(sample.point) => Kind::Bad,
+                Quality::Good if self.bad.remove(&sample.point) => Kind::Good,
+                _ => continue,
+            };
+            let point = self.seen.points().get(sample.point);
+            let name = point.map_or("", |point| &point.name);
+            let why = sample.error.as_deref().unwrap_or_default();
+            let event = Happened::new(kind, sample.at).of(self.name());
+            history.tap().event(event.named(name).saying(why));
+        }
+    }
+
+    /// Tells history how the device is.
+    fn happened(&self, kind: Kind, at: Timestamp, why: &str) {
         if let Some(history) = &self.history {
-            history.take(samples, self.publisher.is_clock_set());
+            let event = Happened::new(kind, at).of(self.name()).saying(why);
+            history.tap().event(event);
         }
     }
 
@@ -157,7 +185,7 @@ impl Pump {
     }
 
     /// Ends when the device has ended and its last event is published.
-    async fn serve(self, mut told: mpsc::Receiver<Box<Event>>) {
+    async fn serve(mut self, mut told: mpsc::Receiver<Box<Event>>) {
         while let Some(event) = told.recv().await {
             match *event {
                 Event::Samples(samples) => {
@@ -166,8 +194,15 @@ impl Pump {
                     self.keep(&samples);
                     self.publisher.samples(&self.seen, samples).await;
                 }
-                Event::Online => self.is(State::Online, DeviceState::Online).await,
+                Event::Online => {
+                    self.happened(Kind::Online, Timestamp::now(), "");
+                    self.is(State::Online, DeviceState::Online).await;
+                }
                 Event::Offline { error, since } => {
+                    // Another reason comes with the time of the first.
+                    let is_same = self.away.replace(since) == Some(since);
+                    let at = if is_same { Timestamp::now() } else { since };
+                    self.happened(Kind::Offline, at, &error);
                     let state = State::Offline {
                         error: error.clone(),
                         since,
@@ -176,11 +211,13 @@ impl Pump {
                 }
             }
         }
-        self.keep(&self.last());
+        let last = self.last();
+        self.keep(&last);
         if !self.cancel.is_cancelled() {
             // A defect of ours must not look like a device that has nothing new to say.
             let device = self.name();
             log::error!(DEVICE = device; "its polling has ended by itself; a reload starts nothing, a restart does");
+            self.happened(Kind::Offline, Timestamp::now(), INTERNAL);
             self.seen.abandon(INTERNAL);
             self.publisher.offline(device, INTERNAL).await;
             let points = self.seen.points().iter();

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_bridge::{Change, Whose};
-use fieldgate_history::Tap;
+use fieldgate_bridge::{Change, Outage, Whose};
+use fieldgate_history::{Event, Kind, Tap};
 use fieldgate_model::{Point, Topics};
 use fieldgate_plant::{About, Bus, Plant};
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -41,6 +42,8 @@ pub(crate) struct Supervisor {
     plant: Plant,
     changed: Arc<Notify>,
     history: Option<Tap>,
+    /// The buses whose lines could not be opened when they were looked at last.
+    outages: BTreeMap<String, Outage>,
     stats: Stats,
     /// Publishes counters.
     telling: Option<JoinHandle<()>>,
@@ -72,6 +75,7 @@ impl Supervisor {
             plant,
             changed,
             history,
+            outages: BTreeMap::new(),
             stats: Stats::default(),
             telling: None,
         }
@@ -124,6 +128,25 @@ impl Supervisor {
         });
     }
 
+    /// Tells history which lines cannot be opened since the last look, and which can again.
+    pub(crate) fn look_at_lines(&mut self) {
+        let Some(history) = &self.history else { return };
+        let bridges = self.bridges.iter();
+        let now = bridges.flat_map(|(_, bridge)| bridge.outages()).collect();
+        let before = std::mem::replace(&mut self.outages, now);
+        for (name, outage) in &self.outages {
+            if before.get(name) != Some(outage) {
+                let event = Event::new(Kind::BusDown, outage.since).named(name);
+                history.event(event.saying(&outage.why));
+            }
+        }
+        let is_there = |name: &&String| self.config.buses.contains_key(*name);
+        let back = before.keys().filter(is_there);
+        for name in back.filter(|name| !self.outages.contains_key(*name)) {
+            history.event(Event::new(Kind::BusUp, Timestamp::now()).named(name));
+        }
+    }
+
     /// What tools use a bus through.
     pub(crate) fn handles(&self) -> Vec<(String, Box<dyn Any + Send>)> {
         let buses = self.config.buses.keys();
@@ -147,6 +170,8 @@ impl Supervisor {
     /// Those of simulators that cannot listen; everything else runs all the same.
     pub(crate) async fn change(&mut self, mut wanted: Config) -> Result<Changes, io::Error> {
         let changes = config::diff(&self.config, &wanted);
+        // A bus that is started anew says nothing of the line that it had.
+        self.outages.retain(|name, _| !changes.buses.contains(name));
         wanted.keep(&self.config);
         let mut result = Ok(());
         let mut failed = Vec::new();
@@ -190,6 +215,10 @@ impl Supervisor {
                 result = Err(error);
             }
             if !self.devices.contains_key(name) {
+                if let Some(history) = &self.history {
+                    let event = Event::new(Kind::Offline, Timestamp::now()).of(name);
+                    history.event(event.saying(NOT_STARTED));
+                }
                 self.publisher.offline(name, NOT_STARTED).await;
                 self.show(name, absent(name, &wanted, &self.plant));
             }

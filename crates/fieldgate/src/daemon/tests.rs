@@ -109,7 +109,7 @@ fn desk() -> Desk {
         layout.devices.insert("plc".to_owned(), device);
     });
     let cancel = CancellationToken::new();
-    tokio::spawn(commands::serve(link, publisher, plant, cancel));
+    tokio::spawn(commands::serve(link, publisher, plant, None, cancel));
     let client = broker.link("client");
     for filter in ["t/+/+/result", "t/+/result"] {
         client.subscribe(filter, QoS::AtLeastOnce).unwrap();

@@ -37,7 +37,7 @@ impl Folder {
         let entries = fs::read_dir(&self.0).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names
-            .filter(|name| name != "journal" && name != "counters")
+            .filter(|name| !["journal", "counters", "events"].contains(&name.as_str()))
             .collect();
         names.sort();
         names
@@ -56,6 +56,7 @@ pub(super) fn settings(folder: &Path) -> Settings {
         max: 1 << 30,
         keep: Duration::from_secs(30 * 86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(3_600),
         memory: 16 << 20,
         trust: Duration::ZERO,

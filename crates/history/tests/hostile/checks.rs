@@ -1,6 +1,7 @@
 //! What decoders must withstand, for tests and fuzz targets.
 
 use fieldgate_history::counters::rows::{Named, Row, Writer as Rows, walk};
+use fieldgate_history::events::{Event, blocks};
 use fieldgate_history::file::{self, Header, Level, Series, What, Writer};
 use fieldgate_history::{cells, chunk};
 
@@ -97,4 +98,31 @@ pub(crate) fn counters(data: &[u8]) {
     }
     let (spoilt, _) = rows(&bytes);
     assert!(spoilt.iter().all(|row| found.contains(row)), "{spoilt:?}");
+}
+
+/// Any bytes as a file of events; and a file with those of one, of which the last bytes say how it is spoilt.
+pub(crate) fn events(data: &[u8]) {
+    let all = |bytes: &[u8]| {
+        let mut found: Vec<Event> = Vec::new();
+        let walked = blocks::walk(bytes, |event| found.push(event));
+        assert!(walked.whole <= bytes.len() as u64, "{walked:?}");
+        (found, walked)
+    };
+    let (found, _) = all(data);
+    let mut bytes = [blocks::header().as_slice(), &blocks::encode(&found)].concat();
+    let (again, walked) = all(&bytes);
+    assert!(again == found, "{found:?}");
+    assert_eq!((walked.damaged, walked.has_rest), (0, false));
+    for change in data.rchunks_exact(3).take(4) {
+        let at = usize::from(change[0]) << 8 | usize::from(change[1]);
+        match (at % bytes.len(), change[2]) {
+            (at, 0) if at > 0 => bytes.truncate(at),
+            (at, with) => bytes[at] ^= with,
+        }
+    }
+    let (spoilt, _) = all(&bytes);
+    assert!(
+        spoilt.iter().all(|event| found.contains(event)),
+        "{spoilt:?}"
+    );
 }

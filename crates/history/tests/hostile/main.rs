@@ -23,6 +23,11 @@ fn rows_of_a_spoilt_file_were_written() {
     replay("counters", checks::counters);
 }
 
+#[test]
+fn events_of_a_spoilt_file_were_written() {
+    replay("events", checks::events);
+}
+
 fn replay(target: &str, check: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut count = 0;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fieldgate_history::{History, Keeps, Now, Settings as Keeping};
-use fieldgate_model::{Decimal, Sample, Value};
+use fieldgate_history::{Event, History, Keeps, Kind, Now, Settings as Keeping};
+use fieldgate_model::{Decimal, Outcome, Sample, Value};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -33,6 +33,7 @@ fn kept(name: &str) -> Kept {
         max: 1 << 30,
         keep: Duration::from_secs(86_400),
         reserve: 0,
+        events: 1 << 20,
         flush: Duration::from_secs(60),
         memory: 1 << 20,
         keep_counters: Duration::from_secs(86_400),
@@ -67,7 +68,7 @@ fn kept(name: &str) -> Kept {
 #[tokio::test]
 async fn a_range_is_told_in_columns_with_what_was_before() {
     let kept = kept("columns");
-    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
     let cookie = bench.login("vera").await;
     let path =
         "/api/v1/history/plc/level?from=2026-09-21T14:13:30Z&to=2026-09-21T14:14:30Z&width=6";
@@ -106,7 +107,7 @@ async fn a_range_is_told_in_columns_with_what_was_before() {
 #[tokio::test]
 async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
     let kept = kept("export");
-    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
     let cookie = bench.login("vera").await;
     let range = "from=2026-09-21T14:13:20Z&to=2026-09-21T15:00:00Z";
     for (query, lines) in [
@@ -172,7 +173,7 @@ async fn an_export_has_every_reading_of_a_device_or_of_one_point() {
 #[tokio::test]
 async fn counters_are_told_by_hours_days_and_months_and_as_a_file() {
     let kept = kept("counters");
-    let bench = bench_with(PEOPLE, false, Some(kept.history.reader()));
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
     let cookie = bench.login("vera").await;
     let range = "from=2026-09-21T14:00:00Z&to=2026-09-21T15:00:00Z";
     let path = format!("/api/v1/history/counters?device=plc&point=level&by=hour&{range}");
@@ -228,4 +229,103 @@ async fn without_history_it_says_so() {
         (answer.status, answer.json()["code"].as_str()),
         (404, Some("no_history"))
     );
+}
+
+#[tokio::test]
+async fn events_are_told_by_range_device_and_kind_and_as_a_file() {
+    let kept = kept("events");
+    let tap = kept.history.tap();
+    let at = |second: i64| Timestamp::from_millisecond(START + second * 1_000).unwrap();
+    let offline = |device: &str, second| Event::new(Kind::Offline, at(second)).of(device);
+    tap.event(offline("plc", 1).saying("no answer\u{1b}[2J within 300 ms"));
+    tap.event(Event::new(Kind::Online, at(2)).of("plc"));
+    tap.event(offline("meter", 3));
+    tap.event(Event::new(Kind::Reloaded, at(4)).saying("1 device added"));
+    kept.history.flush();
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
+    let cookie = bench.login("vera").await;
+    let range = "from=2026-09-21T14:13:20Z&to=2026-09-21T14:14:20Z";
+    for (query, want, is_more) in [
+        ("", &["offline", "online", "offline", "reloaded"][..], false),
+        ("device=plc", &["offline", "online"], false),
+        (
+            "device=plc&gateway=true",
+            &["offline", "online", "reloaded"],
+            false,
+        ),
+        ("device=", &["reloaded"], false),
+        ("kind=online,reloaded", &["online", "reloaded"], false),
+        ("limit=2", &["offline", "reloaded"], true),
+        ("device=none", &[], false),
+    ] {
+        let path = format!("/api/v1/history/events?{query}&{range}");
+        let answer = bench.ask("GET", &path, &cookie, None).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+        let told = answer.json();
+        let kinds = told["events"].as_array().unwrap().iter();
+        let kinds: Vec<_> = kinds.map(|event| event["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, want, "{query}");
+        assert_eq!(told["more"], is_more, "{query}");
+    }
+    let path = format!("/api/v1/history/events?kind=offline&device=plc&{range}");
+    let answer = bench.ask("GET", &path, &cookie, None).await.json();
+    let want = json!({
+        "at": "2026-09-21T14:13:21.000000Z", "kind": "offline", "device": "plc",
+        "text": "no answer\\u{1b}[2J within 300 ms", "clock_set": true,
+    });
+    assert_eq!(answer["events"][0], want);
+    let path = format!("/api/v1/history/events.csv?device=plc&{range}");
+    let file = bench.ask("GET", &path, &cookie, None).await.text;
+    assert!(file.ends_with(",plc,online,,,,,,set\r\n"), "{file}");
+    for query in [
+        "kind=away",
+        "limit=0",
+        "limit=5000",
+        "gateway=yes",
+        "from=noon",
+        "point=level",
+    ] {
+        let path = format!("/api/v1/history/events?{query}");
+        let answer = bench.ask("GET", &path, &cookie, None).await;
+        assert_eq!(answer.status, 400, "{query}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn what_a_visitor_writes_is_an_event_with_who_it_was() {
+    let kept = kept("writes");
+    let bench = bench_with(PEOPLE, false, Some(&kept.history));
+    let mut requests = device(&bench.plant, "plc", 1);
+    let cookie = bench.login("otto").await;
+    let path = "/api/v1/devices/plc/points/p0/write";
+    let answers = tokio::spawn(async move {
+        for outcome in [
+            Outcome::Done {
+                value: Value::Bool(true),
+                readback: None,
+            },
+            Outcome::Failed("the device is offline: no answer".to_owned()),
+        ] {
+            let request = requests.recv().await.unwrap();
+            request.reply.send(vec![outcome]);
+        }
+    });
+    for want in [200, 422] {
+        let body = json!({"value": true});
+        let answer = bench.ask("POST", path, &cookie, Some(body)).await;
+        assert_eq!(answer.status, want, "{}", answer.text);
+    }
+    answers.await.unwrap();
+    kept.history.flush();
+    let path = "/api/v1/history/events?kind=command,command_failed";
+    let told = bench.ask("GET", path, &cookie, None).await.json();
+    let shown = |number: usize| {
+        let event = &told["events"][number];
+        ["kind", "device", "name", "value", "text"].map(|key| event[key].as_str().unwrap_or(""))
+    };
+    assert_eq!(shown(0), ["command", "plc", "p0", "true", ""]);
+    let why = "the device is offline: no answer";
+    assert_eq!(shown(1), ["command_failed", "plc", "p0", "true", why]);
+    let by = told["events"][0]["by"].as_str().unwrap();
+    assert!(by.starts_with("otto at "), "{by}");
 }
