@@ -122,18 +122,7 @@ impl Reader {
 
     /// What has been counted.
     pub fn figures(&self) -> Figures {
-        let (figures, events, left_out) = {
-            let state = self.shared.lock();
-            (state.figures, state.events.kept, state.events.left_out())
-        };
-        let late = self.shared.events_left_out.load(Ordering::Relaxed);
-        Figures {
-            events,
-            events_left_out: left_out + late,
-            dropped: figures.dropped + self.shared.dropped.load(Ordering::Relaxed),
-            damaged: figures.damaged + self.shared.damaged.load(Ordering::Relaxed),
-            ..figures
-        }
+        self.shared.figures()
     }
 
     /// The series that have readings in a range of files or since the last file.

@@ -1,7 +1,7 @@
 //! What the keeper and its readers share.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::counters::Counters;
@@ -103,6 +103,21 @@ impl Shared {
             dropped: AtomicU64::new(0),
             events_left_out: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
+        }
+    }
+
+    /// What has been counted.
+    pub(crate) fn figures(&self) -> Figures {
+        let (figures, events, left_out) = {
+            let state = self.lock();
+            (state.figures, state.events.kept, state.events.left_out())
+        };
+        Figures {
+            events,
+            events_left_out: left_out + self.events_left_out.load(Ordering::Relaxed),
+            dropped: figures.dropped + self.dropped.load(Ordering::Relaxed),
+            damaged: figures.damaged + self.damaged.load(Ordering::Relaxed),
+            ..figures
         }
     }
 
