@@ -16,6 +16,8 @@ pub(crate) const HEADER: usize = 40;
 pub(crate) const HEAD: usize = 40;
 pub(crate) const ENTRY: usize = 48;
 pub(crate) const TAIL: usize = 40;
+/// Bytes of the beginning of files that are appended to: events, and what counters showed.
+pub(crate) const LOG_HEADER: usize = 16;
 /// Blocks begin at multiples of this.
 pub(crate) const STEP: usize = 8;
 /// Bytes of a block at most: sixteen thousand of the largest numbers, and names.
@@ -24,6 +26,17 @@ pub const BODY_MAX: usize = 1 << 20;
 pub(crate) const NAME_MAX: usize = 1_024;
 /// Entries of an index at most: it has 48 MB then.
 pub(crate) const ENTRIES_MAX: usize = 1_000_000;
+
+/// The beginning of a file that is appended to: what it is, the version, and their crc.
+pub(crate) fn log_header(magic: [u8; 8], version: u32) -> [u8; LOG_HEADER] {
+    let mut bytes = [0; LOG_HEADER];
+    let sealed = [magic.as_slice(), &version.to_le_bytes()].concat();
+    let crc = CRC.checksum(&sealed).to_le_bytes();
+    for (byte, value) in bytes.iter_mut().zip(sealed.into_iter().chain(crc)) {
+        *byte = value;
+    }
+    bytes
+}
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,12 +16,12 @@ use fieldgate_model::Decimal;
 
 use super::meter::Count;
 use crate::bits::{fold, put_text, put_varint, take_bytes, take_text, take_varint, unfold};
-use crate::layout::{CRC, NAME_MAX, Series};
+use crate::layout::{CRC, LOG_HEADER, NAME_MAX, Series, log_header};
 
 const MAGIC: [u8; 8] = *b"FGcount\n";
 /// The version that this program writes and reads.
 const VERSION: u32 = 1;
-const HEADER: usize = 16;
+const HEADER: usize = LOG_HEADER;
 const BLOCK: u32 = 0x4B4C_4243;
 /// Magic, checksum, length, start, minute.
 const HEAD: usize = 20;
@@ -54,14 +54,7 @@ pub struct Row {
 
 /// The beginning of a file.
 pub(crate) fn header() -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    let (magic, rest) = bytes.split_at_mut(MAGIC.len());
-    magic.copy_from_slice(&MAGIC);
-    let (version, crc) = rest.split_at_mut(4);
-    version.copy_from_slice(&VERSION.to_le_bytes());
-    let sum = CRC.checksum(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat());
-    crc.copy_from_slice(&sum.to_le_bytes());
-    bytes
+    log_header(MAGIC, VERSION)
 }
 
 /// Whether it is a file of this version.

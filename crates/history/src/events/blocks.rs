@@ -11,12 +11,12 @@
 
 use super::{Event, Kind, TEXT_MAX};
 use crate::bits::{fold, put_text, put_varint, take_text, take_varint, unfold};
-use crate::layout::CRC;
+use crate::layout::{CRC, LOG_HEADER, log_header};
 
 const MAGIC: [u8; 8] = *b"FGevent\n";
 /// The version that this program writes and reads.
 const VERSION: u32 = 1;
-pub(crate) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = LOG_HEADER;
 const BLOCK: u32 = 0x4B4C_4245;
 /// Magic, checksum, length.
 const HEAD: usize = 12;
@@ -31,14 +31,7 @@ const IS_UNSET: u64 = 2;
 
 /// The beginning of a file.
 pub fn header() -> [u8; HEADER] {
-    let mut bytes = [0; HEADER];
-    let (magic, rest) = bytes.split_at_mut(MAGIC.len());
-    magic.copy_from_slice(&MAGIC);
-    let (version, crc) = rest.split_at_mut(4);
-    version.copy_from_slice(&VERSION.to_le_bytes());
-    let sum = CRC.checksum(&[MAGIC.as_slice(), &VERSION.to_le_bytes()].concat());
-    crc.copy_from_slice(&sum.to_le_bytes());
-    bytes
+    log_header(MAGIC, VERSION)
 }
 
 /// Whether it is a whole header of another version of the program.
