@@ -200,6 +200,11 @@ AFTER = {
 }
 
 
+def history_kept(machine, cwd):
+    del cwd
+    serve(machine, PLANT.replace("main-meter:", "meter:") + "history: {max: 64M, keep: 30d}\n")
+
+
 def signed_release(machine, cwd):
     folder = machine.root / cwd.lstrip("/")
     (folder / "CHANGES.md").write_text("- one\n")
@@ -230,6 +235,7 @@ BEFORE = {
     "deploy/install.md": as_bare,
     "deploy/releases.md": signed_release,
     "config/tls-clients.md": certificate_known,
+    "config/history.md": history_kept,
 }
 
 

@@ -43,11 +43,10 @@ networkctl reconfigure plant
 
 # fieldgate-network.path and its service.
 (
-    last=
+    mkdir /run/fieldgate-network
     while sleep 0.1; do
-        now=$(stat -c %i /run/fieldgate/network 2>/dev/null || true)
-        if [ "$now" != "$last" ]; then
-            last=$now
+        if [ -e /run/fieldgate/network ]; then
+            "$FIELDGATE" network take
             "$FIELDGATE" network try || true
             "$FIELDGATE" network return
         fi

@@ -151,7 +151,13 @@ fn open(place: &args::Place) -> Result<Reader, Stop> {
         state.ok_or_else(|| Stop::Usage("give the folder of the state with --state".to_owned()))?;
     let folder = state.join(FOLDER);
     Reader::of_folder(&folder).map_err(|fault| {
-        let text = format!("{}: {fault}", folder.display());
+        let text = match folder.exists() {
+            true => format!("{}: {fault}", folder.display()),
+            false => format!(
+                "{}: no history is kept there; `history` in gateway.yaml begins it",
+                folder.display()
+            ),
+        };
         Stop::Other(io::Error::other(text))
     })
 }

@@ -85,6 +85,11 @@ impl Places {
         self.at("run/fieldgate/network-confirmed")
     }
 
+    /// What the daemon asked for, once root has it.
+    fn taken(&self) -> PathBuf {
+        self.at("run/fieldgate-network/asked")
+    }
+
     /// Written by root.
     pub(crate) fn became(&self) -> PathBuf {
         self.at("run/fieldgate-network/state")
@@ -142,6 +147,7 @@ pub(crate) fn uptime() -> u64 {
 pub(crate) fn act(command: &args::Network) -> Result<(), Stop> {
     let places = Places::new(Path::new("/"));
     let done = match command {
+        args::Network::Take => trial::take(&places),
         args::Network::Try => trial::carry_out(&places, &mut trial::Networkd),
         args::Network::Return => trial::give_back(&places, &mut trial::Networkd),
     };

@@ -16,6 +16,8 @@ pub(crate) struct Provision {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Network {
+    /// Take what is asked for out of the gateway's folder, so that the next one can be asked for.
+    Take,
     /// Try the setting that is asked for, and keep it once it is confirmed.
     Try,
     /// Bring the old setting back if one is being tried.

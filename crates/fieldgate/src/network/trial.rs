@@ -44,11 +44,25 @@ impl Manager for Networkd {
     }
 }
 
-/// Carries out what the daemon asks for.
+/// Takes what the daemon asks for out of its folder: the unit starts as long as there is something.
+pub(crate) fn take(places: &Places) -> io::Result<()> {
+    let path = places.asked();
+    let asked = read_bytes(&path);
+    match fs::symlink_metadata(&path)?.is_dir() {
+        true => fs::remove_dir_all(&path)?,
+        false => fs::remove_file(&path)?,
+    }
+    let asked = String::from_utf8(asked?).map_err(io::Error::other)?;
+    write(&places.taken(), &asked)
+}
+
+/// Carries out what the daemon asked for.
 pub(crate) fn carry_out(places: &Places, manager: &mut impl Manager) -> io::Result<()> {
     // One that was cut off.
     give_back(places, manager)?;
-    let Some(asked) = read::<Asked>(&places.asked()) else {
+    let asked = read::<Asked>(&places.taken());
+    remove(&places.taken())?;
+    let Some(asked) = asked else {
         return Err(io::Error::other("what is asked for cannot be read"));
     };
     let Asked { id, wanted } = asked;
@@ -179,6 +193,7 @@ mod tests {
         let id = "one".to_owned();
         let text = serde_json::to_string(&Asked { id, wanted }).unwrap();
         fs::write(places.asked(), text).unwrap();
+        take(places).unwrap();
     }
 
     #[test]
@@ -243,10 +258,19 @@ mod tests {
         give_back(&places, &mut fake).unwrap();
         give_back(&places, &mut fake).unwrap();
         assert_eq!(fake.loaded, loads(&[false]));
-        // The daemon's folder may hold anything.
-        fs::remove_file(places.asked()).unwrap();
-        std::os::unix::fs::symlink("/etc/hostname", places.asked()).unwrap();
+        // Nothing is tried a second time.
         assert!(carry_out(&places, &mut fake).is_err());
+        // The daemon's folder may hold anything. It is taken away and not followed.
+        std::os::unix::fs::symlink("/etc/hostname", places.asked()).unwrap();
+        assert!(take(&places).is_err());
+        fs::create_dir_all(places.asked().join("deep")).unwrap();
+        assert!(take(&places).is_err());
+        fs::write(places.asked(), [b'0'; 5_000]).unwrap();
+        assert!(take(&places).is_err());
+        fs::write(places.asked(), b"not JSON").unwrap();
+        take(&places).unwrap();
+        assert!(carry_out(&places, &mut fake).is_err());
+        assert!(!places.asked().exists());
         fs::remove_dir_all(&folder).unwrap();
     }
 }
