@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use fieldgate_mqtt::{Publish, PublishProperties, QoS, UserPropertiesBuf};
@@ -35,8 +36,14 @@ struct Fixed {
     payload_len: u32,
     topic_len: u16,
     qos: QoS,
-    retain: bool,
+    /// [`RETAIN`] and [`LATE`].
+    flags: AtomicU8,
 }
+
+/// The publisher asked the broker to keep it.
+const RETAIN: u8 = 1;
+/// It is kept, and what is on the disk is older.
+const LATE: u8 = 2;
 
 #[derive(Debug)]
 struct Rare {
@@ -138,7 +145,7 @@ impl Message {
             payload_len,
             topic_len,
             qos: publish.qos,
-            retain: publish.retain,
+            flags: AtomicU8::new(if publish.retain { RETAIN } else { 0 }),
         };
         pot.add(fixed.weight());
         let head = match Rare::of(&publish.properties, expires, pot) {
@@ -226,7 +233,19 @@ impl Message {
 
     /// Whether the publisher asked the broker to keep it.
     pub fn retain(&self) -> bool {
-        self.fixed().retain
+        self.fixed().flags.load(Ordering::Relaxed) & RETAIN != 0
+    }
+
+    /// Notes whether what the disk has of a kept message is older. For those who keep messages, one at a time.
+    pub(crate) fn set_late(&self, is_late: bool) {
+        let flags = &self.fixed().flags;
+        let others = flags.load(Ordering::Relaxed) & !LATE;
+        flags.store(others | if is_late { LATE } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Whether what the disk has of a kept message is older.
+    pub(crate) fn is_late(&self) -> bool {
+        self.fixed().flags.load(Ordering::Relaxed) & LATE != 0
     }
 
     /// Where the publisher wants the answer, if it wants one. Whether it may publish there itself is not said here: see

@@ -7,7 +7,6 @@
 mod batch;
 mod book;
 mod clock;
-mod coalesce;
 mod config;
 mod index;
 mod load;
@@ -20,7 +19,7 @@ mod record;
 mod tests;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -36,7 +35,6 @@ use fieldgate_broker_core::router::{Retained, Stored};
 use fieldgate_broker_core::ticket::{Commits, Outcome, Ticket};
 
 use batch::Batch;
-use coalesce::Coalesced;
 use open::{Opened, import};
 use pace::Pace;
 use writer::Writer;
@@ -69,7 +67,8 @@ struct Shared {
     inbox: Mutex<Inbox>,
     /// There is something to do earlier than the thread knows.
     changed: Condvar,
-    coalesced: Mutex<Coalesced>,
+    /// Topics whose messages have expired, which is not written yet.
+    expired: Mutex<HashSet<Box<str>>>,
     retained: Arc<Mutex<Retained>>,
     /// The last batch that is decided.
     decided: AtomicU64,
@@ -134,7 +133,7 @@ impl Store {
             config,
             time,
             changed: Condvar::new(),
-            coalesced: Mutex::default(),
+            expired: Mutex::default(),
             retained,
             decided: AtomicU64::new(0),
             lost: Mutex::default(),
@@ -306,17 +305,14 @@ impl Store {
             return false;
         }
         let at_once = match stored {
-            Stored::Absent | Stored::Refused => return awaited,
+            Stored::Absent | Stored::Refused => false,
             Stored::Replaced => awaited,
             Stored::New | Stored::Removed | Stored::Full => true,
         };
-        let mut coalesced = lock(&self.shared.coalesced);
         if at_once {
-            coalesced.remove(topic);
+            lock(&self.shared.expired).remove(topic);
             let topic = topic.into();
             journal.changes.push(Change::Retained { topic });
-        } else {
-            coalesced.put(topic);
         }
         awaited
     }
@@ -324,7 +320,7 @@ impl Store {
     /// The retained message of `topic` is no more. That may be written late, as the message says so
     /// itself.
     pub fn retained_expired(&self, topic: &str) {
-        lock(&self.shared.coalesced).put(topic);
+        lock(&self.shared.expired).insert(topic.into());
     }
 
     /// How often retained messages that change are written.
@@ -332,16 +328,14 @@ impl Store {
         self.shared.config.retained_interval
     }
 
-    /// Writes the retained messages that are due. To be called once an interval.
+    /// Writes the retained messages that are due: those that have changed, and what has expired. To be called once an
+    /// interval.
     pub fn write_retained(&self) {
-        let due = lock(&self.shared.coalesced).take();
-        self.submit_retained(due);
-    }
-
-    fn submit_retained(&self, topics: Vec<Box<str>>) {
-        let change = |topic| Change::Retained { topic };
+        let changed = lock(&self.shared.retained).take_late();
+        let expired = std::mem::take(&mut *lock(&self.shared.expired));
+        let topics = changed.into_iter().chain(expired);
         let mut journal = Journal {
-            changes: topics.into_iter().map(change).collect(),
+            changes: topics.map(|topic| Change::Retained { topic }).collect(),
             ..Journal::default()
         };
         self.submit(&mut journal);
@@ -354,8 +348,7 @@ impl Store {
 
     /// Writes everything that is not yet, and ends the thread.
     pub fn close(&self) {
-        let rest = lock(&self.shared.coalesced).take();
-        self.submit_retained(rest);
+        self.write_retained();
         // The next boot must know when this one ended.
         self.restamp();
         self.shared.inbox().stop = true;

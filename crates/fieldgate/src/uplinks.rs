@@ -14,8 +14,9 @@ use fieldgate_history::{Event, Kind, Tap};
 use fieldgate_model::Topics;
 use fieldgate_uplink::{Config, Handle, INBOX, Status};
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{self, Builder};
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use estimate::estimate;
 
@@ -100,8 +101,8 @@ impl Running {
 
 /// Starts and stops them.
 pub(crate) struct Uplinks {
-    /// Of their own: what they have to do never holds up a bridge. `None` as long as there is no uplink.
-    runtime: Option<Runtime>,
+    /// What they have to do never holds up a bridge. `None` as long as there is no uplink.
+    thread: Option<Thread>,
     running: Running,
     folder: PathBuf,
     topics: Topics,
@@ -122,7 +123,7 @@ impl Uplinks {
             None => std::env::temp_dir().join(format!("fieldgate-uplink-{}", std::process::id())),
         };
         Self {
-            runtime: None,
+            thread: None,
             running: Running::default(),
             folder,
             topics,
@@ -171,18 +172,11 @@ impl Uplinks {
     }
 
     fn start(&mut self, name: &str, config: &Config, broker: &Broker) -> io::Result<One> {
-        let runtime = match &mut self.runtime {
-            Some(runtime) => runtime,
-            none => {
-                let runtime = Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .thread_name("uplink")
-                    .enable_all()
-                    .build()?;
-                none.insert(runtime)
-            }
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
+            none => none.insert(Thread::start()?),
         };
-        let _entered = runtime.enter();
+        let _entered = thread.runtime.enter();
         let forwarder = broker.forwarder(&format!("uplink/{name}"), INBOX);
         let handle = fieldgate_uplink::start(config.clone(), forwarder, self.folder.join(name));
         Ok(One {
@@ -252,12 +246,33 @@ impl Uplinks {
     }
 }
 
-impl Drop for Uplinks {
-    /// A runtime must not be waited for within another.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+/// The thread of all uplinks, until this is dropped.
+struct Thread {
+    runtime: runtime::Handle,
+    stop: CancellationToken,
+}
+
+impl Thread {
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (handle, stop) = (runtime.handle().clone(), CancellationToken::new());
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("uplink".to_owned());
+        thread.spawn(move || {
+            runtime.block_on(stopped.cancelled());
+            // What a disk does not answer must not hold up the end.
             runtime.shutdown_background();
-        }
+        })?;
+        Ok(Self {
+            runtime: handle,
+            stop,
+        })
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

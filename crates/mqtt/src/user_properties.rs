@@ -132,6 +132,13 @@ impl UserPropertiesBuf {
         Self::default()
     }
 
+    /// None yet, with room for so many bytes: five for each pair, and its texts.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            encoded: Vec::with_capacity(bytes),
+        }
+    }
+
     /// Appends one pair. Neither text may contain U+0000.
     ///
     /// # Errors

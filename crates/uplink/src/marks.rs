@@ -12,6 +12,8 @@ pub(crate) const LATE: &str = "fg-late";
 pub(crate) const SYNC: &str = "fg-sync";
 /// The gateways that the message has passed.
 pub(crate) const VIA: &str = "fg-via";
+/// Bytes that are added, but for the gateway's name: three pairs, and numbers.
+const ADDED: usize = 72;
 /// Gateways that a message may have passed.
 pub(crate) const VIA_MAX: usize = 4;
 
@@ -46,7 +48,8 @@ pub(crate) enum Mark {
 
 /// The pairs of a message that is sent. A message that has a name already keeps it, wherever it comes from.
 pub(crate) fn mark(user: UserProperties<'_>, gateway: &str, mark: Mark) -> UserPropertiesBuf {
-    let mut marked = UserPropertiesBuf::new();
+    let mut marked =
+        UserPropertiesBuf::with_capacity(user.encoded_len() + ADDED + 2 * gateway.len());
     let (mut has_id, mut via) = (false, None);
     let mut push = |name: &str, value: &str| {
         // Both come from packets or are short.

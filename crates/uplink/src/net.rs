@@ -1,5 +1,6 @@
 //! Sockets: TCP, TLS over it, and WebSocket over either. Nothing here knows what is said.
 
+mod quiet;
 pub mod tls;
 mod websocket;
 
@@ -11,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::config::{Files, Preset, Url};
+use quiet::Quiet;
 
 /// How long the name, the connection and the handshake may take together.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -94,12 +96,13 @@ async fn connect(url: Url, files: Files, preset: Preset) -> Result<Opened, Error
         }
         false => None,
     };
-    let mut stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
+    let stream = TcpStream::connect((url.host.as_str(), url.port)).await?;
     stream.set_nodelay(true)?;
     let mut peer = Peer {
         address: stream.peer_addr()?.to_string(),
         ..Peer::default()
     };
+    let mut stream = Quiet::new(stream)?;
     let Some((connector, own_until)) = secured else {
         let stream: Boxed = match url.scheme.is_websocket() {
             true => Box::pin(websocket::shake(stream, &url).await?),
@@ -135,7 +138,7 @@ async fn connect(url: Url, files: Files, preset: Preset) -> Result<Opened, Error
 }
 
 /// Reads up to the end of a line and nothing more: what follows is encrypted.
-async fn read_line(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn read_line(stream: &mut Quiet) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         if line.len() >= LINE_MAX {

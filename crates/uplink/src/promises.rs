@@ -65,13 +65,12 @@ impl<V> Promises<V> {
         self.waiting.push_back((seq, now, promise));
     }
 
-    /// Lets go of all whose message is in safe hands, in their order.
+    /// Lets go of the first ones whose messages are in safe hands. Of those the last first: a client looks for its
+    /// oldest, and finds that all are safe.
     pub(crate) fn settle(&mut self, place: impl Fn(u64) -> Place) {
-        while let Some((seq, ..)) = self.waiting.front()
-            && place(*seq) == Place::Gone
-        {
-            self.waiting.pop_front();
-        }
+        let is_safe = |(seq, ..): &&(u64, Instant, V)| place(*seq) == Place::Gone;
+        let safe = self.waiting.iter().take_while(is_safe).count();
+        self.waiting.drain(..safe).rev().for_each(drop);
     }
 
     /// Lets go of all, as nothing can be made safe now. Returns how many there were.

@@ -110,6 +110,11 @@ impl Remote {
         }
     }
 
+    /// Whether it can be known what the remote has already.
+    pub(crate) fn may_know(&self) -> bool {
+        matches!(self, Self::Nats(_))
+    }
+
     /// Whether the remote has the message of this name already, from an earlier connection.
     pub(crate) fn knows(&mut self, id: &str) -> bool {
         match self {

@@ -1,6 +1,5 @@
 //! The last message of each topic that a publisher asked to keep (MQTT 5.0 section 3.3.1.3).
 
-use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,15 +11,17 @@ use hashbrown::hash_table::Entry;
 use super::levels::{Levels, Place};
 use crate::budget::{Pot, Share};
 use crate::message::{Message, Routed};
+use crate::reserved::is_brokers;
+
+mod view;
+
+pub use view::{LevelView, PAYLOAD_MAX, RetainedView};
 
 /// A client identifier, in one word, as each retained message has one.
 pub type Name = Arc<Box<str>>;
 
 /// How the client identifiers of links begin. What links retain always has room.
 pub const LINK: &str = "$link/";
-
-/// Bytes of a payload that a person who looks is told.
-pub const PAYLOAD_MAX: usize = 4096;
 
 /// What a retained message takes beside itself, in bytes, about.
 const KEPT: usize = 2 * size_of::<Kept>();
@@ -91,30 +92,6 @@ pub struct Spot<'m> {
     place: Place,
 }
 
-/// A level of the topics of retained messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LevelView {
-    /// Its name.
-    pub level: String,
-    /// Whether there are topics below it.
-    pub has_more: bool,
-    /// The message of the topic that ends here.
-    pub message: Option<RetainedView>,
-}
-
-/// A retained message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetainedView {
-    /// The first bytes of its payload.
-    pub payload: Vec<u8>,
-    /// How many there are.
-    pub bytes: usize,
-    /// Its quality of service.
-    pub qos: u8,
-    /// The client that published it.
-    pub publisher: String,
-}
-
 /// What became of a message that asks to be retained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
@@ -176,20 +153,38 @@ impl Retained {
     }
 
     /// Keeps `message` as its topic's last; an empty payload removes what was kept. Those of links always have room.
+    /// If it `may_be_late`, one that replaces another is written to the disk with what [`take_late`](Self::take_late)
+    /// says.
     pub fn store<'m>(
         &mut self,
         message: &Routed<'m>,
         publisher: &Name,
+        may_be_late: bool,
         last: &mut Option<Spot<'m>>,
     ) -> Stored {
-        if self.replace_in_place(message, publisher, last) {
+        if self.replace_in_place(message, publisher, may_be_late, last) {
             return Stored::Replaced;
         }
         // What follows may move nodes.
         *last = None;
         let kept = Kept::new(message.message(), Arc::clone(publisher));
         let is_bounded = !kept.is_own();
-        self.put(kept, is_bounded)
+        let stored = self.put(kept, is_bounded);
+        let is_late = may_be_late && stored == Stored::Replaced;
+        message.message().set_late(is_late);
+        stored
+    }
+
+    /// The topics whose messages have changed, and are not written. From now on they count as written.
+    pub fn take_late(&self) -> Vec<Box<str>> {
+        let mut late = Vec::new();
+        self.each(|kept| {
+            if kept.message.is_late() && !is_brokers(kept.message.topic()) {
+                kept.message.set_late(false);
+                late.push(kept.message.topic().into());
+            }
+        });
+        late
     }
 
     /// The usual case: another value of a topic, from the same publisher, of about the same length. Takes no memory.
@@ -197,6 +192,7 @@ impl Retained {
         &mut self,
         message: &Routed<'m>,
         publisher: &Name,
+        may_be_late: bool,
         last: &mut Option<Spot<'m>>,
     ) -> bool {
         if message.publish.payload.is_empty() {
@@ -216,7 +212,11 @@ impl Retained {
         let kept = leaves.find_mut(hash, |kept| kept.level_bytes() == level.as_bytes());
         kept.is_some_and(|kept| {
             let same = Arc::ptr_eq(&kept.publisher, publisher) || kept.publisher == *publisher;
-            same && message.replaces(&mut kept.message)
+            let is_done = same && message.replaces(&mut kept.message);
+            if is_done {
+                kept.message.set_late(may_be_late);
+            }
+            is_done
         })
     }
 
@@ -372,50 +372,6 @@ impl Retained {
             }
         });
         topics
-    }
-
-    /// The levels below a prefix, by name, from behind `after` on, at most `limit`.
-    pub fn levels_below(
-        &self,
-        prefix: Option<&str>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Vec<LevelView> {
-        let Some(place) = self.tree.find(levels(prefix)) else {
-            return Vec::new();
-        };
-        let mut found: BTreeMap<&str, (bool, Option<&Kept>)> = BTreeMap::new();
-        let ending = self.leaves(place).map(|kept| (kept.level(), Some(kept)));
-        let further = self.tree.children(place).map(|(level, _)| (level, None));
-        for (level, kept) in ending.chain(further) {
-            if after.is_some_and(|after| level <= after) {
-                continue;
-            }
-            let (has_more, message) = found.entry(level).or_default();
-            match kept {
-                Some(kept) => *message = Some(kept),
-                None => *has_more = true,
-            }
-            if found.len() > limit {
-                found.pop_last();
-            }
-        }
-        let told = found
-            .into_iter()
-            .map(|(level, (has_more, kept))| LevelView {
-                level: level.to_owned(),
-                has_more,
-                message: kept.map(|kept| {
-                    let payload = kept.message.payload();
-                    RetainedView {
-                        payload: payload.iter().take(PAYLOAD_MAX).copied().collect(),
-                        bytes: payload.len(),
-                        qos: kept.message.qos() as u8,
-                        publisher: kept.publisher.to_string(),
-                    }
-                }),
-            });
-        told.collect()
     }
 
     fn each(&self, found: impl FnMut(&Kept)) {

@@ -75,7 +75,8 @@ impl Hub {
         }
         let mut retained = self.retained();
         let mut last = None;
-        let stored = asking().map(|message| retained.store(message, publisher.name(), &mut last));
+        let stored =
+            asking().map(|message| retained.store(message, publisher.name(), true, &mut last));
         let stored: Vec<Stored> = stored.collect();
         drop(retained);
         for (message, stored) in asking().zip(stored) {

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
@@ -13,7 +12,8 @@ use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::super::config::Files;
+use super::quiet::Quiet;
+use crate::config::Files;
 
 /// The longest file that is read. All public authorities of the world together are 250 KB.
 const FILE_MAX: u64 = 4 << 20;
@@ -71,8 +71,8 @@ pub fn connector(
 pub(super) async fn shake(
     connector: &TlsConnector,
     host: &str,
-    stream: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+    stream: Quiet,
+) -> io::Result<TlsStream<Quiet>> {
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     connector.connect(name, stream).await

@@ -186,7 +186,7 @@ impl Uplink {
         if let Some(open) = self.link.open() {
             open.input.drain(..at);
             if is_all && open.client.is_up() {
-                open.read_at(now + self.gather.time());
+                open.read_at(self.gather.read_at(now));
             }
         }
     }
@@ -322,7 +322,9 @@ impl Terms<'_> {
             true => marks::mark(item.user, &self.config.gateway, mark),
             false => Default::default(),
         };
-        if marks::name(marked.as_properties()).is_some_and(|id| client.knows(id)) {
+        if client.may_know()
+            && marks::name(marked.as_properties()).is_some_and(|id| client.knows(id))
+        {
             return Sent::Known;
         }
         let user: UserProperties<'_> = marked.as_properties();

@@ -7,6 +7,7 @@ fn store(retained: &mut Retained, message: Message) -> Stored {
     retained.store(
         &Routed::kept(&message),
         &Arc::new("client".into()),
+        true,
         &mut None,
     )
 }
@@ -94,6 +95,7 @@ fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
     let own = retained.store(
         &Routed::kept(&own),
         &Arc::new(format!("{LINK}x").into()),
+        true,
         &mut None,
     );
     assert_eq!(own, Stored::New);
@@ -132,13 +134,13 @@ fn another_value_takes_the_place_of_one_that_nothing_else_holds() {
     ] {
         let mut retained = Retained::new(10_000, &Arc::default(), &Arc::default());
         let first = Routed::borrowed(publish(b"21.5", true), None, &pot);
-        retained.store(&first, &client, &mut None);
+        retained.store(&first, &client, true, &mut None);
         drop(first);
         let held = retained.get("t/d/p").cloned().filter(|_| is_held);
         let next = Routed::borrowed(publish(payload, true), None, &pot);
-        let is_in_place = retained.replace_in_place(&next, publisher, &mut None);
+        let is_in_place = retained.replace_in_place(&next, publisher, true, &mut None);
         assert_eq!(is_in_place, want, "{payload:?} {publisher} {is_held}");
-        let stored = retained.store(&next, publisher, &mut None);
+        let stored = retained.store(&next, publisher, true, &mut None);
         assert_eq!(stored, Stored::Replaced);
         let kept = retained.get("t/d/p").unwrap();
         assert_eq!(kept.message.payload(), payload);
@@ -167,4 +169,39 @@ fn an_expired_message_is_not_found_and_is_purged() {
     assert_eq!(retained.matching("#", later).len(), 1);
     assert_eq!(retained.purge(later), ["a"]);
     assert_eq!(retained.count(), 1);
+}
+
+#[test]
+fn what_replaces_another_message_is_late_until_it_is_taken() {
+    let mut retained = Retained::new(100_000, &Arc::default(), &Arc::default());
+    let client: Name = Arc::new("client".into());
+    // One in place of another, one that is longer, and one that somebody else holds.
+    for (topic, payload, is_held) in [
+        ("a/place", &b"2"[..], false),
+        ("a/longer", &[b'2'; 90], false),
+        ("a/held", b"2", true),
+    ] {
+        for (may_be_late, want) in [(true, vec![topic]), (false, vec![])] {
+            store(&mut retained, message(topic, b"1"));
+            let _ = retained.take_late();
+            assert_eq!(store(&mut retained, message(topic, b"1")), Stored::Replaced);
+            let held = retained.get(topic).map(|kept| kept.message.clone());
+            let held = held.filter(|_| is_held);
+            let next = message(topic, payload);
+            let next = Routed::borrowed(next.publish(), None, next.pot());
+            let stored = retained.store(&next, &client, may_be_late, &mut None);
+            assert_eq!(stored, Stored::Replaced);
+            drop(held);
+            let late: Vec<_> = retained.take_late();
+            let late: Vec<&str> = late.iter().map(|topic| &**topic).collect();
+            assert_eq!(late, want, "{topic} {may_be_late}");
+            assert!(retained.take_late().is_empty());
+        }
+    }
+    // The first and the last are written at once, and what the broker says of itself is not.
+    store(&mut retained, message("new", b"1"));
+    store(&mut retained, message("new", b""));
+    store(&mut retained, message("$SYS/x", b"1"));
+    store(&mut retained, message("$SYS/x", b"2"));
+    assert!(retained.take_late().is_empty());
 }

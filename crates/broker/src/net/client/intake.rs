@@ -293,7 +293,9 @@ impl<'w> Intake<'w> {
     /// for the store.
     fn retain(&self, routed: &Routed<'_>, promised: bool, journal: &mut Journal) -> (Stored, bool) {
         let hub = &self.worker.hub;
-        let stored = hub.retained().store(routed, self.publisher, &mut None);
+        let stored = hub
+            .retained()
+            .store(routed, self.publisher, !promised, &mut None);
         (stored, hub.note_retained(routed, stored, promised, journal))
     }
 

@@ -1,0 +1,155 @@
+//! A TCP connection that wakes its thread only while something waits for it. An uplink reads the answers of many messages
+//! together; without this, each of them would wake the thread when it comes.
+
+use std::io::{self, Read, Write};
+use std::net;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+pub(super) struct Quiet {
+    socket: Socket,
+    /// Something waits for room to write.
+    is_full: bool,
+}
+
+enum Socket {
+    /// The runtime does not look at it.
+    Idle(net::TcpStream),
+    /// The runtime looks for what happens to it.
+    Watched(TcpStream),
+    /// It could not be changed from one to the other.
+    Lost,
+}
+
+impl Quiet {
+    /// Takes over a connection of the runtime.
+    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+        Ok(Self {
+            socket: Socket::Idle(stream.into_std()?),
+            is_full: false,
+        })
+    }
+
+    fn idle(&mut self) -> Option<&mut net::TcpStream> {
+        match &mut self.socket {
+            Socket::Idle(socket) => Some(socket),
+            Socket::Watched(_) | Socket::Lost => None,
+        }
+    }
+
+    fn watched(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.socket = match std::mem::replace(&mut self.socket, Socket::Lost) {
+            Socket::Idle(socket) => Socket::Watched(TcpStream::from_std(socket)?),
+            other => other,
+        };
+        match &mut self.socket {
+            Socket::Watched(watched) => Ok(Pin::new(watched)),
+            Socket::Idle(_) | Socket::Lost => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Something was read. What wants more asks again.
+    fn rest(&mut self) -> io::Result<()> {
+        if !self.is_full {
+            self.socket = match std::mem::replace(&mut self.socket, Socket::Lost) {
+                Socket::Watched(watched) => Socket::Idle(watched.into_std()?),
+                other => other,
+            };
+        }
+        Ok(())
+    }
+}
+
+fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl AsyncRead for Quiet {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(idle) = this.idle() {
+            let result = idle.read(buffer.initialize_unfilled());
+            if !would_block(&result) {
+                return Poll::Ready(result.map(|len| buffer.advance(len)));
+            }
+        }
+        let polled = this.watched()?.poll_read(context, buffer);
+        if polled.is_ready() {
+            this.rest()?;
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Quiet {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if let Some(idle) = this.idle() {
+            let result = idle.write(bytes);
+            if !would_block(&result) {
+                return Poll::Ready(result);
+            }
+        }
+        let polled = this.watched()?.poll_write(context, bytes);
+        this.is_full = polled.is_pending();
+        polled
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().watched()?.poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_bytes_come_and_go_however_the_other_side_reads_and_writes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut far_read, mut far_write) = far.unwrap().0.into_split();
+        let (mut read, mut write) = tokio::io::split(Quiet::new(near.unwrap()).unwrap());
+        // More than the kernel keeps, in both directions at the same time.
+        let sent: Vec<u8> = (0..8_000_000_u32).map(|number| number as u8).collect();
+        let (mut here, mut there) = (Vec::new(), Vec::new());
+        let up = async {
+            write.write_all(&sent).await.unwrap();
+            write.shutdown().await.unwrap();
+        };
+        let down = async {
+            for piece in sent.chunks(777_777) {
+                far_write.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            far_write.shutdown().await.unwrap();
+        };
+        let (_, _, near, far) = tokio::join!(
+            up,
+            down,
+            read.read_to_end(&mut here),
+            far_read.read_to_end(&mut there)
+        );
+        assert_eq!((near.unwrap(), far.unwrap()), (sent.len(), sent.len()));
+        assert!(here == sent && there == sent);
+    }
+}
