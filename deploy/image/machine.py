@@ -88,8 +88,11 @@ class Machine:
         self.board, self.card, self.key = board, card, key
         self.user = ["-u", user[0], "-P", user[1]]
         self.mqtt, self.ssh_port = free_port(), free_port()
+        # The last is for the board at another address than DHCP gives it.
+        self.http, self.https, self.moved = free_port(), free_port(), free_port()
         self.console = Path(folder) / f"console-{time.monotonic_ns()}.log"
-        forward = f"hostfwd=tcp:127.0.0.1:{self.mqtt}-:1883,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"
+        ports = {self.mqtt: ":1883", self.ssh_port: ":22", self.http: ":80", self.https: ":443", self.moved: "10.0.2.16:443"}
+        forward = ",".join(f"hostfwd=tcp:127.0.0.1:{port}-{to}" for port, to in ports.items())
         drive = f"file={card.path},format=raw,if="
         self.outside = None
         if board == "virt":

@@ -98,7 +98,7 @@ export default function Consumption({ device, point, unit }) {
     ${told && !list.length ? html`<p class="muted">${t("counters.none")}</p>` : null}
     ${list.length ? html`<div class="card"><${Bars} list=${list} by=${by} unit=${unit} label=${t("counters.chart", { name: `${device}/${point}`, by: t(`counters.${by}`) })} />
       <p class="count">${t("counters.zone", { zone: told.zone })}</p></div>
-      <div class="scroll" tabindex="0" role="region" aria-label=${t("counters")}><table><thead><tr><th>${t(`counters.${by}`)}</th><th class="amount">${t("counters.used")}</th><th class="amount">${t("counters.value")}</th><th>${t("counters.note")}</th></tr></thead>
-        <tbody>${list.slice(-ROWS).reverse().map((span) => html`<tr key=${span.from}><td>${said(span.from, shapes[by])}</td>
-          <td class="amount">${amount(span.used)}</td><td class="amount">${amount(span.value)}</td><td class="muted">${notes(span)}</td></tr>`)}</tbody></table></div>` : null}`;
+      <div class="scroll" tabindex="0" role="region" aria-label=${t("counters")}><table class="stack"><thead><tr><th>${t(`counters.${by}`)}</th><th class="amount">${t("counters.used")}</th><th class="amount">${t("counters.value")}</th><th>${t("counters.note")}</th></tr></thead>
+        <tbody>${list.slice(-ROWS).reverse().map((span) => html`<tr key=${span.from}><th scope="row">${said(span.from, shapes[by])}</th>
+          <td class="amount" data-name=${t("counters.used")}>${amount(span.used)}</td><td class="amount" data-name=${t("counters.value")}>${amount(span.value)}</td><td class="muted" data-name=${t("counters.note")}>${notes(span)}</td></tr>`)}</tbody></table></div>` : null}`;
 }

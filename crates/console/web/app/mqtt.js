@@ -34,13 +34,13 @@ function Clients() {
     <div class="tools"><${Search} text=${text} set=${setText} label=${t("mqtt.search")} /><button onClick=${again}>${t("mqtt.refresh")}</button></div>
     <${Failed} problem=${problem} />
     ${items ? html`<p class="count" role="status">${count("mqtt.count", total)}</p>` : null}
-    ${items && items.length ? html`<div class="scroll" tabindex="0" role="region" aria-label=${t("mqtt.clients")}><table><thead><tr>
+    ${items && items.length ? html`<div class="scroll" tabindex="0" role="region" aria-label=${t("mqtt.clients")}><table class="stack"><thead><tr>
         ${["client", "user", "remote", "subscriptions", "waiting", "memory"].map((name) => html`<th scope="col">${t(`mqtt.${name}`)}</th>`)}</tr></thead>
-      <tbody>${items.map((client) => html`<tr key=${client.client}><th scope="row" class="says">${client.client}</th><td>${client.user || "—"}</td>
-        <td>${client.remote || html`<span class="tag q-stale">${t("mqtt.away")}</span>`}</td>
-        <td class="says">${client.subscription_count ? html`<details><summary>${number(client.subscription_count)}</summary>
+      <tbody>${items.map((client) => html`<tr key=${client.client}><th scope="row" class="says">${client.client}</th><td data-name=${t("mqtt.user")}>${client.user || "—"}</td>
+        <td data-name=${t("mqtt.remote")}>${client.remote || html`<span class="tag q-stale">${t("mqtt.away")}</span>`}</td>
+        <td class="says" data-name=${t("mqtt.subscriptions")}>${client.subscription_count ? html`<details><summary>${number(client.subscription_count)}</summary>
           <ul class="plain">${client.subscriptions.map(([filter, qos]) => html`<li><code>${filter}</code> <span class="muted">QoS ${qos}</span></li>`)}</ul></details>` : "0"}</td>
-        <td>${number(client.waiting)}</td><td>${size(client.bytes)}</td></tr>`)}</tbody></table></div>` : null}
+        <td data-name=${t("mqtt.waiting")}>${number(client.waiting)}</td><td data-name=${t("mqtt.memory")}>${size(client.bytes)}</td></tr>`)}</tbody></table></div>` : null}
     ${next ? html`<p><button onClick=${further}>${t("mqtt.more")}</button></p>` : null}</section>`;
 }
 

@@ -88,12 +88,28 @@ function options(names, units, width, height, label) {
     scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range: (_, least, most) => padded(least, most) }])) },
     axes: [{ ...axis, space: 85, values: (_, marks) => clock(marks) },
       ...scales.slice(0, 2).map((scale, index) => ({ ...axis, scale, side: index ? 1 : 3, size: 86, grid: index ? { show: false } : axis.grid,
-        label: scale === "1" ? undefined : scale, labelSize: 18, labelFont: axis.font, values: (_, marks) => marks.map((mark) => number(Number(mark.toPrecision(8)))) }))],
-    hooks: { ready: [(chart) => chart.root.querySelectorAll("canvas").forEach((canvas) => {
+        values: (_, marks) => marks.map((mark) => number(Number(mark.toPrecision(8)))) }))],
+    hooks: { draw: [(chart) => head(chart, scales.slice(0, 2), axis)], ready: [(chart) => chart.root.querySelectorAll("canvas").forEach((canvas) => {
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", label);
     })] },
   };
+}
+
+// Writes each unit above its axis, as a person reads it; uPlot would turn it.
+function head(chart, scales, axis) {
+  const { ctx, bbox } = chart;
+  const dot = window.devicePixelRatio || 1;
+  ctx.save();
+  ctx.font = axis.font.replace(/[\d.]+(?=px)/, (size) => size * dot);
+  ctx.fillStyle = axis.stroke;
+  ctx.textBaseline = "bottom";
+  scales.forEach((scale, index) => {
+    ctx.textAlign = index ? "left" : "right";
+    const x = index ? bbox.left + bbox.width + 8 * dot : bbox.left - 8 * dot;
+    if (scale !== "1") ctx.fillText(scale, x, bbox.top - 10 * dot);
+  });
+  ctx.restore();
 }
 
 // When a range begins, for an export.

@@ -23,11 +23,11 @@ export default function Users({ who }) {
   if (!data) return html`<${Failed} problem=${told(problem)} />`;
   return html`<div class="tools"><button class="main" onClick=${() => setEdited({ user: "", isNew: true, console: "view", rules: [], password: true })}>${t("users.add")}</button></div>
     <p class="count" role="status">${count("users.count", data.items.length)}</p>
-    <div class="scroll" tabindex="0" role="region" aria-label=${t("system.users")}><table><thead><tr><th scope="col">${t("user")}</th><th scope="col">${t("users.console")}</th><th scope="col">${t("users.mqtt")}</th><th></th></tr></thead>
+    <div class="scroll" tabindex="0" role="region" aria-label=${t("system.users")}><table class="stack"><thead><tr><th scope="col">${t("user")}</th><th scope="col">${t("users.console")}</th><th scope="col">${t("users.mqtt")}</th><th></th></tr></thead>
       <tbody>${data.items.map((user) => html`<tr key=${user.user}><th scope="row">${user.user} ${user.user === who.user ? html`<span class="muted">${t("users.you")}</span>` : null}</th>
-        <td>${user.console ? t(`role.${user.console}`) : "—"}${user.password ? null : html` <span class="tag">${t("users.certificate")}</span>`}${user.tokens.length ? html` <span class="muted">${count("tokens.count", user.tokens.length)}</span>` : null}</td>
-        <td class="says">${user.rules === null ? t("users.everything") : !user.rules.length ? t("users.nothing")
-          : user.rules.map((rule) => html`<div><code>${rule.topic}</code> <span class="muted">${t(`users.${rule.access}`)}</span></div>`)}</td>
+        <td data-name=${t("users.console")}>${user.console ? t(`role.${user.console}`) : "—"}${user.password ? null : html` <span class="tag">${t("users.certificate")}</span>`}${user.tokens.length ? html` <span class="muted">${count("tokens.count", user.tokens.length)}</span>` : null}</td>
+        <td class="says" data-name=${t("users.mqtt")}>${user.rules === null ? t("users.everything") : !user.rules.length ? t("users.nothing")
+          : html`<div>${user.rules.map((rule) => html`<div><code>${rule.topic}</code> <span class="muted">${t(`users.${rule.access}`)}</span></div>`)}</div>`}</td>
         <td><button onClick=${() => setEdited({ ...user, isNew: false })} aria-label=${t("users.edit", { user: user.user })}>${t("users.change")}</button></td></tr>`)}</tbody></table></div>
     ${edited ? html`<${Edit} key=${edited.user} user=${edited} who=${who} done=${done} changed=${() => setRound(round + 1)} close=${() => setEdited(null)} />` : null}`;
 }

@@ -1,0 +1,105 @@
+"""The scenario of the web console, as a browser at the board's network sees it."""
+
+import http.cookiejar
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+
+from machine import expect
+
+CODE = re.compile(r"^Setup code: ([A-Z0-9]{4}-[A-Z0-9]{4})$", re.M)
+ADMIN = {"user": "ada", "password": "correct horse battery"}
+# QEMU's network forwards to the first by itself, and to the second because `machine.py` says so.
+FIRST, SECOND = "10.0.2.15", "10.0.2.16"
+NETWORK = "system/network"
+
+
+class Browser:
+    """One browser, which keeps its cookies and looks at no certificate: the board has made its own."""
+
+    def __init__(self, port):
+        self.at = f"https://127.0.0.1:{port}"
+        trust = ssl.create_default_context()
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+        self.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), cookies)
+
+    def page(self):
+        with self.opener.open(f"{self.at}/", timeout=60) as answer:
+            return answer.read().decode()
+
+    def call(self, method, path, body=None):
+        """What the interface answers; a problem as a text."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.at}/api/v1/{path}", data, headers, method=method)
+        try:
+            with self.opener.open(request, timeout=60) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
+
+def web_console(bench):
+    """The console on 443, its first user, and the board's address: tried, taken back, kept, and given back."""
+    with bench.power_on() as machine:
+        (code,), seconds = machine.wait_for("the setup code at the board", lambda: CODE.findall(machine.seen())[-1:])
+        bench.note("from power to the setup code on the serial console", f"{seconds:.0f} s")
+        first, second = Browser(machine.https), Browser(machine.moved)
+        page, _ = machine.wait_for("the page", first.page, 120)
+        expect("<title>" in page, f"no page: {page[:200]}")
+        with urllib.request.build_opener(Stay).open(f"http://127.0.0.1:{machine.http}/", timeout=60) as answer:
+            expect(answer.headers["Location"].startswith("https://"), f"80 leads to {answer.headers['Location']}")
+        wrong = first.call("POST", "setup", {**ADMIN, "code": "AAAA-AAAA"})
+        expect(isinstance(wrong, str), f"a wrong code was taken: {wrong}")
+        made = first.call("POST", "setup", {**ADMIN, "code": code})
+        expect(isinstance(made, dict), f"no first user: {made}")
+        machine.wait_for("values in the console", lambda: "demo" in str(first.call("GET", "points")), 60)
+        change_address(bench, machine, first, second)
+        machine.log_in()
+        machine.off()
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def http_error_302(self, request, answer, code, message, headers):
+        return answer
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def change_address(bench, machine, first, second):
+    network = first.call("GET", NETWORK)
+    names = [one["name"] for one in network["interfaces"] if one["wired"] and one["addresses"]]
+    expect(network["managed"] and len(names) == 1, f"not one managed interface: {network}")
+    fixed = {"interface": names[0], "address": f"{SECOND}/24", "gateway": "10.0.2.2", "dns": ["10.0.2.3"]}
+    refused = first.call("PUT", NETWORK, {**fixed, "address": "10.0.2.0/24"})
+    expect("no device may have" in str(refused), f"an address that no device may have: {refused}")
+
+    def state(browser):
+        return browser.call("GET", NETWORK)["change"]["state"]
+
+    def at(browser, wanted):
+        browser.call("POST", "session", ADMIN)
+        return state(browser) == wanted
+
+    def confirm(browser):
+        change = browser.call("GET", NETWORK)["change"]
+        return browser.call("POST", f"{NETWORK}/confirm", {"id": change["id"]})
+
+    first.call("PUT", NETWORK, fixed)
+    _, seconds = machine.wait_for("the board at its new address", lambda: at(second, "trying"), 80)
+    bench.note("from the wish to the page at the new address", f"{seconds:.0f} s")
+    _, seconds = machine.wait_for("the old address again", lambda: at(first, "returned"), 300)
+    bench.note("until it was back at the old one, unconfirmed", f"{seconds:.0f} s more")
+    first.call("PUT", NETWORK, fixed)
+    machine.wait_for("the board at its new address again", lambda: at(second, "trying"), 80)
+    confirm(second)
+    machine.wait_for("the change to be kept", lambda: state(second) == "kept", 60)
+    second.call("PUT", NETWORK, {"interface": names[0], "dhcp": True})
+    machine.wait_for("the board at the address that DHCP gives", lambda: at(first, "trying"), 80)
+    confirm(first)
+    machine.wait_for("that to be kept", lambda: state(first) == "kept", 60)
