@@ -116,7 +116,12 @@ fn what_happened_is_in_order_on_the_card_and_in_the_console_after_kill_9() {
         &["bus_down  line", "bus_up  line"],
     );
 
-    mosquitto_pub(gateway.port, "mqttv5", "plant7/plc/pump/set", "1");
+    // It leaves at once, and is told of nevertheless.
+    let status = Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &gateway.port.to_string()])
+        .args(["-i", "panel", "-t", "plant7/plc/pump/set", "-m", "1"])
+        .status();
+    assert!(status.expect("mosquitto_pub is there").success());
     until(|| told(&http, "device=plc"), &["command plc pump true"]);
     let path = "/api/v1/devices/plc/points/pump/write";
     let answer = http.ask("POST", path, r#"{"value": false}"#);
@@ -166,7 +171,7 @@ fn what_happened_is_in_order_on_the_card_and_in_the_console_after_kill_9() {
     assert_eq!(offline, ["offline meter"]);
     let csv = http.get("/api/v1/history/events.csv?device=plc").body;
     assert!(
-        csv.contains(",plc,command,pump,true,,MQTT,,set\r\n"),
+        csv.contains(",plc,command,pump,true,,MQTT client panel,,set\r\n"),
         "{csv}"
     );
     let figures = http.get("/metrics").body;

@@ -2,7 +2,7 @@
 
 mod forwarder;
 
-pub use crate::hub::inbox::{Delivery, Vouched};
+pub use crate::hub::inbox::{Author, Delivery, Vouched};
 pub use forwarder::{Forwarder, NotTaken};
 
 use std::future::poll_fn;
@@ -161,11 +161,16 @@ impl Link {
         let mut tally = Tally::default();
         if let Sink::Link(inbox) = &mut inner.sink {
             for Kept { message, .. } in hub.retained().matching(filter, now) {
-                inbox.push(&Routed::kept(&message), None, true, now, &mut tally);
+                inbox.push(&Routed::kept(&message), None, None, now, &mut tally);
             }
         }
         hub.own_counters().add(&tally);
         Ok(())
+    }
+
+    /// From now on its messages say who has published them: [`Delivery::author`].
+    pub fn ask_for_authors(&self) {
+        self.shared.slot.ask_for_authors();
     }
 
     /// The topics whose retained messages are those of a link of this name, this one or one of

@@ -224,7 +224,8 @@ impl Uplink {
                 () = cancel.cancelled() => return,
                 () = self.forwarder.recv(AT_ONCE, &mut taken), if may_take => {
                     if taken.len() < AT_ONCE {
-                        let publishers = taken.iter().filter_map(Delivery::publisher);
+                        let publishers = taken.iter().filter(|one| one.is_vouched());
+                        let publishers = publishers.filter_map(Delivery::publisher);
                         self.gather.took(publishers, Instant::now());
                     }
                     for mut delivery in taken.drain(..) {

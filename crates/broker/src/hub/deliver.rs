@@ -7,7 +7,7 @@ use std::time::Instant;
 use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_publish};
 
 use super::congestion::Pressure;
-use super::inbox::Vouched;
+use super::inbox::{From, Vouched};
 use super::session_slot::{Inner, SessionSlot, Sink, wake};
 use fieldgate_broker_core::budget::{Budget, SMALL};
 use fieldgate_broker_core::journal::Journal;
@@ -108,6 +108,8 @@ struct ReadyMade {
 pub(crate) struct Sender<'a> {
     /// The number of the session.
     pub(crate) session: u64,
+    /// The session, to tell who that is.
+    pub(crate) publisher: Option<&'a SessionSlot>,
     pub(crate) now: Instant,
     pub(crate) store: Option<&'a Store>,
     pub(crate) budget: &'a Budget,
@@ -276,8 +278,13 @@ fn hand_over(
         Sink::Link(inbox) => {
             let is_promised = terms.qos.min(message.publish.qos) > QoS::AtMostOnce;
             let vouched = (sender.waits && is_promised && slot.vouches())
-                .then(|| Vouched::new(post.vouched.get_or_insert_default(), sender.session));
-            inbox.push(message, vouched, false, now, tally);
+                .then(|| Vouched::new(post.vouched.get_or_insert_default()));
+            let author = sender.publisher.filter(|_| slot.asks_for_authors());
+            let from = From {
+                session: sender.session,
+                author: author.map(|author| Box::new(author.author())),
+            };
+            inbox.push(message, vouched, Some(from), now, tally);
         }
         Sink::Away if inner.dead => {}
         Sink::Away => {

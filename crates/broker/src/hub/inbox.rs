@@ -12,15 +12,13 @@ use fieldgate_broker_core::ticket::Part;
 #[derive(Debug)]
 pub struct Vouched {
     part: Arc<Part>,
-    publisher: u64,
 }
 
 impl Vouched {
-    pub(crate) fn new(part: &Arc<Part>, publisher: u64) -> Self {
+    pub(crate) fn new(part: &Arc<Part>) -> Self {
         part.add();
         Self {
             part: Arc::clone(part),
-            publisher,
         }
     }
 }
@@ -36,12 +34,44 @@ impl Drop for Vouched {
 /// Messages that wait for one link at most; past it the oldest is dropped and counted.
 const INBOX_MAX: usize = 10_000;
 
+/// Characters of a client identifier or a user's name that are told of an author: clients choose how long they are.
+const AUTHOR_MAX: usize = 100;
+
+/// Who has published a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The beginning of the client identifier; that of a link begins with `$link/`.
+    pub client: String,
+    /// The beginning of the name of the user that the client has logged in as.
+    pub user: Option<String>,
+}
+
+impl Author {
+    pub(crate) fn new(client: &str, user: Option<&str>) -> Self {
+        let cut = |text: &str| text.chars().take(AUTHOR_MAX).collect();
+        Self {
+            client: cut(client),
+            user: user.map(cut),
+        }
+    }
+}
+
+/// Where a message comes from that was published just now.
+#[derive(Debug)]
+pub(crate) struct From {
+    /// The number of the session.
+    pub(crate) session: u64,
+    /// If the link asks for it.
+    pub(crate) author: Option<Box<Author>>,
+}
+
 /// A message for a link.
 #[derive(Debug)]
 pub struct Delivery {
     message: Message,
     vouched: Option<Vouched>,
-    retained: bool,
+    /// `None` if it was kept from before.
+    from: Option<From>,
     may_answer: bool,
 }
 
@@ -62,15 +92,24 @@ impl Delivery {
         self.vouched.take()
     }
 
-    /// The number of its client's session if that waits until the message is safe: two messages of one client have the
-    /// same.
+    /// Whether its client waits until the message is safe.
+    pub fn is_vouched(&self) -> bool {
+        self.vouched.is_some()
+    }
+
+    /// The number of the session of the client that has published it just now: two messages of one client have the same.
     pub fn publisher(&self) -> Option<u64> {
-        self.vouched.as_ref().map(|vouched| vouched.publisher)
+        self.from.as_ref().map(|from| from.session)
+    }
+
+    /// Who has published it just now, if the link asks for it.
+    pub fn author(&self) -> Option<&Author> {
+        self.from.as_ref()?.author.as_deref()
     }
 
     /// Whether it was kept from before the subscription, not published just now.
     pub fn is_retained(&self) -> bool {
-        self.retained
+        self.from.is_none()
     }
 }
 
@@ -149,7 +188,7 @@ impl Inbox {
         &mut self,
         routed: &Routed<'_>,
         vouched: Option<Vouched>,
-        retained: bool,
+        from: Option<From>,
         now: std::time::Instant,
         tally: &mut Tally,
     ) {
@@ -173,7 +212,7 @@ impl Inbox {
         self.queue.push_back(Delivery {
             message,
             vouched,
-            retained,
+            from,
             may_answer: routed.may_answer,
         });
     }
@@ -213,7 +252,7 @@ mod tests {
         let mut inbox = Inbox::with_room(10 * weight);
         let mut tally = Tally::default();
         for sent in 1..=25 {
-            inbox.push(&Routed::kept(&message), None, false, now, &mut tally);
+            inbox.push(&Routed::kept(&message), None, None, now, &mut tally);
             assert_eq!(inbox.is_congested(), sent > 5, "{sent}");
             for (is_patient, is_woken) in [(false, true), (true, sent > 2)] {
                 inbox.wake(Waker::noop(), is_patient);
@@ -238,7 +277,7 @@ mod tests {
         let now = std::time::Instant::now();
         for number in 0..=INBOX_MAX {
             let message = crate::testing::message("t", number.to_string().as_bytes());
-            inbox.push(&Routed::kept(&message), None, false, now, &mut tally);
+            inbox.push(&Routed::kept(&message), None, None, now, &mut tally);
         }
         assert_eq!(tally.dropped, 1);
         assert_eq!(inbox.queue.len(), INBOX_MAX);

@@ -137,6 +137,7 @@ fn a_message_is_with_the_store_before_its_client_can_acknowledge_it_connected_or
         let mut post = DeliveryScratch::default();
         let sender = Sender {
             session: 2,
+            publisher: None,
             now: Instant::now(),
             store: Some(&store),
             budget: &Budget::new(1 << 20, 1),

@@ -16,7 +16,7 @@ use fieldgate_broker_core::message::{Message, Routed};
 pub(crate) const LINK: &str = "$link/";
 
 /// No session has this number.
-const NO_SESSION: u64 = 0;
+pub(super) const NO_SESSION: u64 = 0;
 
 impl Hub {
     /// From now on these topics are the program's. Wills that wait for their client's end and may not be published any
@@ -89,7 +89,7 @@ impl Hub {
         let mut cache = MatchCache::default();
         let mut post = DeliveryScratch::default();
         let batch = self.matched(messages.iter().map(Routed::kept).collect(), &mut cache);
-        deliver(&batch, &self.sender(NO_SESSION, now), &mut post);
+        deliver(&batch, &self.sender(None, now), &mut post);
         self.keep(&mut post.journal);
         self.own_counters().add(&post.tally);
     }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::deliver::{Batch, DeliveryScratch, Sender, deliver};
+use super::own::NO_SESSION;
 use super::session_slot::SessionSlot;
 use crate::counters::add;
 use crate::hub::MatchCache;
@@ -12,10 +13,15 @@ use fieldgate_broker_core::message::{Message, Routed};
 use fieldgate_broker_core::router::{Stored, split};
 
 impl Hub {
-    /// What `deliver` needs to know of the session with number `publisher` that sends, and for which nothing waits.
-    pub(crate) fn sender(&self, publisher: u64, now: Instant) -> Sender<'_> {
+    /// What `deliver` needs to know of the session that sends, if one does, and for which nothing waits.
+    pub(crate) fn sender<'a>(
+        &'a self,
+        publisher: Option<&'a SessionSlot>,
+        now: Instant,
+    ) -> Sender<'a> {
         Sender {
-            session: publisher,
+            session: publisher.map_or(NO_SESSION, SessionSlot::id),
+            publisher,
             now,
             store: self.store.as_ref(),
             budget: &self.budget,
@@ -39,7 +45,7 @@ impl Hub {
         post.journal.is_late = source == Source::Gateway;
         self.retain(&messages, publisher, &mut post.journal);
         let batch = self.matched(messages, cache);
-        deliver(&batch, &self.sender(publisher.id(), now), &mut post);
+        deliver(&batch, &self.sender(Some(publisher), now), &mut post);
         self.keep(&mut post.journal);
         counters.add(&post.tally);
     }

@@ -12,7 +12,7 @@ use fieldgate_mqtt::ReasonCode;
 use foldhash::fast::RandomState;
 
 use super::congestion::{Congestion, Pressure};
-use super::inbox::Inbox;
+use super::inbox::{Author, Inbox};
 use super::owner::Owner;
 use super::timers;
 use crate::origin::Remote;
@@ -47,6 +47,8 @@ pub(crate) struct SessionSlot {
     limited: AtomicBool,
     /// It says when a message is safe, and publishers wait for that.
     vouches: AtomicBool,
+    /// It wants to know who publishes.
+    asks_for_authors: AtomicBool,
     /// Locked by itself or behind any other lock.
     standing: Mutex<Standing>,
 }
@@ -169,6 +171,7 @@ impl SessionSlot {
             }),
             limited: AtomicBool::new(false),
             vouches: AtomicBool::new(false),
+            asks_for_authors: AtomicBool::new(false),
             standing: Mutex::new(Standing {
                 principal: Principal::Anonymous {
                     local: true,
@@ -228,6 +231,19 @@ impl SessionSlot {
     }
 
     /// Whether publishers wait for it from now on. Who gets what has to be matched anew.
+    pub(crate) fn ask_for_authors(&self) {
+        self.asks_for_authors.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn asks_for_authors(&self) -> bool {
+        self.asks_for_authors.load(Ordering::Relaxed)
+    }
+
+    /// Who its client is.
+    pub(crate) fn author(&self) -> Author {
+        Author::new(self.client_id(), self.principal().user())
+    }
+
     pub(crate) fn vouch(&self, vouches: bool) {
         self.vouches.store(vouches, Ordering::Relaxed);
     }

@@ -14,7 +14,7 @@ use super::{Delivery, Inbox, Link, LinkError, Outgoing, TAKEN};
 use crate::hub::Hub;
 use crate::hub::MatchCache;
 use crate::hub::deliver::{Batch, DeliveryScratch, deliver};
-use crate::hub::session_slot::Sink;
+use crate::hub::session_slot::{SessionSlot, Sink};
 use fieldgate_broker_core::message::{Message, Routed};
 use fieldgate_broker_core::router::{Grant, Kept};
 
@@ -123,9 +123,7 @@ impl Forwarder {
         let expires = publish.properties.message_expiry.take();
         let expires = expires.map(|seconds| now + std::time::Duration::from_secs(seconds.into()));
         let message = Message::copy_of(&publish, expires, shared.hub.pot());
-        shared
-            .hub
-            .publish_from_outside(&message, shared.slot.id(), now);
+        shared.hub.publish_from_outside(&message, &shared.slot, now);
         Ok(())
     }
 
@@ -199,8 +197,13 @@ impl Forwarder {
 }
 
 impl Hub {
-    /// Delivers a message of the link with number `publisher`. Its client is elsewhere: it may not have an answer here.
-    fn publish_from_outside(&self, message: &Message, publisher: u64, now: std::time::Instant) {
+    /// Delivers a message of the link `publisher`. Its client is elsewhere: it may not have an answer here.
+    fn publish_from_outside(
+        &self,
+        message: &Message,
+        publisher: &SessionSlot,
+        now: std::time::Instant,
+    ) {
         let mut cache = MatchCache::default();
         let mut post = DeliveryScratch::default();
         let matches = cache.matches(&self.router, message.topic());
@@ -208,7 +211,7 @@ impl Hub {
         if !matches.is_empty() {
             batch.push(Routed::kept(message), matches);
         }
-        deliver(&batch, &self.sender(publisher, now), &mut post);
+        deliver(&batch, &self.sender(Some(publisher), now), &mut post);
         self.keep(&mut post.journal);
         self.own_counters().add(&post.tally);
     }

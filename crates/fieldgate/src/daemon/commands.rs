@@ -1,6 +1,6 @@
 //! Commands from clients: to the device that they name, and the answer back.
 
-use fieldgate_broker::{Delivery, Link};
+use fieldgate_broker::{Author, Delivery, Link};
 use fieldgate_history::{Event, Tap};
 use fieldgate_model::{Outcome, Topics, Value, parse_command_value, parse_command_values};
 use fieldgate_plant::{self as plant, Plant, Unsent};
@@ -29,6 +29,9 @@ impl Commands {
         plant: &Plant,
         history: Option<Tap>,
     ) -> Self {
+        if history.is_some() {
+            link.ask_for_authors();
+        }
         let cancel = CancellationToken::new();
         let (link, publisher, plant) = (link.clone(), publisher.clone(), plant.clone());
         let task = tokio::spawn(serve(link, publisher, plant, history, cancel.clone()));
@@ -63,10 +66,11 @@ pub(crate) async fn serve(
             continue;
         };
         let to = reply_to(publisher.topics(), &delivery, target);
+        let by = delivery.author().map(by).unwrap_or_default();
         let sent = if is_retained {
             Err("a retained command is refused: it would act again after each restart".to_owned())
         } else {
-            send(&plant, target, message.payload())
+            send(&plant, target, message.payload(), &by)
         };
         match sent {
             Ok((answer, told)) => {
@@ -80,7 +84,8 @@ pub(crate) async fn serve(
                 let name = target.device.escape_debug().to_string();
                 log::info!(DEVICE = name.as_str(), TOPIC = topic; "command on {topic:?}: {error}");
                 if let Some(history) = &history {
-                    history.event(refused(&plant, target, message.payload(), &error));
+                    let event = refused(&plant, target, message.payload(), &error);
+                    history.event(event.by(&by));
                 }
                 publisher.answer(to, &Outcome::Failed(error)).await;
             }
@@ -118,8 +123,17 @@ impl<'t> Target<'t> {
     }
 }
 
-/// Whom commands come from, as far as it is known.
-const BY: &str = "MQTT";
+/// Whom a command comes from, for people.
+fn by(Author { client, user }: &Author) -> String {
+    // Such as an uplink, which takes commands of another broker.
+    if let Some(own) = client.strip_prefix("$link/") {
+        return own.to_owned();
+    }
+    match user {
+        Some(user) => format!("{user}, MQTT client {client}"),
+        None => format!("MQTT client {client}"),
+    }
+}
 
 /// A command that did not get to its device, which may be none: clients choose its name.
 fn refused(plant: &Plant, target: Target<'_>, payload: &[u8], why: &str) -> Event {
@@ -142,7 +156,7 @@ fn refused(plant: &Plant, target: Target<'_>, payload: &[u8], why: &str) -> Even
             format!("{}/{point}", target.device).trim_end_matches('/'),
         ),
     };
-    event.failed(why).by(BY)
+    event.failed(why)
 }
 
 /// An outcome, or several and the names of their points.
@@ -187,7 +201,12 @@ async fn answer_later(
 }
 
 /// Hands a command to its device, or says why not. With the answer come the events that tell of it.
-fn send(plant: &Plant, target: Target<'_>, payload: &[u8]) -> Result<(Answer, Vec<Event>), String> {
+fn send(
+    plant: &Plant,
+    target: Target<'_>,
+    payload: &[u8],
+    by: &str,
+) -> Result<(Answer, Vec<Event>), String> {
     let name = target.device;
     let device = plant
         .device(name)
@@ -196,7 +215,7 @@ fn send(plant: &Plant, target: Target<'_>, payload: &[u8]) -> Result<(Answer, Ve
         return Err(format!("the payload is longer than {PAYLOAD_MAX} bytes"));
     }
     let event =
-        |point: &str, value: &Value| Event::command(Timestamp::now(), (name, point), value).by(BY);
+        |point: &str, value: &Value| Event::command(Timestamp::now(), (name, point), value).by(by);
     let unsent = |Unsent(why)| why;
     match target.part {
         Part::Raw => {
@@ -235,5 +254,25 @@ fn reply_to(topics: &Topics, delivery: &Delivery, target: Target<'_>) -> ReplyTo
     ReplyTo {
         topic: wanted.map_or_else(usual, str::to_owned),
         correlation: message.correlation_data().map(<[u8]>::to_vec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_whom_a_command_comes_from() {
+        for (client, user, want) in [
+            ("panel", Some("ann"), "ann, MQTT client panel"),
+            ("panel", None, "MQTT client panel"),
+            ("$link/uplink/cloud", None, "uplink/cloud"),
+        ] {
+            let author = Author {
+                client: client.to_owned(),
+                user: user.map(str::to_owned),
+            };
+            assert_eq!(by(&author), want);
+        }
     }
 }

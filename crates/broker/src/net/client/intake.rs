@@ -104,7 +104,7 @@ impl Client {
             post.tally.received += intake.tally.received;
             post.tally.received_bytes += intake.tally.received_bytes;
             let disputed = intake.disputed;
-            let mut sender = worker.hub.sender(self.attached.slot.id(), now);
+            let mut sender = worker.hub.sender(Some(&self.attached.slot), now);
             sender.waits = true;
             deliver(&batch, &sender, post);
             drop(batch);
