@@ -1,4 +1,4 @@
-"""The scenario of the web console, as a browser at the board's network sees it."""
+"""The scenarios of the web console, as a browser at the board's network sees it."""
 
 import http.cookiejar
 import json
@@ -7,10 +7,9 @@ import ssl
 import urllib.error
 import urllib.request
 
-from machine import expect
+from machine import Card, expect
 
 CODE = re.compile(r"^Setup code: ([A-Z0-9]{4}-[A-Z0-9]{4})$", re.M)
-ADMIN = {"user": "ada", "password": "correct horse battery"}
 # QEMU's network forwards to the first by itself, and to the second because `machine.py` says so.
 FIRST, SECOND = "10.0.2.15", "10.0.2.16"
 NETWORK = "system/network"
@@ -19,12 +18,17 @@ NETWORK = "system/network"
 class Browser:
     """One browser, which keeps its cookies and looks at no certificate: the board has made its own."""
 
-    def __init__(self, port):
-        self.at = f"https://127.0.0.1:{port}"
+    def __init__(self, port, user, host=FIRST):
+        # What it has in its address bar; the port here is only the way there.
+        self.host = host
+        self.at, self.user = f"https://127.0.0.1:{port}", dict(zip(("user", "password"), user))
         trust = ssl.create_default_context()
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         self.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), cookies)
+
+    def log_in(self):
+        return "user" in self.call("POST", "session", self.user)
 
     def page(self):
         with self.opener.open(f"{self.at}/", timeout=60) as answer:
@@ -33,7 +37,7 @@ class Browser:
     def call(self, method, path, body=None):
         """What the interface answers; a problem as a text."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json"}
+        headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json", "Host": self.host}
         request = urllib.request.Request(f"{self.at}/api/v1/{path}", data, headers, method=method)
         try:
             with self.opener.open(request, timeout=60) as answer:
@@ -43,23 +47,42 @@ class Browser:
 
 
 def web_console(bench):
-    """The console on 443, its first user, and the board's address: tried, taken back, kept, and given back."""
+    """The console on 443, for the user of provisioning, and the board's address: tried, taken back, kept, and given back."""
+    bench.set_up()
     with bench.power_on() as machine:
-        (code,), seconds = machine.wait_for("the setup code at the board", lambda: CODE.findall(machine.seen())[-1:])
-        bench.note("from power to the setup code on the serial console", f"{seconds:.0f} s")
-        first, second = Browser(machine.https), Browser(machine.moved)
-        page, _ = machine.wait_for("the page", first.page, 120)
+        first, second = Browser(machine.https, bench.user), Browser(machine.moved, bench.user, SECOND)
+        page, seconds = machine.wait_for("the page", first.page)
+        bench.note("from power to the page", f"{seconds:.0f} s")
         expect("<title>" in page, f"no page: {page[:200]}")
         with urllib.request.build_opener(Stay).open(f"http://127.0.0.1:{machine.http}/", timeout=60) as answer:
             expect(answer.headers["Location"].startswith("https://"), f"80 leads to {answer.headers['Location']}")
-        wrong = first.call("POST", "setup", {**ADMIN, "code": "AAAA-AAAA"})
-        expect(isinstance(wrong, str), f"a wrong code was taken: {wrong}")
-        made = first.call("POST", "setup", {**ADMIN, "code": code})
-        expect(isinstance(made, dict), f"no first user: {made}")
+        machine.wait_for("a session", first.log_in, 60)
         machine.wait_for("values in the console", lambda: "demo" in str(first.call("GET", "points")), 60)
         change_address(bench, machine, first, second)
         machine.log_in()
         machine.off()
+
+
+def first_user(bench):
+    """Without a user of provisioning, the display's setup code makes the first one."""
+    folder = bench.folder / "first-user"
+    folder.mkdir(exist_ok=True)
+    card = Card(bench.image, folder, bench.card.path.stat().st_size)
+    card.put("fieldgate/provision.yaml", "".join(line for line in bench.provision().splitlines(True) if not line.startswith("mqtt:")))
+    with bench.power_on(card) as machine:
+        (code,), seconds = machine.wait_for("the setup code at the board", lambda: CODE.findall(machine.seen())[-1:])
+        bench.note("from power to the setup code on the serial console", f"{seconds:.0f} s")
+        browser = Browser(machine.https, ("ada", "correct horse battery"))
+        machine.wait_for("the page", browser.page, 120)
+        wrong = browser.call("POST", "setup", {**browser.user, "code": "AAAA-AAAA"})
+        expect(isinstance(wrong, str), f"a wrong code was taken: {wrong}")
+        made = browser.call("POST", "setup", {**browser.user, "code": code})
+        expect(isinstance(made, dict), f"no first user: {made}")
+        expect("demo" in str(browser.call("GET", "points")), "the first user sees no points")
+        machine.wait_for("a display without a code", lambda: "Setup code" not in machine.seen().rsplit("MQTT gateway:", 1)[-1], 120)
+        machine.log_in()
+        machine.off()
+    card.path.unlink()
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -83,12 +106,12 @@ def change_address(bench, machine, first, second):
         return browser.call("GET", NETWORK)["change"]["state"]
 
     def at(browser, wanted):
-        browser.call("POST", "session", ADMIN)
-        return state(browser) == wanted
+        return browser.log_in() and state(browser) == wanted
 
     def confirm(browser):
         change = browser.call("GET", NETWORK)["change"]
-        return browser.call("POST", f"{NETWORK}/confirm", {"id": change["id"]})
+        answer = browser.call("POST", f"{NETWORK}/confirm", {"id": change["id"]})
+        expect(isinstance(answer, dict), f"a confirmation is refused: {answer}")
 
     first.call("PUT", NETWORK, fixed)
     _, seconds = machine.wait_for("the board at its new address", lambda: at(second, "trying"), 80)
