@@ -1,6 +1,6 @@
 //! What systemd is told. Outside of systemd all of this does nothing.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use sd_notify::NotifyState;
 /// Messages that wait while systemd does not read. One more is dropped: by then it has not read
 /// for a quarter of a minute at least, and gets the next ones.
 const WAITING_MAX: usize = 16;
+/// How long the end waits for what systemd has not been told yet.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Tells systemd from a thread of its own, as a message waits for as long as systemd does not read those
 /// before it.
@@ -16,15 +18,30 @@ const WAITING_MAX: usize = 16;
 pub(crate) struct Notifier {
     /// `None` without a service manager.
     messages: Option<SyncSender<String>>,
+    /// Says by its end that the thread has told all.
+    told: Receiver<()>,
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.messages = None;
+        // Its sender is gone, or it took too long.
+        let _ = self.told.recv_timeout(LAST_WORDS);
+    }
 }
 
 impl Notifier {
     pub(crate) fn new() -> Self {
+        let (telling, told) = sync_channel(0);
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
-            return Self { messages: None };
+            return Self {
+                messages: None,
+                told,
+            };
         }
         let (messages, taken) = sync_channel::<String>(WAITING_MAX);
         let work = move || {
+            let _telling = telling;
             for message in taken {
                 if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
                     log::debug!("systemd was not told {message:?}: {error}");
@@ -37,6 +54,7 @@ impl Notifier {
         }
         Self {
             messages: started.is_ok().then_some(messages),
+            told,
         }
     }
 
