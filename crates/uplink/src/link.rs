@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{PacketId, QoS, Version};
@@ -47,6 +49,7 @@ pub(crate) struct Open {
     is_flushed: bool,
     /// Nothing is read before.
     read_at: Instant,
+    may_rest: Arc<AtomicBool>,
     /// The largest packet that the remote takes, in bytes.
     pub(crate) packet: usize,
     pub(crate) retain: bool,
@@ -156,6 +159,7 @@ impl Open {
             }
         };
         let (read, write) = tokio::io::split(opened.stream);
+        let may_rest = opened.may_rest;
         let mut input = opened.greeting;
         input.reserve(16 * 1024);
         Ok(Self {
@@ -167,6 +171,7 @@ impl Open {
             written: 0,
             is_flushed: true,
             read_at: now,
+            may_rest,
             packet: 0,
             retain: false,
         })
@@ -213,6 +218,7 @@ impl Open {
     /// Nothing is read before this time, so that many answers are read in one piece.
     pub(crate) fn read_at(&mut self, at: Instant) {
         self.read_at = at;
+        self.may_rest.store(at > Instant::now(), Ordering::Relaxed);
     }
 
     /// Whether another message may be appended.

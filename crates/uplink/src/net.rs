@@ -6,6 +6,8 @@ mod websocket;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -69,6 +71,8 @@ pub struct Opened {
     pub peer: Peer,
     /// What the remote has said already.
     pub greeting: Vec<u8>,
+    /// To be set while nothing is read: what comes then wakes nothing.
+    pub may_rest: Arc<AtomicBool>,
 }
 
 /// Connects, encrypted if the URL says so. Files are read anew.
@@ -103,6 +107,7 @@ async fn connect(url: Url, files: Files, preset: Preset) -> Result<Opened, Error
         ..Peer::default()
     };
     let mut stream = Quiet::new(stream)?;
+    let may_rest = stream.may_rest();
     let Some((connector, own_until)) = secured else {
         let stream: Boxed = match url.scheme.is_websocket() {
             true => Box::pin(websocket::shake(stream, &url).await?),
@@ -113,6 +118,7 @@ async fn connect(url: Url, files: Files, preset: Preset) -> Result<Opened, Error
             stream,
             peer,
             greeting: Vec::new(),
+            may_rest,
         });
     };
     // A server of NATS says what it is before anything is encrypted.
@@ -134,6 +140,7 @@ async fn connect(url: Url, files: Files, preset: Preset) -> Result<Opened, Error
         stream,
         peer,
         greeting,
+        may_rest,
     })
 }
 

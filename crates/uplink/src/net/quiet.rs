@@ -1,9 +1,11 @@
-//! A TCP connection that wakes its thread only while something waits for it. An uplink reads the answers of many messages
+//! A TCP connection that does not wake its thread while it may rest. An uplink reads the answers of many messages
 //! together; without this, each of them would wake the thread when it comes.
 
 use std::io::{self, Read, Write};
 use std::net;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,6 +15,8 @@ pub(super) struct Quiet {
     socket: Socket,
     /// Something waits for room to write.
     is_full: bool,
+    /// Nothing is read for a while: what comes is to wake nothing from the next write on.
+    may_rest: Arc<AtomicBool>,
 }
 
 enum Socket {
@@ -30,7 +34,13 @@ impl Quiet {
         Ok(Self {
             socket: Socket::Idle(stream.into_std()?),
             is_full: false,
+            may_rest: Arc::default(),
         })
+    }
+
+    /// What the reader sets while it does not read.
+    pub(super) fn may_rest(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.may_rest)
     }
 
     fn idle(&mut self) -> Option<&mut net::TcpStream> {
@@ -51,9 +61,8 @@ impl Quiet {
         }
     }
 
-    /// Something was read. What wants more asks again.
     fn rest(&mut self) -> io::Result<()> {
-        if !self.is_full {
+        if !self.is_full && self.may_rest.load(Ordering::Relaxed) {
             self.socket = match std::mem::replace(&mut self.socket, Socket::Lost) {
                 Socket::Watched(watched) => Socket::Idle(watched.into_std()?),
                 other => other,
@@ -81,8 +90,9 @@ impl AsyncRead for Quiet {
             }
         }
         let polled = this.watched()?.poll_read(context, buffer);
-        if polled.is_ready() {
-            this.rest()?;
+        if polled.is_pending() {
+            // Now something waits for what comes.
+            this.may_rest.store(false, Ordering::Relaxed);
         }
         polled
     }
@@ -95,6 +105,7 @@ impl AsyncWrite for Quiet {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.rest()?;
         if let Some(idle) = this.idle() {
             let result = idle.write(bytes);
             if !would_block(&result) {
@@ -128,12 +139,18 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (mut far_read, mut far_write) = far.unwrap().0.into_split();
-        let (mut read, mut write) = tokio::io::split(Quiet::new(near.unwrap()).unwrap());
+        let near = Quiet::new(near.unwrap()).unwrap();
+        let may_rest = near.may_rest();
+        let (mut read, mut write) = tokio::io::split(near);
         // More than the kernel keeps, in both directions at the same time.
         let sent: Vec<u8> = (0..8_000_000_u32).map(|number| number as u8).collect();
         let (mut here, mut there) = (Vec::new(), Vec::new());
         let up = async {
-            write.write_all(&sent).await.unwrap();
+            for piece in sent.chunks(99_999) {
+                write.write_all(piece).await.unwrap();
+                may_rest.fetch_xor(true, Ordering::Relaxed);
+            }
+            may_rest.store(false, Ordering::Relaxed);
             write.shutdown().await.unwrap();
         };
         let down = async {
