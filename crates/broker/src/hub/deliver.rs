@@ -7,7 +7,7 @@ use std::time::Instant;
 use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_publish};
 
 use super::congestion::Pressure;
-use super::inbox::{From, Vouched};
+use super::inbox::{Origin, Vouched};
 use super::session_slot::{Inner, SessionSlot, Sink, wake};
 use fieldgate_broker_core::budget::{Budget, SMALL};
 use fieldgate_broker_core::journal::Journal;
@@ -280,11 +280,11 @@ fn hand_over(
             let vouched = (sender.waits && is_promised && slot.vouches())
                 .then(|| Vouched::new(post.vouched.get_or_insert_default()));
             let author = sender.publisher.filter(|_| slot.asks_for_authors());
-            let from = From {
+            let origin = Origin {
                 session: sender.session,
                 author: author.map(|author| Box::new(author.author())),
             };
-            inbox.push(message, vouched, Some(from), now, tally);
+            inbox.push(message, vouched, Some(origin), now, tally);
         }
         Sink::Away if inner.dead => {}
         Sink::Away => {

@@ -58,7 +58,7 @@ impl Author {
 
 /// Where a message comes from that was published just now.
 #[derive(Debug)]
-pub(crate) struct From {
+pub(crate) struct Origin {
     /// The number of the session.
     pub(crate) session: u64,
     /// If the link asks for it.
@@ -71,7 +71,7 @@ pub struct Delivery {
     message: Message,
     vouched: Option<Vouched>,
     /// `None` if it was kept from before.
-    from: Option<From>,
+    origin: Option<Origin>,
     may_answer: bool,
 }
 
@@ -99,17 +99,17 @@ impl Delivery {
 
     /// The number of the session of the client that has published it just now: two messages of one client have the same.
     pub fn publisher(&self) -> Option<u64> {
-        self.from.as_ref().map(|from| from.session)
+        self.origin.as_ref().map(|from| from.session)
     }
 
     /// Who has published it just now, if the link asks for it.
     pub fn author(&self) -> Option<&Author> {
-        self.from.as_ref()?.author.as_deref()
+        self.origin.as_ref()?.author.as_deref()
     }
 
     /// Whether it was kept from before the subscription, not published just now.
     pub fn is_retained(&self) -> bool {
-        self.from.is_none()
+        self.origin.is_none()
     }
 }
 
@@ -188,7 +188,7 @@ impl Inbox {
         &mut self,
         routed: &Routed<'_>,
         vouched: Option<Vouched>,
-        from: Option<From>,
+        origin: Option<Origin>,
         now: std::time::Instant,
         tally: &mut Tally,
     ) {
@@ -212,7 +212,7 @@ impl Inbox {
         self.queue.push_back(Delivery {
             message,
             vouched,
-            from,
+            origin,
             may_answer: routed.may_answer,
         });
     }
