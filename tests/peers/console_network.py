@@ -10,7 +10,7 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 from console_look import BASE, CODE, SHOTS, SIZES, look, ours, watch, wrong
 
@@ -56,7 +56,10 @@ def log_in(page):
     page.locator("input[name=user]").fill(USER)
     page.locator("input[name=password]").fill(PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_selector("nav")
+    try:
+        page.wait_for_selector("nav")
+    except Error as error:
+        raise AssertionError(page.locator("body").inner_text()) from error
 
 
 def change(page, address, shot):

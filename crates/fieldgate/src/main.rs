@@ -11,6 +11,7 @@ mod commands;
 mod console;
 mod control;
 mod daemon;
+mod handover;
 mod health;
 mod history;
 mod kinds;

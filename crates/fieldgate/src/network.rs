@@ -8,20 +8,17 @@ pub(crate) mod board;
 mod trial;
 pub(crate) mod wanted;
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::args;
+use crate::handover::take;
 use crate::stop::Stop;
 use wanted::Wanted;
 
 /// Seconds in which a change must be confirmed.
 pub(crate) const SECONDS: u64 = 90;
-/// Bytes of a file that is exchanged.
-const BYTES_MAX: u64 = 4_096;
-
 /// What the daemon asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,30 +106,6 @@ impl Places {
     }
 }
 
-/// Reads what the other side wrote; `None` if it is not there, too long, no file, or not as it should be.
-pub(crate) fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&read_bytes(path).ok()?).ok()
-}
-
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    // The folder is the daemon's, and root reads it: no link, and nothing that waits.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = options
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    let about = file.metadata()?;
-    if !about.is_file() || about.len() > BYTES_MAX {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// Seconds since the start of the system.
 pub(crate) fn uptime() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -147,7 +120,7 @@ pub(crate) fn uptime() -> u64 {
 pub(crate) fn act(command: &args::Network) -> Result<(), Stop> {
     let places = Places::new(Path::new("/"));
     let done = match command {
-        args::Network::Take => trial::take(&places),
+        args::Network::Take => take(&places.asked(), &places.taken()),
         args::Network::Try => trial::carry_out(&places, &mut trial::Networkd),
         args::Network::Return => trial::give_back(&places, &mut trial::Networkd),
     };

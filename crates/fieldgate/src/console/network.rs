@@ -8,8 +8,9 @@ use fieldgate_console::{
     Addressing, ChangeView, InterfaceView, Later, Network, NetworkView, NotDone,
 };
 
+use crate::handover::{put, read};
 use crate::network::wanted::{Prefix, Wanted};
-use crate::network::{Asked, Became, Places, State, board, read, uptime};
+use crate::network::{Asked, Became, Places, State, board, uptime};
 
 /// The network below a root.
 #[derive(Clone, Debug)]
@@ -79,7 +80,7 @@ impl Net {
         // Not a secret: who confirms has logged in.
         let id = format!("{:016x}", RandomState::new().hash_one(uptime()));
         let text = serde_json::to_string(&Asked { id, wanted }).map_err(failed)?;
-        put(&self.places.asked(), &text)
+        put(&self.places.asked(), &text).map_err(failed)
     }
 
     fn keep(&self, id: &str, at: Option<IpAddr>) -> Result<(), NotDone> {
@@ -97,20 +98,12 @@ impl Net {
                 new.address
             )));
         }
-        put(&self.places.confirmed(), id)
+        put(&self.places.confirmed(), id).map_err(failed)
     }
 }
 
 fn failed(error: impl std::fmt::Display) -> NotDone {
     NotDone::Failed(error.to_string())
-}
-
-/// Replaces a file, which another process looks for.
-fn put(path: &Path, text: &str) -> Result<(), NotDone> {
-    let unfinished = path.with_extension("new");
-    std::fs::write(&unfinished, text)
-        .and_then(|()| std::fs::rename(&unfinished, path))
-        .map_err(failed)
 }
 
 fn shown(wanted: Wanted) -> Addressing {

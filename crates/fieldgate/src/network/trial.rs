@@ -1,13 +1,12 @@
 //! Carries a change out, as root: tries it, and keeps it once it is confirmed. Else the old setting returns.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Asked, Became, Places, SECONDS, State, board, read, read_bytes, uptime};
+use super::{Asked, Became, Places, SECONDS, State, board, uptime};
+use crate::handover::{self, read, read_bytes, remove, write};
 
 /// From one look for a confirmation to the next.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -42,18 +41,6 @@ impl Manager for Networkd {
         }
         Ok(())
     }
-}
-
-/// Takes what the daemon asks for out of its folder: the unit starts as long as there is something.
-pub(crate) fn take(places: &Places) -> io::Result<()> {
-    let path = places.asked();
-    let asked = read_bytes(&path);
-    match fs::symlink_metadata(&path)?.is_dir() {
-        true => fs::remove_dir_all(&path)?,
-        false => fs::remove_file(&path)?,
-    }
-    let asked = String::from_utf8(asked?).map_err(io::Error::other)?;
-    write(&places.taken(), &asked)
 }
 
 /// Carries out what the daemon asked for.
@@ -121,33 +108,7 @@ pub(crate) fn give_back(places: &Places, manager: &mut impl Manager) -> io::Resu
 }
 
 fn say(places: &Places, became: &Became) -> io::Result<()> {
-    let text = serde_json::to_string(became).map_err(io::Error::other)?;
-    write(&places.became(), &text)
-}
-
-/// Writes a file that is there as a whole or not at all, also after a power failure.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let unfinished = path.with_extension("tmp");
-    remove(&unfinished)?;
-    let mut options = File::options();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    File::open(folder)?.sync_all()
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    handover::say(&places.became(), became)
 }
 
 #[cfg(test)]
@@ -193,7 +154,7 @@ mod tests {
         let id = "one".to_owned();
         let text = serde_json::to_string(&Asked { id, wanted }).unwrap();
         fs::write(places.asked(), text).unwrap();
-        take(places).unwrap();
+        handover::take(&places.asked(), &places.taken()).unwrap();
     }
 
     #[test]
@@ -260,15 +221,8 @@ mod tests {
         assert_eq!(fake.loaded, loads(&[false]));
         // Nothing is tried a second time.
         assert!(carry_out(&places, &mut fake).is_err());
-        // The daemon's folder may hold anything. It is taken away and not followed.
-        std::os::unix::fs::symlink("/etc/hostname", places.asked()).unwrap();
-        assert!(take(&places).is_err());
-        fs::create_dir_all(places.asked().join("deep")).unwrap();
-        assert!(take(&places).is_err());
-        fs::write(places.asked(), [b'0'; 5_000]).unwrap();
-        assert!(take(&places).is_err());
         fs::write(places.asked(), b"not JSON").unwrap();
-        take(&places).unwrap();
+        handover::take(&places.asked(), &places.taken()).unwrap();
         assert!(carry_out(&places, &mut fake).is_err());
         assert!(!places.asked().exists());
         fs::remove_dir_all(&folder).unwrap();
