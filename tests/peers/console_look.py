@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 BASE, CODE, AXE, SHOTS = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4])
 SIZES = {"phone": (360, 740), "tablet": (820, 1180), "desk": (1440, 900)}
 # A key of the texts that has no text; not a file that is called like one.
-MISSING = re.compile(r"\b(part|mqtt|users|certificates|tokens|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|network|counters|history|trend|events|event|figures|role)\.(?!yaml\b)[a-z_.]+\b")
+MISSING = re.compile(r"\b(part|mqtt|users|certificates|tokens|config|scan|read|test|tools|backup|system|diff|editor|points|point|quality|state|write|door|setup|overview|devices|buses|logs|level|problem|counters|history|trend|events|event|figures|role|network|update)\.(?!yaml\b)[a-z_.]+\b")
 
 wrong = []
 # Hosts that a page may ask.

@@ -19,6 +19,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
+/// Where an update is sent, the only body that is no JSON. It is bounded by the room on the card.
+pub(crate) const UPLOAD: &str = "/api/v1/system/update/bundle";
+
 /// What every answer says.
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -81,6 +84,19 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
              `Sec-Fetch-Site: same-origin`, or an `Origin` that is the `Host`",
         ));
     }
+    if request.method() == Method::PUT && request.uri().path() == UPLOAD {
+        return match is_kind(
+            text(headers, header::CONTENT_TYPE),
+            "application/octet-stream",
+        ) {
+            true => Ok(()),
+            false => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not_bytes",
+                "an update says that it is one: `Content-Type: application/octet-stream`",
+            )),
+        };
+    }
     let length = text(headers, header::CONTENT_LENGTH).parse().unwrap_or(0);
     if length > LARGE_MAX as u64 {
         return Err(Problem::new(
@@ -91,7 +107,8 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     }
     let has_body = length > 0 || headers.contains_key(header::TRANSFER_ENCODING);
     let needs_body = request.method() != Method::DELETE;
-    if (has_body || needs_body) && !is_json(text(headers, header::CONTENT_TYPE)) {
+    if (has_body || needs_body) && !is_kind(text(headers, header::CONTENT_TYPE), "application/json")
+    {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not_json",
@@ -116,9 +133,10 @@ fn host(headers: &HeaderMap) -> &str {
     text(headers, header::HOST)
 }
 
-fn is_json(kind: &str) -> bool {
+/// Whether a `Content-Type` is of that kind. Forms of foreign pages have others.
+fn is_kind(kind: &str, wanted: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default();
-    kind.trim().eq_ignore_ascii_case("application/json")
+    kind.trim().eq_ignore_ascii_case(wanted)
 }
 
 /// Whether a `Host` is this machine. An address is always: a page that reaches it by its address came from it. A name
@@ -231,7 +249,7 @@ mod tests {
             ("text/plain; application/json", false),
             ("", false),
         ] {
-            assert_eq!(is_json(kind), want, "{kind}");
+            assert_eq!(is_kind(kind, "application/json"), want, "{kind}");
         }
     }
 }

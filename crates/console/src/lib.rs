@@ -10,6 +10,7 @@
 mod accounts;
 mod answer;
 mod app;
+mod appliance;
 mod assets;
 mod certificates;
 mod cookie;
@@ -49,6 +50,11 @@ use tokio_util::sync::CancellationToken;
 pub use accounts::{
     Account, Accounts, Bearer, Refusal, Role, RuleView, TokenView, UserChange, UserView, Way,
 };
+pub use appliance::{
+    Appliance, ApplianceView, BundleView, OutlookView, ReleaseView, SlotView, Task, Upload,
+    WorkView,
+};
+pub use bytes::Bytes;
 pub use certificates::{CertificateView, Certificates, CertificatesView};
 pub use files::{
     Applied, Backup, Candidate, Completion, Files, Mistake, NotDone, Restore, Restored, Text,
@@ -100,6 +106,8 @@ pub struct Around {
     pub certificates: Arc<dyn Certificates>,
     /// The addresses of the machine.
     pub network: Arc<dyn Network>,
+    /// The board as a system.
+    pub appliance: Arc<dyn Appliance>,
     /// Figures of the rest of the program.
     pub house: Arc<dyn House>,
     /// Readings that are kept on the card, if any are.

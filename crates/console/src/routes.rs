@@ -20,6 +20,7 @@ mod setup;
 mod stream;
 mod system;
 mod tokens;
+mod update;
 mod users;
 mod write;
 
@@ -205,8 +206,23 @@ fn files(r: &mut Routes) {
     r.add(Method::PUT, path, ADMIN, network::change);
     let path = "/api/v1/system/network/confirm";
     r.add(post.clone(), path, ADMIN, network::confirm);
+    system(r);
     r.add(post.clone(), "/api/v1/backup", ADMIN, backup::make);
     r.add(post, "/api/v1/restore", ADMIN, backup::restore);
+}
+
+/// The system of the board.
+fn system(r: &mut Routes) {
+    const ADMIN: Needs = Needs::Role(Role::Admin);
+    let post = Method::POST;
+    r.add(Method::GET, "/api/v1/system/update", ADMIN, update::look);
+    r.add(Method::PUT, guard::UPLOAD, ADMIN, update::upload);
+    r.add(Method::DELETE, guard::UPLOAD, ADMIN, update::discard);
+    let path = "/api/v1/system/update/install";
+    r.add(post.clone(), path, ADMIN, update::install);
+    let path = "/api/v1/system/update/next";
+    r.add(post.clone(), path, ADMIN, update::next);
+    r.add(post, "/api/v1/system/restart", ADMIN, update::restart);
 }
 
 /// The whole service.

@@ -4,6 +4,7 @@ mod board;
 mod certificate;
 mod history;
 mod token;
+mod update;
 mod user;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ pub(crate) use board::{Network, Provision};
 pub(crate) use certificate::{Certificate, MakeCertificate, SetCertificate};
 pub(crate) use history::{By, Chosen, Counters, Events, Export, Format, History};
 pub(crate) use token::{AddToken, RemoveToken, Token};
+pub(crate) use update::{InstallUpdate, NextSlot, Shown, Update};
 pub(crate) use user::{AddUser, ConsoleRole, NamedUser, NewPassword, User, UsersFile};
 
 /// Where the service manager wants the daemon to keep its state, if it says so.
@@ -107,7 +109,7 @@ pub(crate) enum Command {
     Certificate(Certificate),
     /// Serve simulated devices with moving values for the devices of a configuration.
     Simulate(Simulate),
-    /// Ask the running gateway's broker whether it serves, as an MQTT client.
+    /// Ask the running gateway whether it serves: its broker as an MQTT client, then its web console.
     Health(Health),
     /// Take `fieldgate/provision.yaml` and `fieldgate/gateway.yaml` from a boot partition.
     ///
@@ -345,47 +347,6 @@ pub(crate) struct Health {
     /// Ask again for so many seconds until it answers.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) wait: u64,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Update {
-    /// Show what runs, what the slots hold, and what the next start does.
-    Status(Shown),
-    /// Check the signature of bundles and compare them with what runs. Nothing is changed.
-    Check(CheckUpdate),
-    /// Install a bundle into the slot that does not run. The gateway goes on meanwhile.
-    ///
-    /// Of several bundles the newest is taken. After the next start the new system has three starts
-    /// to come up, or the old one runs again.
-    Install(InstallUpdate),
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Shown {
-    /// Print JSON, one object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct CheckUpdate {
-    /// A bundle, a folder with bundles, or an http or https address of a bundle. By default the card's first
-    /// partition and /data.
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct InstallUpdate {
-    /// A bundle, a folder with bundles, or an http or https address of a bundle. By default the card's first
-    /// partition and /data.
-    #[arg(value_name = "SOURCE")]
-    pub(crate) source: Option<String>,
-    /// Restart the board when it is installed.
-    #[arg(long)]
-    pub(crate) restart: bool,
-    #[command(flatten)]
-    pub(crate) shown: Shown,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! Wires the web console: its listeners, the users, the log, figures.
 
 mod accounts;
+mod appliance;
 mod certificates;
 mod files;
 mod house;
@@ -61,16 +62,14 @@ pub(crate) fn open(config: &Config, desk: &Desk) -> Result<Option<Opened>, Stop>
     };
     let mut doors = Vec::new();
     let mut address = None;
-    let https = console.listen.https().filter(|_| config.has_certificate());
+    let ports = ports(config);
+    let https = ports
+        .iter()
+        .find_map(|(scheme, place)| (*scheme == "https").then_some(*place));
     if https.is_none() && console.listen.https().is_some() {
         log::error!("the console is not on https, as there is no certificate");
     }
-    // Passwords stay here while the network cannot have them encrypted.
-    let is_plain = console.listen.https().is_none() || console.allow_plain;
-    let http = console.listen.http();
-    let http = http.filter(|place| https.is_some() || is_plain || !place.is_on_network());
-    for (scheme, place) in [("https", https), ("http", http)] {
-        let Some(place) = place else { continue };
+    for (scheme, place) in ports {
         let tls = (scheme == "https")
             .then(|| encryption(config))
             .transpose()?;
@@ -116,6 +115,23 @@ pub(crate) fn open(config: &Config, desk: &Desk) -> Result<Option<Opened>, Stop>
         address,
         safe: Safe::new(config, desk.path().to_owned(), desk.renewed()),
     }))
+}
+
+/// Where the console of a configuration is to be found: schemes and addresses.
+pub(crate) fn ports(config: &Config) -> Vec<(&'static str, Address)> {
+    let Some(console) = &config.console else {
+        return Vec::new();
+    };
+    let https = console.listen.https().filter(|_| config.has_certificate());
+    // Passwords stay here while the network cannot have them encrypted.
+    let is_plain = console.listen.https().is_none() || console.allow_plain;
+    let http = console.listen.http();
+    let http = http.filter(|place| https.is_some() || is_plain || !place.is_on_network());
+    let all = [("https", https), ("http", http)];
+    let found = all.into_iter();
+    found
+        .filter_map(|(scheme, place)| Some((scheme, place?)))
+        .collect()
 }
 
 /// Serves from now on, if there is a console.
@@ -165,6 +181,7 @@ impl Opened {
             files: Arc::new(desk.clone()),
             certificates: Arc::new(self.safe),
             network: Arc::new(network::Net::new(std::path::Path::new("/"))),
+            appliance: Arc::new(appliance::Board::new(std::path::Path::new("/"))),
             house: Arc::new(House::new(broker.door(), history.clone())),
             history,
             events,

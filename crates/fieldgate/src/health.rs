@@ -1,13 +1,19 @@
-//! Whether the gateway serves: one MQTT client that connects and goes.
+//! Whether the gateway serves: one MQTT client that connects and goes, and one request to the web console.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::crypto::ring;
+use ureq::Agent;
+use ureq::tls::TlsConfig;
+
 use crate::args;
+use crate::console;
 use crate::kinds::KINDS;
 use crate::output::print;
 use crate::stop::Stop;
@@ -22,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// user (section 3.1).
 const CONNECT: [u8; 14] = *b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00";
 const DISCONNECT: [u8; 2] = *b"\xe0\x00";
+
+/// How an answer of the console begins (RFC 9112, section 4).
+const OK: &[u8; 12] = b"HTTP/1.1 200";
 
 /// Where a client gets in.
 enum Door {
@@ -44,18 +53,79 @@ pub(crate) fn check(args: &args::Health) -> Result<(), Stop> {
         return Err(Stop::Usage("the configuration has no listener".to_owned()));
     };
     let end = Instant::now() + Duration::from_secs(args.wait);
+    wait("the broker", end, || knock(&door))?;
+    if let Some(page) = page(&config) {
+        wait("the console", end, || visit(&page))?;
+    }
+    Ok(())
+}
+
+/// Asks `what` until it answers or the time is over; once at least.
+fn wait(what: &str, end: Instant, ask: impl Fn() -> Result<(), String>) -> Result<(), Stop> {
     loop {
-        match knock(&door) {
+        match ask() {
             Ok(()) => {
-                print("the broker answers\n");
+                print(&format!("{what} answers\n"));
                 return Ok(());
             }
             Err(why) if Instant::now() >= end => {
-                return Err(Stop::Device(format!("the broker does not answer: {why}")));
+                return Err(Stop::Device(format!("{what} does not answer: {why}")));
             }
             Err(why) => log::debug!("{why}"),
         }
         thread::sleep(PAUSE);
+    }
+}
+
+/// Where the console is, if it serves.
+enum Page {
+    Web(String),
+    Unix(PathBuf),
+}
+
+fn page(config: &Config) -> Option<Page> {
+    let ports = console::ports(config);
+    let web = ports.first().map(|(scheme, place)| {
+        let place = local(*place);
+        Page::Web(format!("{scheme}://{place}/health"))
+    });
+    let unix = || {
+        let console = config.console.as_ref()?;
+        console.listen.unix().cloned().map(Page::Unix)
+    };
+    web.or_else(unix)
+}
+
+fn visit(page: &Page) -> Result<(), String> {
+    match page {
+        Page::Web(url) => {
+            // Of this machine: its certificate may be for any name, and have ended.
+            let tls = TlsConfig::builder()
+                .disable_verification(true)
+                .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+                .build();
+            let agent = Agent::config_builder()
+                .timeout_global(Some(STEP))
+                .proxy(None)
+                .tls_config(tls)
+                .build()
+                .new_agent();
+            let answer = agent.get(url).call();
+            answer.map(drop).map_err(|error| format!("{url}: {error}"))
+        }
+        Page::Unix(path) => greet_page(path).map_err(|error| error.to_string()),
+    }
+}
+
+fn greet_page(path: &Path) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(STEP))?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = [0; OK.len()];
+    stream.read_exact(&mut answer)?;
+    match answer == *OK {
+        true => Ok(()),
+        false => Err(std::io::ErrorKind::InvalidData.into()),
     }
 }
 

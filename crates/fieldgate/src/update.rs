@@ -1,13 +1,20 @@
-//! `fieldgate update`: what is told of bundles and slots, and an installation from the command line.
+//! `fieldgate update`: what is told of bundles and slots, and an installation from the command line; and what the web
+//! console asks for.
 
+mod carry;
+pub(crate) mod wish;
+
+use std::path::Path;
 use std::process::Command;
 
 use fieldgate_update::{Bundle, Error, Fit, PLACES, Progress, Source, Status, Updater};
 use serde::Serialize;
 
-use crate::args::{self, InstallUpdate, Shown};
+use crate::args::{self, InstallUpdate, NextSlot, Shown};
+use crate::handover;
 use crate::output::print;
 use crate::stop::Stop;
+use wish::Places;
 
 /// Carries out `fieldgate update ...`.
 ///
@@ -16,21 +23,33 @@ use crate::stop::Stop;
 /// A system without slots, a bundle that is refused, and what the system refuses.
 pub(crate) fn act(command: &args::Update) -> Result<(), Stop> {
     let updater = Updater::default();
+    let places = Places::new(Path::new("/"));
     match command {
         args::Update::Status(shown) => status(&updater, shown),
         args::Update::Check(check) => self::check(&updater, check.source.as_deref()),
         args::Update::Install(install) => self::install(&updater, install),
+        args::Update::Next(next) => self::next(&updater, next),
+        args::Update::Take => handover::take(&places.asked(), &places.taken()).map_err(Stop::Other),
+        args::Update::Act => carry::carry_out(&places, &updater).map_err(Stop::Other),
+        args::Update::Settle => carry::settle(&places).map_err(Stop::Other),
     }
 }
 
 fn stop(error: Error) -> Stop {
     match error {
         Error::Refused { .. } => Stop::Device(error.to_string()),
+        Error::NoSlot { .. } => Stop::Usage(error.to_string()),
         Error::NoSlots(_) => Stop::Usage(format!(
             "{error}; a package is updated with the system's own tools"
         )),
         other => Stop::Other(std::io::Error::other(other.to_string())),
     }
+}
+
+fn next(updater: &Updater, next: &NextSlot) -> Result<(), Stop> {
+    let name = next.slot.to_ascii_uppercase();
+    updater.choose(&name).map_err(stop)?;
+    status(updater, &Shown { json: false })
 }
 
 fn status(updater: &Updater, shown: &Shown) -> Result<(), Stop> {

@@ -21,7 +21,7 @@ pub struct Bundle {
 }
 
 /// Whether it makes sense to install a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fit {
     /// A version after the one that runs.

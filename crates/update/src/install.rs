@@ -1,9 +1,9 @@
 //! How far an installation is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One step of an installation, as RAUC reports it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// 0 to 100.
     pub percent: u8,

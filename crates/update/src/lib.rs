@@ -28,3 +28,4 @@ pub use release::Release;
 pub use slot::Slot;
 pub use source::{PLACES, Source};
 pub use status::Status;
+pub use store::room;

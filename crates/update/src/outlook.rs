@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::slot::Slot;
 
@@ -10,7 +10,7 @@ use crate::slot::Slot;
 pub(crate) const STARTS: u32 = 3;
 
 /// What the next start does, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Outlook {
     /// What runs has shown that it works.
@@ -99,7 +99,7 @@ impl fmt::Display for Outlook {
                 other,
             } => write!(
                 f,
-                "{slot} is on trial until its broker answers: starts left {starts_left}, then {other}"
+                "{slot} is on trial until its broker and its console answer: starts left {starts_left}, then {other}"
             ),
             Self::Switches { slot, other } => write!(
                 f,

@@ -1,6 +1,7 @@
 //! Where one bundle is.
 
 use std::fmt;
+use std::fs::File;
 
 use serde::{Serialize, Serializer};
 
@@ -20,6 +21,15 @@ impl Place {
         Self {
             name: name.into(),
             stored: None,
+        }
+    }
+
+    /// A bundle that is open for reading, whatever its name is by now.
+    #[must_use]
+    pub fn opened(name: impl Into<String>, file: File) -> Self {
+        Self {
+            name: name.into(),
+            stored: Some(Stored::opened(file)),
         }
     }
 

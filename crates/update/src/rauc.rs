@@ -37,6 +37,14 @@ pub enum Error {
     /// RAUC does not answer, or not in its usual form.
     #[error("RAUC does not say how the slots are: {0}")]
     Silent(String),
+    /// There is no slot of that name.
+    #[error("there is no slot {name}; there are: {known}")]
+    NoSlot {
+        /// What was asked for.
+        name: String,
+        /// The names of those that are there.
+        known: String,
+    },
     /// A bundle was not taken.
     #[error("{place}: {refusal}")]
     Refused {
@@ -166,6 +174,39 @@ impl Updater {
             place: bundle.place.to_string(),
             refusal: Refusal::of(&detail),
         })
+    }
+
+    /// Has the next start take the system in the slot `name`. It has three starts to come up, or what runs now is
+    /// taken again.
+    ///
+    /// # Errors
+    ///
+    /// A system without slots, or without that one; [`Error::Refused`] if what it holds is half written.
+    pub fn choose(&self, name: &str) -> Result<(), Error> {
+        let status = self.status()?;
+        let slot = status.slots.iter().find(|slot| slot.name == name);
+        let slot = slot.ok_or_else(|| Error::NoSlot {
+            name: name.to_owned(),
+            known: {
+                let names = status.slots.iter().map(|slot| slot.name.as_str());
+                names.collect::<Vec<_>>().join(", ")
+            },
+        })?;
+        let refused = |refusal| Error::Refused {
+            place: format!("slot {name}"),
+            refusal,
+        };
+        if !slot.is_whole {
+            let (reason, remedy) = ("it is half written", "install an update into it");
+            let detail = "its last installation did not end".to_owned();
+            return Err(refused(Refusal::told(reason, remedy, detail)));
+        }
+        let which = if slot.is_running { "booted" } else { "other" };
+        let output = self.rauc(["status", "mark-active", which])?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(refused(Refusal::of(&complaint(&output.stderr)))),
+        }
     }
 
     fn has_slots(&self) -> Result<(), Error> {

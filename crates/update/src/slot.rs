@@ -1,9 +1,9 @@
 //! One of the two systems on the card.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One of the two systems.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// `A` or `B`.
     pub name: String,

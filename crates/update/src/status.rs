@@ -9,7 +9,7 @@ use crate::release::Release;
 use crate::slot::Slot;
 
 /// How the board stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// What runs now.
     pub running: Release,

@@ -37,38 +37,51 @@ impl Store {
     ///
     /// There is no such place on a disk of its own.
     pub(crate) fn open(&self) -> Result<(File, u64), Refusal> {
-        let folder = self.folder.display();
-        let refused = |error: io::Error| {
-            Refusal::told(
-                "it cannot be kept on this board while it is installed",
-                "see what is wrong with the data partition",
-                format!("{folder}: {error}"),
-            )
-        };
+        let room = room(&self.folder)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .mode(0o600)
             .custom_flags(flags(OFlags::TMPFILE))
             .open(&self.folder)
-            .map_err(refused)?;
-        let root = Path::new("/").metadata().map_err(refused)?;
-        let own = file.metadata().map_err(refused)?;
-        let kind = fstatfs(&file).map_err(|error| refused(error.into()))?;
-        // Its width is that of the processor.
-        #[allow(clippy::unnecessary_cast)]
-        let is_memory = kind.f_type as i64 == TMPFS;
-        if is_memory || own.dev() == root.dev() {
-            return Err(Refusal::told(
-                "there is no data partition in this run to keep it on while it is installed",
-                "see what the console says of the data partition",
-                format!("{folder} is in memory or on the system's own partition"),
-            ));
-        }
-        let room = fstatvfs(&file).map_err(|error| refused(error.into()))?;
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        Ok((file, free.saturating_sub(SPARE)))
+            .map_err(|error| unkept(&self.folder, &error))?;
+        Ok((file, room))
     }
+}
+
+/// How many bytes a bundle may take in a folder, while it is installed from there.
+///
+/// # Errors
+///
+/// The folder is not there, or not on a disk of its own.
+pub fn room(folder: &Path) -> Result<u64, Refusal> {
+    let refused = |error: io::Error| unkept(folder, &error);
+    let place = File::open(folder).map_err(refused)?;
+    let root = Path::new("/").metadata().map_err(refused)?;
+    let own = place.metadata().map_err(refused)?;
+    let kind = fstatfs(&place).map_err(|error| refused(error.into()))?;
+    // Its width is that of the processor.
+    #[allow(clippy::unnecessary_cast)]
+    let is_memory = kind.f_type as i64 == TMPFS;
+    if is_memory || own.dev() == root.dev() {
+        let folder = folder.display();
+        return Err(Refusal::told(
+            "there is no data partition in this run to keep it on while it is installed",
+            "see what the console says of the data partition",
+            format!("{folder} is in memory or on the system's own partition"),
+        ));
+    }
+    let room = fstatvfs(&place).map_err(|error| refused(error.into()))?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    Ok(free.saturating_sub(SPARE))
+}
+
+fn unkept(folder: &Path, error: &io::Error) -> Refusal {
+    Refusal::told(
+        "it cannot be kept on this board while it is installed",
+        "see what is wrong with the data partition",
+        format!("{}: {error}", folder.display()),
+    )
 }
 
 impl Stored {
@@ -81,6 +94,11 @@ impl Stored {
         file.sync_all()?;
         let readable = File::open(path(&file))?;
         Ok(Self(Arc::new(readable)))
+    }
+
+    /// One that is on the board already, open for reading. It is gone with this, if its name is.
+    pub(crate) fn opened(file: File) -> Self {
+        Self(Arc::new(file))
     }
 
     /// Where other processes find it.

@@ -22,6 +22,7 @@ SRC_URI = " \
     file://deploy/provision;subdir=${BP} \
     file://deploy/ssh;subdir=${BP} \
     file://deploy/system;subdir=${BP} \
+    file://deploy/update;subdir=${BP} \
 "
 
 inherit allarch features_check systemd

@@ -21,6 +21,7 @@ use crate::logs::Logs;
 use crate::{Around, Settings};
 
 mod access;
+mod appliance;
 mod certificates;
 mod files;
 mod history;
@@ -207,6 +208,7 @@ fn bench_with(people: &[(&str, &str, Role)], by_code: bool, history: Option<&His
         files: Arc::new(files::Shelf::default()),
         certificates: Arc::new(certificates::Drawer::default()),
         network: Arc::new(network::Plug::default()),
+        appliance: Arc::new(appliance::Board::default()),
         house: Arc::new(Home),
         history: history.map(History::reader),
         events: history.map(History::tap),

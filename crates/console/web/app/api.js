@@ -52,6 +52,21 @@ export async function download(path, body) {
   return null;
 }
 
+// Sends a file, and tells which share of it has gone. `fetch` would not tell.
+export function put(path, file, tell) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    request.open("PUT", `/api/v1/${path}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.upload.onprogress = (event) => tell(event.loaded / event.total);
+    request.onload = () => read(new Response(request.responseText, { status: request.status })).then(resolve, reject);
+    request.onerror = () => reject(new Problem(0, { code: "unreachable" }));
+    request.onabort = () => reject(new Problem(0, { code: "ended" }));
+    request.send(file);
+  });
+  return { done, stop: () => request.abort() };
+}
+
 async function read(answer) {
   const text = await answer.text();
   let told = {};

@@ -17,6 +17,17 @@ function brought() {
   return found ? found[1] : "";
 }
 
+// A browser ends what it asks when it hears that addresses of its machine have changed, as they have after a change here.
+async function askTwice(path, options) {
+  try {
+    return await ask(path, options);
+  } catch (problem) {
+    if (problem.code !== "unreachable" || path !== "session") throw problem;
+    await new Promise((done) => setTimeout(done, 1000));
+    return ask(path, options);
+  }
+}
+
 export function Door({ who, enter, settings }) {
   const [problem, setProblem] = useState(null);
   const [isBusy, setBusy] = useState(false);
@@ -24,7 +35,7 @@ export function Door({ who, enter, settings }) {
     setBusy(true);
     setProblem(null);
     try {
-      enter(await ask(path, { method: "POST", body }));
+      enter(await askTwice(path, { method: "POST", body }));
     } catch (problem) {
       setProblem(problem);
       setBusy(false);

@@ -11,6 +11,7 @@ const parts = {
   users: { role: "admin", load: () => import("./users.js") },
   certificates: { role: "admin", load: () => import("./certificates.js") },
   network: { role: "admin", load: () => import("./network.js") },
+  update: { role: "admin", load: () => import("./update.js") },
   backup: { role: "admin", load: () => import("./backup.js") },
 };
 
