@@ -33,7 +33,7 @@ function Slot({ slot, disabled, begin }) {
   ];
   return html`<section class="card" aria-labelledby=${`h-${slot.name}`}><h2 id=${`h-${slot.name}`}>${t("update.slot", { slot: slot.name })}
       ${tags.filter(Boolean).map(([kind, text]) => html` <span class=${`tag ${kind}`}>${t(text)}</span>`)}</h2>
-    <dl class="pairs"><dt>${t("overview.version")}</dt><dd>${slot.version || t("update.came")}</dd>
+    <dl class="pairs"><dt>${t("update.version")}</dt><dd>${slot.version || t("update.came")}</dd>
       ${slot.installed ? html`<dt>${t("update.installed")}</dt><dd>${time(slot.installed)}</dd>` : null}
       ${slot.starts_left === undefined ? null : html`<dt>${t("update.left")}</dt><dd>${number(slot.starts_left)}</dd>`}</dl>
     ${slot.next || !slot.whole ? null : html`<p class="buttons"><${Sure} text=${t("update.take")} sure=${t("update.taken", { slot: slot.name })} disabled=${disabled}
