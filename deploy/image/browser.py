@@ -4,6 +4,7 @@ import http.cookiejar
 import json
 import re
 import ssl
+import time
 import urllib.error
 import urllib.request
 
@@ -13,6 +14,7 @@ CODE = re.compile(r"^Setup code: ([A-Z0-9]{4}-[A-Z0-9]{4})$", re.M)
 # QEMU's network forwards to the first by itself, and to the second because `machine.py` says so.
 FIRST, SECOND = "10.0.2.15", "10.0.2.16"
 NETWORK = "system/network"
+UPDATE = "system/update"
 
 
 class Browser:
@@ -34,13 +36,16 @@ class Browser:
         with self.opener.open(f"{self.at}/", timeout=60) as answer:
             return answer.read().decode()
 
-    def call(self, method, path, body=None):
+    def upload(self, update):
+        return self.call("PUT", f"{UPDATE}/bundle", update, "application/octet-stream")
+
+    def call(self, method, path, body=None, kind="application/json"):
         """What the interface answers; a problem as a text."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/json", "Host": self.host}
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": kind, "Host": self.host}
         request = urllib.request.Request(f"{self.at}/api/v1/{path}", data, headers, method=method)
         try:
-            with self.opener.open(request, timeout=60) as answer:
+            with self.opener.open(request, timeout=600) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.read().decode()
@@ -92,6 +97,56 @@ class Stay(urllib.request.HTTPRedirectHandler):
         return answer
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def by_the_console(bench):
+    """An update is uploaded to the console, installed and tried; then the board goes back to the slot before, and stays there."""
+    bench.set_up()
+    with bench.power_on() as machine:
+        browser = Browser(machine.https, bench.user)
+        machine.wait_for("a session", browser.log_in)
+        machine.log_in()
+        old = machine.slot()
+        new = "A" if old == "B" else "B"
+        machine.wait_for("slots in the console", lambda: len(browser.call("GET", UPDATE)["slots"]) == 2, 120)
+        began = time.monotonic()
+        taken = browser.upload(bench.bundle.read_bytes())
+        expect(isinstance(taken, dict), f"the upload is refused: {taken}")
+        machine.wait_for("the upload to be checked", lambda: "bundle" in browser.call("GET", UPDATE), 120)
+        bench.note("uploading the update to the console", f"{time.monotonic() - began:.0f} s")
+        line = machine.subscribe("fieldgate/demo/+", 30)
+        expect(line, "while an update was uploaded no values come")
+        began = time.monotonic()
+        browser.call("POST", f"{UPDATE}/install", {})
+        machine.wait_for("the installation", lambda: ended(browser, "install"), 900)
+        bench.note("installing it", f"{time.monotonic() - began:.0f} s")
+        view = browser.call("GET", UPDATE)
+        expect(view["outlook"]["state"] == "switches", f"after the installation: {view}")
+        expect(not machine.run("ls /data/update").strip(), "the upload stayed")
+        slots = old
+        for slot in (new, old):
+            if slot == old:
+                browser.call("POST", f"{UPDATE}/next", {"slot": old})
+                machine.wait_for("the choice", lambda: ended(browser, "next"), 120)
+            browser.call("POST", "system/restart", {"what": "board"})
+            slots += slot
+            machine.wait_for_slots(slots)
+            machine.wait_for("a session", browser.log_in)
+            machine.wait_for(f"slot {slot} to stay", lambda slot=slot: stays(browser, slot), 400)
+        machine.log_in()
+        machine.off()
+
+
+def ended(browser, act):
+    work = browser.call("GET", UPDATE).get("work", {})
+    expect(work.get("state") != "refused", f"{act}: {work}")
+    return (work.get("act"), work.get("state")) == (act, "done")
+
+
+def stays(browser, slot):
+    view = browser.call("GET", UPDATE)
+    runs = [one["name"] for one in view["slots"] if one["running"]]
+    return runs == [slot] and view["outlook"]["state"] == "stays"
 
 
 def change_address(bench, machine, first, second):

@@ -23,6 +23,7 @@ mod foreign_modbus;
 mod foreign_mqtt;
 mod garbage;
 mod gpio;
+mod health;
 mod history;
 mod lifecycle;
 mod mbus;
