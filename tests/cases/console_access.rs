@@ -155,6 +155,10 @@ console: {{listen: {{https: \"127.0.0.1:{https}\"}}}}
         (&json!("brought"), &json!(false))
     );
     trusts(&file("brought.pem"), &format!("{base}/health"));
+    let health = &mut Command::new(fieldgate());
+    let health = run(health.args(["health", "--config"]).arg(file("gateway.yaml")));
+    let told = text(&health);
+    assert!(told.contains("the console answers"), "over https: {told}");
 
     // The same certificate for MQTT, once the configuration says so.
     let mqtt = start.replace(

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use crate::harness::{
-    free_port,
+    Folder, free_port,
     gateway::{Gateway, configuration, fieldgate},
 };
 
@@ -20,8 +20,11 @@ fn the_gateway_is_healthy_when_its_broker_and_its_console_answer() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let silent = silent.local_addr().expect("it is bound").port();
     let console = free_port();
+    let sockets = Folder::new();
+    let socket = sockets.path().join("console.sock");
+    let socket = socket.display();
     let gateway = Gateway::start(&format!(
-        "console: {{listen: {{http: '127.0.0.1:{console}', unix: console.sock}}}}\n"
+        "console: {{listen: {{http: '127.0.0.1:{console}', unix: {socket}}}}}\n"
     ));
     for (listen, code, said) in [
         (
@@ -29,14 +32,7 @@ fn the_gateway_is_healthy_when_its_broker_and_its_console_answer() {
             0,
             "the console answers",
         ),
-        (
-            format!(
-                "unix: {}",
-                gateway.folder.path().join("console.sock").display()
-            ),
-            0,
-            "the console answers",
-        ),
+        (format!("unix: {socket}"), 0, "the console answers"),
         (
             format!("http: '127.0.0.1:{silent}'"),
             4,
@@ -48,7 +44,7 @@ fn the_gateway_is_healthy_when_its_broker_and_its_console_answer() {
             "the console does not answer",
         ),
         (
-            "unix: nothing.sock".to_owned(),
+            "unix: /nowhere/console.sock".to_owned(),
             4,
             "the console does not answer",
         ),
