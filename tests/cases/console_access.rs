@@ -156,7 +156,9 @@ console: {{listen: {{https: \"127.0.0.1:{https}\"}}}}
     );
     trusts(&file("brought.pem"), &format!("{base}/health"));
     let health = &mut Command::new(fieldgate());
-    let health = run(health.args(["health", "--config"]).arg(file("gateway.yaml")));
+    let health = run(health
+        .args(["health", "--config"])
+        .arg(file("gateway.yaml")));
     let told = text(&health);
     assert!(told.contains("the console answers"), "over https: {told}");
 

@@ -101,6 +101,21 @@ impl<W: Write> File<W> {
     }
 }
 
+/// How many readings of a series were passed, and which: their times one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Passed {
+    count: u64,
+    times: u64,
+}
+
+impl Passed {
+    fn pass(&mut self, reading: &Reading) {
+        self.count += 1;
+        // FNV-1a, over whole numbers in place of bytes.
+        self.times = (self.times ^ reading.at.cast_unsigned()).wrapping_mul(0x0100_0000_01b3);
+    }
+}
+
 impl Reader {
     /// Writes every reading of a range. `unit` says in which unit a series is; empty for none.
     ///
@@ -119,17 +134,27 @@ impl Reader {
         let mut file = File::begin(format, out)?;
         for series in all.iter().filter(|series| chosen.has(series)) {
             let unit = unit(series);
-            let mut failed = None;
-            let mut is_begun = false;
+            let mut written = Passed::default();
             anew(&mut reader, |reader| {
+                let mut failed = None;
+                let mut passed = Passed::default();
                 let each = &mut |reading: &Reading| {
-                    is_begun = true;
+                    passed.pass(reading);
+                    if passed.count <= written.count {
+                        // This was written before files were put together. What was written cannot be taken back.
+                        return match passed.count < written.count || passed == written {
+                            true => ControlFlow::Continue(()),
+                            false => ControlFlow::Break(()),
+                        };
+                    }
+                    written = passed;
                     let unit = unit.as_str();
-                    match file.row(&Row {
+                    let row = Row {
                         series,
                         unit,
                         reading,
-                    }) {
+                    };
+                    match file.row(&row) {
                         Ok(()) => ControlFlow::Continue(()),
                         Err(error) => {
                             failed = Some(error);
@@ -137,15 +162,13 @@ impl Reader {
                         }
                     }
                 };
-                match reader.readings(series, range, each) {
-                    // What was written cannot be taken back.
-                    Err(query::Error::Gone) if is_begun => Ok(Err(query::Error::Gone)),
-                    other => other.map(Ok),
+                reader.readings(series, range, each)?;
+                match failed {
+                    Some(error) => Ok(Err(error)),
+                    None if passed == written => Ok(Ok(())),
+                    None => Ok(Err(query::Error::Gone.into())),
                 }
             })??;
-            if let Some(error) = failed {
-                return Err(error);
-            }
         }
         Ok(file.finish()?)
     }

@@ -17,7 +17,7 @@ fn write(reader: &Reader, format: Format, out: impl Write) -> Result<(), Error> 
     reader.export((&Chosen::default(), ALL), &unit, format, out)
 }
 
-/// A writer of one chunk that removes all files of history with its second write.
+/// A writer that removes all files of history with its second write, and what they were made of.
 struct Removing {
     folder: PathBuf,
     writes: usize,
@@ -29,8 +29,9 @@ impl Write for Removing {
         if self.writes == 2 {
             for entry in fs::read_dir(&self.folder)? {
                 let path = entry?.path();
-                if path.extension().is_some_and(|suffix| suffix == "fgh") {
-                    fs::remove_file(path)?;
+                match path.is_dir() {
+                    true => fs::remove_dir_all(path)?,
+                    false => fs::remove_file(path)?,
                 }
             }
         }
@@ -66,6 +67,46 @@ fn an_export_is_whole_when_files_were_put_together_before_it_began_to_read() {
         let mut after = Vec::new();
         write(reader, Format::Csv, &mut after).unwrap();
         assert!(after == before);
+    }
+}
+
+/// A writer that has the day's files put together with its second write.
+struct Compacting<'a> {
+    plant: &'a Plant,
+    bytes: Vec<u8>,
+    writes: usize,
+}
+
+impl Write for Compacting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes += 1;
+        if self.writes == 2 {
+            self.plant.turn(NOON + 24 * HOUR);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_export_is_whole_when_files_are_put_together_in_the_middle_of_a_series() {
+    for format in FORMATS {
+        let folder = Folder::new();
+        let plant = two_hours(&folder);
+        let mut before = Vec::new();
+        write(&plant.history.reader(), format, &mut before).unwrap();
+        let reader = Reader::of_folder(&folder.0).unwrap();
+        let mut out = Compacting {
+            plant: &plant,
+            bytes: Vec::new(),
+            writes: 0,
+        };
+        write(&reader, format, &mut out).unwrap();
+        assert!(out.writes > 1 && out.bytes == before, "{format:?}");
     }
 }
 
