@@ -65,10 +65,13 @@ function options(names, units, width, height, label) {
   // Seconds only where minutes are too coarse.
   const clock = (marks) => {
     const fine = marks.length > 1 && marks[1] - marks[0] < 60 ? { second: "2-digit" } : {};
-    const days = marks.length > 1 && marks[marks.length - 1] - marks[0] > 20 * 3600 ? { day: "2-digit", month: "2-digit" } : {};
-    const hours = days.day && marks[1] - marks[0] >= 86400 ? {} : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-    const format = new Intl.DateTimeFormat(document.documentElement.lang, { ...days, ...hours, ...fine });
-    return marks.map((seconds) => format.format(seconds * 1000));
+    const days = marks.length > 1 && marks[marks.length - 1] - marks[0] > 20 * 3600;
+    const format = (parts) => new Intl.DateTimeFormat(document.documentElement.lang, parts);
+    const day = format({ day: "2-digit", month: "2-digit" });
+    const hour = format({ hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...fine });
+    // Of more than a day, midnight has the date and what is between has the hour: both would not fit side by side.
+    const isDay = (at) => days && at.getHours() === 0 && at.getMinutes() === 0;
+    return marks.map((seconds) => new Date(seconds * 1000)).map((at) => (isDay(at) ? day : hour).format(at));
   };
   const series = [{}];
   const bands = [];
