@@ -1,6 +1,8 @@
 //! Uplinks of the real binary to Debian's mosquitto, over connections that fail in every way: what is
 //! published here is counted there, by number.
 
+#[path = "uplink/cuts.rs"]
+mod cuts;
 #[path = "uplink/durable.rs"]
 mod durable;
 #[path = "uplink/fewer.rs"]
@@ -145,72 +147,10 @@ fn duplicates(seen: &BTreeMap<u64, Vec<Got>>) -> usize {
     seen.values().map(|all| all.len() - 1).sum()
 }
 
-fn rounds() -> usize {
+/// How many rounds of faults: so many, or as the environment says.
+fn rounds(usual: usize) -> usize {
     let given = env::var("FIELDGATE_UPLINK_ROUNDS").ok();
-    given.map_or(6, |rounds| rounds.parse().unwrap())
-}
-
-#[test]
-fn every_message_arrives_through_cuts_of_all_kinds_and_duplicates_are_few() {
-    let remote = Mosquitto::start();
-    let proxy = Proxy::start(remote.port());
-    let gateway = Gateway::start("plant7", &uplink(proxy.port, ""));
-    let mut there = Wire::connect(remote.port(), "counter");
-    there.subscribe("site/#");
-    let mut here = Wire::connect(gateway.port, "publisher");
-    gateway.wait("connected", |status| status["state"] == "online");
-    let mut seen = BTreeMap::new();
-    let (mut number, mut cuts) = (0, 0);
-    for round in 0..rounds() {
-        let publish = |here: &mut Wire, number: &mut u64, count: u64| {
-            for _ in 0..count {
-                here.publish(
-                    &format!("data/p{}", *number % 50),
-                    &number.to_string(),
-                    false,
-                );
-                *number += 1;
-            }
-        };
-        publish(&mut here, &mut number, 150);
-        match round % 6 {
-            0 => proxy.cut(),
-            1 => proxy.set(Mode::NoAnswers),
-            2 => proxy.set(Mode::BlackHole),
-            3 => proxy.half_open(),
-            4 => {
-                proxy.set(Mode::Refuse);
-                proxy.cut();
-            }
-            _ => {
-                proxy.set(Mode::NoAnswers);
-                proxy.cut();
-            }
-        }
-        publish(&mut here, &mut number, 200);
-        proxy.cut();
-        proxy.set(Mode::Pass);
-        cuts += 2;
-        publish(&mut here, &mut number, 150);
-        collect(&mut there, &mut seen, number as usize);
-    }
-    let duplicates = duplicates(&seen);
-    println!(
-        "{number} messages, {cuts} cuts, {} connections: 0 lost, {duplicates} twice",
-        proxy.connections()
-    );
-    assert!(
-        duplicates <= IN_FLIGHT * proxy.connections(),
-        "{duplicates}"
-    );
-    let status = gateway.wait("all acknowledged", |status| {
-        status["backlog"]["messages"] == 0 && status["window"] == 0
-    });
-    assert!(
-        status["duplicates_possible"].as_u64().unwrap() >= duplicates as u64,
-        "{status:#}"
-    );
-    assert_eq!(status["dropped"]["full"], 0);
+    given.map_or(usual, |rounds| rounds.parse().unwrap())
 }
 
 #[test]

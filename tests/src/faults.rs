@@ -18,7 +18,12 @@ pub enum Mode {
     NoAnswers = 2,
     /// Connections are reset at once.
     Refuse = 3,
+    /// A few bytes go now and then, both ways: 4 KiB a second.
+    Slow = 4,
 }
+
+/// Bytes that go at once where it is slow, and the pause before the next ones.
+const SLOW: (usize, Duration) = (205, Duration::from_millis(50));
 
 /// Listens on a port of its own; the remote's port may change.
 pub struct Proxy {
@@ -136,9 +141,14 @@ fn carry(mut from: TcpStream, mut to: TcpStream, is_answer: bool, shared: &Share
             thread::sleep(Duration::from_millis(20));
             continue;
         }
-        match from.read(&mut bytes) {
+        let is_slow = mode == Mode::Slow as u8;
+        let most = if is_slow { SLOW.0 } else { bytes.len() };
+        match from.read(&mut bytes[..most]) {
             Ok(0) => break,
             Ok(len) => {
+                if is_slow {
+                    thread::sleep(SLOW.1);
+                }
                 let mode = shared.mode.load(Ordering::SeqCst);
                 let is_lost =
                     mode == Mode::BlackHole as u8 || (mode == Mode::NoAnswers as u8 && is_answer);

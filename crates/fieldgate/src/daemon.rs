@@ -114,7 +114,6 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     introduce(&publisher, &link, &config)?;
     // Before a client can read it.
     publisher.take_over(&config).await;
-    broker.serve();
     let plant = Plant::default();
     let history = history::start(&config, state);
     let changed = Arc::new(Notify::new());
@@ -131,6 +130,8 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     let mut uplinks = Uplinks::new(state, config.topics.clone(), link.clone(), tap.clone());
     // Before devices publish, so that nothing of theirs is missed.
     uplinks.change(&configured, &broker).await;
+    // Nor of a client: it would be told that its message is safe.
+    broker.serve();
     supervisor.change(config).await.map_err(Stop::Listen)?;
     let buses = Buses::with(uplinks.running());
     buses.set(supervisor.handles());
@@ -162,11 +163,12 @@ pub(crate) async fn run(args: &args::Run, logs: Logs) -> Result<(), Stop> {
     commands.stop().await;
     supervisor.drain().await;
     publisher.gateway_state(false).await;
-    uplinks.stop().await;
+    let kept = uplinks.stop().await;
     link.close();
     // History writes what came in last.
     drop((link, publisher, tap, history));
     end(broker).await;
+    drop(kept);
     Ok(())
 }
 

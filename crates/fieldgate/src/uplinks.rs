@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fieldgate_broker::{Broker, Link, Outgoing, QoS};
+use fieldgate_broker::{Broker, Forwarder, Link, Outgoing, QoS};
 use fieldgate_config::yaml::suggestion;
 use fieldgate_history::{Event, Kind, Tap};
 use fieldgate_model::Topics;
@@ -150,17 +150,31 @@ impl Uplinks {
             .extract_if(.., |name, one| !is_same(name, one))
             .collect();
         let mut count = stopping.len();
+        // What comes while one changes waits here.
+        let mut kept = BTreeMap::new();
         for (name, one) in stopping {
-            one.handle.stop().await;
-            if !wanted.contains_key(&name) {
-                self.clear(&name).await;
+            let forwarder = one.handle.stop().await;
+            match wanted.get(&name) {
+                None => self.clear(&name).await,
+                Some(config) => {
+                    for filter in filters(&one.config) {
+                        let is_left = !filters(config).any(|wanted| wanted == filter);
+                        if let Some(forwarder) = forwarder.as_ref().filter(|_| is_left) {
+                            forwarder.unsubscribe(filter);
+                        }
+                    }
+                    kept.extend(forwarder.map(|forwarder| (name, forwarder)));
+                }
             }
         }
         for (name, config) in wanted {
             if self.running.lock().contains_key(name) {
                 continue;
             }
-            match self.start(name, config, broker) {
+            let forwarder = kept.remove(name);
+            let forwarder =
+                forwarder.unwrap_or_else(|| broker.forwarder(&format!("uplink/{name}"), INBOX));
+            match self.start(name, config, forwarder) {
                 Ok(one) => {
                     self.running.lock().insert(name.clone(), one);
                     count += 1;
@@ -171,13 +185,12 @@ impl Uplinks {
         count
     }
 
-    fn start(&mut self, name: &str, config: &Config, broker: &Broker) -> io::Result<One> {
+    fn start(&mut self, name: &str, config: &Config, forwarder: Forwarder) -> io::Result<One> {
         let thread = match &mut self.thread {
             Some(thread) => thread,
             none => none.insert(Thread::start()?),
         };
         let _entered = thread.runtime.enter();
-        let forwarder = broker.forwarder(&format!("uplink/{name}"), INBOX);
         let handle = fieldgate_uplink::start(config.clone(), forwarder, self.folder.join(name));
         Ok(One {
             config: config.clone(),
@@ -232,18 +245,26 @@ impl Uplinks {
         }
     }
 
-    /// Stops all of them in good order.
-    pub(crate) async fn stop(self) {
+    /// Stops all of them in good order. What clients publish from then on is not acknowledged as long as what this
+    /// returns is there: to be dropped when the broker has ended.
+    pub(crate) async fn stop(self) -> Vec<Forwarder> {
         let all = std::mem::take(&mut *self.running.lock());
+        let mut kept = Vec::new();
         for (name, one) in all {
             let mut last = described(&one.handle.status());
-            one.handle.stop().await;
+            kept.extend(one.handle.stop().await);
             last["state"] = "offline".into();
             last["error"] = "the gateway was stopped".into();
             self.say(&self.topics.uplink(&name), last.to_string().as_bytes())
                 .await;
         }
+        kept
     }
+}
+
+/// What it subscribes to.
+fn filters(config: &Config) -> impl Iterator<Item = &String> {
+    config.forward.iter().flat_map(|forward| &forward.topics)
 }
 
 /// The thread of all uplinks, until this is dropped.

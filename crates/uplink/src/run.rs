@@ -49,7 +49,7 @@ const GOOD: Duration = Duration::from_secs(30);
 pub struct Handle {
     shared: Arc<Mutex<Shared>>,
     cancel: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<Forwarder>,
 }
 
 #[derive(Debug, Default)]
@@ -73,12 +73,14 @@ impl Handle {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends it in good order: what is in memory goes to the card.
-    pub async fn stop(self) {
+    /// Ends it in good order: what is in memory goes to the card. What comes from now on waits in the forwarder, for the
+    /// next start or until the broker has ended: dropped before, its clients would be told that it is safe.
+    pub async fn stop(self) -> Option<Forwarder> {
         self.cancel.cancel();
-        if let Err(error) = self.task.await {
-            log::error!("uplink: {error}");
-        }
+        let stopped = self.task.await;
+        stopped
+            .inspect_err(|error| log::error!("uplink: {error}"))
+            .ok()
     }
 }
 
@@ -112,6 +114,8 @@ pub fn start(config: Config, forwarder: Forwarder, folder: PathBuf) -> Handle {
 struct Uplink {
     config: Config,
     forwarder: Forwarder,
+    /// Messages that the forwarder had dropped before.
+    dropped_before: u64,
     shared: Arc<Mutex<Shared>>,
     status: Status,
     pace: Pace,
@@ -153,7 +157,7 @@ async fn run(
     folder: PathBuf,
     shared: Arc<Mutex<Shared>>,
     cancel: CancellationToken,
-) {
+) -> Forwarder {
     let (disk, epoch) = Disk::open(&folder, config.spool.bounds()).await;
     let chance = RandomState::new();
     let epoch = epoch.unwrap_or_else(|| chance.hash_one(&folder) as u32 | 1 << 31);
@@ -186,12 +190,13 @@ async fn run(
         },
         shared,
         config,
+        dropped_before: forwarder.dropped(),
         forwarder,
     };
     // What waits from before.
     uplink.count_disk();
     uplink.serve(&cancel).await;
-    uplink.finish().await;
+    uplink.finish().await
 }
 
 /// The year 2020, in milliseconds since 1970: a clock that says that it is before was never set.
@@ -423,7 +428,7 @@ impl Uplink {
     }
 
     /// Everything that is in memory goes to the card.
-    async fn finish(mut self) {
+    async fn finish(mut self) -> Forwarder {
         for mut delivery in self.forwarder.drain() {
             self.take(&mut delivery);
         }
@@ -451,5 +456,6 @@ impl Uplink {
                 lost.len()
             );
         }
+        self.forwarder
     }
 }

@@ -3,6 +3,7 @@
 //! See `tests/benches/README.md`. The remote is a mosquitto behind a proxy with faults; a client publishes numbers here,
 //! and another counts them there.
 
+mod cuts;
 mod day;
 mod sender;
 
@@ -16,9 +17,10 @@ use clap::Parser;
 use fieldgate_tests::bench::process::{Broker, Process};
 use fieldgate_tests::bench::stats::median;
 use fieldgate_tests::counter::Wire;
+use fieldgate_tests::cuts::Fault;
 use fieldgate_tests::faults::{Mode, Proxy};
 
-use sender::{Kind, remote};
+use sender::{ANXIOUS, CAREFUL, Kind, UNLIMITED, remote};
 
 #[derive(Parser)]
 #[command(
@@ -36,8 +38,17 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: usize,
     /// Rounds of faults
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 45)]
     cuts: usize,
+    /// Only these
+    #[arg(long)]
+    only_cuts: bool,
+    /// Only faults whose name contains it
+    #[arg(long, value_name = "NAME", default_value = "")]
+    fault: String,
+    /// Only senders whose name begins with it
+    #[arg(long, value_name = "NAME", default_value = "")]
+    who: String,
     /// How long the remote is away
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     away: u32,
@@ -71,17 +82,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let kinds = [
         Kind::Fieldgate(binary),
-        Kind::Mosquitto { queue: None },
-        Kind::Mosquitto { queue: Some(0) },
+        Kind::Mosquitto(""),
+        Kind::Mosquitto(UNLIMITED),
+        Kind::Mosquitto(CAREFUL),
+        Kind::Mosquitto(ANXIOUS),
     ];
     println!("{}", Broker::Mosquitto.version().unwrap_or_default());
-    cost(&args, &kinds, &folder)?;
+    if !args.only_cuts {
+        cost(&args, &kinds, &folder)?;
+    }
+    let [fieldgate, usual, unlimited, careful, anxious] = &kinds;
+    let faults = Fault::ALL.into_iter();
+    let faults: Vec<_> = faults
+        .filter(|fault| fault.name().contains(&args.fault))
+        .collect();
+    let senders: Vec<_> = [fieldgate, usual, careful, anxious]
+        .into_iter()
+        .filter(|kind| kind.name().starts_with(&args.who))
+        .collect();
+    cuts::run((args.cuts, args.rate), &faults, &senders, &folder)?;
+    if args.only_cuts {
+        return Ok(fs::remove_dir_all(&folder)?);
+    }
     println!("\n| faults | who | messages | connections | lost | twice |");
     println!("|---|---|--:|--:|--:|--:|");
-    for kind in &kinds {
-        faults(&args, kind, &folder)?;
-    }
-    for kind in &kinds {
+    for kind in [fieldgate, usual, unlimited] {
         outage(&args, kind, &folder)?;
     }
     fs::remove_dir_all(&folder)?;
@@ -219,40 +244,6 @@ fn print(what: &str, kind: &Kind, seen: &BTreeMap<u64, u64>, sent: u64, connecti
     let lost = sent - seen.len() as u64;
     let name = kind.name();
     println!("| {what} | {name} | {sent} | {connections} | {lost} | {twice} |");
-}
-
-/// Five kinds of faults in turn, each under 500 messages, of which 200 come while it lasts.
-fn faults(args: &Args, kind: &Kind, folder: &Path) -> io::Result<()> {
-    let (_remote, port) = remote()?;
-    let proxy = Proxy::start(port);
-    let sender = kind.start(&folder.join("faults"), Some(proxy.port))?;
-    let mut there = Wire::connect(port, "counter");
-    there.subscribe("data/#");
-    let mut here = Wire::connect(sender.address.port(), "publisher");
-    wait_through(&mut here, &mut there);
-    let (mut seen, mut next) = (BTreeMap::new(), 0);
-    for round in 0..args.cuts {
-        pace(&mut here, next..next + 150, args.rate);
-        match round % 5 {
-            0 => proxy.cut(),
-            1 => proxy.set(Mode::NoAnswers),
-            2 => proxy.set(Mode::BlackHole),
-            3 => proxy.half_open(),
-            _ => {
-                proxy.set(Mode::Refuse);
-                proxy.cut();
-            }
-        }
-        pace(&mut here, next + 150..next + 350, args.rate);
-        proxy.cut();
-        proxy.set(Mode::Pass);
-        pace(&mut here, next + 350..next + 500, args.rate);
-        next += 500;
-        collect(&mut there, &mut seen, next);
-    }
-    let what = format!("{} cuts of five kinds", args.cuts);
-    print(&what, kind, &seen, next, proxy.connections());
-    Ok(())
 }
 
 /// The remote is away.

@@ -7,20 +7,28 @@ use std::{fs, io};
 use fieldgate_tests::bench::process::{Process, free_port, mosquitto};
 
 /// A sender.
+#[derive(Clone)]
 pub enum Kind {
     Fieldgate(PathBuf),
-    /// With `max_queued_messages`, 0 for no limit, instead of its default.
-    Mosquitto {
-        queue: Option<u32>,
-    },
+    /// With these lines more in its configuration.
+    Mosquitto(&'static str),
 }
+
+/// mosquitto drops no message for want of room in memory.
+pub const UNLIMITED: &str = "max_queued_messages 0\n";
+/// And writes all that waits to its file every second, instead of every half hour,
+pub const CAREFUL: &str = "max_queued_messages 0\nautosave_interval 1\n";
+/// or after each change.
+pub const ANXIOUS: &str = "max_queued_messages 0\nautosave_on_changes true\nautosave_interval 1\n";
 
 impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Fieldgate(_) => "fieldgate",
-            Self::Mosquitto { queue: None } => "mosquitto",
-            Self::Mosquitto { .. } => "mosquitto, `max_queued_messages 0`",
+            Self::Mosquitto("") => "mosquitto",
+            Self::Mosquitto(UNLIMITED) => "mosquitto, `max_queued_messages 0`",
+            Self::Mosquitto(CAREFUL) => "mosquitto, saves every second",
+            Self::Mosquitto(_) => "mosquitto, saves each change",
         }
     }
 
@@ -36,7 +44,18 @@ impl Kind {
         }
         fs::create_dir_all(folder)?;
         let port = free_port()?;
-        let command = match self {
+        run(self.command(folder, port, to, more)?, port)
+    }
+
+    /// What starts it, also again, on this port and with what is in this folder.
+    pub fn command(
+        &self,
+        folder: &Path,
+        port: u16,
+        to: Option<u16>,
+        more: &str,
+    ) -> io::Result<Command> {
+        Ok(match self {
             Self::Fieldgate(binary) => {
                 let uplink = to.map(|to| {
                     format!(
@@ -57,8 +76,7 @@ impl Kind {
                 command.arg("--control").arg(folder.join("control"));
                 command
             }
-            Self::Mosquitto { queue } => {
-                let queue = queue.map(|queue| format!("max_queued_messages {queue}\n"));
+            Self::Mosquitto(lines) => {
                 let bridge = to.map(|to| {
                     format!(
                         "connection there\naddress 127.0.0.1:{to}\ntopic data/# out 1\ncleansession false\n\
@@ -67,9 +85,8 @@ impl Kind {
                 });
                 let text = format!(
                     "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\nsys_interval 0\nuser root\n\
-                     persistence true\npersistence_location {}/\n{}{}",
+                     persistence true\npersistence_location {}/\n{lines}{}",
                     folder.display(),
-                    queue.unwrap_or_default(),
                     bridge.unwrap_or_default()
                 );
                 let file = folder.join("mosquitto.conf");
@@ -78,14 +95,18 @@ impl Kind {
                 command.arg("-c").arg(&file);
                 command
             }
-        };
-        run(command, port)
+        })
     }
 }
 
 /// A mosquitto that takes what comes, and its port.
 pub fn remote() -> io::Result<(Process, u16)> {
     let port = free_port()?;
+    Ok((run(remote_command(port)?, port)?, port))
+}
+
+/// What starts it, also again.
+pub fn remote_command(port: u16) -> io::Result<Command> {
     let file = std::env::temp_dir().join(format!("fieldgate-uplink-{port}.conf"));
     let text = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest none\nsys_interval 0\npersistence false\n\
@@ -94,12 +115,10 @@ pub fn remote() -> io::Result<(Process, u16)> {
     fs::write(&file, text)?;
     let mut command = mosquitto().ok_or(io::ErrorKind::NotFound)?;
     command.arg("-c").arg(&file);
-    let process = run(command, port);
-    fs::remove_file(&file)?;
-    Ok((process?, port))
+    Ok(command)
 }
 
-fn run(mut command: Command, port: u16) -> io::Result<Process> {
+pub fn run(mut command: Command, port: u16) -> io::Result<Process> {
     command.stderr(Stdio::null());
     Process::spawn(command, port)
 }

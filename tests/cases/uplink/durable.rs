@@ -1,6 +1,10 @@
 //! When clients of the gateway are told that their message is safe.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use fieldgate_mqtt::{Packet, PacketId, Publish, PublishProperties, QoS, Version};
+use fieldgate_test_client::{Event, Raw, lasting};
 
 use super::*;
 
@@ -52,12 +56,17 @@ fn what_a_client_was_told_is_safe_is_not_lost_by_a_kill_at_any_moment() {
         }
         gateway.again();
     }
+    assert_arrive(&safe, &proxy);
+}
+
+/// These messages go up as soon as there is a remote.
+fn assert_arrive(safe: &[u64], proxy: &Proxy) {
     let remote = Mosquitto::start();
     let mut there = Wire::connect(remote.port(), "counter");
     there.subscribe("site/#");
     proxy.retarget(remote.port());
     proxy.set(Mode::Pass);
-    let mut left: std::collections::BTreeSet<u64> = safe.iter().copied().collect();
+    let mut left: BTreeSet<u64> = safe.iter().copied().collect();
     let end = Instant::now() + 2 * PATIENCE;
     while !left.is_empty() && Instant::now() < end {
         if let Some(got) = there.message(Duration::from_secs(1)) {
@@ -65,6 +74,92 @@ fn what_a_client_was_told_is_safe_is_not_lost_by_a_kill_at_any_moment() {
         }
     }
     assert!(left.is_empty(), "{} of {} are lost", left.len(), safe.len());
+}
+
+/// Connects as soon as there is a gateway, does `first`, and publishes until it is over or the gateway ends the
+/// connection. Returns what was acknowledged: all of it if the gateway did not end.
+fn publish_until(
+    port: u16,
+    number: &mut u64,
+    first: impl FnOnce(),
+    mut is_over: impl FnMut() -> bool,
+) -> Vec<u64> {
+    let address = ([127, 0, 0, 1], port).into();
+    let connect = lasting(Version::V5, "publisher");
+    let end = Instant::now() + 2 * PATIENCE;
+    let mut client = loop {
+        match Raw::connect(address, &connect, PATIENCE) {
+            Ok((client, _)) => break client,
+            Err(error) => assert!(Instant::now() < end, "{error}"),
+        }
+    };
+    first();
+    let (mut under_way, mut safe) = (BTreeMap::new(), Vec::new());
+    let mut is_ending = false;
+    while !is_ending || !under_way.is_empty() {
+        let waiting = under_way.len();
+        assert!(Instant::now() < end, "{waiting} are not acknowledged");
+        is_ending |= is_over();
+        if !is_ending && under_way.len() < 1_000 {
+            let id = (*number % 60_000) as u16 + 1;
+            client.put(&Packet::Publish(Publish {
+                dup: false,
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                topic: "data/a",
+                packet_id: PacketId::new(id),
+                properties: PublishProperties::default(),
+                payload: number.to_string().as_bytes(),
+            }));
+            under_way.insert(id, *number);
+            *number += 1;
+        }
+        let answer = client.flush().and_then(|()| client.next(Duration::ZERO));
+        match answer {
+            // Also if it had no subscriber.
+            Ok(Some(Event::Ack(_, id, ..0x80))) => safe.extend(under_way.remove(&id)),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    safe
+}
+
+#[test]
+fn clients_that_publish_while_an_uplink_is_changed_or_the_gateway_stops_and_starts_lose_nothing() {
+    let proxy = Proxy::start(free_port());
+    proxy.set(Mode::Refuse);
+    let mut gateway = Gateway::start("plant7", &slow_window(proxy.port, "clients"));
+    let port = gateway.port;
+    let (mut number, mut safe) = (0, Vec::new());
+    let file = gateway.folder.path().join("gateway.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    // With something that takes its time at a start.
+    let text = format!("{text}history: {{max: 64M}}\n");
+    for round in 1..=5 {
+        let text = text.replace("window: 600s", &format!("window: 600s, age: {round}d"));
+        std::fs::write(&file, text).unwrap();
+        let reload = || gateway.process.signal("HUP");
+        let is_changed = || {
+            let lines = gateway.process.transcript();
+            lines.iter().any(|line| line.contains("started or stopped"))
+        };
+        safe.extend(publish_until(port, &mut number, reload, is_changed));
+        let stop = || gateway.process.signal("TERM");
+        safe.extend(publish_until(port, &mut number, stop, || false));
+        assert!(gateway.process.wait_exit(PATIENCE).success());
+        // It is there before the gateway is.
+        let waiting = std::thread::spawn(move || {
+            let mut looks = 0..200;
+            let soon = publish_until(port, &mut number, || (), || looks.next().is_none());
+            (number, soon)
+        });
+        gateway.process = run(&gateway.folder);
+        let (next, soon) = waiting.join().unwrap();
+        number = next;
+        safe.extend(soon);
+    }
+    assert_arrive(&safe, &proxy);
 }
 
 #[test]

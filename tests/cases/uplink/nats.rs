@@ -109,7 +109,7 @@ fn every_message_is_in_the_stream_once_when_nodes_and_leaders_of_a_cluster_die()
     gateway.wait("connected", |status| status["state"] == "online");
     let mut here = Wire::connect(gateway.port, "publisher");
     let mut number = 0;
-    for round in 0..rounds().div_ceil(6) {
+    for round in 0..rounds(6).div_ceil(6) {
         let leader = nats.leader("SITE");
         let node = (leader + 1) % 3;
         publish(&mut here, &mut number, 300);

@@ -139,6 +139,24 @@ fn a_message_that_is_larger_than_the_server_takes_is_set_aside_also_when_it_take
 }
 
 #[test]
+fn a_long_message_goes_on_to_a_server_that_takes_more_than_usual() {
+    // Its own default is 1 MB.
+    let nats = Nats::start("max_payload: 8M");
+    nats.ask(&["create", "SITE", "site.>", "1", "120"]);
+    let rest = "    limits: {packet: 3M}\n";
+    let gateway = Gateway::start("plant7", &uplink(&to_port(nats.port()), rest));
+    gateway.wait("connected", |status| status["state"] == "online");
+    let mut here = Wire::connect(gateway.port, "publisher");
+    // The gateway takes packets up to 2 MiB.
+    let long = "x".repeat(2_000_000);
+    here.publish("data/long", &long, false);
+    let status = through(&gateway, 1);
+    assert_eq!(status["dropped"]["rejected"], 0, "{status:#}");
+    let stored = nats.read("SITE");
+    assert!(stored.len() == 1 && stored[0]["payload"] == long.as_str());
+}
+
+#[test]
 fn a_gateway_that_stood_still_is_told_that_its_connection_is_stale_and_comes_back() {
     let nats = Nats::start("ping_interval: \"1s\"\nping_max: 1\ndebug: true");
     nats.ask(&["create", "SITE", "site.>", "1", "120"]);

@@ -74,6 +74,14 @@ impl Forwarder {
         Ok(())
     }
 
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, filter: &str) {
+        let shared = &self.link.shared;
+        let mut inner = shared.slot.lock();
+        shared.hub.router.unsubscribe(&shared.slot, filter);
+        inner.remove_subscription(filter);
+    }
+
     /// The retained messages that `filter` matches, now.
     pub fn retained(&self, filter: &str) -> Vec<Message> {
         let now = Instant::now().into_std();

@@ -130,16 +130,59 @@ impl AsyncWrite for Quiet {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+    use tokio::task::yield_now;
 
     use super::*;
 
-    #[tokio::test]
-    async fn all_bytes_come_and_go_however_the_other_side_reads_and_writes() {
+    async fn pair() -> (Quiet, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (mut far_read, mut far_write) = far.unwrap().0.into_split();
-        let near = Quiet::new(near.unwrap()).unwrap();
+        (Quiet::new(near.unwrap()).unwrap(), far.unwrap().0)
+    }
+
+    /// The reader is a task of its own: only the runtime wakes it.
+    #[tokio::test]
+    async fn who_reads_is_woken_by_what_comes_whatever_is_written_while_nothing_is_read_and_since()
+    {
+        let (near, mut far) = pair().await;
+        let may_rest = near.may_rest();
+        let (mut read, mut write) = tokio::io::split(near);
+        let (ask, mut asked) = mpsc::channel(1);
+        let (tell, mut told) = mpsc::channel(1);
+        let reader = tokio::spawn(async move {
+            while let Some(()) = asked.recv().await {
+                let byte = read.read_u8().await.unwrap();
+                may_rest.store(true, Ordering::Relaxed);
+                tell.send(byte).await.unwrap();
+            }
+        });
+        let number_of_writes = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 2)];
+        for (number, (before, since)) in (0..50).zip(number_of_writes.into_iter().cycle()) {
+            for _ in 0..before {
+                write.write_all(b"x").await.unwrap();
+            }
+            ask.send(()).await.unwrap();
+            // It reads, and there is nothing.
+            yield_now().await;
+            yield_now().await;
+            for _ in 0..since {
+                write.write_all(b"x").await.unwrap();
+            }
+            far.write_all(&[number]).await.unwrap();
+            let limit = std::time::Duration::from_secs(10);
+            let came = tokio::time::timeout(limit, told.recv()).await;
+            assert_eq!(came, Ok(Some(number)), "{before} before, {since} since");
+        }
+        drop(ask);
+        reader.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_bytes_come_and_go_however_the_other_side_reads_and_writes() {
+        let (near, far) = pair().await;
+        let (mut far_read, mut far_write) = far.into_split();
         let may_rest = near.may_rest();
         let (mut read, mut write) = tokio::io::split(near);
         // More than the kernel keeps, in both directions at the same time.

@@ -56,7 +56,7 @@ impl Uplink {
         let figures = self.disk.figures();
         self.tell_full(figures.full > 0);
         let status = &mut self.status;
-        let dropped_inbox = self.forwarder.dropped();
+        let dropped_inbox = self.forwarder.dropped() - self.dropped_before;
         status.spool_messages = figures.records;
         status.spool_bytes = figures.bytes;
         status.oldest = figures.oldest;
