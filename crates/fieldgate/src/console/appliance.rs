@@ -342,3 +342,80 @@ impl Appliance for Board {
         Box::pin(self.begin(act))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the unit of root does it: takes what is asked for, and tells what became of it.
+    fn carried_out(board: &Board, state: State, problem: Option<&str>) -> Act {
+        let wish: Wish = read(&board.places.asked()).expect("something is asked for");
+        remove(&board.places.asked()).expect("it can be taken");
+        let told = Told {
+            wish: wish.clone(),
+            state,
+            step: None,
+            problem: problem.map(str::to_owned),
+            status: None,
+            unknown: Some("no slots".to_owned()),
+            bundle: None,
+            at: uptime(),
+        };
+        crate::handover::say(&board.places.told(), &told).expect("it can be told");
+        wish.act
+    }
+
+    #[tokio::test]
+    async fn one_thing_is_done_at_a_time_and_what_became_of_it_is_shown() {
+        let folder = std::env::temp_dir().join(format!("appliance-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let board = Board::new(&folder);
+        let refused = |done: Result<(), NotDone>, want: &str| match done {
+            Err(NotDone::Refused(text)) => assert!(text.contains(want), "{text}"),
+            other => panic!("{other:?}"),
+        };
+        refused(board.begin(Act::Install).await, "not managed here");
+        assert!(!board.view().managed);
+        fs::create_dir_all(board.places.unit().parent().expect("a folder")).expect("the units");
+        fs::create_dir_all(folder.join("run/fieldgate")).expect("the daemon's folder");
+        fs::write(board.places.unit(), "").expect("the unit");
+
+        // A page asks how the slots are. That is nothing to be told of, and others wait for it.
+        assert!(board.view().managed && board.view().work.is_none());
+        let restart = tokio::spawn({
+            let board = board.clone();
+            async move { board.begin(Act::RestartGateway).await }
+        });
+        assert_eq!(carried_out(&board, State::Done, None), Act::Look);
+        restart.await.expect("no panic").expect("it is asked for");
+        let shown = |board: &Board| board.view().work.map(|work| (work.act, work.state));
+        assert_eq!(shown(&board), Some(("restart_gateway", "busy")));
+        refused(board.begin(Act::Install).await, "something else");
+        let act = carried_out(&board, State::Busy, None);
+        assert_eq!(act, Act::RestartGateway);
+        refused(board.begin(Act::Install).await, "something else");
+
+        // A process that has ended in the middle no longer counts once that is told.
+        let mut told: Told = read(&board.places.told()).expect("what was told");
+        (told.state, told.problem) = (State::Refused, Some("it ended".to_owned()));
+        crate::handover::say(&board.places.told(), &told).expect("it can be told");
+        let work = board.view().work.expect("it is shown");
+        assert_eq!(
+            (work.state, work.problem.as_deref()),
+            ("refused", Some("it ended"))
+        );
+        assert_eq!(board.view().problem.as_deref(), Some("no slots"));
+        board
+            .begin(Act::Next("B".to_owned()))
+            .await
+            .expect("it is asked for");
+        let act = carried_out(&board, State::Done, None);
+        assert_eq!(act, Act::Next("B".to_owned()));
+        assert_eq!(shown(&board), Some(("next", "done")));
+        // Here is no data partition.
+        let upload = board.receive(5).await;
+        let upload = upload.map(|_| ());
+        refused(upload, "cannot be kept on this board");
+        fs::remove_dir_all(&folder).expect("the folder goes");
+    }
+}
