@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
+use crate::shared::Place;
 
 /// When a transaction gets its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Job<U, W, A> {
     /// Where the answer goes.
     pub reply: oneshot::Sender<A>,
     /// Its place among those that may wait, which is free when it has been carried out.
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Option<Place<U>>,
 }
 
 /// The transactions that wait. Its user keeps its bounds.
@@ -162,7 +163,7 @@ mod tests {
             priority,
             timeout,
             reply,
-            _place: None,
+            place: None,
         };
         (Box::new(job), answer)
     }

@@ -5,9 +5,13 @@
 //! when an answer does not fit its request, and when nothing at all comes any more.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -115,10 +119,19 @@ impl TcpLink {
         let mut frame = Vec::with_capacity(FRAME_MAX);
         mbap::encode(transaction, unit, &pdu, &mut frame);
         ledger.unit(unit, |counts| counts.requests += 1);
-        match timeout(limit, self.stream.write_all(&frame)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Fault::Lost(error.to_string())),
-            Err(_) => return Err(Fault::Lost("it takes no bytes".into())),
+        // It nearly always takes the few bytes at once.
+        let written = match self.stream.try_write(&frame) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            written => written.map_err(|error| Fault::Lost(error.to_string()))?,
+        };
+        if let Some(left @ [_, ..]) = frame.get(written..) {
+            // Boxed, as that is rare, and a thousand buses have room for it otherwise.
+            let all = Box::pin(timeout(limit, self.stream.write_all(left)));
+            match all.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(Fault::Lost(error.to_string())),
+                Err(_) => return Err(Fault::Lost("it takes no bytes".into())),
+            }
         }
         let until = Instant::now() + limit;
         let waiting = Waiting {
@@ -142,19 +155,24 @@ impl TcpLink {
             let Some((transaction, until)) = self.first_due() else {
                 return Happened::Broken(Fault::Lost("nothing is under way".into()));
             };
-            let mut chunk = [0; FRAME_MAX];
-            match timeout_at(until, self.stream.read(&mut chunk)).await {
+            match timeout_at(until, poll_fn(|cx| self.poll_read(cx))).await {
                 Ok(Ok(0)) => {
                     return Happened::Broken(closed());
                 }
-                Ok(Ok(read)) => {
-                    self.mute = 0;
-                    self.inbox.extend(chunk.iter().take(read));
-                }
+                Ok(Ok(_)) => self.mute = 0,
                 Ok(Err(error)) => return Happened::Broken(Fault::Lost(error.to_string())),
                 Err(_) => return self.expire(transaction, ledger),
             }
         }
+    }
+
+    /// Reads what has come, and tells how much. The room for it is not held while nothing has.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = [0; FRAME_MAX];
+        let mut chunk = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
+        self.inbox.extend_from_slice(chunk.filled());
+        Poll::Ready(Ok(chunk.filled().len()))
     }
 
     fn first_due(&self) -> Option<(u16, Instant)> {
