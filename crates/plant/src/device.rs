@@ -10,6 +10,7 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::Changes;
 use crate::reading::{Reading, Readings};
+use crate::tally::Tally;
 
 /// What a device is.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ pub struct Device {
 #[derive(Debug, Default)]
 struct Now {
     state: State,
-    figures: Figures,
+    tally: Tally,
     readings: Readings,
     /// The newest change of anything here.
     change: u64,
@@ -102,7 +103,7 @@ impl Device {
 
     /// Its counters, not older than the gateway looks at them. Those of some bridges are counted with the bus.
     pub fn figures(&self) -> Figures {
-        self.lock().figures.clone()
+        self.lock().tally.figures()
     }
 
     /// The last reading of a point; `None` if there was none yet, or there is no such point.
@@ -187,10 +188,11 @@ impl Device {
 
     /// Says what its counters are.
     pub fn count(&self, figures: &Figures) {
+        let tally = Tally::from(figures);
         let mut now = self.lock();
-        if now.figures != *figures {
+        if now.tally != tally {
             now.change = self.changes.next();
-            now.figures.clone_from(figures);
+            now.tally = tally;
         }
     }
 
