@@ -16,13 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::line::{Line, Manners};
-use crate::queue::{Job, Priority, Queue, Turn};
-use crate::shared::{Recoveries, Shared};
+use crate::queue::{Job, Queue, Turn};
+use crate::shared::{Closed, Priority, QUEUE, Recoveries, Shared};
 
-/// Commands that may wait, and polls: one for each unit that a line can have.
-pub const QUEUE: usize = 256;
-
-/// A transaction of a protocol that waits. Boxed, as it passes through the room that a bus takes when it has nothing to do.
+/// A transaction of a protocol that waits. Boxed, as it passes through the room that a bus takes when it has nothing to
+/// do.
 pub type JobOf<P> = Box<Job<<P as Protocol>::Unit, <P as Protocol>::Work, <P as Protocol>::Answer>>;
 
 /// The line of a protocol.
@@ -99,10 +97,6 @@ pub trait Protocol: Send + Sized + 'static {
         line: &mut LineOf<Self>,
     ) -> impl Future<Output = ()> + Send;
 }
-
-/// The bus has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
 
 /// Lends the line of a bus to its devices and to tools. A clone is another handle to the same bus.
 pub struct Bus<P: Protocol> {

@@ -7,18 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
-use crate::shared::Place;
-
-/// When a transaction gets its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// Before all polls; commands among themselves in the order in which they came.
-    Command,
-    /// A poll that is due at this moment: the most overdue goes first.
-    Poll(Instant),
-    /// When nothing else waits: scans and curiosity.
-    Background,
-}
+use crate::shared::{Place, Priority};
 
 /// One transaction that waits.
 #[derive(Debug)]

@@ -6,10 +6,27 @@ use std::time::Duration;
 
 use fieldgate_bridge::Outage;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Tolerance};
-use crate::bus::{Closed, QUEUE};
-use crate::queue::Priority;
+
+/// Commands that may wait, and polls: one for each unit that a line can have.
+pub const QUEUE: usize = 256;
+
+/// When a transaction gets its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Before all polls; commands among themselves in the order in which they came.
+    Command,
+    /// A poll that is due at this moment: the most overdue goes first.
+    Poll(Instant),
+    /// When nothing else waits: scans and curiosity.
+    Background,
+}
+
+/// The bus has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
 
 /// What a bus and its handles share.
 #[derive(Debug)]
