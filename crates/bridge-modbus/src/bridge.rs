@@ -1,7 +1,6 @@
 //! What the gateway knows of this bridge.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -33,9 +32,9 @@ pub struct Buses {
 struct Running {
     handle: BusHandle,
     cancel: CancellationToken,
-    simulator: Option<Simulator>,
-    /// The units of its devices, by their names.
-    units: BTreeMap<String, u8>,
+    simulator: Option<Box<Simulator>>,
+    /// The units of its devices, with their names.
+    units: Box<[(String, u8)]>,
 }
 
 impl Device for DeviceConfig {
@@ -244,14 +243,14 @@ impl Line<Buses> for Running {
             })?;
             log::info!(BUS = name; "simulated on {}", started.transport);
             config.transport = started.transport.clone();
-            simulator = Some(started);
+            simulator = Some(Box::new(started));
         }
         let cancel = CancellationToken::new();
         Ok(Self {
             handle: BusHandle::spawn(name, config, cancel.clone()),
             cancel,
             simulator,
-            units: BTreeMap::new(),
+            units: Box::default(),
         })
     }
 

@@ -2,12 +2,12 @@
 
 mod protocol;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_bridge::Outage;
-use fieldgate_field_line::{Bus, Manners, Tolerance};
-use tokio::sync::watch;
+use fieldgate_field_line::{Bus, Manners, Recoveries, Tolerance};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -84,15 +84,13 @@ impl BusHandle {
     ///
     /// See [`BusError`]. After anything but an exception or a missing connection, it is not known
     /// whether a write took effect.
-    pub async fn transact(
+    pub fn transact(
         &self,
         unit: u8,
         request: Request,
         priority: Priority,
-    ) -> Result<Answer, BusError> {
-        let timeout = self.config.timeout;
-        self.submit(unit, Work::Plain(request), priority, timeout)
-            .await
+    ) -> impl Future<Output = Result<Answer, BusError>> + Send + use<'_> {
+        self.transact_within(unit, request, priority, self.config.timeout)
     }
 
     /// As [`Self::transact`], with another time limit than the bus has: a scan for units
@@ -101,15 +99,14 @@ impl BusHandle {
     /// # Errors
     ///
     /// Those of [`Self::transact`].
-    pub async fn transact_within(
+    pub fn transact_within(
         &self,
         unit: u8,
         request: Request,
         priority: Priority,
         timeout: Duration,
-    ) -> Result<Answer, BusError> {
+    ) -> impl Future<Output = Result<Answer, BusError>> + Send + use<'_> {
         self.submit(unit, Work::Plain(request), priority, timeout)
-            .await
     }
 
     /// What a unit says about itself: function 43 with type 14, in as many requests as it takes.
@@ -220,8 +217,8 @@ impl BusHandle {
         self.submit(unit, work, Priority::Command, timeout).await
     }
 
-    /// Changes when the connection is back after an outage.
-    pub(crate) fn recoveries(&self) -> watch::Receiver<u64> {
+    /// Tells when the connection is back after an outage.
+    pub(crate) fn recoveries(&self) -> Recoveries<u8> {
         self.bus.recoveries()
     }
 
@@ -230,22 +227,29 @@ impl BusHandle {
         self.bus.probe_at(unit)
     }
 
-    async fn submit(
+    /// Not an async function: what is handed to one stands in its future twice, and each device has one.
+    fn submit(
         &self,
         unit: u8,
         work: Work,
         priority: Priority,
         timeout: Duration,
-    ) -> Result<Answer, BusError> {
-        if let Work::Plain(request) = &work {
-            request.check().map_err(|detail| BusError::Illegal {
-                request: request.describe(unit),
-                detail,
-            })?;
-        }
+    ) -> impl Future<Output = Result<Answer, BusError>> + Send + use<'_> {
+        let checked = match &work {
+            Work::Plain(request) => request.check(),
+            Work::Write { .. } => Ok(()),
+        };
         let request = work.describe(unit);
-        let answer = self.bus.submit(unit, work, priority, timeout).await;
-        answer.unwrap_or(Err(BusError::Closed { request }))
+        let prepared = checked.map(|()| self.bus.prepare(unit, work, priority, timeout));
+        async move {
+            match prepared {
+                Err(detail) => Err(BusError::Illegal { request, detail }),
+                Ok(prepared) => {
+                    let answer = self.bus.submit(prepared).await;
+                    answer.unwrap_or(Err(BusError::Closed { request }))
+                }
+            }
+        }
     }
 }
 

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fieldgate_bridge::{Begun, Driver, DriverError, Session};
+use fieldgate_field_line::Recoveries;
 use fieldgate_model::{Command, Outcome, Sample};
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -40,7 +40,7 @@ const MEMORY: Duration = Duration::from_secs(3600);
 pub struct ModbusDriver {
     device: Arc<DeviceConfig>,
     bus: BusHandle,
-    recoveries: watch::Receiver<u64>,
+    recoveries: Recoveries<u8>,
     told: Arc<Mutex<Breaks>>,
     periods: Option<Periods>,
 }
@@ -76,7 +76,7 @@ impl Driver for ModbusDriver {
         if let Some(at) = self.bus.probe_at(self.device.unit) {
             tokio::select! {
                 () = sleep_until(at) => {}
-                Ok(()) = self.recoveries.changed() => {}
+                () = self.recoveries.changed() => {}
             }
         }
         let now = Instant::now();
@@ -107,10 +107,7 @@ impl Driver for ModbusDriver {
     }
 
     async fn recovered(&mut self) {
-        // The bus's task has ended: nothing will ever recover.
-        if self.recoveries.changed().await.is_err() {
-            pending().await
-        }
+        self.recoveries.changed().await;
     }
 }
 
@@ -165,7 +162,8 @@ impl Session for ModbusSession {
         self.is_write_only = false;
         let now = Instant::now();
         if let Some(place) = self.verifications.iter().position(|wait| wait.due <= now) {
-            return self.verify(place, out).await;
+            // Boxed, as commands are rare and their room is not small.
+            return Box::pin(self.verify(place, out)).await;
         }
         if let Some(part) = self.search.as_mut().and_then(Bisect::next_part) {
             return self.poll_one(part, now, out).await;

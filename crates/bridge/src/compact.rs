@@ -1,4 +1,4 @@
-//! A reading in little room: three are held for each point of the plant. Pure.
+//! A value in little room. Pure.
 
 use std::sync::Arc;
 
@@ -34,6 +34,13 @@ pub struct Large {
     error: Option<Arc<str>>,
 }
 
+impl Large {
+    /// The value and the reason, as they were.
+    pub fn parts(&self) -> (Option<Value>, Option<Arc<str>>) {
+        (self.value.clone(), self.error.clone())
+    }
+}
+
 impl Compact {
     /// From a value and why it is bad.
     pub fn new(value: Option<&Value>, error: Option<&Arc<str>>) -> Self {
@@ -63,7 +70,7 @@ impl Compact {
             Self::Number { digits, mantissa } => {
                 Decimal::new(i128::from(*mantissa), *digits).map(Value::Decimal)
             }
-            Self::Other(large) => return (large.value.clone(), large.error.clone()),
+            Self::Other(large) => return large.parts(),
         };
         (value, None)
     }

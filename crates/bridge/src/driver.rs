@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use fieldgate_model::{Command, Outcome, Sample};
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Backoff, DriverError, Rule};
+use crate::{Backoff, DriverError, Receiver, Rule, Sender};
 
 /// Opens sessions with one device.
 pub trait Driver: Send + 'static {
@@ -168,14 +168,14 @@ pub enum Event {
 }
 
 /// The channels of one running device. Both are bounded by their maker. What they hold is
-/// boxed, as each has room for 32 from the start.
+/// boxed, as it passes through the room that a device takes when it has nothing to do.
 #[derive(Debug)]
 pub struct Ports {
     /// Commands. When full, the sender has to refuse or wait.
-    pub requests: mpsc::Receiver<Box<Request>>,
+    pub requests: Receiver<Box<Request>>,
     /// Events. When full, the device waits with its next transaction: nothing is dropped, and
     /// the device is polled more slowly.
-    pub events: mpsc::Sender<Box<Event>>,
+    pub events: Sender<Box<Event>>,
     /// Ends the run between two transactions.
     pub cancel: CancellationToken,
 }

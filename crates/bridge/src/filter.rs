@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fieldgate_model::{Decimal, Quality, Sample, Value};
-use jiff::Timestamp;
 
 use crate::compact::Compact;
-use crate::{Deadband, Publish};
+use crate::{Deadband, Publish, Shelf, Shelved};
 
 /// When the readings of one point are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,7 +26,7 @@ pub struct Rule {
 pub struct Filter {
     rules: Arc<[Rule]>,
     /// The newest reading of each point, published or not.
-    newest: Vec<Option<Newest>>,
+    newest: Shelf,
     /// How good the published one was, if there is one.
     published: Vec<Option<Quality>>,
     /// What was published last, if a deadband is measured from there. Without one it is what was read last.
@@ -36,14 +35,6 @@ pub struct Filter {
     told_at: Box<[u64]>,
     /// Times are counted from the first reading.
     origin: Option<Instant>,
-}
-
-/// What was read last.
-#[derive(Clone, Debug)]
-struct Newest {
-    kept: Compact,
-    /// In microseconds.
-    at: i64,
 }
 
 /// One for each rule if one of them needs it.
@@ -61,7 +52,7 @@ impl Filter {
     pub fn new(rules: impl Into<Arc<[Rule]>>) -> Self {
         let rules = rules.into();
         Self {
-            newest: vec![None; rules.len()],
+            newest: Shelf::new(rules.len()),
             published: vec![None; rules.len()],
             held: room(&rules, |rule| rule.deadband.is_some(), Compact::Nothing),
             told_at: room(&rules, |rule| rule.heartbeat.is_some(), 0),
@@ -95,10 +86,7 @@ impl Filter {
                 *told_at = now;
             }
         }
-        self.newest[place] = Some(Newest {
-            kept,
-            at: sample.at.as_microsecond(),
-        });
+        self.newest.put(place, kept, sample.at);
         passes
     }
 
@@ -111,10 +99,8 @@ impl Filter {
     }
 
     fn has_changed(&self, rule: &Rule, sample: &Sample, kept: &Compact) -> bool {
-        let newest = self.newest[sample.point].as_ref();
-        let held = self.held.get(sample.point);
-        let Some(held) = held.or_else(|| newest.map(|newest| &newest.kept)) else {
-            return true;
+        let Some(held) = self.held.get(sample.point) else {
+            return !self.newest.holds(sample.point, kept);
         };
         match (rule.deadband, held.parts().0, &sample.value) {
             (Some(deadband), Some(old), Some(new)) => moved(deadband, &old, new),
@@ -126,18 +112,13 @@ impl Filter {
     /// microsecond. After that the next reading of each passes.
     pub fn stale(&mut self) -> Vec<Sample> {
         self.published.fill(None);
-        let newest = self.newest.iter_mut().enumerate();
-        let newest = newest.filter_map(|(point, newest)| {
-            let Newest { kept, at } = newest.take()?;
-            let (value, error) = kept.parts();
-            Some(Sample {
-                point,
-                value,
-                quality: Quality::Stale,
-                // It was one before.
-                at: Timestamp::from_microsecond(at).unwrap_or_default(),
-                error,
-            })
+        let newest = self.newest.take().into_iter();
+        let newest = newest.map(|(point, Shelved { value, error, at })| Sample {
+            point,
+            value,
+            quality: Quality::Stale,
+            at,
+            error,
         });
         newest.collect()
     }
@@ -180,6 +161,7 @@ fn exact(deadband: Deadband, old: Decimal, new: Decimal) -> Option<(Decimal, Dec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     fn good(value: Value) -> Sample {

@@ -5,6 +5,7 @@
 //! [`filter`], [`backoff`] and [`late`] are pure. Nothing here knows a field bus, MQTT or YAML.
 
 pub mod backoff;
+mod channel;
 mod compact;
 pub mod config;
 mod counters;
@@ -19,8 +20,10 @@ pub mod names;
 mod outage;
 mod place;
 mod run;
+mod shelf;
 pub mod show;
 
+pub use channel::{Receiver, Sender, Unsent, channel};
 pub use compact::Compact;
 pub use config::{BAUDS, Backoff, Deadband, Defaults, Heartbeat, Period, Poll, Publish, Together};
 pub use counters::{Counters, Snapshot};
@@ -36,3 +39,4 @@ pub use misfit::{Claim, Misfit};
 pub use outage::Outage;
 pub use place::{Place, Places};
 pub use run::run;
+pub use shelf::{Shelf, Shelved};

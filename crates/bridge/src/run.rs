@@ -11,6 +11,7 @@ use crate::backoff::Delays;
 use crate::counters::add;
 use crate::{
     Begun, Counters, Driver, DriverError, Event, Filter, Ports, Reply, Request, Session, Settings,
+    Unsent,
 };
 
 /// Keeps one device running until `ports.cancel` fires. It has no error: it retries for ever.
@@ -95,7 +96,7 @@ impl Device {
         match &mut opened {
             Ok(session) => self.serve(session).await?,
             Err(error) => {
-                self.fail(error).await?;
+                Box::pin(self.fail(error)).await?;
             }
         }
         drop(opened);
@@ -137,7 +138,8 @@ impl Device {
             }
             self.publish(&mut samples).await?;
             if let Err(error) = result {
-                let is_offline = self.fail(&error).await?;
+                // Boxed for the same reason.
+                let is_offline = Box::pin(self.fail(&error)).await?;
                 if is_offline || error.ends_session() {
                     for owed in begun {
                         let outcome = Outcome::Failed(format!("written, but then {error}"));
@@ -328,10 +330,15 @@ impl Device {
             Event::Samples(samples) => samples.len(),
             Event::Online | Event::Offline { .. } => 0,
         };
-        let sent = tokio::select! {
-            biased;
-            sent = self.ports.events.send(Box::new(event)) => sent.ok(),
-            () = self.ports.cancel.cancelled() => None,
+        let sent = match self.ports.events.offer(Box::new(event)) {
+            Ok(()) => Some(()),
+            Err((Unsent::Closed, _)) => None,
+            // Boxed, as that is rare, and a thousand devices have room for it otherwise.
+            Err((Unsent::Full, event)) => {
+                let sent = Box::pin(self.ports.events.send(event));
+                let sent = self.ports.cancel.run_until_cancelled(sent);
+                sent.await.and_then(Result::ok)
+            }
         };
         if sent.is_none() {
             add(&self.counters.dropped, samples);

@@ -14,7 +14,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use fieldgate_mqtt::QoS;
 
 pub use cache::{MatchCache, split};
-pub use retained::{Kept, LINK, LevelView, Name, PAYLOAD_MAX, Retained, RetainedView, Stored};
+pub use retained::{
+    Kept, KeptRef, LINK, LevelView, Name, PAYLOAD_MAX, Retained, RetainedView, Stored,
+};
 
 use crate::budget::Pot;
 use trie::{Beside, Trie};

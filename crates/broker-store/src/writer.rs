@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use fieldgate_broker_core::router::KeptRef;
 use fieldgate_spool::{Error, Log};
 
 use super::batch::Batch;
@@ -111,7 +112,7 @@ impl Writer {
             shared.wants_all.store(true, Ordering::Release);
             return Err(Failure::System("what was there has been removed".into()));
         }
-        let retained = |topic: &str| lock(&shared.retained).get(topic).cloned();
+        let retained = |topic: &str| lock(&shared.retained).get(topic).map(KeptRef::cloned);
         for payload in encode(batch, retained, &shared.time.now()) {
             book.write(&shared, &payload)?;
         }

@@ -20,7 +20,7 @@ use crate::hub::session_slot::{SessionSlot, Sink};
 use crate::hub::{Hub, Source};
 use fieldgate_broker_core::message::{Message, Routed};
 use fieldgate_broker_core::record::Will;
-use fieldgate_broker_core::router::{Grant, Kept, LINK};
+use fieldgate_broker_core::router::{Grant, Kept, KeptRef, LINK};
 use fieldgate_broker_core::session::Tally;
 
 /// What taking one message counts for, in bytes.
@@ -185,7 +185,7 @@ impl Link {
     pub fn retained(&self, topic: &str) -> Option<(Message, bool)> {
         let Shared { hub, slot, .. } = &*self.shared;
         let retained = hub.retained();
-        let Kept { message, publisher } = retained.get(topic)?;
+        let KeptRef { message, publisher } = retained.get(topic)?;
         let is_own = ***publisher == *slot.client_id();
         (!message.expired(Instant::now().into_std())).then(|| (message.clone(), is_own))
     }

@@ -7,22 +7,20 @@
 use std::fmt;
 use std::future::{Future, pending};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fieldgate_bridge::Outage;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use fieldgate_bridge::{Outage, Receiver, Sender, channel};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::line::{Line, Manners, SharedBreaker};
-use crate::queue::{Job, Priority, Queue, Turn};
+use crate::line::{Line, Manners};
+use crate::queue::{Job, Queue, Turn};
+use crate::shared::{Closed, Priority, QUEUE, Recoveries, Shared};
 
-/// Commands that may wait, and polls: one for each unit that a line can have.
-pub const QUEUE: usize = 256;
-
-/// A transaction of a protocol that waits. Boxed, as a channel has room for 32 from the start, and each bus has one.
+/// A transaction of a protocol that waits. Boxed, as it passes through the room that a bus takes when it has nothing to
+/// do.
 pub type JobOf<P> = Box<Job<<P as Protocol>::Unit, <P as Protocol>::Work, <P as Protocol>::Answer>>;
 
 /// The line of a protocol.
@@ -100,33 +98,25 @@ pub trait Protocol: Send + Sized + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// The bus has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
-
 /// Lends the line of a bus to its devices and to tools. A clone is another handle to the same bus.
 pub struct Bus<P: Protocol> {
-    jobs: mpsc::UnboundedSender<JobOf<P>>,
-    /// What bounds them.
-    places: Places,
-    recoveries: watch::Receiver<u64>,
-    outages: watch::Receiver<Option<Outage>>,
-    breaker: SharedBreaker<P::Unit>,
-    /// How long the other end is left alone after a connection was made, in microseconds: the
-    /// longest that a device on it asks for.
-    settle: Arc<AtomicU64>,
+    /// What may wait is bounded by places.
+    jobs: Sender<JobOf<P>>,
+    shared: Arc<Shared<P::Unit>>,
     task: TaskTracker,
+}
+
+/// A transaction that is not in the queue yet.
+pub struct Prepared<P: Protocol> {
+    job: JobOf<P>,
+    answer: oneshot::Receiver<P::Answer>,
 }
 
 impl<P: Protocol> Clone for Bus<P> {
     fn clone(&self) -> Self {
         Self {
             jobs: self.jobs.clone(),
-            places: self.places.clone(),
-            recoveries: self.recoveries.clone(),
-            outages: self.outages.clone(),
-            breaker: self.breaker.clone(),
-            settle: Arc::clone(&self.settle),
+            shared: Arc::clone(&self.shared),
             task: self.task.clone(),
         }
     }
@@ -154,20 +144,13 @@ impl<P: Protocol> Bus<P> {
         cancel: CancellationToken,
         link: Option<P::Link>,
     ) -> Self {
-        let (jobs, jobs_rx) = mpsc::unbounded_channel();
-        let (recovered, recoveries) = watch::channel(0);
-        let breaker = SharedBreaker::new(manners.tolerance);
-        let settle = Arc::new(AtomicU64::new(micros(manners.settle)));
-        let shared = (breaker.clone(), recovered, Arc::clone(&settle));
-        let mut line = Line::new(name, manners, shared);
+        let (jobs, jobs_rx) = channel(2 * QUEUE);
+        let shared = Arc::new(Shared::new(manners.tolerance, manners.settle));
+        let mut line = Line::new(name, manners, Arc::clone(&shared));
         line.link = link;
         let bus = Self {
             jobs,
-            places: Places::default(),
-            recoveries,
-            outages: line.outages(),
-            breaker,
-            settle,
+            shared,
             task: TaskTracker::new(),
         };
         let mut arbiter = Arbiter {
@@ -196,14 +179,30 @@ impl<P: Protocol> Bus<P> {
         priority: Priority,
         timeout: Duration,
     ) -> Result<oneshot::Receiver<P::Answer>, Closed> {
-        let places = match priority {
-            Priority::Command => &self.places.commands,
-            Priority::Poll(_) | Priority::Background => &self.places.polls,
-        };
-        let place = tokio::select! {
-            place = Arc::clone(places).acquire_owned() => place.map_err(|_| Closed)?,
-            () = self.jobs.closed() => return Err(Closed),
-        };
+        let prepared = self.prepare(unit, work, priority, timeout);
+        self.put(prepared.job).await?;
+        Ok(prepared.answer)
+    }
+
+    /// Puts a transaction into the queue, and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// If the bus has ended.
+    pub async fn submit(&self, prepared: Prepared<P>) -> Result<P::Answer, Closed> {
+        self.put(prepared.job).await?;
+        prepared.answer.await.map_err(|_| Closed)
+    }
+
+    /// A transaction to [submit](Self::submit). In little room, as what is handed to an async function stands in its
+    /// future twice, and each device has one.
+    pub fn prepare(
+        &self,
+        unit: P::Unit,
+        work: P::Work,
+        priority: Priority,
+        timeout: Duration,
+    ) -> Prepared<P> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Job {
             unit,
@@ -211,31 +210,20 @@ impl<P: Protocol> Bus<P> {
             priority,
             timeout,
             reply,
-            _place: Some(place),
+            place: None,
         });
-        self.jobs.send(job).map_err(|_| Closed)?;
-        Ok(answer)
+        Prepared { job, answer }
     }
 
-    /// The same, and waits for the answer.
-    ///
-    /// # Errors
-    ///
-    /// If the bus has ended.
-    pub async fn submit(
-        &self,
-        unit: P::Unit,
-        work: P::Work,
-        priority: Priority,
-        timeout: Duration,
-    ) -> Result<P::Answer, Closed> {
-        let answer = self.begin(unit, work, priority, timeout).await?;
-        answer.await.map_err(|_| Closed)
+    /// Puts a transaction into the queue, when there is a place.
+    async fn put(&self, mut job: JobOf<P>) -> Result<(), Closed> {
+        job.place = Some(self.shared.place(job.priority).await?);
+        self.jobs.try_send(job).map_err(|_| Closed)
     }
 
     /// A device on this bus is to be left alone for so long after a connection was made.
     pub fn settle_for(&self, settle: Duration) {
-        self.settle.fetch_max(micros(settle), Ordering::Relaxed);
+        self.shared.settle_for(settle);
     }
 
     /// Waits until the task that owns the bus has ended and its port is free again.
@@ -245,37 +233,17 @@ impl<P: Protocol> Bus<P> {
 
     /// Since when and why the line cannot be opened, if that is so. One attempt that fails is no outage.
     pub fn outage(&self) -> Option<Outage> {
-        self.outages.borrow().clone()
+        self.shared.outage()
     }
 
-    /// Changes when the connection is back after an outage.
-    pub fn recoveries(&self) -> watch::Receiver<u64> {
-        self.recoveries.clone()
+    /// Tells when the connection is back after an outage.
+    pub fn recoveries(&self) -> Recoveries<P::Unit> {
+        Recoveries::new(&self.shared)
     }
 
     /// When a unit that was given up may be asked again without taking more than its share.
     pub fn probe_at(&self, unit: P::Unit) -> Option<Instant> {
-        self.breaker.lock().probe_at(unit, Instant::now())
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// For how many more there is room.
-#[derive(Clone)]
-struct Places {
-    commands: Arc<Semaphore>,
-    polls: Arc<Semaphore>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            commands: Arc::new(Semaphore::new(QUEUE)),
-            polls: Arc::new(Semaphore::new(QUEUE)),
-        }
+        self.shared.breaker().probe_at(unit, Instant::now())
     }
 }
 
@@ -284,16 +252,23 @@ struct Arbiter<P: Protocol> {
     protocol: P,
     line: LineOf<P>,
     queue: Queue<P::Unit, P::Work, P::Answer>,
-    jobs: mpsc::UnboundedReceiver<JobOf<P>>,
+    jobs: Receiver<JobOf<P>>,
     /// Units that were given up wait until they may have the line again.
     holds_back: bool,
+}
+
+impl<P: Protocol> Drop for Arbiter<P> {
+    fn drop(&mut self) {
+        // Those who wait for a place hear of it.
+        self.line.shared.close();
+    }
 }
 
 impl<P: Protocol> Arbiter<P> {
     async fn run(&mut self, cancel: &CancellationToken) {
         let mut is_open = true;
         while !cancel.is_cancelled() {
-            while let Ok(job) = self.jobs.try_recv() {
+            while let Some(job) = self.jobs.try_recv() {
                 self.queue.push(job);
             }
             let wake = match self.turn() {
@@ -327,7 +302,7 @@ impl<P: Protocol> Arbiter<P> {
                     if closes_at.is_some_and(|at| at <= now) {
                         self.line.link = None;
                     } else if retry_at.is_some_and(|at| at <= now) {
-                        self.line.link = self.open().await.ok();
+                        self.line.link = Box::pin(self.open()).await.ok();
                     }
                 }
             }
@@ -345,7 +320,7 @@ impl<P: Protocol> Arbiter<P> {
         {
             return Turn::At(until);
         }
-        let (protocol, breaker) = (&self.protocol, self.line.breaker.lock());
+        let (protocol, breaker) = (&self.protocol, self.line.shared.breaker());
         self.queue.take(&breaker, now, |unit| {
             let held = match self.holds_back {
                 true => breaker.probe_at(unit, now),
@@ -392,7 +367,8 @@ impl<P: Protocol> Arbiter<P> {
         if self.line.silent_until().is_some() {
             return None;
         }
-        Some(self.open().await)
+        // Boxed, as that is rare.
+        Some(Box::pin(self.open()).await)
     }
 
     async fn open(&mut self) -> Result<P::Link, String> {

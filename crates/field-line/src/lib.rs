@@ -10,17 +10,19 @@ mod line;
 mod port;
 mod queue;
 mod settings;
+mod shared;
 pub mod tcp;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use breaker::Tolerance;
-pub use bus::{Bus, Closed, JobOf, LineOf, Protocol, QUEUE, Stale};
+pub use bus::{Bus, JobOf, LineOf, Prepared, Protocol, Stale};
 pub use ledger::{Counters, Ledger};
 pub use line::{Line, Manners};
 pub use port::Port;
-pub use queue::{Job, Priority};
+pub use queue::Job;
 pub use settings::{Flow, Parity, PortSettings, Rs485, Switch, Written};
+pub use shared::{Closed, Priority, QUEUE, Recoveries};
 
 /// A port or a connection: bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + Sync {}

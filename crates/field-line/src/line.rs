@@ -2,16 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fieldgate_bridge::backoff::Delays;
 use fieldgate_bridge::{Backoff, Outage, Period};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::breaker::{Breaker, Tolerance};
+use crate::breaker::Tolerance;
+use crate::shared::Shared;
 
 /// Failed attempts to connect that make an outage, the end of which is news to devices that are
 /// offline. A server that takes one connection only can refuse the one after a time limit; were
@@ -37,26 +35,6 @@ pub struct Manners {
     pub reconnect: Duration,
 }
 
-/// What units are given up: the bus writes, the devices look.
-#[derive(Debug)]
-pub(crate) struct SharedBreaker<U>(Arc<Mutex<Breaker<U>>>);
-
-impl<U> Clone for SharedBreaker<U> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<U: Ord + Copy> SharedBreaker<U> {
-    pub(crate) fn new(tolerance: Tolerance) -> Self {
-        Self(Arc::new(Mutex::new(Breaker::new(tolerance))))
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Breaker<U>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The bus cannot be reached since the last attempt.
 #[derive(Debug)]
 pub(crate) struct Failing {
@@ -76,17 +54,12 @@ pub struct Line<U, L> {
     pub link: Option<L>,
     name: String,
     manners: Manners,
-    pub(crate) breaker: SharedBreaker<U>,
-    recovered: watch::Sender<u64>,
-    /// For those who want to know that it cannot be reached.
-    told: watch::Sender<Option<Outage>>,
+    pub(crate) shared: Arc<Shared<U>>,
     /// The pauses between attempts to connect.
     delays: Delays,
     pub(crate) outage: Option<Failing>,
     /// Nothing is sent before that, and nothing opened.
     silent_until: Instant,
-    /// How long the other end is left alone after a connection was made, in microseconds.
-    settle: Arc<AtomicU64>,
     /// When the link was opened, and whether a usable answer has come on it.
     connected: Option<Instant>,
     has_answered: bool,
@@ -97,33 +70,21 @@ pub struct Line<U, L> {
 }
 
 impl<U: Ord + Copy, L> Line<U, L> {
-    pub(crate) fn new(
-        name: &str,
-        manners: Manners,
-        (breaker, recovered, settle): (SharedBreaker<U>, watch::Sender<u64>, Arc<AtomicU64>),
-    ) -> Self {
+    pub(crate) fn new(name: &str, manners: Manners, shared: Arc<Shared<U>>) -> Self {
         let now = Instant::now();
         Self {
             link: None,
             name: name.to_owned(),
             manners,
-            breaker,
-            recovered,
-            told: watch::Sender::new(None),
+            shared,
             delays: Delays::new(reconnect_pauses(manners.backoff), 0),
             outage: None,
             silent_until: now,
-            settle,
             connected: None,
             has_answered: false,
             last_used: now,
             flood_told: None,
         }
-    }
-
-    /// Where it is told that it cannot be reached.
-    pub(crate) fn outages(&self) -> watch::Receiver<Option<Outage>> {
-        self.told.subscribe()
     }
 
     /// The name of the bus, for logs.
@@ -133,13 +94,13 @@ impl<U: Ord + Copy, L> Line<U, L> {
 
     /// The unit has answered; with an error, perhaps.
     pub fn answered(&mut self, unit: U) {
-        self.breaker.lock().answered(unit, Instant::now());
+        self.shared.breaker().answered(unit, Instant::now());
     }
 
     /// There was no usable answer, and waiting for it took `cost` of the bus's time. True if the unit is given up by
     /// that.
     pub fn failed(&mut self, unit: U, cost: Duration) -> bool {
-        self.breaker.lock().failed(unit, cost, Instant::now())
+        self.shared.breaker().failed(unit, cost, Instant::now())
     }
 
     /// A usable answer has come on this link, of whichever unit.
@@ -187,17 +148,16 @@ impl<U: Ord + Copy, L> Line<U, L> {
     /// It was opened.
     pub(crate) fn opened(&mut self, place: impl fmt::Display) {
         let now = Instant::now();
-        let settle = Duration::from_micros(self.settle.load(Ordering::Relaxed));
+        let settle = self.shared.settle();
         (self.connected, self.has_answered) = (Some(now), false);
         (self.last_used, self.silent_until) = (now, now + settle);
         self.delays.reset();
         if let Some(outage) = self.outage.take() {
             log::info!(BUS = self.name.as_str(); "connected to {place}");
-            self.told.send_replace(None);
+            self.shared.set_outage(None);
             if outage.attempts >= RECOVERY {
-                self.breaker.lock().reset();
-                self.recovered
-                    .send_modify(|count| *count = count.wrapping_add(1));
+                self.shared.breaker().reset();
+                self.shared.recovered();
             }
         }
     }
@@ -212,7 +172,7 @@ impl<U: Ord + Copy, L> Line<U, L> {
         let attempts = attempts.saturating_add(1);
         let began = before.map_or_else(|| Outage::begins(detail), |outage| outage.began);
         if attempts == RECOVERY {
-            self.told.send_replace(Some(began.clone()));
+            self.shared.set_outage(Some(began.clone()));
         }
         self.outage = Some(Failing {
             detail: detail.to_owned(),

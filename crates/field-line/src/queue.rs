@@ -3,21 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::breaker::Breaker;
-
-/// When a transaction gets its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// Before all polls; commands among themselves in the order in which they came.
-    Command,
-    /// A poll that is due at this moment: the most overdue goes first.
-    Poll(Instant),
-    /// When nothing else waits: scans and curiosity.
-    Background,
-}
+use crate::shared::{Place, Priority};
 
 /// One transaction that waits.
 #[derive(Debug)]
@@ -33,7 +23,7 @@ pub struct Job<U, W, A> {
     /// Where the answer goes.
     pub reply: oneshot::Sender<A>,
     /// Its place among those that may wait, which is free when it has been carried out.
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Option<Place<U>>,
 }
 
 /// The transactions that wait. Its user keeps its bounds.
@@ -162,7 +152,7 @@ mod tests {
             priority,
             timeout,
             reply,
-            _place: None,
+            place: None,
         };
         (Box::new(job), answer)
     }

@@ -4,12 +4,14 @@ use std::sync::{Mutex, PoisonError};
 
 use fieldgate_bridge::Figures;
 
+use crate::tally::Tally;
+
 /// A bus that is there now.
 #[derive(Debug)]
 pub struct Bus {
     /// The name of the bridge that serves it.
     pub bridge: String,
-    figures: Mutex<Figures>,
+    tally: Mutex<Tally>,
 }
 
 impl Bus {
@@ -17,19 +19,19 @@ impl Bus {
     pub fn new(bridge: &str) -> Self {
         Self {
             bridge: bridge.to_owned(),
-            figures: Mutex::default(),
+            tally: Mutex::default(),
         }
     }
 
     /// Its counters, not older than the gateway looks at them.
     pub fn figures(&self) -> Figures {
-        let figures = self.figures.lock();
-        figures.unwrap_or_else(PoisonError::into_inner).clone()
+        let tally = self.tally.lock();
+        tally.unwrap_or_else(PoisonError::into_inner).figures()
     }
 
     /// Says what its counters are.
     pub fn count(&self, figures: &Figures) {
-        let mut kept = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.clone_from(figures);
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        *tally = Tally::from(figures);
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fieldgate_bridge::{Figures, Request};
+use fieldgate_bridge::{Figures, Request, Sender, Unsent as NotSent};
 use fieldgate_model::{Command, Outcome, Point, Sample, Value};
 use jiff::Timestamp;
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot::Receiver;
 
 use crate::Changes;
-use crate::reading::{Kept, Reading};
+use crate::reading::{Reading, Readings};
+use crate::tally::Tally;
 
 /// What a device is.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct About {
     /// Its points, in the order of the configuration.
     pub points: Arc<[Point]>,
     /// Where commands to it go.
-    pub requests: mpsc::Sender<Box<Request>>,
+    pub requests: Sender<Box<Request>>,
     /// The index that stands for raw bytes, if it takes them.
     pub raw: Option<usize>,
 }
@@ -57,9 +57,8 @@ pub struct Device {
 #[derive(Debug, Default)]
 struct Now {
     state: State,
-    figures: Figures,
-    /// One for each point.
-    readings: Vec<Option<Kept>>,
+    tally: Tally,
+    readings: Readings,
     /// The newest change of anything here.
     change: u64,
 }
@@ -76,7 +75,7 @@ pub type Answers = Receiver<Vec<Outcome>>;
 impl Device {
     pub(crate) fn new(about: About, changes: Changes) -> Self {
         let now = Now {
-            readings: vec![None; about.points.len()],
+            readings: Readings::new(about.points.len()),
             change: changes.next(),
             ..Now::default()
         };
@@ -104,43 +103,23 @@ impl Device {
 
     /// Its counters, not older than the gateway looks at them. Those of some bridges are counted with the bus.
     pub fn figures(&self) -> Figures {
-        self.lock().figures.clone()
+        self.lock().tally.figures()
     }
 
     /// The last reading of a point; `None` if there was none yet, or there is no such point.
     pub fn reading(&self, point: usize) -> Option<Reading> {
-        let now = self.lock();
-        now.readings.get(point)?.as_ref().map(Kept::reading)
+        self.lock().readings.get(point)
     }
 
     /// The last readings of all points, in their order.
     pub fn readings(&self) -> Vec<Option<Reading>> {
-        let now = self.lock();
-        let readings = now.readings.iter();
-        readings
-            .map(|kept| kept.as_ref().map(Kept::reading))
-            .collect()
+        self.lock().readings.all()
     }
 
     /// The same as samples, of those points that have one.
     pub fn samples(&self) -> Vec<Sample> {
         let readings = self.readings().into_iter().enumerate();
-        let samples = readings.filter_map(|(point, reading)| {
-            let Reading {
-                value,
-                quality,
-                at,
-                error,
-                ..
-            } = reading?;
-            Some(Sample {
-                point,
-                value,
-                quality,
-                at,
-                error,
-            })
-        });
+        let samples = readings.filter_map(|(point, reading)| Some(reading?.sample(point)));
         samples.collect()
     }
 
@@ -150,12 +129,7 @@ impl Device {
         if now.change <= number {
             return Vec::new();
         }
-        let readings = now.readings.iter().enumerate();
-        let changed = readings.filter_map(|(point, kept)| {
-            let kept = kept.as_ref().filter(|kept| kept.change() > number)?;
-            Some((point, kept.reading()))
-        });
-        changed.collect()
+        now.readings.since(number)
     }
 
     /// Whether anything of it has changed since change `number`.
@@ -167,16 +141,20 @@ impl Device {
     /// are stale until it answers.
     pub fn inherit(&self, other: &Self) {
         let names = other.points().iter().map(|point| point.name.as_str());
-        let old: HashMap<&str, Option<Kept>> = names.zip(other.lock().readings.clone()).collect();
+        let mut old: HashMap<&str, Option<Reading>> = names.zip(other.readings()).collect();
         let mut now = self.lock();
         let change = self.changes.next();
         now.change = change;
-        for (point, kept) in self.points().iter().zip(&mut now.readings) {
-            *kept = old.get(point.name.as_str()).cloned().flatten();
-            if let Some(kept) = kept {
-                kept.age(change);
+        let mut readings = Readings::new(self.points().len());
+        for (place, point) in self.points().iter().enumerate() {
+            let old = old.get_mut(point.name.as_str()).and_then(Option::take);
+            if let Some(old) = old {
+                let change = old.change;
+                readings.put(&old.sample(place), change);
             }
         }
+        readings.age(change);
+        now.readings = readings;
     }
 
     /// Says what it told. Samples of points that it does not have, such as raw bytes, are left out.
@@ -185,9 +163,7 @@ impl Device {
         let change = self.changes.next();
         now.change = change;
         for sample in samples {
-            if let Some(kept) = now.readings.get_mut(sample.point) {
-                *kept = Some(Kept::new(sample, change));
-            }
+            now.readings.put(sample, change);
         }
     }
 
@@ -203,10 +179,7 @@ impl Device {
         let mut now = self.lock();
         let change = self.changes.next();
         now.change = change;
-        now.readings
-            .iter_mut()
-            .flatten()
-            .for_each(|kept| kept.age(change));
+        now.readings.age(change);
         now.state = State::Offline {
             error: error.to_owned(),
             since: Timestamp::now(),
@@ -215,10 +188,11 @@ impl Device {
 
     /// Says what its counters are.
     pub fn count(&self, figures: &Figures) {
+        let tally = Tally::from(figures);
         let mut now = self.lock();
-        if now.figures != *figures {
+        if now.tally != tally {
             now.change = self.changes.next();
-            now.figures.clone_from(figures);
+            now.tally = tally;
         }
     }
 
@@ -273,8 +247,8 @@ impl Device {
         let sent = self.about.requests.try_send(request);
         sent.map_err(|error| {
             Unsent(match error {
-                TrySendError::Full(_) => "busy: too many commands are waiting".to_owned(),
-                TrySendError::Closed(_) => "the device was stopped".to_owned(),
+                NotSent::Full => "busy: too many commands are waiting".to_owned(),
+                NotSent::Closed => "the device was stopped".to_owned(),
             })
         })
     }

@@ -11,6 +11,7 @@
 mod bus;
 mod device;
 mod reading;
+mod tally;
 
 #[cfg(test)]
 mod tests;

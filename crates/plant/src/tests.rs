@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fieldgate_bridge::{Figures, Reply, Request};
+use fieldgate_bridge::{Figures, Receiver, Reply, Request, channel};
 use fieldgate_model::{Outcome, Point, Quality, Sample, Value};
 use jiff::Timestamp;
 use proptest::prelude::*;
-use tokio::sync::mpsc;
 
 use super::*;
 
@@ -19,8 +18,8 @@ fn point(name: &str, writable: bool) -> Point {
 }
 
 /// A device in a plant, and where its commands arrive.
-fn device(plant: &Plant, points: &[Point]) -> (Arc<Device>, mpsc::Receiver<Box<Request>>) {
-    let (requests, taken) = mpsc::channel(1);
+fn device(plant: &Plant, points: &[Point]) -> (Arc<Device>, Receiver<Box<Request>>) {
+    let (requests, taken) = channel(1);
     let about = About {
         name: "plc".to_owned(),
         bridge: "modbus".to_owned(),

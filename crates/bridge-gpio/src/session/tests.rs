@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
-use tokio::sync::{Notify, mpsc};
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Receiver, Request, Sender, channel, run};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{self, timeout};
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,8 @@ struct Bench {
 }
 
 struct Running {
-    requests: mpsc::Sender<Box<Request>>,
-    events: mpsc::Receiver<Box<Event>>,
+    requests: Sender<Box<Request>>,
+    events: Receiver<Box<Event>>,
     cancel: CancellationToken,
     counts: Arc<GpioCounts>,
     task: JoinHandle<()>,
@@ -52,8 +52,8 @@ impl Bench {
             self.keeper.clone(),
         );
         let counts = driver.counts();
-        let (requests, taken) = mpsc::channel(4);
-        let (told, events) = mpsc::channel(64);
+        let (requests, taken) = channel(4);
+        let (told, events) = channel(64);
         let cancel = CancellationToken::new();
         let ports = Ports {
             requests: taken,

@@ -3,11 +3,10 @@ use crate::bus::MbusBus;
 use crate::config::MbusBusEntry;
 use crate::config::MbusEntry;
 use crate::sim::{SimLine, SimMeter, serve};
-use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, channel, run};
 use fieldgate_model::{Quality, Value};
 use std::sync::Mutex;
 use tokio::io::duplex;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 const METER: &str = "
@@ -39,8 +38,8 @@ async fn a_meter_is_polled_goes_offline_when_it_is_silent_and_comes_back() {
     let bus = MbusBus::spawn_on(bus, near);
     let config = config();
     let driver = MbusDriver::new(config.clone(), bus.clone());
-    let (requests, waiting) = mpsc::channel(4);
-    let (events, mut told) = mpsc::channel(4);
+    let (requests, waiting) = channel(4);
+    let (events, mut told) = channel(4);
     let ports = Ports {
         requests: waiting,
         events,

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fieldgate_bridge::{Cause, Counters, Defaults, Event, Ports, run};
+use fieldgate_bridge::{Cause, Counters, Defaults, Event, Ports, channel, run};
 use fieldgate_bridge_mbus::config::Transport;
 use fieldgate_bridge_mbus::sim::{SimLine, SimMeter, SimServer, serve};
 use fieldgate_bridge_mbus::{
@@ -15,7 +15,6 @@ use fieldgate_bridge_mbus::{
 };
 use fieldgate_model::{Quality, Sample, Value};
 use fieldgate_sim::Pty;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -47,8 +46,8 @@ fn device(keys: &str) -> MbusConfig {
 /// Runs a device until it has been read twice, and returns what the first readout showed.
 async fn first_samples(config: MbusConfig, bus: &MbusBusHandle) -> Vec<Sample> {
     let driver = MbusDriver::new(config.clone(), bus.clone());
-    let (_requests, waiting) = mpsc::channel(4);
-    let (events, mut told) = mpsc::channel(4);
+    let (_requests, waiting) = channel(4);
+    let (events, mut told) = channel(4);
     let cancel = CancellationToken::new();
     let ports = Ports {
         requests: waiting,

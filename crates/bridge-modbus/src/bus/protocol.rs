@@ -31,9 +31,9 @@ type Job = JobOf<Protocol>;
 type Line = LineOf<Protocol>;
 
 pub(crate) enum Link {
-    /// Boxed, as a Modbus TCP bus needs no such room, and there may be a thousand of them.
+    // Boxed, as a link passes through the room that a bus takes when it has nothing to do.
     Rtu(Box<RtuLink>),
-    Tcp(TcpLink),
+    Tcp(Box<TcpLink>),
 }
 
 /// A transaction whose request is on its way over TCP.
@@ -78,7 +78,8 @@ impl field_line::Protocol for Protocol {
         };
         Ok(match &config.transport {
             Transport::Tcp(address) => {
-                Link::Tcp(TcpLink::new(tcp::connect(address).await?, config.accept))
+                let stream = tcp::connect(address).await?;
+                Link::Tcp(Box::new(TcpLink::new(stream, config.accept)))
             }
             Transport::RtuOverTcp(address) => {
                 let stream = Box::new(tcp::connect(address).await?);
@@ -139,7 +140,7 @@ impl field_line::Protocol for Protocol {
         let request = job.work.first(self.lacks(job.unit));
         match link {
             Link::Rtu(link) => {
-                // Boxed for the same reason.
+                // Boxed, as a Modbus TCP bus needs no such room, and there may be a thousand of them.
                 let link = Box::pin(self.carry_out(link, job, request, line)).await;
                 line.rest(Duration::ZERO);
                 match link {
@@ -183,7 +184,8 @@ impl field_line::Protocol for Protocol {
         } = *flight;
         if let Some(next) = self.follows(&job, &request, &answer) {
             self.judge(&job, &answer, begun.elapsed(), line);
-            return self.fly(job, next, line).await;
+            // Boxed, as reads have one request, and a thousand buses have room for it otherwise.
+            return Box::pin(self.fly(job, next, line)).await;
         }
         let broken = match &answer {
             Err(Fault::Wrong(_)) => Some(Fault::Lost("given up after a wrong answer".into())),

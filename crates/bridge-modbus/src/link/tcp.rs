@@ -4,10 +4,14 @@
 //! known to be late, and the connection can stay. It is given up when its stream makes no sense,
 //! when an answer does not fit its request, and when nothing at all comes any more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -30,7 +34,7 @@ pub(crate) struct TcpLink {
     stream: TcpStream,
     inbox: Vec<u8>,
     next: u16,
-    waiting: BTreeMap<u16, Waiting>,
+    waiting: Few<Waiting>,
     expired: VecDeque<u16>,
     mute: u32,
     accept: Accept,
@@ -42,6 +46,39 @@ struct Waiting {
     unit: u8,
     request: Request,
     until: Instant,
+}
+
+/// What is under way, by its number: nearly always one thing, for which a map would have much room.
+struct Few<T>(Vec<(u16, T)>);
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Few<T> {
+    /// Another one. Its number is new.
+    fn insert(&mut self, number: u16, item: T) {
+        self.0.reserve_exact(1);
+        self.0.push((number, item));
+    }
+
+    fn get(&self, number: u16) -> Option<&T> {
+        let mut all = self.0.iter();
+        all.find(|(other, _)| *other == number)
+            .map(|(_, item)| item)
+    }
+
+    fn remove(&mut self, number: u16) -> Option<T> {
+        let place = self.numbers().position(|other| other == number)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// In the order in which they came.
+    fn numbers(&self) -> impl Iterator<Item = u16> {
+        self.0.iter().map(|(number, _)| *number)
+    }
 }
 
 /// Something that happened on the connection.
@@ -59,7 +96,7 @@ impl TcpLink {
             stream,
             inbox: Vec::new(),
             next: 0,
-            waiting: BTreeMap::new(),
+            waiting: Few::default(),
             expired: VecDeque::new(),
             mute: 0,
             accept,
@@ -115,10 +152,19 @@ impl TcpLink {
         let mut frame = Vec::with_capacity(FRAME_MAX);
         mbap::encode(transaction, unit, &pdu, &mut frame);
         ledger.unit(unit, |counts| counts.requests += 1);
-        match timeout(limit, self.stream.write_all(&frame)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(Fault::Lost(error.to_string())),
-            Err(_) => return Err(Fault::Lost("it takes no bytes".into())),
+        // It nearly always takes the few bytes at once.
+        let written = match self.stream.try_write(&frame) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            written => written.map_err(|error| Fault::Lost(error.to_string()))?,
+        };
+        if let Some(left @ [_, ..]) = frame.get(written..) {
+            // Boxed, as that is rare, and a thousand buses have room for it otherwise.
+            let all = Box::pin(timeout(limit, self.stream.write_all(left)));
+            match all.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(Fault::Lost(error.to_string())),
+                Err(_) => return Err(Fault::Lost("it takes no bytes".into())),
+            }
         }
         let until = Instant::now() + limit;
         let waiting = Waiting {
@@ -142,29 +188,38 @@ impl TcpLink {
             let Some((transaction, until)) = self.first_due() else {
                 return Happened::Broken(Fault::Lost("nothing is under way".into()));
             };
-            let mut chunk = [0; FRAME_MAX];
-            match timeout_at(until, self.stream.read(&mut chunk)).await {
+            match timeout_at(until, poll_fn(|cx| self.poll_read(cx))).await {
                 Ok(Ok(0)) => {
                     return Happened::Broken(closed());
                 }
-                Ok(Ok(read)) => {
-                    self.mute = 0;
-                    self.inbox.extend(chunk.iter().take(read));
-                }
+                Ok(Ok(_)) => self.mute = 0,
                 Ok(Err(error)) => return Happened::Broken(Fault::Lost(error.to_string())),
                 Err(_) => return self.expire(transaction, ledger),
             }
         }
     }
 
+    /// Reads what has come, and tells how much. The room for it is not held while nothing has.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = [0; FRAME_MAX];
+        let mut chunk = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
+        self.inbox.extend_from_slice(chunk.filled());
+        Poll::Ready(Ok(chunk.filled().len()))
+    }
+
     fn first_due(&self) -> Option<(u16, Instant)> {
-        let due = |(transaction, waiting): (&u16, &Waiting)| (*transaction, waiting.until);
-        self.waiting.iter().map(due).min_by_key(|(_, until)| *until)
+        let due = |(transaction, waiting): &(u16, Waiting)| (*transaction, waiting.until);
+        self.waiting
+            .0
+            .iter()
+            .map(due)
+            .min_by_key(|(_, until)| *until)
     }
 
     fn expire(&mut self, transaction: u16, ledger: &Ledger) -> Happened {
         let fault = self.half_a_frame().unwrap_or(Fault::Timeout);
-        if let Some(waiting) = self.waiting.remove(&transaction) {
+        if let Some(waiting) = self.waiting.remove(transaction) {
             ledger.unit(waiting.unit, |counts| match fault {
                 Fault::Timeout => counts.timeouts += 1,
                 _ => counts.wrong_lengths += 1,
@@ -185,7 +240,7 @@ impl TcpLink {
     /// Whether the connection should be opened anew before it is used again: nothing has come
     /// for several requests, or half a frame is stuck in it.
     pub(crate) fn is_stale(&self) -> bool {
-        self.mute >= MUTE_MAX || (self.waiting.is_empty() && !self.inbox.is_empty())
+        self.mute >= MUTE_MAX || (self.waiting.0.is_empty() && !self.inbox.is_empty())
     }
 
     /// Why an answer that has begun does not end: its header names more bytes than come.
@@ -201,12 +256,13 @@ impl TcpLink {
 
     /// The request that an answer with this header belongs to.
     fn addressed(&self, transaction: u16) -> Option<u16> {
-        let mut all = self.waiting.keys().copied();
+        let mut all = self.waiting.numbers();
         match (all.next(), all.next()) {
             (Some(only), None) if self.accept.transaction => Some(only),
             _ => self
                 .waiting
-                .contains_key(&transaction)
+                .get(transaction)
+                .is_some()
                 .then_some(transaction),
         }
     }
@@ -221,7 +277,7 @@ impl TcpLink {
             return None;
         };
         let transaction = self.addressed(u16::from_be_bytes([*t0, *t1]))?;
-        let waiting = self.waiting.get(&transaction)?;
+        let waiting = self.waiting.get(transaction)?;
         let is_own = waiting.unit == *unit || self.accept.unit;
         let function = waiting.request.function();
         let length = match pdu {
@@ -237,7 +293,7 @@ impl TcpLink {
             }
             _ => return None,
         };
-        (self.waiting.len() == 1 && is_own && announced != length + 1).then_some(length)
+        (self.waiting.0.len() == 1 && is_own && announced != length + 1).then_some(length)
     }
 
     /// The answer whose header names another length than it has, once it is there.
@@ -245,8 +301,8 @@ impl TcpLink {
         let length = self.misled()?;
         let announced = mbap::announced(&self.inbox)?;
         let pdu = self.inbox.get(HEADER..HEADER + length)?.to_vec();
-        let transaction = self.waiting.keys().next().copied()?;
-        let waiting = self.waiting.remove(&transaction)?;
+        let transaction = self.waiting.numbers().next()?;
+        let waiting = self.waiting.remove(transaction)?;
         let whole = (HEADER + length).max(HEADER - 1 + announced);
         self.surplus = whole.saturating_sub(self.inbox.len());
         self.inbox.drain(..whole.min(self.inbox.len()));
@@ -272,7 +328,7 @@ impl TcpLink {
             let (transaction, unit, length) = (frame.transaction, frame.unit, frame.length);
             let own = self.addressed(transaction);
             let judged = own.and_then(|own| {
-                let waiting = self.waiting.get(&own)?;
+                let waiting = self.waiting.get(own)?;
                 let is_own = waiting.unit == unit || self.accept.unit;
                 Some((own, is_own, waiting.request.decode(frame.pdu)))
             });
@@ -290,7 +346,7 @@ impl TcpLink {
                 ledger.bus(|counts| counts.foreign_frames += 1);
                 return Err(Fault::Wrong(format!("of unit {unit}")));
             }
-            let Some(waiting) = self.waiting.remove(&own) else {
+            let Some(waiting) = self.waiting.remove(own) else {
                 continue;
             };
             let result = answered(&waiting, decoded, ledger);

@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use fieldgate_bridge::{Counters, Defaults, Event, Ports, run};
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Receiver, channel, run};
 use fieldgate_sim::{Image, Pace, Table as SimTable, Unit, serve_rtu};
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +37,7 @@ fn bus(units: impl Iterator<Item = u8>) -> (BusHandle, BusConfig) {
 }
 
 /// A device that reads ten registers every two seconds, and the readings of its first point.
-fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> mpsc::Receiver<Box<Event>> {
+fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> Receiver<Box<Event>> {
     let points: Vec<_> = (0..10)
         .map(|at| format!("\"p{at}\": {{\"input\": {at}, \"as\": \"u16\"}}"))
         .collect();
@@ -52,8 +51,8 @@ fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> mpsc::Receiver<Box<E
     let device = entry.resolve("d", unit, None, &defaults).unwrap();
     let settings = device.settings(&config.offline, u64::from(unit));
     let driver = ModbusDriver::new(device, bus.clone());
-    let (events, told) = mpsc::channel(10_000);
-    let (_, requests) = mpsc::channel(1);
+    let (events, told) = channel(10_000);
+    let (_, requests) = channel(1);
     let cancel = CancellationToken::new();
     let ports = Ports {
         requests,
@@ -64,9 +63,9 @@ fn device(bus: &BusHandle, config: &BusConfig, unit: u8) -> mpsc::Receiver<Box<E
     told
 }
 
-fn rounds(told: &mut mpsc::Receiver<Box<Event>>) -> usize {
+fn rounds(told: &mut Receiver<Box<Event>>) -> usize {
     let mut rounds = 0;
-    while let Ok(event) = told.try_recv() {
+    while let Some(event) = told.try_recv() {
         rounds += usize::from(matches!(*event, Event::Samples(_)));
     }
     rounds

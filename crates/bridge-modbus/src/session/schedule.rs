@@ -1,6 +1,7 @@
 //! When which points are read. Pure.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use fieldgate_bridge::Poll;
@@ -31,8 +32,42 @@ struct Group {
     period: Duration,
     is_once: bool,
     next: Instant,
-    /// Places of points, in half the room that they usually take.
-    points: Vec<u32>,
+    points: Points,
+}
+
+/// Places of points, in little room.
+#[derive(Debug)]
+enum Points {
+    /// Without a gap, as those of most devices, which are all read equally often.
+    Run(Range<u32>),
+    List(Box<[u32]>),
+}
+
+impl From<Vec<u32>> for Points {
+    /// They are in order, and each is there once.
+    fn from(points: Vec<u32>) -> Self {
+        match points[..] {
+            [] => Self::Run(0..0),
+            [first, ..] if points.iter().copied().eq((first..).take(points.len())) => {
+                Self::Run(first..points.last().map_or(first, |last| last + 1))
+            }
+            _ => Self::List(points.into()),
+        }
+    }
+}
+
+impl Points {
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let (run, list) = match self {
+            Self::Run(run) => (run.clone(), &[][..]),
+            Self::List(list) => (0..0, &list[..]),
+        };
+        run.chain(list.iter().copied())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
 }
 
 /// How soon a point that is read once is tried again if there was no answer.
@@ -47,7 +82,6 @@ impl Schedule {
                 by_poll.entry(poll).or_default().push(index);
             }
         }
-        by_poll.values_mut().for_each(Vec::shrink_to_fit);
         let groups = by_poll.into_iter().map(|(poll, points)| Group {
             period: match poll {
                 Poll::Every(period) => period.get(),
@@ -55,7 +89,7 @@ impl Schedule {
             },
             is_once: poll == Poll::Once,
             next: start,
-            points,
+            points: points.into(),
         });
         Self {
             periods,
@@ -73,7 +107,7 @@ impl Schedule {
         let Periods { origin, phase } = self.periods;
         let mut due = Vec::new();
         for group in self.groups.iter_mut().filter(|group| group.next <= now) {
-            due.extend(group.points.iter().map(|&point| point as usize));
+            due.extend(group.points.iter().map(|point| point as usize));
             let period = group.period.as_nanos().max(1);
             let passed = (now.saturating_duration_since(origin) + phase).as_nanos() % period;
             let passed = Duration::from_nanos(u64::try_from(passed).unwrap_or_default());
@@ -84,8 +118,12 @@ impl Schedule {
 
     /// Takes a point that is read once off the list.
     pub(crate) fn answered(&mut self, point: usize) {
-        for group in self.groups.iter_mut().filter(|group| group.is_once) {
-            group.points.retain(|&other| other as usize != point);
+        let has = |group: &&mut Group| group.points.iter().any(|other| other as usize == point);
+        let once = self.groups.iter_mut().filter(|group| group.is_once);
+        for group in once.filter(has) {
+            let left = group.points.iter();
+            let left: Vec<u32> = left.filter(|&other| other as usize != point).collect();
+            group.points = left.into();
         }
         self.groups.retain(|group| !group.points.is_empty());
     }
@@ -107,6 +145,23 @@ mod tests {
         let entry: DeviceEntry = serde_json::from_str(json).unwrap();
         let device = entry.resolve("d", 1, None, &Defaults::default()).unwrap();
         Schedule::new(&device, start, periods)
+    }
+
+    #[test]
+    fn places_of_points_come_back_as_they_were() {
+        for (places, is_run) in [
+            (vec![], true),
+            (vec![3], true),
+            (vec![0, 1, 2], true),
+            (vec![7, 8], true),
+            (vec![0, 2], false),
+            (vec![0, 1, 3], false),
+        ] {
+            let points = Points::from(places.clone());
+            assert_eq!(matches!(points, Points::Run(_)), is_run, "{places:?}");
+            assert_eq!(points.is_empty(), places.is_empty());
+            assert_eq!(points.iter().collect::<Vec<_>>(), places);
+        }
     }
 
     fn periods(origin: Instant, phase_ms: u64) -> Periods {

@@ -6,9 +6,8 @@ mod in_flight;
 
 use std::time::Duration;
 
-use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Receiver, Request, Sender, channel, run};
 use fieldgate_model::{Quality, Value};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +17,8 @@ use fieldgate_test_device::{Act, Fake};
 
 struct Device {
     config: DeviceConfig,
-    events: mpsc::Receiver<Box<Event>>,
-    requests: mpsc::Sender<Box<Request>>,
+    events: Receiver<Box<Event>>,
+    requests: Sender<Box<Request>>,
     counters: Arc<Counters>,
     cancel: CancellationToken,
 }
@@ -51,8 +50,8 @@ impl Device {
         let offline = bus_config("unused:1").offline;
         let settings = config.settings(&offline, u64::from(unit));
         let driver = ModbusDriver::new(config.clone(), bus.clone());
-        let (requests, requests_rx) = mpsc::channel(4);
-        let (events_tx, events) = mpsc::channel(1000);
+        let (requests, requests_rx) = channel(4);
+        let (events_tx, events) = channel(1000);
         let counters = Arc::new(Counters::default());
         let cancel = CancellationToken::new();
         let ports = Ports {

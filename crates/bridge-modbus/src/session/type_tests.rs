@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fieldgate_bridge::{Counters, Defaults, Event, Ports, run};
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, channel, run};
 use fieldgate_model::{Quality, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -142,8 +141,8 @@ async fn play(kind: &TypeConfig, retries: u8, stall: Option<Stall>) -> Played {
     let device = entry.resolve("d", 1, Some(kind), &defaults).unwrap();
     let settings = device.settings(&config.offline, 1);
     let driver = ModbusDriver::new(device, bus.clone());
-    let (events, mut told) = mpsc::channel(10_000);
-    let (_requests, requests) = mpsc::channel(1);
+    let (events, mut told) = channel(10_000);
+    let (_requests, requests) = channel(1);
     let cancel = CancellationToken::new();
     let ports = Ports {
         requests,
@@ -162,7 +161,7 @@ async fn play(kind: &TypeConfig, retries: u8, stall: Option<Stall>) -> Played {
         busy: counts.busy,
         ..Played::default()
     };
-    while let Ok(event) = told.try_recv() {
+    while let Some(event) = told.try_recv() {
         let Event::Samples(samples) = *event else {
             continue;
         };

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use fieldgate_bridge::{Counters, Defaults, Event, Ports, Request, run};
+use fieldgate_bridge::{Counters, Defaults, Event, Ports, Receiver, Request, Sender, channel, run};
 use fieldgate_bridge_serial::{SerialCounts, SerialDriver, SerialEntry, SerialSnapshot};
 use fieldgate_model::{Command, Outcome, Quality, Sample, Value};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How long an event may take on a busy machine.
@@ -83,8 +82,8 @@ impl Unplugged {
 
 /// A device that runs.
 pub(crate) struct Device {
-    pub(crate) requests: mpsc::Sender<Box<Request>>,
-    events: mpsc::Receiver<Box<Event>>,
+    pub(crate) requests: Sender<Box<Request>>,
+    events: Receiver<Box<Event>>,
     counts: Arc<SerialCounts>,
     waiting: Vec<Sample>,
     cancel: CancellationToken,
@@ -100,8 +99,8 @@ impl Device {
         let settings = config.settings(1);
         let driver = SerialDriver::new(config);
         let counts = driver.counts();
-        let (requests, taken) = mpsc::channel(4);
-        let (told, events) = mpsc::channel(16);
+        let (requests, taken) = channel(4);
+        let (told, events) = channel(16);
         let cancel = CancellationToken::new();
         let ports = Ports {
             requests: taken,

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use fieldgate_model::{Command, Outcome, Quality, Sample, Value};
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    COMMAND_EXPIRY, Cause, Counters, Driver, DriverError, Event, Ports, Request, Rule, Session,
-    Settings, run,
+    COMMAND_EXPIRY, Cause, Counters, Driver, DriverError, Event, Ports, Receiver, Request, Rule,
+    Sender, Session, Settings, channel, run,
 };
 
 /// What the device does next. When the script is over it does the last step again.
@@ -138,8 +138,8 @@ impl Session for Device {
 
 struct Running {
     device: Device,
-    requests: mpsc::Sender<Box<Request>>,
-    events: mpsc::Receiver<Box<Event>>,
+    requests: Sender<Box<Request>>,
+    events: Receiver<Box<Event>>,
     cancel: CancellationToken,
     counters: Arc<Counters>,
     task: JoinHandle<()>,
@@ -157,8 +157,8 @@ impl Running {
             command_expiry: COMMAND_EXPIRY,
             seed: 1,
         };
-        let (requests, requests_rx) = mpsc::channel(8);
-        let (events_tx, events) = mpsc::channel(1);
+        let (requests, requests_rx) = channel(8);
+        let (events_tx, events) = channel(1);
         let cancel = CancellationToken::new();
         let counters = Arc::new(Counters::default());
         let ports = Ports {

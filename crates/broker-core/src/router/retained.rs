@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use super::levels::{Levels, Place};
 use crate::budget::{Pot, Share};
 use crate::message::{Message, Routed};
 use crate::reserved::is_brokers;
+use leaves::Leaves;
 
+mod leaves;
 mod view;
 
+pub use leaves::KeptRef;
 pub use view::{LevelView, PAYLOAD_MAX, RetainedView};
 
 /// A client identifier, in one word, as each retained message has one.
@@ -23,13 +24,13 @@ pub type Name = Arc<Box<str>>;
 /// How the client identifiers of links begin. What links retain always has room.
 pub const LINK: &str = "$link/";
 
-/// What a retained message takes beside itself, in bytes, about.
+/// What a retained message takes beside itself, in bytes, about and at most.
 const KEPT: usize = 2 * size_of::<Kept>();
 
 /// Retained messages as a tree of topic levels, so that a wildcard visits only what it matches.
 #[derive(Debug)]
 pub struct Retained {
-    tree: Levels<Leaves>,
+    tree: Levels<Leaf>,
     hasher: RandomState,
     count: usize,
     /// Of messages of clients.
@@ -43,9 +44,8 @@ pub struct Retained {
     share: Share,
 }
 
-/// The messages of the topics that end below a node, by their last level, which is in the message already and need not
-/// stand beside it.
-type Leaves = Option<Box<HashTable<Kept>>>;
+/// What ends below a node, if anything does.
+type Leaf = Option<Box<Leaves>>;
 
 /// A retained message.
 #[derive(Clone, Debug)]
@@ -65,23 +65,11 @@ impl Kept {
 
     /// A link published it, so it always has room.
     pub fn is_own(&self) -> bool {
-        self.publisher.starts_with(LINK)
-    }
-
-    /// The last level of its topic.
-    fn level(&self) -> &str {
-        split(self.message.topic()).1
-    }
-
-    /// The bytes of that level.
-    fn level_bytes(&self) -> &[u8] {
-        let topic = self.message.topic_bytes();
-        let end = topic.iter().rposition(|&byte| byte == b'/');
-        &topic[end.map_or(0, |end| end + 1)..]
+        KeptRef::from(self).is_own()
     }
 
     fn weight(&self) -> usize {
-        self.message.weight() + KEPT
+        KeptRef::from(self).weight()
     }
 }
 
@@ -209,12 +197,11 @@ impl Retained {
         let Some(leaves) = self.tree.value_mut(place) else {
             return false;
         };
-        let kept = leaves.find_mut(hash, |kept| kept.level_bytes() == level.as_bytes());
-        kept.is_some_and(|kept| {
-            let same = Arc::ptr_eq(&kept.publisher, publisher) || kept.publisher == *publisher;
-            let is_done = same && message.replaces(&mut kept.message);
+        leaves.find_mut(hash, level).is_some_and(|(kept, by)| {
+            // Equal names are nearly always the same, and then they are not compared.
+            let is_done = by == publisher && message.replaces(kept);
             if is_done {
-                kept.message.set_late(may_be_late);
+                kept.set_late(may_be_late);
             }
             is_done
         })
@@ -274,21 +261,13 @@ impl Retained {
             Some(place) => place,
             None => self.tree.make(levels(above)),
         };
-        let hash = self.hasher.hash_one(level.as_bytes());
-        let leaves = self.tree.value_mut(place).get_or_insert_default();
-        let same = |other: &Kept| other.level_bytes() == kept.level_bytes();
-        let rehash = |kept: &Kept| self.hasher.hash_one(kept.level_bytes());
-        match leaves.entry(hash, same, rehash) {
-            Entry::Occupied(mut entry) => {
-                *entry.get_mut() = kept;
-                Stored::Replaced
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(kept);
-                self.count += 1;
-                Stored::New
-            }
+        let leaves = self.tree.value_mut(place);
+        let leaves = leaves.get_or_insert_with(|| Box::new(Leaves::of(&kept.publisher)));
+        if leaves.put(kept, &self.hasher) {
+            return Stored::Replaced;
         }
+        self.count += 1;
+        Stored::New
     }
 
     fn sum(&mut self, is_own: bool) -> &mut usize {
@@ -299,7 +278,7 @@ impl Retained {
     }
 
     /// The message of one topic.
-    pub fn get(&self, topic: &str) -> Option<&Kept> {
+    pub fn get(&self, topic: &str) -> Option<KeptRef<'_>> {
         let (above, level) = split(topic);
         let place = self.tree.find(levels(above))?;
         self.leaf(place, level)
@@ -313,11 +292,8 @@ impl Retained {
         };
         let hash = self.hasher.hash_one(level.as_bytes());
         let leaves = self.tree.value_mut(place);
-        let is_it = |kept: &Kept| kept.level_bytes() == level.as_bytes();
-        let found = leaves
-            .as_mut()
-            .and_then(|leaves| leaves.find_entry(hash, is_it).ok());
-        let Some((old, _)) = found.map(|found| found.remove()) else {
+        let removed = leaves.as_mut();
+        let Some(old) = removed.and_then(|leaves| leaves.remove(hash, level)) else {
             return false;
         };
         if leaves.as_ref().is_some_and(|leaves| leaves.is_empty()) {
@@ -350,7 +326,7 @@ impl Retained {
         let mut found = Vec::new();
         self.visit(filter, |kept| {
             if !kept.message.expired(now) {
-                found.push(kept.clone());
+                found.push(kept.cloned());
             }
         });
         found
@@ -367,20 +343,20 @@ impl Retained {
     pub fn topics_of(&self, publisher: &str) -> Vec<String> {
         let mut topics = Vec::new();
         self.each(|kept| {
-            if **kept.publisher == *publisher {
+            if ***kept.publisher == *publisher {
                 topics.push(kept.message.topic().to_owned());
             }
         });
         topics
     }
 
-    fn each(&self, found: impl FnMut(&Kept)) {
-        self.each_below(Levels::<Leaves>::ROOT, false, found);
+    fn each(&self, found: impl FnMut(KeptRef<'_>)) {
+        self.each_below(Levels::<Leaf>::ROOT, false, found);
     }
 
     /// Calls `found` with all messages below a node. At the root, those of `$` topics are left out if it `is_wild`: a
     /// wildcard at the first level does not match them (MQTT-4.7.2-1).
-    fn each_below(&self, place: Place, is_wild: bool, mut found: impl FnMut(&Kept)) {
+    fn each_below(&self, place: Place, is_wild: bool, mut found: impl FnMut(KeptRef<'_>)) {
         let is_hidden = |level: &str| is_wild && level.starts_with('$');
         let shown = self.leaves(place).filter(|kept| !is_hidden(kept.level()));
         shown.for_each(&mut found);
@@ -393,24 +369,24 @@ impl Retained {
         }
     }
 
-    fn leaves(&self, place: Place) -> impl Iterator<Item = &Kept> {
+    fn leaves(&self, place: Place) -> impl Iterator<Item = KeptRef<'_>> {
         self.tree
             .value(place)
             .iter()
             .flat_map(|leaves| leaves.iter())
     }
 
-    fn leaf(&self, place: Place, level: &str) -> Option<&Kept> {
+    fn leaf(&self, place: Place, level: &str) -> Option<KeptRef<'_>> {
         let hash = self.hasher.hash_one(level.as_bytes());
         let leaves = self.tree.value(place).as_ref()?;
-        leaves.find(hash, |kept| kept.level_bytes() == level.as_bytes())
+        leaves.find(hash, level)
     }
 
     /// Calls `found` with the messages whose topics `filter` matches.
-    fn visit(&self, filter: &str, mut found: impl FnMut(&Kept)) {
-        let mut waiting = vec![(Levels::<Leaves>::ROOT, filter)];
+    fn visit(&self, filter: &str, mut found: impl FnMut(KeptRef<'_>)) {
+        let mut waiting = vec![(Levels::<Leaf>::ROOT, filter)];
         while let Some((place, filter)) = waiting.pop() {
-            let is_root = place == Levels::<Leaves>::ROOT;
+            let is_root = place == Levels::<Leaf>::ROOT;
             let is_shown = |level: &str| !(is_root && level.starts_with('$'));
             let shown = || self.leaves(place).filter(|kept| is_shown(kept.level()));
             let (level, rest) = match filter.split_once('/') {

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use fieldgate_bridge::{Counters, Ports};
-use tokio::sync::mpsc;
+use fieldgate_bridge::{Counters, Ports, channel};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -29,8 +28,8 @@ devices:
         let device = &config.devices[name];
         let mut running = KINDS.find(device.kind).unwrap().running(None);
         let started = running.start(device, 0).unwrap().unwrap();
-        let (counters, (events, _)) = (Arc::new(Counters::default()), mpsc::channel(1));
-        let (_, requests) = mpsc::channel(1);
+        let (counters, (events, _)) = (Arc::new(Counters::default()), channel(1));
+        let (_, requests) = channel(1);
         let cancel = CancellationToken::new();
         let ports = Ports {
             requests,

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fieldgate_bridge::{Counters, Event, Figures, Ports, Started, Tallied};
+use fieldgate_bridge::{Counters, Event, Figures, Ports, Receiver, Started, Tallied, channel};
 use fieldgate_history::{DeviceTap, Event as Happened, Kind};
 use fieldgate_model::{DeviceState, Quality, Sample};
 use fieldgate_plant::{About, Plant, State};
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,8 +45,8 @@ impl Device {
         changed: Arc<Notify>,
         history: Option<DeviceTap>,
     ) -> Self {
-        let (requests, taken) = mpsc::channel(REQUESTS_MAX);
-        let (events, told) = mpsc::channel(EVENTS_MAX);
+        let (requests, taken) = channel(REQUESTS_MAX);
+        let (events, told) = channel(EVENTS_MAX);
         let cancel = CancellationToken::new();
         let seen = plant.new_device(About {
             name: started.settings.device.clone(),
@@ -185,7 +185,7 @@ impl Pump {
     }
 
     /// Ends when the device has ended and its last event is published.
-    async fn serve(mut self, mut told: mpsc::Receiver<Box<Event>>) {
+    async fn serve(mut self, mut told: Receiver<Box<Event>>) {
         while let Some(event) = told.recv().await {
             match *event {
                 Event::Samples(samples) => {

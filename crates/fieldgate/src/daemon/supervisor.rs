@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_bridge::{Change, Outage, Whose};
+use fieldgate_bridge::{Change, Outage, Whose, channel};
 use fieldgate_history::{Event, Kind, Tap};
 use fieldgate_model::{Point, Topics};
 use fieldgate_plant::{About, Bus, Plant};
 use jiff::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -362,7 +362,7 @@ fn absent(name: &str, wanted: &Config, plant: &Plant) -> Arc<fieldgate_plant::De
         bus: device.and_then(|device| device.bus()).map(str::to_owned),
         points: wanted.points(name).into_iter().map(point).collect(),
         // Without another end: it takes nothing.
-        requests: mpsc::channel(1).0,
+        requests: channel(1).0,
         raw: None,
     });
     absent.abandon(NOT_STARTED);

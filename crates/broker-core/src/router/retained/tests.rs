@@ -1,6 +1,7 @@
 use super::*;
 use crate::message::testing::{message, message_with};
 use fieldgate_mqtt::{Publish, PublishProperties, QoS};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn store(retained: &mut Retained, message: Message) -> Stored {
@@ -136,7 +137,8 @@ fn another_value_takes_the_place_of_one_that_nothing_else_holds() {
         let first = Routed::borrowed(publish(b"21.5", true), None, &pot);
         retained.store(&first, &client, true, &mut None);
         drop(first);
-        let held = retained.get("t/d/p").cloned().filter(|_| is_held);
+        let held = retained.get("t/d/p").map(KeptRef::cloned);
+        let held = held.filter(|_| is_held);
         let next = Routed::borrowed(publish(payload, true), None, &pot);
         let is_in_place = retained.replace_in_place(&next, publisher, true, &mut None);
         assert_eq!(is_in_place, want, "{payload:?} {publisher} {is_held}");
@@ -144,11 +146,37 @@ fn another_value_takes_the_place_of_one_that_nothing_else_holds() {
         assert_eq!(stored, Stored::Replaced);
         let kept = retained.get("t/d/p").unwrap();
         assert_eq!(kept.message.payload(), payload);
-        assert_eq!(kept.publisher, *publisher);
+        assert_eq!(kept.publisher, publisher);
         assert_eq!(next.message().payload(), payload);
         // Who has the old one goes on having it.
         assert!(held.is_none_or(|held| held.message.payload() == b"21.5"));
     }
+}
+
+#[test]
+fn each_message_has_its_publisher_wherever_others_of_other_clients_are() {
+    let mut retained = Retained::new(100_000, &Arc::default(), &Arc::default());
+    let clients = ["a", "b"].map(|name| Name::new(name.into()));
+    let mut want = BTreeMap::new();
+    for (topics, by) in [(10, 0), (20, 0), (30, 1), (5, 0), (3, 1), (25, 1)] {
+        for number in 0..topics {
+            let topic = format!("t/{number}");
+            let (message, client) = (message(&topic, b"1"), &clients[by]);
+            retained.store(&Routed::kept(&message), client, true, &mut None);
+            want.insert(topic, client.to_string());
+        }
+        let found = retained.matching("t/+", Instant::now()).into_iter();
+        let found = found.map(|kept| (kept.message.topic().to_owned(), kept.publisher.to_string()));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), want, "{topics} {by}");
+        for client in &clients {
+            let of = want.values().filter(|by| **by == ***client).count();
+            assert_eq!(retained.topics_of(client).len(), of, "{topics} {by}");
+        }
+    }
+    for topic in want.keys() {
+        assert_eq!(store(&mut retained, message(topic, b"")), Stored::Removed);
+    }
+    assert_eq!((retained.count(), retained.bytes()), (0, 0));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kept, Retained, levels};
+use super::{KeptRef, Retained, levels};
 
 /// Bytes of a payload that a person who looks is told.
 pub const PAYLOAD_MAX: usize = 4096;
@@ -42,7 +42,7 @@ impl Retained {
         let Some(place) = self.tree.find(levels(prefix)) else {
             return Vec::new();
         };
-        let mut found: BTreeMap<&str, (bool, Option<&Kept>)> = BTreeMap::new();
+        let mut found: BTreeMap<&str, (bool, Option<KeptRef<'_>>)> = BTreeMap::new();
         let ending = self.leaves(place).map(|kept| (kept.level(), Some(kept)));
         let further = self.tree.children(place).map(|(level, _)| (level, None));
         for (level, kept) in ending.chain(further) {

@@ -17,7 +17,7 @@ use crate::net::Worker;
 use crate::net::effort::{Begun, TURN};
 use crate::net::end::End;
 use fieldgate_broker_core::journal::{Change, Journal};
-use fieldgate_broker_core::router::{Grant, Kept, Terms};
+use fieldgate_broker_core::router::{Grant, Kept, KeptRef, Terms};
 use fieldgate_broker_core::session::{Session, Turn};
 
 /// What MQTT 3.1.1 answers for a filter that it refuses.
@@ -71,7 +71,7 @@ impl Left {
             Self::Messages(messages) => messages.next().map(Some),
             Self::Topics(topics) => {
                 let topic = topics.next()?;
-                Some(worker.hub.retained().get(topic).cloned())
+                Some(worker.hub.retained().get(topic).map(KeptRef::cloned))
             }
         }
     }
