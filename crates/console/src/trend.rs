@@ -362,7 +362,7 @@ mod tests {
             bridge: "x".into(),
             bus: None,
             points: points.iter().map(point).collect(),
-            requests: tokio::sync::mpsc::channel(1).0,
+            requests: fieldgate_bridge::channel(1).0,
             raw: None,
         });
         plant.change(|layout| {

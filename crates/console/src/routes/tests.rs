@@ -310,7 +310,7 @@ fn cookie(answer: &Answer) -> String {
 }
 
 /// A device with points `p0`, `p1`, ..., of which those with an even number can be written.
-fn device(plant: &Plant, name: &str, points: usize) -> tokio::sync::mpsc::Receiver<Request_> {
+fn device(plant: &Plant, name: &str, points: usize) -> fieldgate_bridge::Receiver<Request_> {
     let labels = serde_json::from_str::<Labels>(r#"{"0": "off", "1": "day"}"#).unwrap();
     let points = (0..points).map(|number| Point {
         name: format!("p{number}"),
@@ -318,7 +318,7 @@ fn device(plant: &Plant, name: &str, points: usize) -> tokio::sync::mpsc::Receiv
         writable: number % 2 == 0,
         labels: (number == 2).then(|| labels.clone()),
     });
-    let (requests, queue) = tokio::sync::mpsc::channel(4);
+    let (requests, queue) = fieldgate_bridge::channel(4);
     let device = plant.new_device(About {
         name: name.into(),
         bridge: "modbus".into(),
