@@ -104,8 +104,10 @@ impl Lanes {
             .trim(2 * self.settings.window_bytes, &mut self.slots)
     }
 
-    /// Whether nothing more can be sent before something is acknowledged.
-    pub fn needs_answer(&self) -> bool {
-        self.slots.is_full() || self.suspect.is_some()
+    /// Whether nothing more can be sent before something is acknowledged, or of the ring nothing more can be read.
+    pub fn needs_answer(&mut self) -> bool {
+        let is_full = self.slots.is_full() || self.suspect.is_some();
+        let has_more = self.on_disk > 0 && self.backlog.blocks() >= BLOCKS;
+        is_full || (has_more && !self.backlog.has_next())
     }
 }

@@ -148,6 +148,32 @@ fn a_short_backlog_goes_first_and_a_long_one_beside_new_messages() {
 }
 
 #[test]
+fn answers_are_needed_as_soon_as_they_are_what_holds_up_the_backlog() {
+    let now = Instant::now();
+    // Records of the first two blocks, how many are left on the card, and whether an answer is needed.
+    for (records, on_disk, want) in [
+        ([4, 4], 0, false),
+        ([4, 4], 1, true),
+        // Another block can be read.
+        ([4, 0], 1, false),
+        // No room for another message under way.
+        ([4, 8], 0, true),
+        ([0, 0], 0, false),
+    ] {
+        let mut lanes = Lanes::new(settings(), 2, now);
+        lanes.connect(100, now);
+        let mut end = 0;
+        for (number, count) in (1..).zip(records).filter(|(_, count)| *count > 0) {
+            lanes.add_block(block(number, end..end + count));
+            end += count;
+        }
+        lanes.set_on_disk(on_disk);
+        send(&mut lanes, now);
+        assert_eq!(lanes.needs_answer(), want, "{records:?} {on_disk}");
+    }
+}
+
+#[test]
 fn a_remote_that_never_acknowledges_is_noticed_and_an_acknowledgement_of_before_counts_for_nothing()
 {
     let now = Instant::now();
