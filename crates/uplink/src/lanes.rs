@@ -5,6 +5,7 @@
 //! messages of now. Between two connections everything that was sent and not acknowledged waits again.
 
 mod backlog;
+mod card;
 mod settings;
 mod slots;
 mod window;
@@ -12,13 +13,13 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fieldgate_mqtt::{PacketId, QoS};
-use fieldgate_spool::ring::{Block, Record};
+use fieldgate_spool::ring::Record;
 
 use crate::item::qos_of;
-use crate::promises;
 use crate::rate::Rate;
 use backlog::Backlog;
 pub use settings::{Order, Settings};
@@ -33,8 +34,6 @@ const SOON: Duration = Duration::from_secs(60);
 const ASSUMED: f64 = 1_000.0;
 /// Bytes of a message's packet beside its record, about.
 const OVERHEAD: usize = 60;
-/// Blocks of the ring that are in memory at a time.
-const BLOCKS: usize = 2;
 
 /// Which lane a message is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +101,8 @@ pub struct Lanes {
     ended_with: Option<(Key, u32)>,
     /// Records in the ring that are not in memory.
     on_disk: u64,
+    /// Numbers of messages that went to the card while they were under way and were answered since.
+    answered: BTreeSet<u64>,
 }
 
 impl Lanes {
@@ -120,6 +121,7 @@ impl Lanes {
             suspect: None,
             ended_with: None,
             on_disk: 0,
+            answered: BTreeSet::new(),
         }
     }
 
@@ -163,17 +165,6 @@ impl Lanes {
     /// When the oldest message that is new was taken.
     pub fn oldest_live(&self) -> Option<u64> {
         self.window.oldest()
-    }
-
-    /// Whether the next block of the ring is wanted.
-    pub fn wants_block(&self) -> bool {
-        self.is_connected && self.on_disk > 0 && self.backlog.blocks() < BLOCKS
-    }
-
-    /// The next block of the ring.
-    pub fn add_block(&mut self, block: Block) {
-        self.on_disk = self.on_disk.saturating_sub(block.records.len() as u64);
-        self.backlog.push(block);
     }
 
     /// The connection is up. The remote lets so many messages be unacknowledged.
@@ -221,7 +212,7 @@ impl Lanes {
                 .backlog
                 .get(at)
                 .map(|(epoch, record)| (epoch, record.seq)),
-            Place::Elsewhere => None,
+            Place::Card(_) | Place::Elsewhere => None,
         }
     }
 
@@ -334,7 +325,7 @@ impl Lanes {
                 Some((epoch, again, record)) => (epoch, again, record),
                 None => return Next::Wait(None),
             },
-            Place::Elsewhere => return Next::Wait(None),
+            Place::Card(_) | Place::Elsewhere => return Next::Wait(None),
         };
         let bytes = record.bytes.len() + OVERHEAD;
         self.rate.take(bytes, now);
@@ -379,7 +370,7 @@ impl Lanes {
         self.slots.forget(|place| match place {
             Place::Window(at) => self.window.get(at).is_none(),
             Place::Backlog(at) => self.backlog.get(at).is_none(),
-            Place::Elsewhere => false,
+            Place::Card(_) | Place::Elsewhere => false,
         });
         found
     }
@@ -399,7 +390,8 @@ impl Lanes {
             match place {
                 Place::Window(at) => self.window.retry(at),
                 Place::Backlog(at) => self.backlog.retry(at),
-                Place::Elsewhere => {}
+                // It goes again from the card.
+                Place::Card(_) | Place::Elsewhere => {}
             }
             return None;
         }
@@ -416,6 +408,13 @@ impl Lanes {
                 self.window.done(at).map(|record| (self.epoch, record)),
             ),
             Place::Backlog(at) => (Lane::Backlog, self.backlog.done(at)),
+            Place::Card(seq) => {
+                // What is refused goes again: its record is needed to tell it.
+                if !refused {
+                    self.note_answered(seq);
+                }
+                (Lane::Live, None)
+            }
             Place::Elsewhere => (Lane::Live, None),
         };
         Some(Done {
@@ -423,54 +422,6 @@ impl Lanes {
             took: now.saturating_duration_since(sent),
             record: record.filter(|_| refused),
         })
-    }
-
-    /// What of the ring is acknowledged since the last call: the number of a block, and how many records more of what
-    /// was left of it. All of the blocks before it are, too.
-    pub fn progress(&mut self) -> Option<(u64, usize)> {
-        self.backlog.progress()
-    }
-
-    /// Records that shall go to the ring now: one block of them, or none. They are out of the window.
-    pub fn spill(&mut self, now: Instant, all: bool) -> Vec<Record> {
-        let limit = match all {
-            true => Duration::ZERO,
-            false => self.settings.window,
-        };
-        let is_due =
-            self.window.age(now) >= limit || self.window.bytes() > self.settings.window_bytes;
-        if !(is_due || all) {
-            return Vec::new();
-        }
-        self.window.spill(self.is_connected && !all)
-    }
-
-    /// The same for messages that are promised: the oldest, however new. With `under_way` also those for which an answer
-    /// of the remote is still waited. The second is how many of these there are.
-    pub(crate) fn spill_promised(&mut self, under_way: bool) -> (Vec<Record>, usize) {
-        let before = self.window.under_way();
-        let records = self.window.spill(!under_way);
-        (records, before - self.window.under_way())
-    }
-
-    /// Where a new message is; `None` if it is not in memory any more.
-    pub(crate) fn place(&self, seq: u64) -> Option<promises::Place> {
-        self.window.is_under_way(seq).map(|is| match is {
-            true => promises::Place::UnderWay,
-            false => promises::Place::Idle,
-        })
-    }
-
-    /// The disk did not take them.
-    pub fn give_back(&mut self, records: Vec<Record>, now: Instant) -> u64 {
-        self.window.give_back(records, now);
-        self.window
-            .trim(2 * self.settings.window_bytes, &mut self.slots)
-    }
-
-    /// Whether nothing more can be sent before something is acknowledged.
-    pub fn needs_answer(&self) -> bool {
-        self.slots.is_full() || self.suspect.is_some()
     }
 
     /// Whether the oldest message under way is unacknowledged for too long. Less is sent from then on.

@@ -415,6 +415,9 @@ impl Uplink {
         if let Some(open) = self.link.open().filter(|_| is_empty) {
             open.client.forget();
         }
+        if is_empty && self.writing.is_none() {
+            self.lanes.forget();
+        }
         if self.lanes.is_stuck(now) {
             let error = format!("no acknowledgement within {WATCHDOG:?}");
             self.fail(error, false);

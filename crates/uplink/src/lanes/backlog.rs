@@ -57,6 +57,13 @@ impl Backlog {
         self.clean();
     }
 
+    /// This message was sent before it came here, over this connection. Returns its place; `None` if it is not here.
+    pub(super) fn take_over(&mut self, key: Key) -> Option<u64> {
+        let place = self.place_of(key)?;
+        *self.state(place)? = State::Sent;
+        Some(place)
+    }
+
     pub(super) fn blocks(&self) -> usize {
         self.blocks.len()
     }

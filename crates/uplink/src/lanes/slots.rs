@@ -11,6 +11,8 @@ use fieldgate_mqtt::PacketId;
 pub(super) enum Place {
     Window(u64),
     Backlog(u64),
+    /// On the card, by its number: its answer is still waited for.
+    Card(u64),
     /// It is none of the lanes'.
     Elsewhere,
 }
@@ -80,6 +82,16 @@ impl Slots {
                 return;
             }
             self.order.pop_front();
+        }
+    }
+
+    /// Messages have moved: `to` says where to, of those that have.
+    pub(super) fn rename(&mut self, mut to: impl FnMut(Place) -> Option<Place>) {
+        for (place, _) in self.used.iter_mut().flatten() {
+            let Some(new) = to(*place) else { continue };
+            let is_backlog = |place: Place| usize::from(matches!(place, Place::Backlog(_)));
+            self.backlog = self.backlog + is_backlog(new) - is_backlog(*place);
+            *place = new;
         }
     }
 

@@ -1,8 +1,9 @@
 //! The lanes against a remote that acknowledges, refuses, is silent or goes away, and a ring that is a list.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fieldgate_mqtt::UserProperties;
+use fieldgate_spool::ring::Block;
 use proptest::prelude::*;
 
 use super::*;
@@ -147,6 +148,32 @@ fn a_short_backlog_goes_first_and_a_long_one_beside_new_messages() {
 }
 
 #[test]
+fn answers_are_needed_as_soon_as_they_are_what_holds_up_the_backlog() {
+    let now = Instant::now();
+    // Records of the first two blocks, how many are left on the card, and whether an answer is needed.
+    for (records, on_disk, want) in [
+        ([4, 4], 0, false),
+        ([4, 4], 1, true),
+        // Another block can be read.
+        ([4, 0], 1, false),
+        // No room for another message under way.
+        ([4, 8], 0, true),
+        ([0, 0], 0, false),
+    ] {
+        let mut lanes = Lanes::new(settings(), 2, now);
+        lanes.connect(100, now);
+        let mut end = 0;
+        for (number, count) in (1..).zip(records).filter(|(_, count)| *count > 0) {
+            lanes.add_block(block(number, end..end + count));
+            end += count;
+        }
+        lanes.set_on_disk(on_disk);
+        send(&mut lanes, now);
+        assert_eq!(lanes.needs_answer(), want, "{records:?} {on_disk}");
+    }
+}
+
+#[test]
 fn a_remote_that_never_acknowledges_is_noticed_and_an_acknowledgement_of_before_counts_for_nothing()
 {
     let now = Instant::now();
@@ -242,8 +269,12 @@ enum Step {
     Cut,
     Connect,
     Spill,
-    /// The disk fails.
-    SpillFails,
+    /// What was promised goes to the disk, with true also what is under way. So many are acknowledged meanwhile.
+    Promised(bool, u8),
+    /// The same, and the disk fails.
+    PromisedFails(bool, u8),
+    /// `kill -9`.
+    Kill,
     Read,
     Quota,
     Wait(u8),
@@ -258,7 +289,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Cut),
         2 => Just(Step::Connect),
         2 => Just(Step::Spill),
-        1 => Just(Step::SpillFails),
+        3 => (any::<bool>(), 0..4_u8).prop_map(|(all, count)| Step::Promised(all, count)),
+        1 => (any::<bool>(), 0..4_u8).prop_map(|(all, count)| Step::PromisedFails(all, count)),
+        1 => Just(Step::Kill),
         3 => Just(Step::Read),
         1 => Just(Step::Quota),
         2 => (1..12_u8).prop_map(Step::Wait),
@@ -275,9 +308,16 @@ struct World {
     number: u64,
     delivered: BTreeMap<u64, u32>,
     under_way: VecDeque<(PacketId, u64)>,
-    /// Blocks read and not told to be done.
-    read: Vec<(u64, usize)>,
+    /// Of which we have heard that they were delivered.
+    heard: BTreeSet<u64>,
+    /// Were in memory only at a kill.
+    killed: BTreeSet<u64>,
+    /// What is not told to be done of the blocks that were read.
+    read: Vec<Block>,
+    epoch: u32,
     cuts: u32,
+    /// Messages that were on the disk at a kill though they were delivered.
+    again: u32,
     is_up: bool,
 }
 
@@ -293,6 +333,7 @@ impl World {
         if let Some((id, seq)) = self.under_way.pop_front() {
             *self.delivered.entry(seq).or_default() += 1;
             if hear {
+                self.heard.insert(seq);
                 assert!(self.lanes.acknowledge(id, false, false, self.now).is_some());
             }
         }
@@ -314,8 +355,7 @@ impl World {
         }
     }
 
-    fn spill(&mut self, fails: bool) {
-        let records = self.lanes.spill(self.now, false);
+    fn spill(&mut self, records: Vec<Record>, fails: bool) {
         if records.is_empty() {
             return;
         }
@@ -326,9 +366,34 @@ impl World {
         self.number += 1;
         self.ring.push_back(Block {
             number: self.number,
-            epoch: 2,
+            epoch: self.epoch,
             records,
         });
+        self.tell();
+    }
+
+    fn promised(&mut self, under_way: bool, count: u8, fails: bool) {
+        let records = self.lanes.spill_promised(under_way);
+        (0..count).for_each(|_| self.take(true));
+        self.spill(records, fails);
+    }
+
+    /// What is on the disk is all that is left.
+    fn kill(&mut self) {
+        self.cut();
+        for block in self.read.drain(..).rev() {
+            self.ring.push_front(block);
+        }
+        let on_disk = self.ring.iter().flat_map(|block| &block.records);
+        let on_disk: BTreeSet<u64> = on_disk.map(|record| record.seq).collect();
+        let again = on_disk
+            .iter()
+            .filter(|seq| self.delivered.contains_key(seq));
+        self.again += again.count() as u32;
+        let in_memory = (0..self.offered).filter(|seq| !on_disk.contains(seq));
+        self.killed.extend(in_memory);
+        self.epoch += 1;
+        self.lanes = Lanes::new(self.lanes.settings, self.epoch, self.now);
         self.tell();
     }
 
@@ -341,7 +406,7 @@ impl World {
         if self.lanes.wants_block()
             && let Some(block) = self.ring.pop_front()
         {
-            self.read.push((block.number, block.records.len()));
+            self.read.push(block.clone());
             self.lanes.add_block(block);
         }
     }
@@ -364,8 +429,13 @@ impl World {
             }
             Step::Cut => self.cut(),
             Step::Connect => self.connect(),
-            Step::Spill => self.spill(false),
-            Step::SpillFails => self.spill(true),
+            Step::Spill => {
+                let records = self.lanes.spill(self.now, false);
+                self.spill(records, false);
+            }
+            Step::Promised(under_way, count) => self.promised(*under_way, *count, false),
+            Step::PromisedFails(under_way, count) => self.promised(*under_way, *count, true),
+            Step::Kill => self.kill(),
             Step::Read => self.read(),
             Step::Quota => {
                 if let Some((id, _)) = self.under_way.pop_front() {
@@ -375,13 +445,13 @@ impl World {
             Step::Wait(seconds) => self.now += Duration::from_secs(u64::from(*seconds)),
         }
         while let Some((number, count)) = self.lanes.progress() {
-            self.read.retain(|(before, _)| *before >= number);
-            let first = self.read.first_mut().unwrap();
-            assert!(first.0 == number && count <= first.1);
-            first.1 -= count;
-            if first.1 == 0 {
-                self.read.remove(0);
-            }
+            let at = self.read.iter().position(|block| block.number == number);
+            let at = at.unwrap();
+            let whole = self.read.drain(..at).flat_map(|block| block.records);
+            let mut done: Vec<Record> = whole.collect();
+            done.extend(self.read[0].records.drain(..count));
+            assert!(done.iter().all(|record| self.heard.contains(&record.seq)));
+            self.read.retain(|block| !block.records.is_empty());
         }
     }
 }
@@ -399,8 +469,12 @@ proptest! {
             number: 0,
             delivered: BTreeMap::new(),
             under_way: VecDeque::new(),
+            heard: BTreeSet::new(),
+            killed: BTreeSet::new(),
             read: Vec::new(),
+            epoch: 2,
             cuts: 0,
+            again: 0,
             is_up: false,
         };
         for step in &steps {
@@ -418,8 +492,9 @@ proptest! {
         }
         prop_assert_eq!(world.lanes.waiting(), (0, 0));
         prop_assert!(world.read.is_empty(), "{:?}", world.read);
-        prop_assert_eq!(world.delivered.len() as u64, world.offered);
+        let is_lost = |seq: &u64| !world.delivered.contains_key(seq) && !world.killed.contains(seq);
+        prop_assert_eq!((0..world.offered).find(is_lost), None);
         let duplicates: u32 = world.delivered.values().map(|count| count - 1).sum();
-        prop_assert!(duplicates <= 7 * world.cuts, "{} after {} cuts", duplicates, world.cuts);
+        prop_assert!(duplicates <= 7 * world.cuts + world.again, "{} after {} cuts", duplicates, world.cuts);
     }
 }

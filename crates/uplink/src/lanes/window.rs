@@ -115,6 +115,13 @@ impl Window {
         Some(self.base + index as u64)
     }
 
+    /// This message was sent before it came back here, over this connection. Returns its place; `None` if it is not here.
+    pub(super) fn take_over(&mut self, seq: u64) -> Option<u64> {
+        let place = self.find(seq)?;
+        self.at(place)?.state = State::Sent;
+        Some(place)
+    }
+
     /// Whether the message with this number was sent and is waited for; `None` if it is not here.
     pub(super) fn is_under_way(&self, seq: u64) -> Option<bool> {
         let index = self.held.partition_point(|held| held.record.seq < seq);
@@ -124,12 +131,6 @@ impl Window {
             State::Waiting | State::Again => Some(false),
             State::Sent | State::SentAgain => Some(true),
         }
-    }
-
-    /// How many were sent and are waited for.
-    pub(super) fn under_way(&self) -> usize {
-        let sent = |held: &&Held| matches!(held.state, State::Sent | State::SentAgain);
-        self.held.iter().filter(sent).count()
     }
 
     /// Marks the next, or the one with number `only`, as sent; returns its place.
@@ -232,8 +233,8 @@ impl Window {
         dropped
     }
 
-    /// One block of the oldest; with `idle` only of those that are not under way.
-    pub(super) fn spill(&mut self, idle: bool) -> Vec<Record> {
+    /// One block of the oldest, with their places; with `idle` only of those that are not under way.
+    pub(super) fn spill(&mut self, idle: bool) -> Vec<(u64, Record)> {
         let is_meant = |held: &&Held| match held.state {
             State::Done => false,
             State::Waiting | State::Again => qos_of(&held.record.bytes) != QoS::AtMostOnce,
@@ -249,7 +250,7 @@ impl Window {
             .collect();
         places
             .into_iter()
-            .filter_map(|place| self.done(place))
+            .filter_map(|place| Some((place, self.done(place)?)))
             .collect()
     }
 

@@ -36,9 +36,7 @@ impl Uplink {
             Some(Due::All) => true,
             Some(Due::At(_)) | None => return Vec::new(),
         };
-        let (records, sent) = self.lanes.spill_promised(under_way);
-        self.status.duplicates_possible += sent as u64;
-        records
+        self.lanes.spill_promised(under_way)
     }
 
     /// Lets all clients go on whose turn it is if the card cannot be used: a plant must not stand still for it.
