@@ -11,9 +11,10 @@ mod points;
 mod serial;
 mod types;
 
+pub use crate::table::Table;
 pub use bus::{Accept, BusConfig, Offline, Transport};
 pub use device::{DeviceConfig, DeviceEntry, Layout, TypeConfig};
 pub use point::{Invalid, PointConfig, PointEntry, WriteRule};
 pub use points::Points;
 pub use serial::SerialConfig;
-pub use types::{Order, Table, Type};
+pub use types::{Order, Type};

@@ -1,10 +1,11 @@
 //! Requests, answers and faults on a bus, as plain data.
 
 use std::fmt;
+use std::sync::Arc;
 
 use fieldgate_bridge::{Cause, DriverError};
 
-use crate::config::Table;
+use crate::table::Table;
 
 /// Read `count` registers or bits from `address` on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct ReadRequest {
     /// How many; at least 1, and never past address 65535.
     pub count: u16,
     /// Which points of the device it serves, as indices into its list.
-    pub points: Vec<usize>,
+    pub points: Arc<[usize]>,
 }
 
 /// Write one or several registers or bits.

@@ -5,7 +5,7 @@
 //! whenever the point is. What one answer holds belongs together; a factor that came in another
 //! request is remembered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fieldgate_model::{Decimal, Value};
 
@@ -24,6 +24,10 @@ pub(crate) struct Factors {
 
 /// Adds the factors of the points that are to be read, each point once.
 pub(crate) fn add_factors(device: &DeviceConfig, points: &mut Vec<usize>) {
+    // Most devices have none.
+    if device.points.factors().is_empty() {
+        return;
+    }
     let factors: Vec<usize> = points
         .iter()
         .filter_map(|point| device.points.get(*point)?.1.scale_from)
@@ -36,7 +40,7 @@ pub(crate) fn add_factors(device: &DeviceConfig, points: &mut Vec<usize>) {
 }
 
 impl Factors {
-    /// What the points of a request decode to, their factors applied. A point whose factor has
+    /// Gives `take` what the points of a request decode to, their factors applied. A point whose factor has
     /// not been read yet is [`DecodeError::Unscaled`]; one whose factor is no value has none
     /// either.
     pub(crate) fn values(
@@ -44,13 +48,15 @@ impl Factors {
         device: &DeviceConfig,
         request: &ReadRequest,
         data: &Data,
-    ) -> Vec<(usize, Result<Value, DecodeError>)> {
-        let mut found: Vec<_> = values(device, request, data).collect();
-        let factors = factors(device);
+        mut take: impl FnMut(usize, Result<Value, DecodeError>),
+    ) {
+        let all = values(device, request, data);
+        let factors = device.points.factors();
         // Most devices have none.
         if factors.is_empty() {
-            return found;
+            return all.for_each(|(point, value)| take(point, value));
         }
+        let mut found: Vec<_> = all.collect();
         for (point, value) in &found {
             if factors.contains(point) {
                 self.known.insert(*point, power_of_ten(value));
@@ -72,21 +78,17 @@ impl Factors {
             }
         }
         found
+            .into_iter()
+            .for_each(|(point, value)| take(point, value));
     }
 
     /// The device refuses these points: what they scale has no value.
     pub(crate) fn refuse(&mut self, device: &DeviceConfig, points: &[usize]) {
-        let factors = factors(device);
+        let factors = device.points.factors();
         for point in points.iter().filter(|point| factors.contains(point)) {
             self.known.insert(*point, Err(DecodeError::Invalid));
         }
     }
-}
-
-/// The points that scale others.
-fn factors(device: &DeviceConfig) -> BTreeSet<usize> {
-    let points = device.points.iter();
-    points.filter_map(|(_, point)| point.scale_from).collect()
 }
 
 fn power_of_ten(value: &Result<Value, DecodeError>) -> Result<Decimal, DecodeError> {
@@ -131,16 +133,17 @@ mod tests {
             table: Table::Holding,
             address,
             count: words.len() as u16,
-            points: points.to_vec(),
+            points: points.into(),
         };
-        let found = factors.values(&device(), &request, &Data::Words(words.to_vec()));
-        found
-            .into_iter()
-            .map(|(_, value)| match value {
+        let mut found = Vec::new();
+        let data = Data::Words(words.to_vec());
+        factors.values(&device(), &request, &data, |_, value| {
+            found.push(match value {
                 Ok(value) => value.to_string(),
                 Err(error) => error.to_string(),
-            })
-            .collect()
+            });
+        });
+        found
     }
 
     #[test]

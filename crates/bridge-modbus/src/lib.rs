@@ -22,6 +22,7 @@ mod plan;
 mod probe;
 mod session;
 mod simulate;
+mod table;
 pub mod wire;
 mod write_plan;
 

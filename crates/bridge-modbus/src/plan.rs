@@ -26,30 +26,69 @@ pub fn plan(device: &DeviceConfig, due: &[usize], breaks: &Breaks) -> Vec<ReadRe
     points.extend(due.iter().filter_map(known));
     points.sort_by_key(|(index, point)| (point.table, point.address, point.end(), *index));
     points.dedup_by_key(|(index, _)| *index);
-    let mut requests: Vec<ReadRequest> = Vec::new();
+    let mut spans: Vec<(Span, Vec<usize>)> = Vec::new();
     for (index, point) in points {
-        let joined = requests
+        let joined = spans
             .last()
-            .filter(|request| !is_broken(breaks, request, point))
-            .and_then(|request| join(device, request, point));
-        match (joined, requests.last_mut()) {
-            (Some(count), Some(request)) => {
-                request.count = count;
-                request.points.push(index);
+            .filter(|(span, _)| !is_broken(breaks, span, point))
+            .and_then(|(span, _)| join(device, span, point));
+        match (joined, spans.last_mut()) {
+            (Some(count), Some((span, indices))) => {
+                span.count = count;
+                indices.push(index);
             }
-            _ => requests.push(ReadRequest {
-                table: point.table,
-                address: point.address,
-                count: point.kind.registers(),
-                points: vec![index],
-            }),
+            _ => spans.push((Span::of(point), vec![index])),
         }
     }
+    let requests = spans.into_iter();
     requests
+        .map(|(span, indices)| span.request(indices))
+        .collect()
+}
+
+/// The same, remembered for all devices with the same points: they are asked again and again.
+pub(crate) fn planned(device: &DeviceConfig, due: &[usize], breaks: &Breaks) -> Vec<ReadRequest> {
+    if !breaks.is_empty() {
+        return plan(device, due, breaks);
+    }
+    let limits = [device.max_gap, device.max_registers, device.max_bits];
+    let make = || plan(device, due, breaks);
+    device.points.planned(limits, due, make)
+}
+
+/// What a request reads.
+struct Span {
+    table: Table,
+    address: u16,
+    count: u16,
+}
+
+impl Span {
+    fn of(point: &PointConfig) -> Self {
+        Self {
+            table: point.table,
+            address: point.address,
+            count: point.kind.registers(),
+        }
+    }
+
+    fn request(self, points: Vec<usize>) -> ReadRequest {
+        let Self {
+            table,
+            address,
+            count,
+        } = self;
+        ReadRequest {
+            table,
+            address,
+            count,
+            points: points.into(),
+        }
+    }
 }
 
 /// Whether a request must not reach as far as a point, which does not begin before it.
-fn is_broken(breaks: &Breaks, request: &ReadRequest, point: &PointConfig) -> bool {
+fn is_broken(breaks: &Breaks, request: &Span, point: &PointConfig) -> bool {
     let start = (request.table, request.address);
     let end = (point.table, point.address);
     start < end
@@ -60,7 +99,7 @@ fn is_broken(breaks: &Breaks, request: &ReadRequest, point: &PointConfig) -> boo
 }
 
 /// How many registers a request would have with one more point; `None` if it may not have it.
-fn join(device: &DeviceConfig, request: &ReadRequest, point: &PointConfig) -> Option<u16> {
+fn join(device: &DeviceConfig, request: &Span, point: &PointConfig) -> Option<u16> {
     let (max_count, max_gap) = if point.table.is_bits() {
         let gap = device.max_gap.saturating_mul(BITS_PER_REGISTER);
         (device.max_bits, gap)
@@ -145,7 +184,7 @@ mod tests {
         let all: Vec<_> = (0..device.points.len()).collect();
         let requests = plan(device, &all, breaks).into_iter();
         requests
-            .map(|request| (request.address, request.count, request.points))
+            .map(|request| (request.address, request.count, request.points.to_vec()))
             .collect()
     }
 
@@ -235,7 +274,7 @@ mod tests {
         let requests = plan(&device, &[2, 99, 1, 2], &Breaks::new());
         assert_eq!(requests.len(), 1);
         assert_eq!((requests[0].address, requests[0].count), (1, 2));
-        assert_eq!(requests[0].points, [1, 2]);
+        assert_eq!(*requests[0].points, [1, 2]);
         assert_eq!(plan(&device, &[], &Breaks::new()), vec![]);
     }
 
@@ -368,13 +407,13 @@ mod tests {
             let device = device(&layout, &points);
             let all: Vec<_> = (0..points.len()).collect();
             let requests = plan(&device, &all, &Breaks::new());
-            let mut covered: Vec<_> = requests.iter().flat_map(|request| request.points.clone()).collect();
+            let mut covered: Vec<_> = requests.iter().flat_map(|request| request.points.to_vec()).collect();
             covered.sort_unstable();
             prop_assert_eq!(covered, all);
             for request in &requests {
                 prop_assert!((1..=max_registers).contains(&request.count));
                 let end = u32::from(request.address) + u32::from(request.count);
-                for index in &request.points {
+                for index in &*request.points {
                     let point = &device.points[*index].1;
                     prop_assert!(point.address >= request.address && point.end() <= end);
                 }

@@ -57,10 +57,12 @@ pub async fn probe(
             requests.push_front(second);
             requests.push_front(first);
         }
-        let values = match &answer {
-            Ok(data) => factors.values(device, &request, data),
-            Err(_) => Vec::new(),
-        };
+        let mut values = Vec::new();
+        if let Ok(data) = &answer {
+            factors.values(device, &request, data, |point, value| {
+                values.push((point, value));
+            });
+        }
         exchanges.push(Exchange {
             request,
             elapsed,

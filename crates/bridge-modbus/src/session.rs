@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use fieldgate_bridge::{Begun, Driver, DriverError, Session};
 use fieldgate_field_line::Recoveries;
-use fieldgate_model::{Command, Outcome, Sample};
+use fieldgate_model::{Command, Outcome, Sample, Value};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -22,7 +22,7 @@ use crate::config::DeviceConfig;
 use crate::data::{BusError, Data, ReadRequest};
 use crate::decode::DecodeError;
 use crate::factor::{Factors, add_factors};
-use crate::plan::{Breaks, plan};
+use crate::plan::{Breaks, planned};
 use commands::Verification;
 use schedule::Schedule;
 
@@ -318,7 +318,7 @@ impl ModbusSession {
             self.forget_at = None;
             self.breaks.clear();
         }
-        let mut round = plan(&self.device, &due, &self.breaks);
+        let mut round = planned(&self.device, &due, &self.breaks);
         let first = self.skip.checked_rem(round.len()).unwrap_or_default();
         round.rotate_left(first);
         let mut left = std::mem::take(&mut self.pending).into_iter();
@@ -364,29 +364,34 @@ impl ModbusSession {
     fn accept(&mut self, request: &ReadRequest, data: &Data, at: Timestamp, out: &mut Vec<Sample>) {
         let device = Arc::clone(&self.device);
         out.reserve(request.points.len());
-        for (point, value) in self.factors.values(&device, request, data) {
+        let mut factors = std::mem::take(&mut self.factors);
+        factors.values(&device, request, data, |point, value| {
             // Not a fault yet: the factor is in another request of this round.
-            if value == Err(DecodeError::Unscaled) {
-                continue;
+            if value != Err(DecodeError::Unscaled) {
+                out.push(self.judge(point, value, at));
             }
-            self.schedule.answered(point);
-            self.misses.remove(&point);
-            match value {
-                Ok(value) => {
-                    self.set_reported(point, false);
-                    out.push(Sample::good(point, value, at));
-                }
-                Err(error) => {
-                    // A marker or NaN is the device's own way to say that there is no value.
-                    let is_usual = matches!(error, DecodeError::Invalid | DecodeError::NotFinite);
-                    if !is_usual && self.set_reported(point, true) {
-                        let name = self.point_name(point);
-                        log::warn!(DEVICE = device.name.as_str(), POINT = name; "{name}: {error}");
-                    }
-                    out.push(Sample::bad(point, at).because(&error.to_string().into()));
-                }
+        });
+        self.factors = factors;
+    }
+
+    /// A point was read.
+    fn judge(&mut self, point: usize, value: Result<Value, DecodeError>, at: Timestamp) -> Sample {
+        self.schedule.answered(point);
+        self.misses.remove(&point);
+        let error = match value {
+            Ok(value) => {
+                self.set_reported(point, false);
+                return Sample::good(point, value, at);
             }
+            Err(error) => error,
+        };
+        // A marker or NaN is the device's own way to say that there is no value.
+        let is_usual = matches!(error, DecodeError::Invalid | DecodeError::NotFinite);
+        if !is_usual && self.set_reported(point, true) {
+            let (device, name) = (self.device.name.as_str(), self.point_name(point));
+            log::warn!(DEVICE = device, POINT = name; "{name}: {error}");
         }
+        Sample::bad(point, at).because(&error.to_string().into())
     }
 
     /// The unit is there, but does not give these points.
@@ -403,7 +408,7 @@ impl ModbusSession {
         }
         let mut is_news = false;
         let why: Arc<str> = error.reason().into();
-        for point in &request.points {
+        for point in &*request.points {
             if !is_busy {
                 self.schedule.answered(*point);
             }
@@ -429,7 +434,7 @@ impl ModbusSession {
         self.search = None;
         let limit = self.bus.config().offline.after;
         let why: Arc<str> = error.reason().into();
-        for point in &request.points {
+        for point in &*request.points {
             let misses = self.misses.entry(*point).or_default();
             *misses = misses.saturating_add(1);
             // Were the whole unit silent, it would be offline by now, and its values stale.

@@ -25,6 +25,8 @@ pub struct Rule {
 #[derive(Debug)]
 pub struct Filter {
     rules: Arc<[Rule]>,
+    /// All rules are the usual one, so that they need not be looked up.
+    are_usual: bool,
     /// The newest reading of each point, published or not.
     newest: Shelf,
     /// How good the published one was, if there is one.
@@ -56,6 +58,7 @@ impl Filter {
             published: vec![None; rules.len()],
             held: room(&rules, |rule| rule.deadband.is_some(), Compact::Nothing),
             told_at: room(&rules, |rule| rule.heartbeat.is_some(), 0),
+            are_usual: rules.iter().all(|rule| *rule == Rule::default()),
             rules,
             origin: None,
         }
@@ -69,32 +72,38 @@ impl Filter {
     pub fn pass(&mut self, sample: &Sample, now: Instant) -> bool {
         let origin = *self.origin.get_or_insert(now);
         let place = sample.point;
-        let Some(rule) = self.rules.get(place) else {
+        let Some(published) = self.published.get_mut(place) else {
             return true;
         };
-        let now = micros(now.saturating_duration_since(origin));
+        let is_other = *published != Some(sample.quality);
+        *published = Some(sample.quality);
         let kept = Compact::new(sample.value.as_ref(), sample.error.as_ref());
-        let passes = self.published[place] != Some(sample.quality)
-            || self.is_due(rule, place, now)
-            || self.has_changed(rule, sample, &kept);
+        if self.are_usual {
+            let passes = is_other || !self.newest.holds(place, &kept);
+            self.newest.put(place, kept, sample.at);
+            return passes;
+        }
+        let rule = &self.rules[place];
+        let now = || micros(now.saturating_duration_since(origin));
+        let passes =
+            is_other || self.is_due(rule, place, &now) || self.has_changed(rule, sample, &kept);
         if passes {
-            self.published[place] = Some(sample.quality);
             if let Some(held) = self.held.get_mut(place) {
                 *held = kept.clone();
             }
             if let Some(told_at) = self.told_at.get_mut(place) {
-                *told_at = now;
+                *told_at = now();
             }
         }
         self.newest.put(place, kept, sample.at);
         passes
     }
 
-    fn is_due(&self, rule: &Rule, place: usize, now: u64) -> bool {
+    fn is_due(&self, rule: &Rule, place: usize, now: impl Fn() -> u64) -> bool {
         let told_at = self.told_at.get(place).copied().unwrap_or_default();
         let heartbeat = rule
             .heartbeat
-            .is_some_and(|period| now.saturating_sub(told_at) >= micros(period));
+            .is_some_and(|period| now().saturating_sub(told_at) >= micros(period));
         rule.publish == Publish::EveryPoll || heartbeat
     }
 

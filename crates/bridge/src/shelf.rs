@@ -17,13 +17,12 @@ pub struct Shelf {
     large: BTreeMap<usize, Box<Large>>,
 }
 
-/// A value that is a number of up to 64 bits, or a note that it is elsewhere. In bytes, which need no gaps.
+/// A value that is a number of up to 64 bits, or a note that it is elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    kind: u8,
-    /// Microseconds since 1970.
-    at: [u8; 7],
-    value: [u8; 8],
+    /// Microseconds since 1970, and in the lowest byte the kind.
+    head: i64,
+    value: u64,
 }
 
 const _: () = assert!(size_of::<Slot>() == 16);
@@ -41,21 +40,25 @@ const NUMBER: u8 = 16;
 const AT_MAX: i64 = (1 << 55) - 1;
 
 impl Slot {
-    fn new(kind: u8, value: [u8; 8], at: i64) -> Self {
-        let [at @ .., _] = at.clamp(-AT_MAX, AT_MAX).to_le_bytes();
-        Self { kind, at, value }
+    fn new(kind: u8, value: u64, at: i64) -> Self {
+        Self {
+            head: at.clamp(-AT_MAX, AT_MAX) << 8 | i64::from(kind),
+            value,
+        }
+    }
+
+    fn kind(&self) -> u8 {
+        self.head as u8
     }
 
     fn at(&self) -> i64 {
-        let [a, b, c, d, e, f, g] = self.at;
-        // The sign is in the highest bit of the last byte.
-        i64::from_le_bytes([0, a, b, c, d, e, f, g]) >> 8
+        self.head >> 8
     }
 
     /// The value, if it is here.
     fn small(&self) -> Option<Compact> {
-        let bits = u64::from_le_bytes(self.value);
-        Some(match self.kind {
+        let bits = self.value;
+        Some(match self.kind() {
             EMPTY | LARGE => return None,
             BOOL => Compact::Bool(bits != 0),
             F32 => Compact::F32(f32::from_bits(bits as u32)),
@@ -64,7 +67,7 @@ impl Slot {
                 None => Compact::Nothing,
                 Some(digits) => Compact::Number {
                     digits,
-                    mantissa: i64::from_le_bytes(self.value),
+                    mantissa: bits as i64,
                 },
             },
         })
@@ -96,26 +99,25 @@ impl Shelf {
         let Some(slot) = self.slots.get_mut(point) else {
             return;
         };
-        let was_large = slot.kind == LARGE;
-        let bits = |bits: u64| bits.to_le_bytes();
-        let (kind, bytes) = match value {
-            Compact::Nothing => (NOTHING, bits(0)),
-            Compact::Bool(value) => (BOOL, bits(value.into())),
-            Compact::F32(value) => (F32, bits(value.to_bits().into())),
-            Compact::F64(value) => (F64, bits(value.to_bits())),
+        let was_large = slot.kind() == LARGE;
+        let (kind, bits) = match value {
+            Compact::Nothing => (NOTHING, 0),
+            Compact::Bool(value) => (BOOL, value.into()),
+            Compact::F32(value) => (F32, value.to_bits().into()),
+            Compact::F64(value) => (F64, value.to_bits()),
             Compact::Number { digits, mantissa } => {
                 // No decimal has so many digits that there is no room for them.
-                (NUMBER.saturating_add(digits), mantissa.to_le_bytes())
+                (NUMBER.saturating_add(digits), mantissa as u64)
             }
             Compact::Other(large) => {
                 self.large.insert(point, large);
-                (LARGE, bits(0))
+                (LARGE, 0)
             }
         };
         if was_large && kind != LARGE {
             self.large.remove(&point);
         }
-        *slot = Slot::new(kind, bytes, at.as_microsecond());
+        *slot = Slot::new(kind, bits, at.as_microsecond());
     }
 
     /// Whether the last reading of a point is the same; its time may be another.
@@ -123,7 +125,7 @@ impl Shelf {
         let Some(slot) = self.slots.get(point) else {
             return false;
         };
-        match (value, slot.kind) {
+        match (value, slot.kind()) {
             (Compact::Other(value), LARGE) => self.large.get(&point) == Some(value),
             _ => slot.small().is_some_and(|small| small == *value),
         }

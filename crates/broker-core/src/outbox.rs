@@ -4,6 +4,7 @@
 
 use std::io::IoSlice;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::message::Message;
 
@@ -180,29 +181,75 @@ fn push<'a>(slices: &mut [IoSlice<'a>], used: &mut usize, bytes: &'a [u8]) {
     }
 }
 
-/// Empty buffers that the connections of one worker borrow while they have bytes.
+/// Empty buffers.
 #[derive(Debug, Default)]
-pub struct Pool {
+struct Buffers {
     free: Vec<Vec<u8>>,
     bytes: usize,
 }
 
-impl Pool {
-    /// What the pool holds at most, in bytes. One burst must not keep its memory for ever.
+impl Buffers {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.free.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+
+    /// Keeps a buffer if all together are not more than `max` bytes; else gives it back.
+    fn give(&mut self, buffer: Vec<u8>, max: usize) -> Option<Vec<u8>> {
+        if self.bytes + buffer.capacity() > max {
+            return Some(buffer);
+        }
+        self.bytes += buffer.capacity();
+        self.free.push(buffer);
+        None
+    }
+}
+
+/// Empty buffers of all threads: those that one thread fills and another empties would else be made anew each time.
+#[derive(Debug, Default)]
+pub struct CommonPool(Mutex<Buffers>);
+
+impl CommonPool {
+    /// What it holds at most, in bytes. One burst must not keep its memory for ever.
     const MAX: usize = 1 << 20;
+
+    fn buffers(&self) -> MutexGuard<'_, Buffers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Empty buffers that the connections of one worker borrow while they have bytes.
+#[derive(Debug, Default)]
+pub struct Pool {
+    own: Buffers,
+    common: Option<Arc<CommonPool>>,
+}
+
+impl Pool {
+    /// What a pool holds beside what is in common, in bytes.
+    const MAX: usize = 256 << 10;
+
+    /// One that shares buffers with others.
+    pub fn sharing(common: &Arc<CommonPool>) -> Self {
+        Self {
+            own: Buffers::default(),
+            common: Some(Arc::clone(common)),
+        }
+    }
 
     /// A buffer, empty, with room in it if there was one.
     pub fn take(&mut self) -> Vec<u8> {
-        let buffer = self.free.pop().unwrap_or_default();
-        self.bytes -= buffer.capacity();
-        buffer
+        let of_all = || self.common.as_ref()?.buffers().take();
+        self.own.take().or_else(of_all).unwrap_or_default()
     }
 
     /// Takes back a buffer.
     pub fn give(&mut self, buffer: Vec<u8>) {
-        if self.bytes + buffer.capacity() <= Self::MAX {
-            self.bytes += buffer.capacity();
-            self.free.push(buffer);
+        let left = self.own.give(buffer, Self::MAX);
+        if let (Some(buffer), Some(common)) = (left, &self.common) {
+            // Without room there either it is freed.
+            let _ = common.buffers().give(buffer, CommonPool::MAX);
         }
     }
 }
@@ -260,7 +307,27 @@ mod tests {
             writing.refill(&mut outbox);
             writing.advance(size);
             writing.trim(0, &mut pool);
-            assert_eq!(pool.free.len(), pooled, "{size}");
+            assert_eq!(pool.own.free.len(), pooled, "{size}");
         }
+    }
+
+    #[test]
+    fn what_one_thread_empties_another_fills_again_within_bounds() {
+        let common = Arc::default();
+        let (mut reader, mut writer) = (Pool::sharing(&common), Pool::sharing(&common));
+        let size = 100 << 10;
+        for _ in 0..20 {
+            reader.give(Vec::with_capacity(size));
+        }
+        assert_eq!(reader.own.free.len(), Pool::MAX / size);
+        let shared = CommonPool::MAX / size;
+        let got: Vec<_> = (0..shared + 1).map(|_| writer.take().capacity()).collect();
+        assert!(got[..shared].iter().all(|capacity| *capacity >= size));
+        assert_eq!(got[shared], 0);
+        let held = |pool: &Pool| pool.own.bytes;
+        assert_eq!((held(&writer), common.buffers().bytes), (0, 0));
+        // Its own come first.
+        assert!(reader.take().capacity() >= size);
+        assert_eq!(reader.own.free.len(), Pool::MAX / size - 1);
     }
 }

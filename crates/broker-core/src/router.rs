@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fieldgate_mqtt::QoS;
 
-pub use cache::{MatchCache, split};
+pub use cache::{MatchCache, beside, split};
 pub use retained::{
     Kept, KeptRef, LINK, LevelView, Name, PAYLOAD_MAX, Retained, RetainedView, Stored,
 };

@@ -39,7 +39,7 @@ use crate::origin::Remote;
 use fieldgate_broker_access::{Access, Denial, Logins, Policy};
 use fieldgate_broker_core::budget::{Budget, Pot};
 use fieldgate_broker_core::journal::Journal;
-use fieldgate_broker_core::outbox::Outbox;
+use fieldgate_broker_core::outbox::{CommonPool, Outbox};
 use fieldgate_broker_core::record::Will;
 use fieldgate_broker_core::router::{self, Retained};
 use fieldgate_broker_core::session::{Peer, Tally, Turn};
@@ -78,6 +78,8 @@ pub(crate) struct Hub {
     /// Clients connected.
     pub(crate) online: AtomicUsize,
     pub(crate) stopping: AtomicBool,
+    /// Empty buffers of all workers and links.
+    pub(crate) buffers: Arc<CommonPool>,
     /// The workers' counters; the first are the hub's own.
     counters: Vec<Arc<Counters>>,
 }
@@ -152,6 +154,7 @@ impl Hub {
             serving: Arc::default(),
             online: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            buffers: Arc::default(),
             counters: (0..=workers + 1).map(|_| Arc::default()).collect(),
             config,
         };

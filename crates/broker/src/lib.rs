@@ -45,7 +45,9 @@ pub use fieldgate_broker_core::router::{LevelView, RetainedView};
 pub use fieldgate_broker_store::{StoreConfig, StoreError};
 pub use fieldgate_mqtt::QoS;
 pub use fieldgate_mqtt::topic::filter_is_valid;
-pub use link::{Author, Delivery, Forwarder, Link, LinkError, NotTaken, Outgoing, Vouched};
+pub use link::{
+    Author, Delivery, Forwarder, Gathering, Link, LinkError, NotTaken, Outgoing, Vouched,
+};
 pub use net::{Bound, Encryption, SocketFile, TlsError, TlsFile, bind};
 pub use network::{Network, NoNetwork};
 

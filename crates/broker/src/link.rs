@@ -6,7 +6,7 @@ pub use crate::hub::inbox::{Author, Delivery, Vouched};
 pub use forwarder::{Forwarder, NotTaken};
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use fieldgate_mqtt::{Publish, PublishProperties, QoS, topic};
 use tokio::time::Instant;
 
 use crate::hub::MatchCache;
+use crate::hub::deliver::DeliveryScratch;
 use crate::hub::inbox::Inbox;
 use crate::hub::owner::Owner;
 use crate::hub::session_slot::{SessionSlot, Sink};
@@ -27,6 +28,8 @@ use fieldgate_broker_core::session::Tally;
 const TAKEN: u64 = 1024;
 /// Messages that are published under one lock: few enough that others hardly wait for it.
 const AT_ONCE: usize = 128;
+/// Bytes that are published before subscribers are woken in any case.
+const GATHERED_MAX: usize = 32 * 1024;
 
 /// A message to publish, lent by its publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +74,8 @@ pub enum LinkError {
     TopicFilter,
 }
 
-fn check(messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
-    let mut topics = messages.iter().map(|message| message.topic);
+fn check<'m>(messages: impl Iterator<Item = Outgoing<'m>>) -> Result<(), LinkError> {
+    let mut topics = messages.map(|message| message.topic);
     match topics.all(topic::name_is_valid) {
         true => Ok(()),
         false => Err(LinkError::TopicName),
@@ -90,8 +93,64 @@ pub struct Link {
 struct Shared {
     hub: Arc<Hub>,
     slot: Arc<SessionSlot>,
-    /// Who gets which topic, for all that publish over this link.
-    cache: Mutex<MatchCache>,
+    desk: Mutex<Desk>,
+}
+
+/// What all that publish over a link use.
+#[derive(Debug, Default)]
+struct Desk {
+    /// Who gets which topic.
+    cache: MatchCache,
+    /// With the subscribers that are to be woken later.
+    post: DeliveryScratch,
+    /// Room for those that are being published.
+    messages: Vec<Routed<'static>>,
+    /// A gathering waits to wake them.
+    is_awaited: bool,
+    /// What has been published since they were woken, in bytes.
+    gathered: usize,
+}
+
+/// Publishes messages of which subscribers hear together: to wake a thread costs as much as a dozen messages. They are
+/// woken when it is [done](Self::done) or dropped, or when it is much.
+#[derive(Debug)]
+pub struct Gathering<'l> {
+    link: &'l Shared,
+    /// It is the one that wakes them.
+    is_waiting: bool,
+}
+
+impl Gathering<'_> {
+    /// Publishes messages in their order, at once. Those of other gatherings of the same link go out with them.
+    ///
+    /// # Errors
+    /// [`LinkError::TopicName`], if it is true of any: then none was published.
+    pub fn publish<'m>(
+        &self,
+        messages: impl Iterator<Item = Outgoing<'m>> + Clone,
+    ) -> Result<(), LinkError> {
+        check(messages.clone())?;
+        self.link.publish(messages);
+        Ok(())
+    }
+
+    /// Wakes the subscribers when others on this thread have had their turn, as they may be about to publish, too. Of
+    /// several gatherings one waits for that.
+    pub async fn done(mut self) {
+        let is_awaited = std::mem::replace(&mut self.link.desk().is_awaited, true);
+        if !is_awaited {
+            self.is_waiting = true;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        if self.is_waiting || !self.link.desk().is_awaited {
+            self.link.wake();
+        }
+    }
 }
 
 impl Link {
@@ -102,7 +161,10 @@ impl Link {
             shared: Arc::new(Shared {
                 hub: Arc::clone(hub),
                 slot,
-                cache: Mutex::default(),
+                desk: Mutex::new(Desk {
+                    post: DeliveryScratch::lasting(&hub.buffers),
+                    ..Desk::default()
+                }),
             }),
         }
     }
@@ -120,23 +182,22 @@ impl Link {
     /// # Errors
     /// [`LinkError::TopicName`], if it is true of any: then none was published.
     pub async fn publish_all(&self, messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
-        check(messages)?;
+        check(messages.iter().copied())?;
         for messages in messages.chunks(AT_ONCE) {
-            self.shared.publish(messages);
+            self.shared.publish(messages.iter().copied());
+            self.shared.wake();
             // Others on this thread get their turn, and the subscribers some time.
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
-    /// The same at once, for a few messages: the caller lets go of them first, and of its thread then.
-    ///
-    /// # Errors
-    /// [`LinkError::TopicName`], if it is true of any: then none was published.
-    pub fn publish_now(&self, messages: &[Outgoing<'_>]) -> Result<(), LinkError> {
-        check(messages)?;
-        self.shared.publish(messages);
-        Ok(())
+    /// To publish several times before subscribers are woken.
+    pub fn gather(&self) -> Gathering<'_> {
+        Gathering {
+            link: &self.shared,
+            is_waiting: false,
+        }
     }
 
     /// Subscribes to `filter`; retained messages that match come first.
@@ -238,15 +299,52 @@ impl Link {
 }
 
 impl Shared {
-    fn publish(&self, messages: &[Outgoing<'_>]) {
-        let pot = self.hub.pot();
-        let lent = messages.iter().map(Outgoing::publish);
-        let messages: Vec<_> = lent.map(|lent| Routed::borrowed(lent, None, pot)).collect();
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+    fn publish<'m>(&self, messages: impl Iterator<Item = Outgoing<'m>>) {
+        let mut desk = self.desk();
+        let Desk {
+            cache,
+            post,
+            messages: room,
+            gathered,
+            ..
+        } = &mut *desk;
+        post.sleepers.get_or_insert_default();
+        let mut routed = emptied(std::mem::take(room));
+        for message in messages {
+            *gathered += message.topic.len() + message.payload.len();
+            routed.push(Routed::borrowed(message.publish(), None, self.hub.pot()));
+        }
+        let is_much = *gathered > GATHERED_MAX;
         let now = Instant::now().into_std();
         let source = (&*self.slot, Source::Gateway);
-        self.hub.publish(messages, source, &mut cache, now);
+        *room = emptied(self.hub.publish_with(routed, source, cache, now, post));
+        // A link does not wait for them.
+        post.congested.clear();
+        drop(desk);
+        if is_much {
+            self.wake();
+        }
     }
+
+    /// Wakes the subscribers that have got something.
+    fn wake(&self) {
+        let mut desk = self.desk();
+        (desk.gathered, desk.is_awaited) = (0, false);
+        let mut sleepers = desk.post.sleepers.take().unwrap_or_default();
+        drop(desk);
+        sleepers.drain(..).for_each(Waker::wake);
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same room for other messages.
+fn emptied<'m>(mut messages: Vec<Routed<'_>>) -> Vec<Routed<'m>> {
+    messages.clear();
+    // Without elements this takes the memory over.
+    messages.into_iter().filter_map(|_| None).collect()
 }
 
 impl Drop for Shared {

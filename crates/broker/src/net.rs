@@ -70,7 +70,7 @@ impl Worker {
             scratch: Mutex::new(Scratch {
                 read: vec![0; READ_SIZE].into(),
                 cache: MatchCache::default(),
-                post: DeliveryScratch::default(),
+                post: DeliveryScratch::lasting(&hub.buffers),
             }),
         })
     }

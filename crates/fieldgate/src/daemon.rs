@@ -8,6 +8,7 @@ mod commands;
 mod device;
 mod listen;
 mod machine;
+mod page;
 mod publisher;
 mod stats;
 mod supervisor;

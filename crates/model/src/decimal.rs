@@ -92,6 +92,10 @@ impl Decimal {
 
     /// The exact product; `None` if it does not fit.
     pub fn checked_mul(self, by: Self) -> Option<Self> {
+        // Most readings are not scaled.
+        if by == Self::ONE {
+            return Some(self);
+        }
         let mantissa = self.mantissa.checked_mul(by.mantissa)?;
         Self::new(mantissa, self.digits.checked_add(by.digits)?)
     }
@@ -102,31 +106,39 @@ impl Decimal {
         let Ok(size) = u64::try_from(self.mantissa.unsigned_abs()) else {
             return push(out, self);
         };
+        if let (0, Ok(number)) = (self.digits, i64::try_from(self.mantissa)) {
+            return out.push_str(itoa::Buffer::new().format(number));
+        }
         let digits = usize::from(self.digits);
         let mut text = [b'0'; SMALL_LEN];
         let mut rest = size;
         let mut at = text.len();
-        while rest > 0 || text.len() - at <= digits {
-            // A digit and the zeros before the first one fit: 20 digits, or one more than the fraction has.
-            let Some(place) = at.checked_sub(1) else {
+        let mut written = 0;
+        let mut put = |byte| {
+            // A sign, 20 digits or one more than the fraction has, and a point fit.
+            at = at.checked_sub(1)?;
+            text[at] = byte;
+            Some(())
+        };
+        while rest > 0 || written <= digits {
+            let is_point = written == digits && digits > 0;
+            if is_point && put(b'.').is_none() || put(b'0' + (rest % 10) as u8).is_none() {
                 return push(out, self);
-            };
-            text[place] = b'0' + (rest % 10) as u8;
-            (rest, at) = (rest / 10, place);
+            }
+            (rest, written) = (rest / 10, written + 1);
         }
-        if self.mantissa < 0 {
-            out.push('-');
+        if self.mantissa < 0 && put(b'-').is_none() {
+            return push(out, self);
         }
-        let (whole, fraction) = text[at..].split_at(text.len() - at - digits);
-        out.extend(whole.iter().map(|&digit| char::from(digit)));
-        if digits > 0 {
-            out.push('.');
-            out.extend(fraction.iter().map(|&digit| char::from(digit)));
-        }
+        // Digits are text.
+        out.push_str(str::from_utf8(&text[at..]).unwrap_or_default());
     }
 
     /// The exact sum; `None` if it does not fit.
     pub fn checked_add(self, to: Self) -> Option<Self> {
+        if to.mantissa == 0 {
+            return Some(self);
+        }
         if self.digits == to.digits {
             return Self::new(self.mantissa.checked_add(to.mantissa)?, self.digits);
         }

@@ -45,16 +45,16 @@ pub const OFFLINE: &[u8] = b"offline";
 const GOOD: &str = "good";
 const STALE: &str = "stale";
 const BAD: &str = "bad";
-/// The last member while the clock is not set.
-const CLOCK: &str = ",\"clock\":\"unsynchronised\"";
+/// The last member while the clock is not set, and the end.
+const CLOCK_AND_END: &str = ",\"clock\":\"unsynchronised\"}";
 
 /// Writes samples one after another.
 #[derive(Clone, Debug)]
 pub struct SampleWriter {
     format: PayloadFormat,
     clock_synchronised: bool,
-    /// The time of the last sample as text: all of one request have the same.
-    last: Option<(Timestamp, String)>,
+    /// The time and the quality of the last sample, and how they read: all of one request have the same.
+    last: Option<(Timestamp, &'static str, String)>,
 }
 
 impl SampleWriter {
@@ -92,27 +92,25 @@ impl SampleWriter {
             out.push_str(",\"unit\":");
             push_text(out, unit);
         }
-        out.push_str(",\"ts\":\"");
-        out.push_str(self.time(sample.at));
-        out.push_str("\",\"quality\":\"");
-        out.push_str(quality);
-        out.push('"');
+        out.push_str(self.time_and_quality(sample.at, quality));
         if let Some(error) = sample.error.as_ref().filter(|_| quality == BAD) {
             out.push_str(",\"error\":");
             push_text(out, error);
         }
-        if !self.clock_synchronised {
-            out.push_str(CLOCK);
-        }
-        out.push('}');
+        out.push_str(match self.clock_synchronised {
+            true => "}",
+            false => CLOCK_AND_END,
+        });
         true
     }
 
-    fn time(&mut self, at: Timestamp) -> &str {
-        let known = self.last.take().filter(|(known, _)| *known == at);
-        let (_, text) = self
-            .last
-            .insert(known.unwrap_or_else(|| (at, time(at).to_string())));
+    fn time_and_quality(&mut self, at: Timestamp, quality: &'static str) -> &str {
+        let known = self.last.take();
+        let known = known.filter(|(then, as_good, _)| *then == at && *as_good == quality);
+        let (_, _, text) = self.last.insert(known.unwrap_or_else(|| {
+            let text = format!(",\"ts\":\"{}\",\"quality\":\"{quality}\"", time(at));
+            (at, quality, text)
+        }));
         text
     }
 }
@@ -124,7 +122,7 @@ impl SampleWriter {
 /// `points` holds the last value of each point that was read since the gateway started, `null` where it is bad; `quality`
 /// those that are not good, and `error` why, if that is known; both are left out while they are empty. `ts` is the time of
 /// the newest value.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DeviceWriter {
     points: String,
     quality: String,
@@ -132,18 +130,16 @@ pub struct DeviceWriter {
     newest: Option<Timestamp>,
 }
 
-impl Default for DeviceWriter {
-    fn default() -> Self {
-        Self {
-            points: String::from("\"points\":{"),
-            quality: String::new(),
-            error: String::new(),
-            newest: None,
-        }
-    }
-}
-
 impl DeviceWriter {
+    /// Forgets all, but not its room, as far as that is not more than `keep` bytes a part.
+    pub fn clear(&mut self, keep: usize) {
+        for part in [&mut self.points, &mut self.quality, &mut self.error] {
+            part.clear();
+            part.shrink_to(keep);
+        }
+        self.newest = None;
+    }
+
     /// Adds the last sample of a point.
     pub fn add(&mut self, point: &Point, sample: &Sample) {
         let (value, quality) = judged(sample);
@@ -170,7 +166,7 @@ impl DeviceWriter {
         };
         out.push_str("{\"ts\":\"");
         push(out, time(newest));
-        out.push_str("\",");
+        out.push_str("\",\"points\":{");
         out.push_str(&self.points);
         out.push('}');
         for (name, members) in [("quality", &self.quality), ("error", &self.error)] {
@@ -182,17 +178,17 @@ impl DeviceWriter {
                 out.push('}');
             }
         }
-        if !clock_synchronised {
-            out.push_str(CLOCK);
-        }
-        out.push('}');
+        out.push_str(match clock_synchronised {
+            true => "}",
+            false => CLOCK_AND_END,
+        });
         true
     }
 }
 
 /// Begins a member of a JSON object.
 fn member(object: &mut String, name: &str) {
-    if !(object.is_empty() || object.ends_with('{')) {
+    if !object.is_empty() {
         object.push(',');
     }
     push_text(object, name);

@@ -73,6 +73,22 @@ pub fn check_name(name: &str) -> Result<(), TopicError> {
     Err(TopicError::Name(name.to_owned(), reason))
 }
 
+/// The topics of the points of one device, which differ in one level.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PointTopics {
+    before: String,
+    after: String,
+}
+
+impl PointTopics {
+    /// Appends the topic of a point.
+    pub fn append(&self, out: &mut String, point: &str) {
+        out.push_str(&self.before);
+        out.push_str(point);
+        out.push_str(&self.after);
+    }
+}
+
 impl Topics {
     /// From the template and the gateway's name.
     ///
@@ -119,9 +135,27 @@ impl Topics {
         self.build(device, point, None)
     }
 
-    /// Appends what [`Self::point`] returns.
-    pub fn append_point(&self, out: &mut String, device: &str, point: &str) {
-        self.append(out, device, point);
+    /// What [`Self::point`] returns for any point of a device.
+    pub fn points(&self, device: &str) -> PointTopics {
+        let mut topics = PointTopics::default();
+        let mut side = &mut topics.before;
+        for level in &self.levels {
+            let name = match level {
+                Level::Fixed(name) => name,
+                Level::Device => device,
+                Level::Point => {
+                    side = &mut topics.after;
+                    continue;
+                }
+            };
+            side.push_str(name);
+            side.push('/');
+        }
+        // The levels after the point's have their separators before them.
+        if topics.after.pop().is_some() {
+            topics.after.insert(0, '/');
+        }
+        topics
     }
 
     /// Where the message of a whole device goes, retained: its topics' levels up to its name.
@@ -328,6 +362,9 @@ mod tests {
             ),
         ] {
             let topics = Topics::new(template, "plant7").unwrap();
+            let mut appended = String::new();
+            topics.points("meter-1").append(&mut appended, "power");
+            assert_eq!(appended, point);
             assert_eq!(topics.point("meter-1", "power"), point);
             assert_eq!(topics.device_state("meter-1"), device);
             let whole = device.split_once("/$state").map(|(whole, _)| whole);

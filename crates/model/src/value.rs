@@ -38,15 +38,13 @@ impl Value {
     }
 
     /// False for NaN and the infinities only.
+    #[inline]
     pub fn is_finite(&self) -> bool {
         match self {
             Self::F32(value) => value.is_finite(),
             Self::F64(value) => value.is_finite(),
             Self::Bool(_) | Self::Decimal(_) | Self::Text(_) | Self::Bytes(_) => true,
-            Self::Object(members) => members
-                .iter()
-                .flat_map(|(_, value)| value)
-                .all(Self::is_finite),
+            Self::Object(members) => are_finite(members),
         }
     }
 
@@ -78,6 +76,11 @@ impl Value {
             },
         }
     }
+}
+
+fn are_finite(members: &[(String, Option<Value>)]) -> bool {
+    let mut values = members.iter().filter_map(|(_, value)| value.as_ref());
+    values.all(Value::is_finite)
 }
 
 impl fmt::Display for Value {

@@ -118,9 +118,19 @@ impl Device {
 
     /// The same as samples, of those points that have one.
     pub fn samples(&self) -> Vec<Sample> {
-        let readings = self.readings().into_iter().enumerate();
-        let samples = readings.filter_map(|(point, reading)| Some(reading?.sample(point)));
-        samples.collect()
+        let mut samples = Vec::new();
+        self.each_sample(|_, sample| samples.push(sample));
+        samples
+    }
+
+    /// Calls `found` with each of them and its point. Readings wait meanwhile.
+    pub fn each_sample(&self, mut found: impl FnMut(&Point, Sample)) {
+        let now = self.lock();
+        for (place, point) in self.points().iter().enumerate() {
+            if let Some(reading) = now.readings.get(place) {
+                found(point, reading.sample(place));
+            }
+        }
     }
 
     /// Which points have got a new reading since change `number`, with it. Costs next to nothing if there is none.

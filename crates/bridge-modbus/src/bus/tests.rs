@@ -34,7 +34,7 @@ fn input(address: u16, count: u16) -> ReadRequest {
         table: Table::Input,
         address,
         count,
-        points: vec![],
+        points: [].into(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! The points of a device, held once for all devices of one type.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fieldgate_bridge::Rule;
 use fieldgate_model::Point;
 
 use super::PointConfig;
+use crate::data::ReadRequest;
 
 /// Points by name, in the order of the file. A clone is another handle to the same ones.
 #[derive(Clone, Debug)]
@@ -17,15 +19,32 @@ struct Shared {
     points: Box<[(String, PointConfig)]>,
     model: Arc<[Point]>,
     rules: Arc<[Rule]>,
+    /// Those that scale others.
+    factors: BTreeSet<usize>,
+    plans: Mutex<Vec<Plan>>,
 }
+
+/// The requests that read some of the points, within the limits of some devices.
+#[derive(Debug)]
+struct Plan {
+    limits: [u16; 3],
+    due: Box<[usize]>,
+    requests: Box<[ReadRequest]>,
+}
+
+/// Plans that are remembered: one for each rhythm in which points are read, and for where rhythms meet.
+const PLANS_MAX: usize = 8;
 
 impl Points {
     pub(super) fn new(points: Vec<(String, PointConfig)>) -> Self {
         let model = points.iter().map(|(name, point)| point.to_model(name));
         let rules = points.iter().map(|(_, point)| point.rule);
+        let factors = points.iter().filter_map(|(_, point)| point.scale_from);
         Self(Arc::new(Shared {
             model: model.collect(),
             rules: rules.collect(),
+            factors: factors.collect(),
+            plans: Mutex::default(),
             points: points.into(),
         }))
     }
@@ -41,6 +60,36 @@ impl Points {
     /// What topics and payloads need to know of them, in the same order.
     pub fn model(&self) -> Arc<[Point]> {
         Arc::clone(&self.0.model)
+    }
+
+    /// The indices of those that scale others.
+    pub(crate) fn factors(&self) -> &BTreeSet<usize> {
+        &self.0.factors
+    }
+
+    /// The requests that read those `due` within `limits`, which `plan` knows.
+    pub(crate) fn planned(
+        &self,
+        limits: [u16; 3],
+        due: &[usize],
+        plan: impl FnOnce() -> Vec<ReadRequest>,
+    ) -> Vec<ReadRequest> {
+        let mut plans = self.0.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = plans.iter();
+        let known = known.find(|plan| plan.limits == limits && *plan.due == *due);
+        if let Some(plan) = known {
+            return plan.requests.to_vec();
+        }
+        let requests = plan();
+        if plans.len() == PLANS_MAX {
+            plans.remove(0);
+        }
+        plans.push(Plan {
+            limits,
+            due: due.into(),
+            requests: requests.clone().into(),
+        });
+        requests
     }
 
     /// When each is published, in the same order.

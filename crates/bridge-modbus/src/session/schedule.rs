@@ -25,6 +25,8 @@ pub struct Periods {
 pub(crate) struct Schedule {
     periods: Periods,
     groups: Vec<Group>,
+    /// Something is read once, and has not been read. Of most devices everything is read again and again.
+    has_once: bool,
 }
 
 #[derive(Debug)]
@@ -91,10 +93,17 @@ impl Schedule {
             next: start,
             points: points.into(),
         });
-        Self {
+        let mut schedule = Self {
             periods,
             groups: groups.collect(),
-        }
+            has_once: false,
+        };
+        schedule.look_for_once();
+        schedule
+    }
+
+    fn look_for_once(&mut self) {
+        self.has_once = self.groups.iter().any(|group| group.is_once);
     }
 
     /// When something is due next; `None` if all has been read that is read once.
@@ -118,6 +127,12 @@ impl Schedule {
 
     /// Takes a point that is read once off the list.
     pub(crate) fn answered(&mut self, point: usize) {
+        if self.has_once {
+            self.answered_once(point);
+        }
+    }
+
+    fn answered_once(&mut self, point: usize) {
         let has = |group: &&mut Group| group.points.iter().any(|other| other as usize == point);
         let once = self.groups.iter_mut().filter(|group| group.is_once);
         for group in once.filter(has) {
@@ -126,6 +141,7 @@ impl Schedule {
             group.points = left.into();
         }
         self.groups.retain(|group| !group.points.is_empty());
+        self.look_for_once();
     }
 }
 

@@ -167,3 +167,9 @@ pub fn split(topic: &str) -> (&str, &str) {
     let end = topic.bytes().rposition(|byte| byte == b'/');
     topic.split_at(end.map_or(0, |end| end + 1))
 }
+
+/// The last level of a topic that has these levels above it, as [`split`] gives them.
+pub fn beside<'t>(topic: &'t str, above: &str) -> Option<&'t str> {
+    let level = topic.strip_prefix(above)?;
+    (!level.as_bytes().contains(&b'/')).then_some(level)
+}

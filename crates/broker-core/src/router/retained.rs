@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use foldhash::fast::RandomState;
 
+use super::cache::beside;
 use super::levels::{Levels, Place};
 use crate::budget::{Pot, Share};
 use crate::message::{Message, Routed};
@@ -33,6 +34,8 @@ pub struct Retained {
     tree: Levels<Leaf>,
     hasher: RandomState,
     count: usize,
+    /// How often messages may have moved.
+    moves: u64,
     /// Of messages of clients.
     bytes: usize,
     /// Of messages that always have room.
@@ -73,11 +76,12 @@ impl Kept {
     }
 }
 
-/// Where the message before was kept: those that follow each other are often beside each other.
+/// Where the message of a topic is, until one is added or removed.
 #[derive(Clone, Copy, Debug)]
-pub struct Spot<'m> {
-    above: Option<&'m str>,
+struct Spot {
     place: Place,
+    /// Among the leaves of that node.
+    bucket: usize,
 }
 
 /// What became of a message that asks to be retained.
@@ -112,6 +116,7 @@ impl Retained {
             tree: Levels::default(),
             hasher: RandomState::default(),
             count: 0,
+            moves: 0,
             bytes: 0,
             own_bytes: 0,
             own: Share::new(own, 0),
@@ -143,24 +148,39 @@ impl Retained {
     /// Keeps `message` as its topic's last; an empty payload removes what was kept. Those of links always have room.
     /// If it `may_be_late`, one that replaces another is written to the disk with what [`take_late`](Self::take_late)
     /// says.
-    pub fn store<'m>(
-        &mut self,
-        message: &Routed<'m>,
-        publisher: &Name,
-        may_be_late: bool,
-        last: &mut Option<Spot<'m>>,
-    ) -> Stored {
-        if self.replace_in_place(message, publisher, may_be_late, last) {
+    pub fn store(&mut self, message: &Routed<'_>, publisher: &Name, may_be_late: bool) -> Stored {
+        let spot = self.spot(message.publish.topic, &mut None);
+        if spot.is_some_and(|spot| self.replace_at(spot, message, publisher, may_be_late)) {
             return Stored::Replaced;
         }
-        // What follows may move nodes.
-        *last = None;
         let kept = Kept::new(message.message(), Arc::clone(publisher));
         let is_bounded = !kept.is_own();
         let stored = self.put(kept, is_bounded);
         let is_late = may_be_late && stored == Stored::Replaced;
         message.message().set_late(is_late);
         stored
+    }
+
+    /// [Stores](Self::store) one after the other. It looks for all of them first: memory is slow, and finds many at the
+    /// same time.
+    pub fn store_all<'r, 'm: 'r>(
+        &mut self,
+        messages: impl Iterator<Item = &'r Routed<'m>> + Clone,
+        publisher: &Name,
+        may_be_late: bool,
+    ) -> Vec<Stored> {
+        let mut last = None;
+        let topics = messages.clone().map(|message| message.publish.topic);
+        let spots: Vec<_> = topics.map(|topic| self.spot(topic, &mut last)).collect();
+        let moves = self.moves;
+        let all = messages.zip(spots).map(|(message, spot)| {
+            let spot = spot.filter(|_| self.moves == moves);
+            match spot.is_some_and(|spot| self.replace_at(spot, message, publisher, may_be_late)) {
+                true => Stored::Replaced,
+                false => self.store(message, publisher, may_be_late),
+            }
+        });
+        all.collect()
     }
 
     /// The topics whose messages have changed, and are not written. From now on they count as written.
@@ -175,36 +195,44 @@ impl Retained {
         late
     }
 
+    /// Where the message of a topic is, if it has one. `last` is what is above the topic before, and where that leads to.
+    fn spot<'t>(&self, topic: &'t str, last: &mut Option<(&'t str, Place)>) -> Option<Spot> {
+        let known = last.and_then(|(above, place)| Some((beside(topic, above)?, place)));
+        let (level, place) = match known {
+            Some(known) => known,
+            None => {
+                let (above, level) = split(topic);
+                let place = self.tree.find(levels(above))?;
+                *last = Some((&topic[..topic.len() - level.len()], place));
+                (level, place)
+            }
+        };
+        let hash = self.hasher.hash_one(level.as_bytes());
+        let leaves = self.tree.value(place).as_ref()?;
+        let bucket = leaves.find_bucket(hash, level.as_bytes())?;
+        Some(Spot { place, bucket })
+    }
+
     /// The usual case: another value of a topic, from the same publisher, of about the same length. Takes no memory.
-    fn replace_in_place<'m>(
+    /// Tells whether it was that.
+    fn replace_at(
         &mut self,
-        message: &Routed<'m>,
+        spot: Spot,
+        message: &Routed<'_>,
         publisher: &Name,
         may_be_late: bool,
-        last: &mut Option<Spot<'m>>,
     ) -> bool {
-        if message.publish.payload.is_empty() {
+        let leaves = self.tree.value_mut(spot.place).as_mut();
+        let Some((kept, by)) = leaves.and_then(|leaves| leaves.at_bucket(spot.bucket)) else {
             return false;
+        };
+        let is_value = !message.publish.payload.is_empty();
+        // Equal names are nearly always the same, and then they are not compared.
+        let is_done = is_value && by == publisher && message.replaces(kept);
+        if is_done {
+            kept.set_late(may_be_late);
         }
-        let (above, level) = split(message.publish.topic);
-        let known = last.as_ref().filter(|spot| spot.above == above);
-        let place = known.map(|spot| spot.place);
-        let Some(place) = place.or_else(|| self.tree.find(levels(above))) else {
-            return false;
-        };
-        *last = Some(Spot { above, place });
-        let hash = self.hasher.hash_one(level.as_bytes());
-        let Some(leaves) = self.tree.value_mut(place) else {
-            return false;
-        };
-        leaves.find_mut(hash, level).is_some_and(|(kept, by)| {
-            // Equal names are nearly always the same, and then they are not compared.
-            let is_done = by == publisher && message.replaces(kept);
-            if is_done {
-                kept.set_late(may_be_late);
-            }
-            is_done
-        })
+        is_done
     }
 
     /// Keeps what was kept before a restart, with or without room.
@@ -263,7 +291,9 @@ impl Retained {
         };
         let leaves = self.tree.value_mut(place);
         let leaves = leaves.get_or_insert_with(|| Box::new(Leaves::of(&kept.publisher)));
-        if leaves.put(kept, &self.hasher) {
+        let put = leaves.put(kept, &self.hasher);
+        self.moves += u64::from(put.has_moved);
+        if put.has_replaced {
             return Stored::Replaced;
         }
         self.count += 1;
@@ -302,6 +332,7 @@ impl Retained {
             self.tree.tidy();
         }
         self.count -= 1;
+        self.moves += 1;
         *self.sum(old.is_own()) -= old.weight();
         true
     }

@@ -2,6 +2,7 @@
 //! messages as it gets in a row.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use fieldgate_mqtt::{PlainPublish, QoS, Version, encode_plain_publish, encode_publish};
@@ -12,7 +13,7 @@ use super::session_slot::{Inner, SessionSlot, Sink, wake};
 use fieldgate_broker_core::budget::{Budget, SMALL};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::message::Routed;
-use fieldgate_broker_core::outbox::{Pool, SHARE_FROM};
+use fieldgate_broker_core::outbox::{CommonPool, Pool, SHARE_FROM};
 use fieldgate_broker_core::router::{self, Recipient, Terms};
 use fieldgate_broker_core::session::{Tally, Turn};
 use fieldgate_broker_core::ticket::Part;
@@ -31,20 +32,38 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// With room for so many messages.
-    pub(crate) fn with_room(messages: usize) -> Self {
-        Self {
-            messages: Vec::with_capacity(messages),
-            runs: Vec::new(),
+    pub(crate) fn push(&mut self, message: Routed<'a>, matches: &Arc<Matches>) {
+        self.begin_run(self.messages.len(), matches);
+        self.messages.push(message);
+    }
+
+    /// The messages from `start` on go to these.
+    fn begin_run(&mut self, start: usize, matches: &Arc<Matches>) {
+        let same = |(_, last): &(usize, Arc<Matches>)| Arc::ptr_eq(last, matches);
+        if !self.runs.last().is_some_and(same) {
+            self.runs.push((start, Arc::clone(matches)));
         }
     }
 
-    pub(crate) fn push(&mut self, message: Routed<'a>, matches: &Arc<Matches>) {
-        let same = |(_, last): &(usize, Arc<Matches>)| Arc::ptr_eq(last, matches);
-        if !self.runs.last().is_some_and(same) {
-            self.runs.push((self.messages.len(), Arc::clone(matches)));
+    /// All messages at once. `find` tells who gets the first of them, and how many more get to the same.
+    pub(crate) fn of(
+        messages: Vec<Routed<'a>>,
+        mut find: impl FnMut(&[Routed<'a>]) -> (Arc<Matches>, usize),
+    ) -> Self {
+        let mut batch = Self::default();
+        let mut start = 0;
+        while let Some(left @ [_, ..]) = messages.get(start..) {
+            let (matches, alike) = find(left);
+            batch.begin_run(start, &matches);
+            start += 1 + alike;
         }
-        self.messages.push(message);
+        batch.messages = messages;
+        batch
+    }
+
+    /// The messages, for the room that they take.
+    pub(crate) fn into_messages(self) -> Vec<Routed<'a>> {
+        self.messages
     }
 
     /// Whether the last message has this topic, so that the next may go where it goes.
@@ -93,7 +112,19 @@ pub(crate) struct DeliveryScratch {
     pub(crate) congested: Vec<Arc<SessionSlot>>,
     /// There was no time for all that a client had sent.
     pub(crate) is_late: bool,
+    /// Subscribers that are to be woken later, if they are not woken at once.
+    pub(crate) sleepers: Option<Vec<Waker>>,
     ready_made: [ReadyMade; 2],
+}
+
+impl DeliveryScratch {
+    /// One for long, whose buffers are `common` with others.
+    pub(crate) fn lasting(common: &Arc<CommonPool>) -> Self {
+        Self {
+            pool: Pool::sharing(common),
+            ..Self::default()
+        }
+    }
 }
 
 /// One run encoded as QoS 0 packets, the same bytes for every subscriber of one version.
@@ -328,7 +359,7 @@ fn lend(bytes: &mut Vec<u8>, pool: &mut Pool) {
     }
 }
 
-/// Wakes the subscriber's task, and notes whether it keeps up.
+/// Wakes the subscriber's task, now or later, and notes whether it keeps up.
 fn finish(
     mut inner: std::sync::MutexGuard<'_, Inner>,
     slot: &Arc<SessionSlot>,
@@ -343,7 +374,10 @@ fn finish(
     };
     let pressure = inner.pressure(now);
     drop(inner);
-    wake(waker);
+    match &mut post.sleepers {
+        Some(sleepers) => sleepers.extend(waker),
+        None => wake(waker),
+    }
     let known = post.congested.iter().any(|known| Arc::ptr_eq(known, slot));
     if pressure != Pressure::None && !known {
         post.congested.push(Arc::clone(slot));

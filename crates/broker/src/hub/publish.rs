@@ -1,5 +1,6 @@
 //! Messages that no connection sends: those of links, wills, the broker's own figures.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::deliver::{Batch, DeliveryScratch, Sender, deliver};
@@ -10,7 +11,7 @@ use crate::hub::MatchCache;
 use crate::hub::{Hub, Source};
 use fieldgate_broker_core::journal::Journal;
 use fieldgate_broker_core::message::{Message, Routed};
-use fieldgate_broker_core::router::{Stored, split};
+use fieldgate_broker_core::router::{Stored, beside, split};
 
 impl Hub {
     /// What `deliver` needs to know of the session that sends, if one does, and for which nothing waits.
@@ -33,21 +34,33 @@ impl Hub {
     pub(crate) fn publish(
         &self,
         messages: Vec<Routed<'_>>,
-        (publisher, source): (&SessionSlot, Source),
+        from: (&SessionSlot, Source),
         cache: &mut MatchCache,
         now: Instant,
     ) {
+        self.publish_with(messages, from, cache, now, &mut DeliveryScratch::default());
+    }
+
+    /// The same; who is to be woken is left in `post`, if it has a list for them. Gives the messages back.
+    pub(crate) fn publish_with<'m>(
+        &self,
+        messages: Vec<Routed<'m>>,
+        (publisher, source): (&SessionSlot, Source),
+        cache: &mut MatchCache,
+        now: Instant,
+        post: &mut DeliveryScratch,
+    ) -> Vec<Routed<'m>> {
         let counters = self.own_counters();
         add(&counters.publish_received, messages.len() as u64);
         let bytes: usize = messages.iter().map(|m| m.publish.payload.len()).sum();
         add(&counters.publish_bytes_received, bytes as u64);
-        let mut post = DeliveryScratch::default();
         post.journal.is_late = source == Source::Gateway;
         self.retain(&messages, publisher, &mut post.journal);
         let batch = self.matched(messages, cache);
-        deliver(&batch, &self.sender(Some(publisher), now), &mut post);
+        deliver(&batch, &self.sender(Some(publisher), now), post);
         self.keep(&mut post.journal);
-        counters.add(&post.tally);
+        counters.add(&std::mem::take(&mut post.tally));
+        batch.into_messages()
     }
 
     /// Messages with those who get them.
@@ -56,21 +69,16 @@ impl Hub {
         messages: Vec<Routed<'m>>,
         cache: &mut MatchCache,
     ) -> Batch<'m> {
-        let mut batch = Batch::with_room(messages.len());
-        let mut messages = messages.into_iter().peekable();
-        while let Some(message) = messages.next() {
-            let (above, _) = split(message.publish.topic);
-            let found = cache.look_up(&self.router, message.publish.topic);
-            batch.push(message, found.matches);
-            let is_alike = |next: &Routed<'_>| {
-                let (next, level) = split(next.publish.topic);
-                next == above && found.suits(level)
+        Batch::of(messages, |left| {
+            let (above, _) = split(left[0].publish.topic);
+            let found = cache.look_up(&self.router, left[0].publish.topic);
+            let is_alike = |next: &&Routed<'_>| {
+                let level = beside(next.publish.topic, above);
+                level.is_some_and(|level| found.suits(level))
             };
-            while let Some(message) = messages.next_if(is_alike) {
-                batch.push_alike(message);
-            }
-        }
-        batch
+            let alike = left[1..].iter().take_while(is_alike).count();
+            (Arc::clone(found.matches), alike)
+        })
     }
 
     /// Keeps those messages that ask for it.
@@ -79,12 +87,10 @@ impl Hub {
         if asking().next().is_none() {
             return;
         }
-        let mut retained = self.retained();
-        let mut last = None;
-        let stored =
-            asking().map(|message| retained.store(message, publisher.name(), true, &mut last));
-        let stored: Vec<Stored> = stored.collect();
-        drop(retained);
+        let stored = self.retained().store_all(asking(), publisher.name(), true);
+        if self.store.is_none() && !stored.iter().any(|stored| stored.is_refused()) {
+            return;
+        }
         for (message, stored) in asking().zip(stored) {
             self.note_retained(message, stored, false, journal);
         }

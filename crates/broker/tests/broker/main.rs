@@ -12,6 +12,7 @@ mod chaos;
 mod connect;
 mod flow;
 mod garbage;
+mod gathering;
 mod limits;
 mod link;
 mod login;

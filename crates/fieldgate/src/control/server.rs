@@ -267,7 +267,7 @@ pub(crate) async fn perform(
                     table,
                     address,
                     count,
-                    points: Vec::new(),
+                    points: [].into(),
                 };
                 let retries = bus.config().retries;
                 let data = bus.read(unit, &request, priority, retries).await?;

@@ -1,23 +1,26 @@
 //! From what devices tell to retained messages: the one place that hands messages to the broker.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fieldgate_bridge::Figures;
-use fieldgate_broker::{Link, LinkError, Outgoing, QoS};
-use fieldgate_model::payload::{self, DeviceWriter, OFFLINE, ONLINE, SampleWriter};
+use fieldgate_broker::{Gathering, Link, LinkError, Outgoing, QoS};
+use fieldgate_model::payload::{self, OFFLINE, ONLINE, SampleWriter};
 use fieldgate_model::{
     Aged, DeviceState, Outcome, PayloadFormat, Point, Sample, Topics, Value, aged, aged_device,
 };
 use fieldgate_plant::Device;
 use jiff::Timestamp;
 
+use super::page::{Page, retained};
 use crate::clock::Clock;
 use fieldgate_config::Config;
 
-/// Samples that are rendered together.
+/// Samples that are published before others have their turn.
 const SAMPLES_AT_ONCE: usize = 128;
+/// Samples that are rendered together: so few that they stay in the processor's nearest cache.
+const SAMPLES_OF_A_PAGE: usize = 32;
 
 /// Publishes under the topics of one gateway.
 #[derive(Clone, Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct Publisher {
     clock: Clock,
     /// A message was refused before.
     refused: Arc<AtomicBool>,
+    page: Arc<Mutex<Page>>,
 }
 
 /// In which messages readings go out.
@@ -64,6 +68,7 @@ impl Publisher {
             format,
             clock: Clock::default(),
             refused: Arc::default(),
+            page: Arc::default(),
         }
     }
 
@@ -91,59 +96,66 @@ impl Publisher {
 
     /// Publishes readings of a device, which has them already.
     pub(crate) async fn samples(&self, device: &Device, samples: Vec<Sample>) {
+        let gathering = self.link.gather();
         for start in (0..samples.len()).step_by(SAMPLES_AT_ONCE) {
             let end = samples.len().min(start + SAMPLES_AT_ONCE);
-            self.publish_some(device, &samples[start..end], end == samples.len());
+            self.publish_some(&gathering, device, &samples[start..end]);
             if end < samples.len() {
                 tokio::task::yield_now().await;
             }
         }
+        if self.format.devices() {
+            self.publish_device(&gathering, device);
+        }
         // A thousand devices can be here at the same time: what was published is not kept meanwhile.
         drop(samples);
-        tokio::task::yield_now().await;
-    }
-
-    fn publish_some(&self, device: &Device, samples: &[Sample], is_last: bool) {
-        let mut page = Page::with_room(samples.len());
-        if self.format.points {
-            self.write_points(&mut page, device, samples);
-        }
-        if is_last && self.format.devices() {
-            self.write_device(&mut page, device);
-        }
-        let messages: Vec<_> = page.messages().collect();
-        self.tell_refused(&messages, self.link.publish_now(&messages));
+        gathering.done().await;
     }
 
     /// Topics and payloads of what is to be published of single points.
-    fn write_points(&self, page: &mut Page, device: &Device, samples: &[Sample]) {
+    fn publish_some(&self, gathering: &Gathering<'_>, device: &Device, samples: &[Sample]) {
+        if !self.format.points {
+            return;
+        }
         let mut writer = SampleWriter::new(self.format.payload, self.clock.is_synchronised());
         let (name, points) = (device.about().name.as_str(), device.points());
-        for sample in samples {
-            let Some(point) = points.get(sample.point) else {
-                log::error!(DEVICE = name; "a sample of point {}, which does not exist", sample.point);
-                continue;
-            };
-            let start = page.text.len();
-            self.topics.append_point(&mut page.text, name, &point.name);
-            let topic = page.text.len();
-            page.end(start, topic, |text| writer.append(text, point, sample));
+        let topics = self.topics.points(name);
+        let mut page = self.page();
+        for samples in samples.chunks(SAMPLES_OF_A_PAGE) {
+            page.clear();
+            for sample in samples {
+                let Some(point) = points.get(sample.point) else {
+                    log::error!(DEVICE = name; "a sample of point {}, which does not exist", sample.point);
+                    continue;
+                };
+                page.add(
+                    |text| topics.append(text, &point.name),
+                    |text| writer.append(text, point, sample),
+                );
+            }
+            self.publish_page(gathering, &page);
         }
     }
 
     /// The message of a whole device.
-    fn write_device(&self, page: &mut Page, device: &Device) {
-        let mut writer = DeviceWriter::default();
-        for sample in device.samples() {
-            if let Some(point) = device.points().get(sample.point) {
-                writer.add(point, &sample);
-            }
+    fn publish_device(&self, gathering: &Gathering<'_>, device: &Device) {
+        let topic = self.topics.device(&device.about().name);
+        let mut page = self.page();
+        page.clear();
+        device.each_sample(|point, sample| page.whole.add(point, &sample));
+        page.add_whole(&topic, self.clock.is_synchronised());
+        self.publish_page(gathering, &page);
+    }
+
+    fn publish_page(&self, gathering: &Gathering<'_>, page: &Page) {
+        if let Err(error) = gathering.publish(page.messages()) {
+            let first = page.messages().next();
+            self.tell_refused(first.map_or("", |message| message.topic), error);
         }
-        let start = page.text.len();
-        page.text += &self.topics.device(&device.about().name);
-        let topic = page.text.len();
-        let is_set = self.clock.is_synchronised();
-        page.end(start, topic, |text| writer.append(text, is_set));
+    }
+
+    fn page(&self) -> MutexGuard<'_, Page> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes bytes that a device sent, as they are, for clients that listen now.
@@ -315,65 +327,19 @@ impl Publisher {
     }
 
     async fn send_all(&self, messages: &[Outgoing<'_>]) {
-        self.tell_refused(messages, self.link.publish_all(messages).await);
-    }
-
-    fn tell_refused(&self, messages: &[Outgoing<'_>], published: Result<(), LinkError>) {
-        if let Err(error) = published {
-            // What is wrong with one topic is wrong with all: once in the log is enough.
-            let level = if self.refused.swap(true, Ordering::Relaxed) {
-                log::Level::Debug
-            } else {
-                log::Level::Warn
-            };
+        if let Err(error) = self.link.publish_all(messages).await {
             let topic = messages.first().map_or("", |message| message.topic);
-            log::log!(level, TOPIC = topic; "{topic:?} was not published: {error}");
-        }
-    }
-}
-
-/// Messages in one piece of text, as a thousand small pieces cost more than what they hold.
-#[derive(Debug)]
-struct Page {
-    text: String,
-    /// Where each begins, where its topic ends, and where its payload does.
-    ends: Vec<(usize, usize, usize)>,
-}
-
-impl Page {
-    /// For so many messages of the usual length.
-    fn with_room(messages: usize) -> Self {
-        const USUAL: usize = 128;
-        Self {
-            text: String::with_capacity(messages * USUAL),
-            ends: Vec::with_capacity(messages + 1),
+            self.tell_refused(topic, error);
         }
     }
 
-    /// Ends a message whose topic is written with what `payload` writes; without the message if that is to be none.
-    fn end(&mut self, start: usize, topic: usize, payload: impl FnOnce(&mut String) -> bool) {
-        if payload(&mut self.text) {
-            self.ends.push((start, topic, self.text.len()));
+    fn tell_refused(&self, topic: &str, error: LinkError) {
+        // What is wrong with one topic is wrong with all: once in the log is enough.
+        let level = if self.refused.swap(true, Ordering::Relaxed) {
+            log::Level::Debug
         } else {
-            self.text.truncate(start);
-        }
-    }
-
-    fn messages(&self) -> impl Iterator<Item = Outgoing<'_>> {
-        self.ends.iter().map(|&(start, topic, end)| {
-            let payload = &self.text.as_bytes()[topic..end];
-            retained(&self.text[start..topic], payload)
-        })
-    }
-}
-
-/// Subscribers that want less than QoS 1 get less.
-fn retained<'a>(topic: &'a str, payload: &'a [u8]) -> Outgoing<'a> {
-    Outgoing {
-        topic,
-        payload,
-        qos: QoS::AtLeastOnce,
-        retain: true,
-        correlation_data: None,
+            log::Level::Warn
+        };
+        log::log!(level, TOPIC = topic; "{topic:?} was not published: {error}");
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use super::{KEPT, Kept, LINK, Name};
 use crate::message::Message;
@@ -18,6 +17,15 @@ pub(super) enum Leaves {
     Alike(Name, HashTable<Message>),
     /// They are of several.
     Mixed(HashTable<Kept>),
+}
+
+/// What became of a message that was put in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Put {
+    /// It took the place of another.
+    pub(super) has_replaced: bool,
+    /// Others may be elsewhere now.
+    pub(super) has_moved: bool,
 }
 
 /// A retained message, where it is.
@@ -66,6 +74,12 @@ fn level_of(message: &Message) -> &[u8] {
     &topic[end.map_or(0, |end| end + 1)..]
 }
 
+/// Whether the last level of a message's topic is this one.
+fn ends_in(message: &Message, level: &[u8]) -> bool {
+    let above = message.topic_bytes().strip_suffix(level);
+    above.is_some_and(|above| matches!(above, [] | [.., b'/']))
+}
+
 impl Leaves {
     /// None, of which the first will be of `publisher`.
     pub(super) fn of(publisher: &Name) -> Self {
@@ -92,7 +106,7 @@ impl Leaves {
     }
 
     pub(super) fn find(&self, hash: u64, level: &str) -> Option<KeptRef<'_>> {
-        let is_it = |message: &Message| level_of(message) == level.as_bytes();
+        let is_it = |message: &Message| ends_in(message, level.as_bytes());
         match self {
             Self::Alike(publisher, messages) => {
                 let message = messages.find(hash, is_it)?;
@@ -102,48 +116,76 @@ impl Leaves {
         }
     }
 
-    pub(super) fn find_mut(&mut self, hash: u64, level: &str) -> Option<(&mut Message, &Name)> {
-        let is_it = |message: &Message| level_of(message) == level.as_bytes();
+    /// Where a message is, until one is put in or removed.
+    pub(super) fn find_bucket(&self, hash: u64, level: &[u8]) -> Option<usize> {
         match self {
-            Self::Alike(publisher, messages) => Some((messages.find_mut(hash, is_it)?, publisher)),
+            Self::Alike(_, messages) => messages.find_bucket_index(hash, |it| ends_in(it, level)),
+            Self::Mixed(all) => all.find_bucket_index(hash, |it| ends_in(&it.message, level)),
+        }
+    }
+
+    /// What is there.
+    pub(super) fn at_bucket(&mut self, bucket: usize) -> Option<(&mut Message, &Name)> {
+        match self {
+            Self::Alike(publisher, messages) => Some((messages.get_bucket_mut(bucket)?, publisher)),
             Self::Mixed(all) => {
-                let Kept { message, publisher } =
-                    all.find_mut(hash, |kept| is_it(&kept.message))?;
+                let Kept { message, publisher } = all.get_bucket_mut(bucket)?;
                 Some((message, publisher))
             }
         }
     }
 
-    /// Puts a message in. Returns whether it took the place of another.
-    pub(super) fn put(&mut self, kept: Kept, hasher: &RandomState) -> bool {
+    /// Puts a message in.
+    pub(super) fn put(&mut self, kept: Kept, hasher: &RandomState) -> Put {
+        let is_mixed = self.mix_for(&kept.publisher, hasher);
         let hash_of = |message: &Message| hasher.hash_one(level_of(message));
-        if let Self::Alike(publisher, messages) = self
-            && *publisher != kept.publisher
-        {
-            let mut all = HashTable::with_capacity(messages.len() + 1);
-            for message in messages.drain() {
-                let hash = hash_of(&message);
-                let kept = Kept::new(message, Arc::clone(publisher));
+        let hash = hash_of(&kept.message);
+        let bucket = self.find_bucket(hash, level_of(&kept.message));
+        match (self, bucket) {
+            (Self::Alike(_, messages), Some(bucket)) => {
+                if let Some(place) = messages.get_bucket_mut(bucket) {
+                    *place = kept.message;
+                }
+            }
+            (Self::Mixed(all), Some(bucket)) => {
+                if let Some(place) = all.get_bucket_mut(bucket) {
+                    *place = kept;
+                }
+            }
+            (Self::Alike(_, messages), None) => {
+                messages.insert_unique(hash, kept.message, hash_of);
+            }
+            (Self::Mixed(all), None) => {
                 all.insert_unique(hash, kept, |kept| hash_of(&kept.message));
             }
-            *self = Self::Mixed(all);
         }
-        let hash = hash_of(&kept.message);
-        match self {
-            Self::Alike(_, messages) => {
-                let same = |other: &Message| level_of(other) == level_of(&kept.message);
-                set(messages.entry(hash, same, hash_of), kept.message)
-            }
-            Self::Mixed(all) => {
-                let same = |other: &Kept| level_of(&other.message) == level_of(&kept.message);
-                let entry = all.entry(hash, same, |kept| hash_of(&kept.message));
-                set(entry, kept)
-            }
+        Put {
+            has_replaced: bucket.is_some(),
+            has_moved: is_mixed || bucket.is_none(),
         }
     }
 
+    /// Makes them of several clients, if they are all of one and this is another. Returns whether it has done so.
+    fn mix_for(&mut self, publisher: &Name, hasher: &RandomState) -> bool {
+        let Self::Alike(of, messages) = self else {
+            return false;
+        };
+        if of == publisher {
+            return false;
+        }
+        let hash_of = |message: &Message| hasher.hash_one(level_of(message));
+        let mut all = HashTable::with_capacity(messages.len() + 1);
+        for message in messages.drain() {
+            let hash = hash_of(&message);
+            let kept = Kept::new(message, Arc::clone(of));
+            all.insert_unique(hash, kept, |kept| hash_of(&kept.message));
+        }
+        *self = Self::Mixed(all);
+        true
+    }
+
     pub(super) fn remove(&mut self, hash: u64, level: &str) -> Option<Kept> {
-        let is_it = |message: &Message| level_of(message) == level.as_bytes();
+        let is_it = |message: &Message| ends_in(message, level.as_bytes());
         match self {
             Self::Alike(publisher, messages) => {
                 let (message, _) = messages.find_entry(hash, is_it).ok()?.remove();
@@ -153,20 +195,6 @@ impl Leaves {
                 let found = all.find_entry(hash, |kept| is_it(&kept.message));
                 Some(found.ok()?.remove().0)
             }
-        }
-    }
-}
-
-/// Whether there was another.
-fn set<T>(entry: Entry<'_, T>, item: T) -> bool {
-    match entry {
-        Entry::Occupied(mut entry) => {
-            *entry.get_mut() = item;
-            true
-        }
-        Entry::Vacant(entry) => {
-            entry.insert(item);
-            false
         }
     }
 }

@@ -1,16 +1,12 @@
 use super::*;
 use crate::message::testing::{message, message_with};
 use fieldgate_mqtt::{Publish, PublishProperties, QoS};
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn store(retained: &mut Retained, message: Message) -> Stored {
-    retained.store(
-        &Routed::kept(&message),
-        &Arc::new("client".into()),
-        true,
-        &mut None,
-    )
+    retained.store(&Routed::kept(&message), &Arc::new("client".into()), true)
 }
 
 #[test]
@@ -97,7 +93,6 @@ fn a_full_store_refuses_new_topics_and_still_updates_old_ones() {
         &Routed::kept(&own),
         &Arc::new(format!("{LINK}x").into()),
         true,
-        &mut None,
     );
     assert_eq!(own, Stored::New);
     assert_eq!(store(&mut retained, message("c", b"")), Stored::Removed);
@@ -135,14 +130,15 @@ fn another_value_takes_the_place_of_one_that_nothing_else_holds() {
     ] {
         let mut retained = Retained::new(10_000, &Arc::default(), &Arc::default());
         let first = Routed::borrowed(publish(b"21.5", true), None, &pot);
-        retained.store(&first, &client, true, &mut None);
+        retained.store(&first, &client, true);
         drop(first);
         let held = retained.get("t/d/p").map(KeptRef::cloned);
         let held = held.filter(|_| is_held);
         let next = Routed::borrowed(publish(payload, true), None, &pot);
-        let is_in_place = retained.replace_in_place(&next, publisher, true, &mut None);
+        let spot = retained.spot("t/d/p", &mut None).unwrap();
+        let is_in_place = retained.replace_at(spot, &next, publisher, true);
         assert_eq!(is_in_place, want, "{payload:?} {publisher} {is_held}");
-        let stored = retained.store(&next, publisher, true, &mut None);
+        let stored = retained.store(&next, publisher, true);
         assert_eq!(stored, Stored::Replaced);
         let kept = retained.get("t/d/p").unwrap();
         assert_eq!(kept.message.payload(), payload);
@@ -162,7 +158,7 @@ fn each_message_has_its_publisher_wherever_others_of_other_clients_are() {
         for number in 0..topics {
             let topic = format!("t/{number}");
             let (message, client) = (message(&topic, b"1"), &clients[by]);
-            retained.store(&Routed::kept(&message), client, true, &mut None);
+            retained.store(&Routed::kept(&message), client, true);
             want.insert(topic, client.to_string());
         }
         let found = retained.matching("t/+", Instant::now()).into_iter();
@@ -217,7 +213,7 @@ fn what_replaces_another_message_is_late_until_it_is_taken() {
             let held = held.filter(|_| is_held);
             let next = message(topic, payload);
             let next = Routed::borrowed(next.publish(), None, next.pot());
-            let stored = retained.store(&next, &client, may_be_late, &mut None);
+            let stored = retained.store(&next, &client, may_be_late);
             assert_eq!(stored, Stored::Replaced);
             drop(held);
             let late: Vec<_> = retained.take_late();
@@ -232,4 +228,63 @@ fn what_replaces_another_message_is_late_until_it_is_taken() {
     store(&mut retained, message("$SYS/x", b"1"));
     store(&mut retained, message("$SYS/x", b"2"));
     assert!(retained.take_late().is_empty());
+}
+
+/// A topic, its next payload's length, and the client that publishes it.
+fn change() -> impl Strategy<Value = (String, usize, usize)> {
+    let topic = prop_oneof![
+        6 => (0..2, 0..6).prop_map(|(device, point)| format!("g/d{device}/p{point}")),
+        1 => Just("g/d0".to_owned()),
+        1 => Just("alone".to_owned()),
+        1 => Just("g/d0/".to_owned()),
+    ];
+    (topic, prop_oneof![1 => Just(0), 9 => 1..40usize], 0..2usize)
+}
+
+proptest! {
+    #[test]
+    fn many_are_kept_as_one_after_the_other_would_be(
+        batches in proptest::collection::vec(proptest::collection::vec(change(), 1..12), 1..12),
+    ) {
+        let pot = Arc::default();
+        let clients = ["a", "b"].map(|name| Name::new(name.into()));
+        let new = || Retained::new(600, &Arc::default(), &Arc::default());
+        let (mut all, mut single) = (new(), new());
+        for (round, batch) in batches.iter().enumerate() {
+            // Those of a batch have one publisher.
+            let client = &clients[batch[0].2];
+            let payloads = batch.iter().map(|(_, len, _)| vec![round as u8; *len]);
+            let payloads: Vec<_> = payloads.collect();
+            let routed = || {
+                let each = batch.iter().zip(&payloads).map(|((topic, ..), payload)| {
+                    let publish = Publish {
+                        dup: false,
+                        qos: QoS::AtMostOnce,
+                        retain: true,
+                        topic,
+                        packet_id: None,
+                        properties: PublishProperties::default(),
+                        payload,
+                    };
+                    Routed::borrowed(publish, None, &pot)
+                });
+                each.collect::<Vec<_>>()
+            };
+            let got = all.store_all(routed().iter(), client, true);
+            let want: Vec<_> = routed()
+                .iter()
+                .map(|message| single.store(message, client, true))
+                .collect();
+            prop_assert_eq!(got, want);
+            let what = |retained: &Retained| {
+                let found = retained.matching("#", Instant::now()).into_iter();
+                let found = found.map(|kept| {
+                    let Kept { message, publisher } = kept;
+                    (message.topic().to_owned(), (message.payload().to_vec(), publisher))
+                });
+                (found.collect::<BTreeMap<_, _>>(), retained.bytes(), retained.count())
+            };
+            prop_assert_eq!(what(&all), what(&single));
+        }
+    }
 }

@@ -293,9 +293,7 @@ impl<'w> Intake<'w> {
     /// for the store.
     fn retain(&self, routed: &Routed<'_>, promised: bool, journal: &mut Journal) -> (Stored, bool) {
         let hub = &self.worker.hub;
-        let stored = hub
-            .retained()
-            .store(routed, self.publisher, !promised, &mut None);
+        let stored = hub.retained().store(routed, self.publisher, !promised);
         (stored, hub.note_retained(routed, stored, promised, journal))
     }
 
