@@ -430,6 +430,27 @@ mod tests {
         }
 
         #[test]
+        fn what_is_remembered_is_what_would_be_planned(
+            places in proptest::collection::vec(0u16..60, 1..12),
+            asked in proptest::collection::vec((0usize..12, 0usize..12, 1u16..4, any::<bool>()), 1..30),
+        ) {
+            let points: Vec<_> = places
+                .iter()
+                .map(|at| format!("\"holding\": {at}, \"as\": \"u16\""))
+                .collect();
+            let points: Vec<_> = points.iter().map(String::as_str).collect();
+            let mut device = device("", &points);
+            for (first, count, max_gap, is_broken) in asked {
+                // Devices with the same points may have other limits.
+                device.max_gap = max_gap;
+                let due: Vec<_> = (first..first + count).collect();
+                let breaks: Breaks = is_broken.then_some((Table::Holding, 30)).into_iter().collect();
+                let want = plan(&device, &due, &breaks);
+                prop_assert_eq!(super::planned(&device, &due, &breaks), want);
+            }
+        }
+
+        #[test]
         fn there_are_never_more_requests_than_needed(
             places in proptest::collection::vec((0u16..24, kinds()), 1..6),
             max_gap in 0u16..6,

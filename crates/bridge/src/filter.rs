@@ -86,7 +86,7 @@ impl Filter {
         let rule = &self.rules[place];
         let now = || micros(now.saturating_duration_since(origin));
         let passes =
-            is_other || self.is_due(rule, place, &now) || self.has_changed(rule, sample, &kept);
+            is_other || self.is_due(rule, place, now) || self.has_changed(rule, sample, &kept);
         if passes {
             if let Some(held) = self.held.get_mut(place) {
                 *held = kept.clone();

@@ -344,11 +344,34 @@ impl Shared {
 fn emptied<'m>(mut messages: Vec<Routed<'_>>) -> Vec<Routed<'m>> {
     messages.clear();
     // Without elements this takes the memory over.
-    messages.into_iter().filter_map(|_| None).collect()
+    messages.into_iter().map_while(|_| None).collect()
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
         self.hub.end(&self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emptied_room_is_the_same_room() {
+        let pot = Arc::default();
+        let mut messages = Vec::with_capacity(100);
+        let message = Outgoing {
+            topic: "t",
+            payload: b"1",
+            qos: QoS::AtMostOnce,
+            retain: false,
+            correlation_data: None,
+        };
+        messages.push(Routed::borrowed(message.publish(), None, &pot));
+        let at = messages.as_ptr().addr();
+        let emptied = emptied(messages);
+        assert_eq!((emptied.capacity(), emptied.as_ptr().addr()), (100, at));
+        assert!(emptied.is_empty());
     }
 }

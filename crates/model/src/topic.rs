@@ -137,7 +137,10 @@ impl Topics {
 
     /// What [`Self::point`] returns for any point of a device.
     pub fn points(&self, device: &str) -> PointTopics {
-        let mut topics = PointTopics::default();
+        let mut topics = PointTopics {
+            before: String::with_capacity(64),
+            after: String::new(),
+        };
         let mut side = &mut topics.before;
         for level in &self.levels {
             let name = match level {

@@ -222,6 +222,9 @@ impl Protocol {
         request: &Request,
         answer: &Result<Answer, Fault>,
     ) -> Option<Request> {
+        if matches!(job.work, Work::Plain(_)) {
+            return None;
+        }
         let seen = match answer {
             Ok(answer) => Ok(answer.clone()),
             Err(Fault::Exception(exception)) => Err(*exception),

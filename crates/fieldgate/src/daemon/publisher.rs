@@ -20,7 +20,7 @@ use fieldgate_config::Config;
 /// Samples that are published before others have their turn.
 const SAMPLES_AT_ONCE: usize = 128;
 /// Samples that are rendered together: so few that they stay in the processor's nearest cache.
-const SAMPLES_OF_A_PAGE: usize = 32;
+const SAMPLES_OF_A_PAGE: usize = 64;
 
 /// Publishes under the topics of one gateway.
 #[derive(Clone, Debug)]
