@@ -93,12 +93,12 @@ pub struct Link {
 struct Shared {
     hub: Arc<Hub>,
     slot: Arc<SessionSlot>,
-    desk: Mutex<Desk>,
+    scratch: Mutex<Scratch>,
 }
 
 /// What all that publish over a link use.
 #[derive(Debug, Default)]
-struct Desk {
+struct Scratch {
     /// Who gets which topic.
     cache: MatchCache,
     /// With the subscribers that are to be woken later.
@@ -137,7 +137,7 @@ impl Gathering<'_> {
     /// Wakes the subscribers when others on this thread have had their turn, as they may be about to publish, too. Of
     /// several gatherings one waits for that.
     pub async fn done(mut self) {
-        let is_awaited = std::mem::replace(&mut self.link.desk().is_awaited, true);
+        let is_awaited = std::mem::replace(&mut self.link.scratch().is_awaited, true);
         if !is_awaited {
             self.is_waiting = true;
             tokio::task::yield_now().await;
@@ -147,7 +147,7 @@ impl Gathering<'_> {
 
 impl Drop for Gathering<'_> {
     fn drop(&mut self) {
-        if self.is_waiting || !self.link.desk().is_awaited {
+        if self.is_waiting || !self.link.scratch().is_awaited {
             self.link.wake();
         }
     }
@@ -161,9 +161,9 @@ impl Link {
             shared: Arc::new(Shared {
                 hub: Arc::clone(hub),
                 slot,
-                desk: Mutex::new(Desk {
+                scratch: Mutex::new(Scratch {
                     post: DeliveryScratch::lasting(&hub.buffers),
-                    ..Desk::default()
+                    ..Scratch::default()
                 }),
             }),
         }
@@ -300,14 +300,14 @@ impl Link {
 
 impl Shared {
     fn publish<'m>(&self, messages: impl Iterator<Item = Outgoing<'m>>) {
-        let mut desk = self.desk();
-        let Desk {
+        let mut scratch = self.scratch();
+        let Scratch {
             cache,
             post,
             messages: room,
             gathered,
             ..
-        } = &mut *desk;
+        } = &mut *scratch;
         post.sleepers.get_or_insert_default();
         let mut routed = emptied(std::mem::take(room));
         for message in messages {
@@ -320,7 +320,7 @@ impl Shared {
         *room = emptied(self.hub.publish_with(routed, source, cache, now, post));
         // A link does not wait for them.
         post.congested.clear();
-        drop(desk);
+        drop(scratch);
         if is_much {
             self.wake();
         }
@@ -328,15 +328,15 @@ impl Shared {
 
     /// Wakes the subscribers that have got something.
     fn wake(&self) {
-        let mut desk = self.desk();
-        (desk.gathered, desk.is_awaited) = (0, false);
-        let mut sleepers = desk.post.sleepers.take().unwrap_or_default();
-        drop(desk);
+        let mut scratch = self.scratch();
+        (scratch.gathered, scratch.is_awaited) = (0, false);
+        let mut sleepers = scratch.post.sleepers.take().unwrap_or_default();
+        drop(scratch);
         sleepers.drain(..).for_each(Waker::wake);
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scratch(&self) -> MutexGuard<'_, Scratch> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
