@@ -22,5 +22,5 @@ pub use labels::Labels;
 pub use payload::{DeviceState, PayloadFormat};
 pub use point::{Point, Quality, Sample};
 pub use text::{Encoding, TextError};
-pub use topic::{TopicError, Topics, check_name};
+pub use topic::{PointTopics, TopicError, Topics, check_name};
 pub use value::Value;

@@ -1,5 +1,9 @@
 //! Topics: the only place where their strings are built.
 
+mod points;
+
+pub use points::PointTopics;
+
 /// The topics of one gateway, from a template such as `{gateway}/{device}/{point}`.
 ///
 /// Each placeholder and each fixed part is a whole level; the device comes before the point, and
@@ -73,22 +77,6 @@ pub fn check_name(name: &str) -> Result<(), TopicError> {
     Err(TopicError::Name(name.to_owned(), reason))
 }
 
-/// The topics of the points of one device, which differ in one level.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PointTopics {
-    before: String,
-    after: String,
-}
-
-impl PointTopics {
-    /// Appends the topic of a point.
-    pub fn append(&self, out: &mut String, point: &str) {
-        out.push_str(&self.before);
-        out.push_str(point);
-        out.push_str(&self.after);
-    }
-}
-
 impl Topics {
     /// From the template and the gateway's name.
     ///
@@ -133,32 +121,6 @@ impl Topics {
     /// Where the samples of a point go, retained.
     pub fn point(&self, device: &str, point: &str) -> String {
         self.build(device, point, None)
-    }
-
-    /// What [`Self::point`] returns for any point of a device.
-    pub fn points(&self, device: &str) -> PointTopics {
-        let mut topics = PointTopics {
-            before: String::with_capacity(64),
-            after: String::new(),
-        };
-        let mut side = &mut topics.before;
-        for level in &self.levels {
-            let name = match level {
-                Level::Fixed(name) => name,
-                Level::Device => device,
-                Level::Point => {
-                    side = &mut topics.after;
-                    continue;
-                }
-            };
-            side.push_str(name);
-            side.push('/');
-        }
-        // The levels after the point's have their separators before them.
-        if topics.after.pop().is_some() {
-            topics.after.insert(0, '/');
-        }
-        topics
     }
 
     /// Where the message of a whole device goes, retained: its topics' levels up to its name.
