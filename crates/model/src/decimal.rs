@@ -28,9 +28,6 @@ pub enum DecimalError {
     Range,
 }
 
-/// Room for the digits of a small number: 20 of 64 bits, and for a fraction of up to 36 and a zero before it.
-const SMALL_LEN: usize = 40;
-
 /// 10^36 is the largest power of ten with room left in an `i128` to compare two fractions.
 const DIGITS_MAX: u8 = 36;
 
@@ -103,35 +100,21 @@ impl Decimal {
     /// Appends what `Display` shows.
     pub(crate) fn append(self, out: &mut String) {
         // Nearly all numbers are that small, and then the machinery of `Display` is most of the work.
-        let Ok(size) = u64::try_from(self.mantissa.unsigned_abs()) else {
+        let size = u64::try_from(self.mantissa.unsigned_abs());
+        let (Ok(size), Some(one)) = (size, 10u64.checked_pow(self.digits.into())) else {
             return push(out, self);
         };
-        if let (0, Ok(number)) = (self.digits, i64::try_from(self.mantissa)) {
-            return out.push_str(itoa::Buffer::new().format(number));
+        let mut digits = itoa::Buffer::new();
+        if self.mantissa < 0 {
+            out.push('-');
         }
-        let digits = usize::from(self.digits);
-        let mut text = [b'0'; SMALL_LEN];
-        let mut rest = size;
-        let mut at = text.len();
-        let mut written = 0;
-        let mut put = |byte| {
-            // A sign, 20 digits or one more than the fraction has, and a point fit.
-            at = at.checked_sub(1)?;
-            text[at] = byte;
-            Some(())
-        };
-        while rest > 0 || written <= digits {
-            let is_point = written == digits && digits > 0;
-            if is_point && put(b'.').is_none() || put(b'0' + (rest % 10) as u8).is_none() {
-                return push(out, self);
-            }
-            (rest, written) = (rest / 10, written + 1);
+        out.push_str(digits.format(size / one));
+        if self.digits > 0 {
+            let fraction = digits.format(size % one);
+            out.push('.');
+            out.extend((fraction.len()..self.digits.into()).map(|_| '0'));
+            out.push_str(fraction);
         }
-        if self.mantissa < 0 && put(b'-').is_none() {
-            return push(out, self);
-        }
-        // Digits are text.
-        out.push_str(str::from_utf8(&text[at..]).unwrap_or_default());
     }
 
     /// The exact sum; `None` if it does not fit.

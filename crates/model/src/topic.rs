@@ -272,25 +272,12 @@ impl Topics {
 
     fn build(&self, device: &str, point: &str, last: Option<&str>) -> String {
         let mut topic = String::with_capacity(64);
-        self.append(&mut topic, device, point);
+        self.points(device).append(&mut topic, point);
         if let Some(last) = last {
             topic.push('/');
             topic.push_str(last);
         }
         topic
-    }
-
-    fn append(&self, out: &mut String, device: &str, point: &str) {
-        for (index, level) in self.levels.iter().enumerate() {
-            if index > 0 {
-                out.push('/');
-            }
-            out.push_str(match level {
-                Level::Fixed(name) => name,
-                Level::Device => device,
-                Level::Point => point,
-            });
-        }
     }
 }
 
@@ -327,9 +314,6 @@ mod tests {
             ),
         ] {
             let topics = Topics::new(template, "plant7").unwrap();
-            let mut appended = String::new();
-            topics.points("meter-1").append(&mut appended, "power");
-            assert_eq!(appended, point);
             assert_eq!(topics.point("meter-1", "power"), point);
             assert_eq!(topics.device_state("meter-1"), device);
             let whole = device.split_once("/$state").map(|(whole, _)| whole);

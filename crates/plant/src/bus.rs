@@ -4,21 +4,23 @@ use std::sync::{Mutex, PoisonError};
 
 use fieldgate_bridge::Figures;
 
-use crate::tally::Tally;
+use crate::tally::{Kinds, Tally};
 
 /// A bus that is there now.
 #[derive(Debug)]
 pub struct Bus {
     /// The name of the bridge that serves it.
     pub bridge: String,
+    kinds: Kinds,
     tally: Mutex<Tally>,
 }
 
 impl Bus {
     /// One that has counted nothing yet.
-    pub fn new(bridge: &str) -> Self {
+    pub(crate) fn new(bridge: &str, kinds: Kinds) -> Self {
         Self {
             bridge: bridge.to_owned(),
+            kinds,
             tally: Mutex::default(),
         }
     }
@@ -32,6 +34,6 @@ impl Bus {
     /// Says what its counters are.
     pub fn count(&self, figures: &Figures) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        *tally = Tally::from(figures);
+        *tally = self.kinds.tally(figures);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::Changes;
 use crate::reading::{Reading, Readings};
-use crate::tally::Tally;
+use crate::tally::{Kinds, Tally};
 
 /// What a device is.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub enum State {
 pub struct Device {
     about: About,
     changes: Changes,
+    kinds: Kinds,
     now: Mutex<Now>,
 }
 
@@ -73,7 +74,7 @@ pub type Answer = Receiver<Outcome>;
 pub type Answers = Receiver<Vec<Outcome>>;
 
 impl Device {
-    pub(crate) fn new(about: About, changes: Changes) -> Self {
+    pub(crate) fn new(about: About, changes: Changes, kinds: Kinds) -> Self {
         let now = Now {
             readings: Readings::new(about.points.len()),
             change: changes.next(),
@@ -82,6 +83,7 @@ impl Device {
         Self {
             about,
             changes,
+            kinds,
             now: Mutex::new(now),
         }
     }
@@ -198,7 +200,7 @@ impl Device {
 
     /// Says what its counters are.
     pub fn count(&self, figures: &Figures) {
-        let tally = Tally::from(figures);
+        let tally = self.kinds.tally(figures);
         let mut now = self.lock();
         if now.tally != tally {
             now.change = self.changes.next();

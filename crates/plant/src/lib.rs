@@ -24,6 +24,8 @@ pub use bus::Bus;
 pub use device::{About, Answer, Answers, Device, State, Unsent};
 pub use reading::Reading;
 
+use tally::Kinds;
+
 /// The plant of one gateway. Clones are the same plant.
 #[derive(Clone, Debug, Default)]
 pub struct Plant {
@@ -33,6 +35,7 @@ pub struct Plant {
 #[derive(Debug, Default)]
 struct Shared {
     changes: Changes,
+    kinds: Kinds,
     layout: RwLock<Arc<Layout>>,
 }
 
@@ -91,7 +94,13 @@ impl Plant {
 
     /// A device for [`Layout::devices`], which has told nothing yet.
     pub fn new_device(&self, about: About) -> Arc<Device> {
-        Arc::new(Device::new(about, self.shared.changes.clone()))
+        let Shared { changes, kinds, .. } = &*self.shared;
+        Arc::new(Device::new(about, changes.clone(), kinds.clone()))
+    }
+
+    /// A bus for [`Layout::buses`] that a bridge serves, which has counted nothing yet.
+    pub fn new_bus(&self, bridge: &str) -> Arc<Bus> {
+        Arc::new(Bus::new(bridge, self.shared.kinds.clone()))
     }
 
     /// Changes what is there, all at once for its readers.

@@ -23,27 +23,28 @@ struct Names {
     faults: Vec<&'static str>,
 }
 
-/// The names that are known already. They are in the program, so there are few.
-static KNOWN: Mutex<Vec<Arc<Names>>> = Mutex::new(Vec::new());
-/// A kind more than so many has its names for itself.
-const KNOWN_MAX: usize = 64;
+/// Which names counters have, each list of them once. They are in the program, so there are few.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kinds(Arc<Mutex<Vec<Arc<Names>>>>);
 
-impl Names {
-    fn shared(self) -> Arc<Self> {
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(same) = known.iter().find(|names| ***names == self) {
+/// A kind more than so many has its names for itself.
+const KINDS_MAX: usize = 64;
+
+impl Kinds {
+    fn shared(&self, names: Names) -> Arc<Names> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = known.iter().find(|other| ***other == names) {
             return Arc::clone(same);
         }
-        let new = Arc::new(self);
-        if known.len() < KNOWN_MAX {
+        let new = Arc::new(names);
+        if known.len() < KINDS_MAX {
             known.push(Arc::clone(&new));
         }
         new
     }
-}
 
-impl From<&Figures> for Tally {
-    fn from(figures: &Figures) -> Self {
+    /// Counters in little room.
+    pub(crate) fn tally(&self, figures: &Figures) -> Tally {
         let names = |counts: &[(&'static str, u64)]| counts.iter().map(|(name, _)| *name).collect();
         let names = Names {
             routine: names(&figures.routine),
@@ -58,8 +59,8 @@ impl From<&Figures> for Tally {
             }
             counts.push(left as u8);
         }
-        Self {
-            names: names.shared(),
+        Tally {
+            names: self.shared(names),
             counts: counts.into(),
             exceptions: figures.exceptions.clone(),
         }
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_counter_comes_back_as_it_was() {
-        let exceptions = BTreeMap::from([(2, 7)]);
+        let (kinds, exceptions) = (Kinds::default(), BTreeMap::from([(2, 7)]));
         for (routine, faults, exceptions) in [
             (vec![], vec![], None),
             (vec![("polls", 0)], vec![], Some(BTreeMap::new())),
@@ -109,9 +110,9 @@ mod tests {
                 faults,
                 exceptions,
             };
-            let tally = Tally::from(&figures);
+            let tally = kinds.tally(&figures);
             assert_eq!(tally.figures(), figures);
-            assert!(Arc::ptr_eq(&tally.names, &Tally::from(&figures).names));
+            assert!(Arc::ptr_eq(&tally.names, &kinds.tally(&figures).names));
         }
     }
 }

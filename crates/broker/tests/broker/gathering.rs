@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 
 use fieldgate_broker::{Link, Outgoing};
 
@@ -21,6 +22,22 @@ fn publish(gathering: &fieldgate_broker::Gathering<'_>, payload: &str) {
         correlation_data: None,
     };
     gathering.publish([message].into_iter()).unwrap();
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Woken {
+    fn times(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Gives `test` a link to publish with, and what arrives at another.
@@ -80,22 +97,33 @@ fn much_is_not_held_back() {
 }
 
 #[test]
-fn what_others_publish_before_their_turn_is_over_goes_with_it() {
-    with_a_subscriber(async |link, arrived| {
-        let publishers = ["1", "2", "3"].map(|payload| {
-            let (link, arrived) = (link.clone(), Arc::clone(arrived));
-            tokio::spawn(async move {
-                let gathering = link.gather();
-                publish(&gathering, payload);
-                assert!(arrived.lock().unwrap().is_empty());
-                gathering.done().await;
-            })
+fn of_several_gatherings_one_wakes_the_subscriber_and_once() {
+    let broker = broker();
+    let (link, reader) = (broker.link("gateway"), broker.link("reader"));
+    reader.subscribe("t", QoS::AtMostOnce).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut waiting = pin!(reader.recv());
+        let mut context = Context::from_waker(&waker);
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        let gatherings = ["1", "2", "3"].map(|payload| {
+            let gathering = link.gather();
+            publish(&gathering, payload);
+            gathering
         });
-        for publisher in publishers {
-            publisher.await.unwrap();
+        let [first, second, third] = gatherings.map(|gathering| Box::pin(gathering.done()));
+        let mut first = first;
+        let mut unheard = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut unheard).is_pending());
+        // They leave it to the first.
+        for other in [second, third] {
+            other.await;
         }
-        others_run().await;
-        assert_eq!(*arrived.lock().unwrap(), ["1", "2", "3"]);
+        assert_eq!(woken.times(), 0);
+        first.await;
+        assert_eq!(woken.times(), 1);
     });
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use fieldgate_bridge::{Change, Outage, Whose, channel};
 use fieldgate_history::{Event, Kind, Tap};
 use fieldgate_model::{Point, Topics};
-use fieldgate_plant::{About, Bus, Plant};
+use fieldgate_plant::{About, Plant};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -235,7 +235,7 @@ impl Supervisor {
             let old = std::mem::take(&mut layout.buses);
             let buses = wanted.buses.iter().map(|(name, bus)| {
                 let same = old.get(name).filter(|old| old.bridge == bus.kind);
-                let new = || Arc::new(Bus::new(bus.kind));
+                let new = || self.plant.new_bus(bus.kind);
                 (name.clone(), same.cloned().unwrap_or_else(new))
             });
             layout.buses = buses.collect();

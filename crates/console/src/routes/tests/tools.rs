@@ -60,7 +60,7 @@ async fn a_job_is_begun_looked_at_and_ended_and_the_third_waits() {
     let bench = bench(PEOPLE, false);
     let _queue = device(&bench.plant, "plc", 1);
     bench.plant.change(|layout| {
-        let bus = Arc::new(fieldgate_plant::Bus::new("modbus"));
+        let bus = bench.plant.new_bus("modbus");
         layout.buses.insert("line".into(), bus);
     });
     let cookie = bench.login("otto").await;
