@@ -42,32 +42,24 @@ def wait_for(address):
 
 
 def visit(page, url):
-    """Chromium ends what is under way when an address of its machine comes or goes, and a network was just made."""
-    for _ in range(5):
+    """Chromium ends what is under way when an address of its machine comes or goes, which may be part of a page."""
+    for left in range(4, -1, -1):
         try:
-            return page.goto(url)
-        except Error as error:
-            if "ERR_NETWORK_CHANGED" not in str(error):
+            page.goto(url)
+            return page.wait_for_selector("main", timeout=10_000)
+        except Error:
+            if left == 0:
                 raise
-    return page.goto(url)
 
 
 def set_up(page):
-    """Makes the first user. The network was just made, so that what the page asks may be cut off, answered or not."""
-    for _ in range(5):
-        visit(page, BASE)
-        page.wait_for_selector("form.card, .failed")
-        if page.locator("input[name=again]").count() == 1:
-            page.get_by_label("Code").fill(CODE)
-            page.locator("input[name=again]").fill(PASSWORD)
-        if page.locator("form.card").count() == 1:
-            page.get_by_label("User").fill(USER)
-            page.locator("input[name=password]").fill(PASSWORD)
-            page.keyboard.press("Enter")
-        page.wait_for_selector("nav, .failed")
-        if page.locator("nav").count() == 1:
-            return
-    raise AssertionError(page.locator("body").inner_text())
+    visit(page, BASE)
+    page.get_by_label("Code").fill(CODE)
+    page.get_by_label("User").fill(USER)
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("input[name=again]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("nav")
 
 
 def log_in(page):

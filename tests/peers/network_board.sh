@@ -11,6 +11,9 @@ touch /usr/lib/systemd/system/fieldgate-network.path
 # A cable between the board and nothing.
 ip link set lo up
 ip link add plant type veth peer name other
+# An address of its own comes seconds after the interface, and a browser ends all that it asks when one comes.
+ip link set plant addrgenmode none
+ip link set other addrgenmode none
 ip link set plant up
 ip link set other up
 about=$(ip -o link show plant)
