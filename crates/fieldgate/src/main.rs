@@ -3,6 +3,7 @@
 //! Only this crate knows where files are, and which bridges there are. It wires bridges to the broker; what a sample, a
 //! topic or a packet is, is none of its business.
 
+mod allocator;
 mod args;
 mod backup;
 mod certificates;
@@ -28,25 +29,14 @@ mod update;
 mod uplinks;
 mod users;
 
-use std::env;
 use std::future::Future;
-use std::os::unix::process::CommandExt;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use fieldgate_console::Logs;
 
 use args::{Cli, Command};
 use stop::Stop;
-
-/// Gives memory that a wave of load has taken back to the system, which the C library's allocator does not.
-#[cfg(not(test))] // The tests count.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// The allocator's time until free pages go back to the system, in milliseconds. With its default of 10 they do when
-/// the same thread asks for more, which may be never.
-const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 /// How many sockets are looked after before what came from them is worked through. A thousand devices answer within a
 /// few milliseconds: without a bound all their readings would be in memory at once, and not in the processor's cache.
@@ -71,7 +61,7 @@ fn act(cli: Cli) -> Result<(), Stop> {
     fieldgate_journal::install(cli.log, logs.clone()).map_err(Stop::Other)?;
     match cli.command {
         Command::Run(run) => {
-            tune_allocator();
+            allocator::tune();
             block_on(daemon::run(&run, logs.unwrap_or_default()))
         }
         Command::Check(check) => commands::check(check.config.path(), check.expand),
@@ -98,23 +88,6 @@ fn act(cli: Cli) -> Result<(), Stop> {
             block_on(commands::simulate(simulate.config.path(), simulate.listen))
         }
     }
-}
-
-/// Starts this program anew, in its own place, with the option that the allocator reads before `main`.
-fn tune_allocator() {
-    let (name, value) = PURGE_DELAY;
-    if env::var_os(name).is_some() {
-        return;
-    }
-    let mut arguments = env::args_os();
-    let called = arguments.next().unwrap_or_else(|| "fieldgate".into());
-    let failed = env::current_exe().map(|program| {
-        let mut anew = process::Command::new(program);
-        anew.arg0(called).args(arguments).env(name, value).exec()
-    });
-    // It runs as well without, and takes more memory under load.
-    let (Ok(error) | Err(error)) = failed;
-    log::warn!("cannot start anew with {name}={value}: {error}");
 }
 
 /// Runs to the end, and does not wait for what hangs behind it.
