@@ -19,6 +19,12 @@ holds_what_manifest_says() {
 check "it holds what deploy/MANIFEST says, and nothing else" holds_what_manifest_says
 check "the service is ready within 20 seconds" within 20 active
 check "it runs as its own user" eval '[ "$(inside stat -c %U "/proc/$(show fieldgate MainPID)")" = fieldgate ]'
+# The sandbox must show it how large they are, and let it start itself anew.
+asks_for_huge_pages() {
+    [ "$(cat /sys/kernel/mm/transparent_hugepage/hpage_pmd_size)" != 2097152 ] ||
+        inside grep -qa hugetlb=1 "/proc/$(show fieldgate MainPID)/environ"
+}
+check "it asks for huge pages of 2 MiB, if the kernel has them" asks_for_huge_pages
 check "its exposure is at most 2.0" inside systemd-analyze security --no-pager --threshold=20 fieldgate
 inside systemd-analyze security --no-pager fieldgate | sed -n 's/^→ /        /p'
 check "the unit has no mistakes" eval '! inside systemd-analyze verify --man=no fieldgate.service 2>&1 | grep fieldgate'
