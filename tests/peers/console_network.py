@@ -43,12 +43,12 @@ def wait_for(address):
 
 def visit(page, url):
     """Chromium ends what is under way when an address of its machine comes or goes, which may be part of a page."""
-    for left in range(4, -1, -1):
+    for tried in range(5):
         try:
             page.goto(url)
             return page.wait_for_selector("main", timeout=10_000)
         except Error:
-            if left == 0:
+            if tried == 4:
                 raise
 
 
