@@ -26,23 +26,26 @@ echo "$index" >"$card/ifindex"
 echo "$about" | sed 's/.*link.ether \([^ ]*\).*/\1/' >"$card/address"
 mount --bind /run/net /sys/class/net
 
-# systemd-networkd: the first file by name counts.
+# systemd-networkd: the first file by name counts. It sets an interface up, and tells its file, after it was asked to.
 printf '[Match]\nName=plant\n\n[Network]\nAddress=10.99.0.1/24\n' >/etc/systemd/network/80-plant.network
 mkdir "$FOLDER/bin"
-cat >"$FOLDER/bin/networkctl" <<EOF
-#!/bin/sh
+cat >"$FOLDER/bin/networkd" <<EOF
 set -eu
-[ "\$1" = reconfigure ] || exit 0
 folders="/run/systemd/network /etc/systemd/network"
 name=\$(ls \$folders | grep '\.network$' | sort | head -1)
 for folder in \$folders; do [ ! -f "\$folder/\$name" ] || file=\$folder/\$name; done
-printf 'NETWORK_FILE=%s\n' "\$file" >/run/systemd/netif/links/$index
 ip addr flush dev plant scope global
 ip addr add "\$(sed -n 's/^Address=//p' "\$file")" dev plant
+printf 'NETWORK_FILE=%s\n' "\$file" >/run/systemd/netif/links/$index
+EOF
+cat >"$FOLDER/bin/networkctl" <<EOF
+#!/bin/sh
+[ "\$1" = reconfigure ] || exit 0
+(sleep 1; sh "$FOLDER/bin/networkd") &
 EOF
 chmod +x "$FOLDER/bin/networkctl"
 PATH=$FOLDER/bin:$PATH
-networkctl reconfigure plant
+sh "$FOLDER/bin/networkd"
 
 # fieldgate-network.path and its service.
 (

@@ -100,7 +100,7 @@ export default function Network() {
       <dl class="pairs"><dt>${t("network.state")}</dt><dd>${t(one.up ? "network.up" : "network.down")}</dd>
         <dt>${t("network.addresses")}</dt><dd>${one.addresses.length ? one.addresses.join(", ") : "—"}</dd>
         <dt>MAC</dt><dd>${one.mac}</dd></dl>
-      ${data.managed && one.wired && !isTrying ? html`<${Setting} one=${one} tell=${tell} />` : null}
+      ${data.managed && one.wired && !isTrying ? html`<${Setting} key=${JSON.stringify(one.setting)} one=${one} tell=${tell} />` : null}
       ${data.managed && !one.wired ? html`<p class="muted">${t("network.wifi")}</p>` : null}</section>`)}
     ${data.interfaces.length ? null : html`<p class="muted">${t("network.none")}</p>`}`;
 }

@@ -77,10 +77,11 @@ pub(crate) fn carry_out(places: &Places, manager: &mut impl Manager) -> io::Resu
         if confirmed == became.id.as_bytes() {
             write(&places.kept(&interface), &became.wanted.file())?;
             remove(&places.trial())?;
+            let loaded = manager.load(&interface);
             became.state = State::Kept;
             say(places, &became)?;
             log::warn!("the address of {interface} was confirmed and stays");
-            return manager.load(&interface);
+            return loaded;
         }
         manager.wait();
     }
@@ -100,13 +101,15 @@ pub(crate) fn give_back(places: &Places, manager: &mut impl Manager) -> io::Resu
         .find_map(|line| line.strip_prefix("Name="));
     let name = name.unwrap_or_default().to_owned();
     log::warn!("the change of {name} was not confirmed: the old setting returns");
+    let loaded = manager.load(&name);
     if let Some(mut became) = read::<Became>(&places.became()) {
         became.state = State::Returned;
         say(places, &became)?;
     }
-    manager.load(&name)
+    loaded
 }
 
+/// The end of a change is said after its file is loaded: before, no file tells what the interface has.
 fn say(places: &Places, became: &Became) -> io::Result<()> {
     handover::say(&places.became(), became)
 }
@@ -116,18 +119,19 @@ mod tests {
     use super::super::wanted::Wanted;
     use super::*;
 
-    /// Time that passes by itself, and what was loaded.
+    /// Time that passes by itself, and what was loaded: whether there was a trial, and what was said of it.
     struct Fake<'p> {
         places: &'p Places,
         now: u64,
-        loaded: Vec<(String, bool)>,
+        loaded: Vec<(String, bool, Option<State>)>,
         confirms: Option<(u64, &'static str)>,
     }
 
     impl Manager for Fake<'_> {
         fn load(&mut self, interface: &str) -> io::Result<()> {
-            self.loaded
-                .push((interface.to_owned(), self.places.trial().exists()));
+            let said = read::<Became>(&self.places.became()).map(|became| became.state);
+            let is_trial = self.places.trial().exists();
+            self.loaded.push((interface.to_owned(), is_trial, said));
             Ok(())
         }
 
@@ -165,11 +169,9 @@ mod tests {
         fs::create_dir_all(folder.join("sys/class/net/eth0/device")).unwrap();
         fs::write(folder.join("sys/class/net/eth0/type"), "1\n").unwrap();
         let places = Places::new(&folder);
-        let loads = |trials: &[bool]| -> Vec<(String, bool)> {
-            trials
-                .iter()
-                .map(|is_trial| ("eth0".to_owned(), *is_trial))
-                .collect()
+        let loads = |trials: &[bool]| -> Vec<(String, bool, Option<State>)> {
+            let one = |is_trial: &bool| ("eth0".to_owned(), *is_trial, Some(State::Trying));
+            trials.iter().map(one).collect()
         };
         for (address, confirms, state, trials) in [
             ("192.168.1.5/24", None, State::Returned, vec![true, false]),
@@ -210,6 +212,9 @@ mod tests {
         }
         // What ended in the middle: the next one, and the unit's end, take it back.
         write(&places.trial(), "[Match]\nName=eth0\n").unwrap();
+        let mut became: Became = read(&places.became()).unwrap();
+        became.state = State::Trying;
+        say(&places, &became).unwrap();
         let mut fake = Fake {
             places: &places,
             now: 5,
