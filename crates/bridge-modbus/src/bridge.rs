@@ -26,6 +26,8 @@ pub struct Buses {
     /// From where the periods of all devices are counted.
     begun: Instant,
     running: Lines<Running>,
+    /// Of how many buses each has one device.
+    alone: usize,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,12 @@ struct Running {
     simulator: Option<Box<Simulator>>,
     /// The units of its devices, with their names.
     units: Box<[(String, u8)]>,
+}
+
+impl Running {
+    fn has_one_device(&self) -> bool {
+        self.units.len() == 1
+    }
 }
 
 impl Device for DeviceConfig {
@@ -145,6 +153,7 @@ impl Bridge for Buses {
         Self {
             begun: Instant::now(),
             running: Lines::default(),
+            alone: 0,
         }
     }
 
@@ -153,16 +162,20 @@ impl Bridge for Buses {
         change: &Change,
         wanted: Part<'_, Self>,
     ) -> Vec<(String, io::Error)> {
-        self.running.change(change, &wanted).await
+        let failed = self.running.change(change, &wanted).await;
+        let buses = self.running.iter();
+        self.alone = buses.filter(|(_, bus)| bus.has_one_device()).count();
+        failed
     }
 
     fn start(&mut self, device: &DeviceConfig, seed: u64) -> io::Result<Option<Started>> {
         let Some(bus) = self.running.get(&device.bus) else {
             return Ok(None);
         };
+        let alone = bus.has_one_device().then_some(self.alone);
         let periods = Periods {
             origin: self.begun,
-            phase: device.together.phase(seed),
+            phase: device.phase(seed, alone),
         };
         let settings = device.settings(&bus.handle.config().offline, seed);
         let driver = ModbusDriver::new(device.clone(), bus.handle.clone()).with_periods(periods);

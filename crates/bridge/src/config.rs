@@ -4,13 +4,14 @@
 //! where.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fieldgate_model::Decimal;
 use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
 
 /// Baud rates of a serial port. Drivers take fewer: a chip of Prolific ends at 6,000,000, one of FTDI at 12,000,000.
-pub const BAUDS: std::ops::RangeInclusive<u32> = 50..=12_000_000;
+pub const BAUDS: RangeInclusive<u32> = 50..=12_000_000;
 
 /// A length of time above zero: `300ms`, `1s`, `1.5s`, `5m`, `12h`, `7d`. At most 30 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +58,7 @@ pub enum Deadband {
     Percent(Decimal),
 }
 
-/// How close in time polls of different devices are begun as one: 1 ms to 1 s.
+/// How close in time polls of different devices are begun as one: 1 ms to 1 s if it is written in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Together(Duration);
 
@@ -71,8 +72,8 @@ pub struct Defaults {
     pub publish: Publish,
     /// After what time an unchanged value is published again; absent: never.
     pub heartbeat: Option<Heartbeat>,
-    /// Which polls of different devices are begun in one moment.
-    pub together: Together,
+    /// Which polls of different devices are begun in one moment; absent: as many devices as there are need.
+    pub together: Option<Together>,
 }
 
 impl Default for Defaults {
@@ -81,13 +82,17 @@ impl Default for Defaults {
             poll: Poll::Every(Period(Duration::from_secs(1))),
             publish: Publish::OnChange,
             heartbeat: None,
-            together: Together::default(),
+            together: None,
         }
     }
 }
 
 const PERIOD_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 const TOGETHER_MAX: Duration = Duration::from_secs(1);
+/// Devices of a moment: with more, their values wait for each other; with fewer, the processor wakes up more often.
+const OF_A_MOMENT: usize = 20;
+/// The fewest and the most moments that devices are spread over.
+const MOMENTS: RangeInclusive<usize> = 5..=50;
 const PERIOD: &str = "a time such as 300ms, 1s, 5m or 12h";
 const POLL: &str = "a time such as 300ms, 1s, 5m or 12h, or once";
 const TOGETHER: &str = "a time from 1ms to 1s, such as 20ms";
@@ -131,6 +136,12 @@ impl Together {
         (Duration::from_millis(1)..=TOGETHER_MAX)
             .contains(&length)
             .then_some(Self(length))
+    }
+
+    /// For one of so many devices that need not wait for each other. `shortest` is its own shortest period.
+    pub fn of_many(devices: usize, shortest: Duration) -> Self {
+        let moments = (devices / OF_A_MOMENT).clamp(*MOMENTS.start(), *MOMENTS.end());
+        Self(shortest.min(TOGETHER_MAX) / u32::try_from(moments).unwrap_or(1))
     }
 
     /// How much earlier than those of others the periods of a device begin. The devices of a gateway are spread over
@@ -388,6 +399,31 @@ mod tests {
             ("true", None),
         ] {
             assert_eq!(read(json).ok(), want, "{json}");
+        }
+    }
+
+    #[test]
+    fn devices_that_wait_for_nothing_are_spread_over_as_many_moments_as_they_need() {
+        for (devices, shortest_ms, step_ms, moments) in [
+            (1, 1_000, 200, 5),
+            (100, 1_000, 200, 5),
+            (300, 60_000, 66, 15),
+            (1_000, 1_000, 20, 50),
+            (100_000, 1_000, 20, 50),
+            // They are spread over their own period, not five together.
+            (100, 100, 20, 5),
+            (1_000, 1, 0, 50),
+        ] {
+            let shortest = Duration::from_millis(shortest_ms);
+            let together = Together::of_many(devices, shortest);
+            assert_eq!(together.0.as_millis(), step_ms, "{devices} {shortest:?}");
+            let within = shortest.min(TOGETHER_MAX).as_nanos();
+            let phases = (0..1_000).map(|seed| together.phase(seed).as_nanos() % within);
+            let mut phases: Vec<u128> = phases.collect();
+            phases.sort_unstable();
+            // Where a step is no whole number of nanoseconds.
+            phases.dedup_by_key(|phase| *phase / 1_000);
+            assert_eq!(phases.len(), moments, "{devices} {shortest:?}");
         }
     }
 

@@ -15,8 +15,9 @@ const VARIABLE: &str = "GLIBC_TUNABLES";
 /// go back to the system; as this is set, blocks of 128 KiB and more always do.
 const ARENA: &str = "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=4194304";
 
-/// Asks for huge pages where the system gives them to those who ask.
-const HUGE: &str = "glibc.malloc.hugetlb=1";
+/// Asks for huge pages where the system gives them to those who ask. The heap grows by two of them at a time: it begins in
+/// the middle of one, so that one alone would leave its first 2 MiB in small pages.
+const HUGE: &str = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=2097152";
 
 /// Where the kernel tells the size of a huge page (Documentation/admin-guide/mm/transhuge.rst).
 const HUGE_SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";

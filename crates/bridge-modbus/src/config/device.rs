@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fieldgate_bridge::{Defaults, Misfit, Period, Settings, Together, names};
+use fieldgate_bridge::{Defaults, Misfit, Period, Poll, Settings, Together, names};
 use fieldgate_model::check_name;
 use serde::Deserialize;
 use serde::de::Deserializer;
@@ -84,7 +84,7 @@ pub struct DeviceConfig {
     /// How long it is left alone after a connection to it was made.
     pub settle: Duration,
     /// With which other devices it is polled in one moment.
-    pub together: Together,
+    pub together: Option<Together>,
     /// Its points, in the order of the file; never empty.
     pub points: Points,
 }
@@ -359,6 +359,29 @@ impl DeviceConfig {
             command_expiry: fieldgate_bridge::COMMAND_EXPIRY,
             seed,
         }
+    }
+
+    /// How much earlier than those of others its periods begin; see [`Together`]. `alone` says how many devices have
+    /// their bus for themselves, if this is one of them: it keeps no other from its bus, so it need not avoid them.
+    pub fn phase(&self, seed: u64, alone: Option<usize>) -> Duration {
+        let together = match (self.together, alone) {
+            (Some(together), _) => together,
+            (None, None) => Together::default(),
+            (None, Some(devices)) => Together::of_many(devices, self.shortest()),
+        };
+        together.phase(seed)
+    }
+
+    /// The shortest period of its points.
+    fn shortest(&self) -> Duration {
+        let periods = self
+            .points
+            .iter()
+            .filter_map(|(_, point)| match point.poll {
+                Some(Poll::Every(period)) => Some(period.get()),
+                Some(Poll::Once) | None => None,
+            });
+        periods.min().unwrap_or(Duration::MAX)
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Retained {
     count: usize,
     /// How often messages may have moved.
     moves: u64,
+    /// Nothing expires before, so that most often no message is looked at for it.
+    soonest: Option<Instant>,
     /// Of messages of clients.
     bytes: usize,
     /// Of messages that always have room.
@@ -117,6 +119,7 @@ impl Retained {
             hasher: RandomState::default(),
             count: 0,
             moves: 0,
+            soonest: None,
             bytes: 0,
             own_bytes: 0,
             own: Share::new(own, 0),
@@ -285,6 +288,7 @@ impl Retained {
             *self.sum(was_own) -= weight;
         }
         *self.sum(is_own) += kept.weight();
+        self.soonest = self.soonest.into_iter().chain(kept.message.expires()).min();
         let place = match place {
             Some(place) => place,
             None => self.tree.make(levels(above)),
@@ -339,15 +343,19 @@ impl Retained {
 
     /// Drops what has expired, and returns the topics.
     pub fn purge(&mut self, now: Instant) -> Vec<String> {
+        if self.soonest.is_none_or(|soonest| soonest > now) {
+            return Vec::new();
+        }
         let mut expired = Vec::new();
-        self.each(|kept| {
-            if kept.message.expired(now) {
-                expired.push(kept.message.topic().to_owned());
-            }
+        let mut soonest = None;
+        self.each(|kept| match kept.message.expires() {
+            Some(at) if at <= now => expired.push(kept.message.topic().to_owned()),
+            later => soonest = soonest.into_iter().chain(later).min(),
         });
         for topic in &expired {
             self.remove(topic);
         }
+        self.soonest = soonest;
         self.recount();
         expired
     }

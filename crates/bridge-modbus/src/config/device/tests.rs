@@ -208,3 +208,30 @@ fn texts(misfits: Vec<Misfit>) -> Vec<String> {
     let text = |misfit: Misfit| format!("{}: {}", misfit.path.join("."), misfit.message);
     misfits.into_iter().map(text).collect()
 }
+
+#[test]
+fn a_device_that_shares_its_bus_is_spread_finely_and_what_is_configured_counts() {
+    // The device has a period of 10 s, and one of its own.
+    let device = |together: &str, poll: &str| {
+        let meter: TypeConfig = read(METER).unwrap();
+        let entry: DeviceEntry = read(r#"{"type": "meter", "bus": "b", "unit": 1}"#).unwrap();
+        let defaults = format!(r#"{{"poll": "{poll}"{together}}}"#);
+        let defaults: Defaults = read(&defaults).unwrap();
+        entry.resolve("d", 1, Some(&meter), &defaults).unwrap()
+    };
+    let own = r#", "together": "50ms""#;
+    for (together, poll, alone, step_ms) in [
+        ("", "2s", None, 20),
+        ("", "2s", Some(1), 200),
+        ("", "2s", Some(200), 100),
+        ("", "2s", Some(1_000), 20),
+        ("", "500ms", Some(1), 100),
+        ("", "once", Some(1), 200),
+        (own, "2s", None, 50),
+        (own, "2s", Some(1), 50),
+    ] {
+        let device = device(together, poll);
+        let step = device.phase(1, alone) - device.phase(0, alone);
+        assert_eq!(step.as_millis(), step_ms, "{together} {poll} {alone:?}");
+    }
+}

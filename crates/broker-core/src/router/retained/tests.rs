@@ -180,19 +180,21 @@ fn an_expired_message_is_not_found_and_is_purged() {
     let now = Instant::now();
     let at = |s| Some(now + Duration::from_secs(s));
     let mut retained = Retained::new(10_000, &Arc::default(), &Arc::default());
-    store(
-        &mut retained,
-        message_with("a", b"1", QoS::AtMostOnce, true, at(1)),
-    );
-    store(
-        &mut retained,
-        message_with("b", b"1", QoS::AtMostOnce, true, at(3)),
-    );
-    let later = now + Duration::from_secs(2);
+    let expiring = |topic, seconds| message_with(topic, b"1", QoS::AtMostOnce, true, at(seconds));
+    let later = |s| now + Duration::from_secs(s);
+    assert!(retained.purge(later(9)).is_empty());
+    store(&mut retained, expiring("a", 1));
+    store(&mut retained, expiring("b", 4));
     assert_eq!(retained.matching("#", now).len(), 2);
-    assert_eq!(retained.matching("#", later).len(), 1);
-    assert_eq!(retained.purge(later), ["a"]);
+    assert_eq!(retained.matching("#", later(2)).len(), 1);
+    assert_eq!(retained.purge(later(2)), ["a"]);
     assert_eq!(retained.count(), 1);
+    // One that comes later may expire before those that were there, also in the place of one that never does.
+    store(&mut retained, message("c", b"1"));
+    store(&mut retained, expiring("c", 3));
+    for (seconds, purged) in [(2, &[][..]), (3, &["c"]), (4, &["b"]), (9, &[])] {
+        assert_eq!(retained.purge(later(seconds)), purged, "{seconds} s");
+    }
 }
 
 #[test]
