@@ -1,6 +1,7 @@
 //! What the gateway knows of this bridge.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -26,7 +27,7 @@ pub struct Buses {
     /// From where the periods of all devices are counted.
     begun: Instant,
     running: Lines<Running>,
-    /// Of how many buses each has one device.
+    /// How many devices have their place for themselves.
     alone: usize,
 }
 
@@ -37,12 +38,29 @@ struct Running {
     simulator: Option<Box<Simulator>>,
     /// The units of its devices, with their names.
     units: Box<[(String, u8)]>,
+    /// It has one device, which no other bus reaches at the same place.
+    is_alone: bool,
 }
 
 impl Running {
-    fn has_one_device(&self) -> bool {
-        self.units.len() == 1
+    /// What is behind it: two buses may lead to one gateway, and to one line behind it.
+    fn place(&self) -> String {
+        match &self.handle.config().transport {
+            Transport::Tcp(to) | Transport::RtuOverTcp(to) => to.to_string(),
+            serial @ Transport::Serial(_) => serial.to_string(),
+        }
     }
+}
+
+/// Which buses have one device that has its place for itself. Of each bus: its place, and how many devices it has.
+fn which_are_alone(buses: &[(String, usize)]) -> Vec<bool> {
+    let mut devices: HashMap<&str, usize> = HashMap::new();
+    for (place, count) in buses {
+        *devices.entry(place).or_default() += count;
+    }
+    let of_place = |(place, _): &(String, usize)| devices.get(place.as_str()) == Some(&1);
+    let is_alone = |bus: &(String, usize)| bus.1 == 1 && of_place(bus);
+    buses.iter().map(is_alone).collect()
 }
 
 impl Device for DeviceConfig {
@@ -164,7 +182,14 @@ impl Bridge for Buses {
     ) -> Vec<(String, io::Error)> {
         let failed = self.running.change(change, &wanted).await;
         let buses = self.running.iter();
-        self.alone = buses.filter(|(_, bus)| bus.has_one_device()).count();
+        let buses: Vec<_> = buses
+            .map(|(_, bus)| (bus.place(), bus.units.len()))
+            .collect();
+        let alone = which_are_alone(&buses);
+        self.alone = alone.iter().filter(|is_alone| **is_alone).count();
+        for (bus, is_alone) in self.running.values_mut().zip(alone) {
+            bus.is_alone = is_alone;
+        }
         failed
     }
 
@@ -172,7 +197,7 @@ impl Bridge for Buses {
         let Some(bus) = self.running.get(&device.bus) else {
             return Ok(None);
         };
-        let alone = bus.has_one_device().then_some(self.alone);
+        let alone = bus.is_alone.then_some(self.alone);
         let periods = Periods {
             origin: self.begun,
             phase: device.phase(seed, alone),
@@ -264,6 +289,7 @@ impl Line<Buses> for Running {
             cancel,
             simulator,
             units: Box::default(),
+            is_alone: false,
         })
     }
 
@@ -286,5 +312,28 @@ impl Line<Buses> for Running {
         if let Some(simulator) = self.simulator {
             simulator.end().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_alone_if_no_other_is_at_its_place() {
+        let buses = [
+            ("a:502", 1),
+            ("b:502", 2),
+            ("c:502", 1),
+            ("c:502", 1),
+            ("d:502", 0),
+            ("d:502", 1),
+            ("/dev/ttyS0", 1),
+        ];
+        let buses = buses.map(|(place, devices)| (place.to_owned(), devices));
+        assert_eq!(
+            which_are_alone(&buses),
+            [true, false, false, false, false, true, true]
+        );
     }
 }

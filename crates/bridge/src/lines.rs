@@ -47,6 +47,11 @@ impl<L> Lines<L> {
         self.0.iter()
     }
 
+    /// All that run, in the order of their names.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut L> {
+        self.0.values_mut()
+    }
+
     /// Ends buses that are gone or changed, and starts those that are to be. Returns those that could not be started,
     /// and why.
     pub async fn change<B: Bridge>(

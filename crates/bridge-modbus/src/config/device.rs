@@ -362,7 +362,7 @@ impl DeviceConfig {
     }
 
     /// How much earlier than those of others its periods begin; see [`Together`]. `alone` says how many devices have
-    /// their bus for themselves, if this is one of them: it keeps no other from its bus, so it need not avoid them.
+    /// their bus for themselves, if this is one of them: it keeps no other waiting, so it need not avoid them.
     pub fn phase(&self, seed: u64, alone: Option<usize>) -> Duration {
         let together = match (self.together, alone) {
             (Some(together), _) => together,
