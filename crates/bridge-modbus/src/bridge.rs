@@ -58,8 +58,7 @@ fn which_are_alone(buses: &[(String, usize)]) -> Vec<bool> {
     for (place, count) in buses {
         *devices.entry(place).or_default() += count;
     }
-    let of_place = |(place, _): &(String, usize)| devices.get(place.as_str()) == Some(&1);
-    let is_alone = |bus: &(String, usize)| bus.1 == 1 && of_place(bus);
+    let is_alone = |(place, count): &(String, usize)| *count == 1 && devices[place.as_str()] == 1;
     buses.iter().map(is_alone).collect()
 }
 

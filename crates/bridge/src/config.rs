@@ -72,7 +72,7 @@ pub struct Defaults {
     pub publish: Publish,
     /// After what time an unchanged value is published again; absent: never.
     pub heartbeat: Option<Heartbeat>,
-    /// Which polls of different devices are begun in one moment; absent: as many devices as there are need.
+    /// Which polls of different devices are begun in one moment; absent: it follows from the number of devices.
     pub together: Option<Together>,
 }
 

@@ -77,6 +77,7 @@ pub(crate) fn carry_out(places: &Places, manager: &mut impl Manager) -> io::Resu
         if confirmed == became.id.as_bytes() {
             write(&places.kept(&interface), &became.wanted.file())?;
             remove(&places.trial())?;
+            // Before the end is told: until then, no file says what the interface has.
             let loaded = manager.load(&interface);
             became.state = State::Kept;
             say(places, &became)?;
@@ -101,6 +102,7 @@ pub(crate) fn give_back(places: &Places, manager: &mut impl Manager) -> io::Resu
         .find_map(|line| line.strip_prefix("Name="));
     let name = name.unwrap_or_default().to_owned();
     log::warn!("the change of {name} was not confirmed: the old setting returns");
+    // As above.
     let loaded = manager.load(&name);
     if let Some(mut became) = read::<Became>(&places.became()) {
         became.state = State::Returned;
@@ -109,7 +111,6 @@ pub(crate) fn give_back(places: &Places, manager: &mut impl Manager) -> io::Resu
     loaded
 }
 
-/// The end of a change is said after its file is loaded: before, no file tells what the interface has.
 fn say(places: &Places, became: &Became) -> io::Result<()> {
     handover::say(&places.became(), became)
 }
