@@ -213,23 +213,28 @@ fn the_service_manager_is_told_of_the_status_and_that_the_process_still_works() 
 
 #[test]
 fn its_memory_is_in_one_place_and_in_huge_pages_where_the_kernel_gives_them_to_those_who_ask() {
-    let gateway = Gateway::start("");
-    let of_process = |name: &str| {
-        fs::read_to_string(format!("/proc/{}/{name}", gateway.process.id())).expect(name)
-    };
-    assert!(of_process("environ").contains("glibc.malloc.arena_max=1"));
     let of_kernel = |name: &str| {
         let file = format!("/sys/kernel/mm/transparent_hugepage/{name}");
         fs::read_to_string(file).unwrap_or_default()
     };
-    if of_kernel("enabled").contains("[madvise]") && of_kernel("hpage_pmd_size").trim() == "2097152"
-    {
+    let are_given = of_kernel("enabled").contains("[madvise]")
+        && of_kernel("hpage_pmd_size").trim() == "2097152";
+    // An older C library overlooks the setting in some starts.
+    for _ in 0..5 {
+        let gateway = Gateway::start("");
+        let of_process = |name: &str| {
+            fs::read_to_string(format!("/proc/{}/{name}", gateway.process.id())).expect(name)
+        };
+        assert!(of_process("environ").contains("glibc.malloc.arena_max=1"));
         let maps = of_process("smaps");
         let mut heap = maps.split("[heap]").skip(1).filter_map(|map| {
             let flags = map.lines().find(|line| line.starts_with("VmFlags:"));
             flags.map(str::to_owned)
         });
-        assert!(heap.any(|flags| flags.contains(" hg")), "{maps}");
+        assert!(
+            !are_given || heap.any(|flags| flags.contains(" hg")),
+            "{maps}"
+        );
     }
 }
 

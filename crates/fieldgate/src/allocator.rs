@@ -22,25 +22,67 @@ const HUGE: &str = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=2097152";
 /// Where the kernel tells the size of a huge page (Documentation/admin-guide/mm/transhuge.rst).
 const HUGE_SIZE: &str = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size";
 
+/// Whether the system gives huge pages to all, to those who ask, or to none (the same document).
+const WHO_HAS_THEM: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// Tells this program how often it has started itself.
+const STARTS: &str = "FIELDGATE_STARTS";
+
+/// How often it does. glibc 2.36 compares what it reads from [`WHO_HAS_THEM`] with one byte more that is whatever its stack
+/// held, and then asks for no huge pages. If the program's path has more than some 30 bytes, this happens to a start in
+/// two, by the place of the stack. Newer ones end the text.
+const MOST_STARTS: u32 = 20;
+
 /// The largest huge page that is worth its memory, in bytes. With pages of 16 KiB it has 32 MiB, twice a small gateway.
 const LARGEST: u64 = 2 << 20;
 
-/// Starts this program anew, in its own place, unless the settings are there already.
+/// Starts this program anew, in its own place, until the settings are taken. Those that someone else has set stay.
 pub(crate) fn tune() {
-    if env::var_os(VARIABLE).is_some() {
+    let size = fs::read_to_string(HUGE_SIZE).ok();
+    let settings = settings(size.as_deref());
+    let starts = match env::var_os(VARIABLE) {
+        None => 0,
+        Some(set) if *set == *settings => starts(),
+        Some(_) => return,
+    };
+    if starts >= MOST_STARTS || (starts > 0 && !are_overlooked(&settings)) {
         return;
     }
-    let size = fs::read_to_string(HUGE_SIZE).ok();
     let mut arguments = env::args_os();
     let called = arguments.next().unwrap_or_else(|| "fieldgate".into());
     let failed = env::current_exe().map(|program| {
         let mut anew = process::Command::new(program);
         anew.arg0(called).args(arguments);
-        anew.env(VARIABLE, settings(size.as_deref())).exec()
+        anew.env(VARIABLE, &settings);
+        anew.env(STARTS, (starts + 1).to_string()).exec()
     });
     // It runs as well without, and takes more time.
     let (Ok(error) | Err(error)) = failed;
     log::warn!("cannot start anew with {VARIABLE}: {error}");
+}
+
+/// Without a number the settings are from outside, and are not tried again.
+fn starts() -> u32 {
+    let starts = env::var(STARTS).ok();
+    starts
+        .and_then(|starts| starts.parse().ok())
+        .unwrap_or(MOST_STARTS)
+}
+
+/// Whether the C library should have asked for huge pages and did not.
+fn are_overlooked(settings: &str) -> bool {
+    let is_asked = |maps: &str| maps.split("[heap]").skip(1).any(is_advised);
+    let gives = |who: String| who.contains("[madvise]");
+    cfg!(target_env = "gnu")
+        && settings.contains(HUGE)
+        && fs::read_to_string(WHO_HAS_THEM).is_ok_and(gives)
+        && fs::read_to_string("/proc/self/smaps").is_ok_and(|maps| !is_asked(&maps))
+}
+
+/// Whether huge pages were asked for a part of memory (`VmFlags` in proc_pid_smaps(5)); `map` begins in its first line.
+fn is_advised(map: &str) -> bool {
+    let flags = map.lines().find_map(|line| line.strip_prefix("VmFlags:"));
+    flags.is_some_and(|flags| flags.split_whitespace().any(|flag| flag == "hg"))
 }
 
 /// `huge_size` is what the kernel says; `None`: it has no huge pages.
